@@ -1,0 +1,167 @@
+package enrich
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxDepth is how deep the objects and arrays of a core may be nested. It is the limit of the parsers that clients
+// have: a core that they could not read counts as failed.
+const maxDepth = 1000
+
+// Core is the legacy half of a composite, or the reason why there is none.
+type Core struct {
+	JSON   []byte // one valid JSON object, byte for byte as the legacy service wrote it
+	Key    int64  // value of the rule's CoreKey, if HasKey
+	HasKey bool   // the rule's CoreKey is an integer that is exact in int64
+	Failed Reason // empty if there is a core
+	Err    error  // what was wrong with it; nil if the failure is not of the body's making
+}
+
+// FailedCore is the core of a response that has none.
+func FailedCore(why Reason) Core { return Core{Failed: why} }
+
+// ParseCore takes the core out of the body of a legacy response. The body must be one complete JSON object in UTF-8
+// (RFC 8259), after an optional byte order mark and between optional white space, and have the members that the rule
+// asks for. The result's JSON is a part of body unless that was compressed. ok is false if the body, decoded, is over
+// the rule's CoreLimit.
+func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok bool) {
+	body, err := decode(body, contentEncoding, r.CoreLimit)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return Core{}, false
+	case err != nil:
+		return Core{Failed: CoreInvalid, Err: err}, true
+	}
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body = bytes.Trim(body, " \t\r\n")
+	core = Core{JSON: body}
+	if err := r.checkCore(&core); err != nil {
+		return Core{Failed: CoreInvalid, Err: err}, true
+	}
+	return core, true
+}
+
+// checkCore validates core.JSON and sets the key.
+func (r *Rule) checkCore(core *Core) error {
+	if !utf8.Valid(core.JSON) {
+		return errors.New("not UTF-8")
+	}
+	// A lone surrogate escape is "invalid UTF-8" to jsontext, but passes as it stands; the bytes were checked above.
+	// Of duplicate names the last one counts.
+	dec := jsontext.NewDecoder(bytes.NewBuffer(core.JSON), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if dec.PeekKind() != '{' {
+		if _, err := dec.ReadToken(); err != nil {
+			return err
+		}
+		return errors.New("not an object")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	fits := make([]bool, len(r.Core))
+	for dec.PeekKind() != '}' {
+		nameToken, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := nameToken.String()
+		value, err := readValue(dec)
+		if err != nil {
+			return err
+		}
+		for i, f := range r.Core {
+			if f.Name == name {
+				fits[i] = value.is(f.Type)
+			}
+		}
+		if name == r.CoreKey {
+			core.Key, core.HasKey = value.int64()
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	if _, err := dec.ReadToken(); err != io.EOF {
+		return errors.New("more after the object")
+	}
+	for i, f := range r.Core {
+		if !fits[i] {
+			return errors.New("member " + strconv.Quote(f.Name) + " is missing or of a wrong type")
+		}
+	}
+	return nil
+}
+
+// scalar is the first token of a JSON value: its kind, and its text if it is a number.
+type scalar struct {
+	kind   jsontext.Kind
+	number string
+}
+
+// readValue reads over the next value.
+func readValue(dec *jsontext.Decoder) (scalar, error) {
+	outer := dec.StackDepth()
+	token, err := dec.ReadToken()
+	if err != nil {
+		return scalar{}, err
+	}
+	first := scalar{kind: token.Kind()}
+	if first.kind == '0' {
+		first.number = token.String()
+	}
+	for dec.StackDepth() > outer {
+		if dec.StackDepth() > maxDepth {
+			return scalar{}, errors.New("nested too deep")
+		}
+		if _, err := dec.ReadToken(); err != nil {
+			return scalar{}, err
+		}
+	}
+	return first, nil
+}
+
+func (s scalar) is(t Type) bool {
+	switch t {
+	case String:
+		return s.kind == '"'
+	case Int64:
+		return s.kind == '0' && isInteger(s.number)
+	default:
+		return false
+	}
+}
+
+// isInteger reports whether a JSON number is an integer. It may be spelled 7, 7.0 or 7e0, and be of any size, but one
+// with a fraction or an exponent must fit a double, as it must for every client.
+func isInteger(number string) bool {
+	if !strings.ContainsAny(number, ".eE") {
+		return true
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	return err == nil && f == math.Trunc(f)
+}
+
+// int64 returns the value of an integer that is exact in int64.
+func (s scalar) int64() (int64, bool) {
+	if s.kind != '0' {
+		return 0, false
+	}
+	if !strings.ContainsAny(s.number, ".eE") {
+		n, err := strconv.ParseInt(s.number, 10, 64)
+		return n, err == nil
+	}
+	f, err := strconv.ParseFloat(s.number, 64)
+	const exact = 1 << 53 // beyond it a double may stand for several integers
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > exact {
+		return 0, false
+	}
+	return int64(f), true
+}

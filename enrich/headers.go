@@ -1,0 +1,42 @@
+package enrich
+
+// Headers is a change of a message's headers: names in lower case, Remove first, then Set.
+type Headers struct {
+	Remove []string
+	Set    []Header
+}
+
+// Header is one header field.
+type Header struct{ Name, Value string }
+
+// LegacyRequest is how the request for a core differs from the client's: whole, in no content encoding, and under no
+// condition, since the legacy service's validators and ranges are those of half an answer (RFC 9110, sections 12.5.3,
+// 13.1 and 14.2).
+func LegacyRequest() Headers {
+	return Headers{
+		Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
+		Set:    []Header{{"accept-encoding", "identity"}},
+	}
+}
+
+// Headers is how the head of an answer differs from the legacy response's. What described the legacy body goes, and
+// a degraded answer is not to be cached.
+func (a Answer) Headers() Headers {
+	h := Headers{
+		Remove: []string{
+			"content-encoding", "etag", "last-modified", "accept-ranges",
+			"content-md5", "digest", "content-digest", "repr-digest",
+		},
+		Set: []Header{
+			{"content-type", "application/json"},
+			a.Outcome.Header(),
+		},
+	}
+	if a.Outcome.Disposition == Degraded {
+		h.Set = append(h.Set, Header{"cache-control", "no-store"})
+	}
+	return h
+}
+
+// Header tells the client and the access log what became of a response.
+func (o Outcome) Header() Header { return Header{"x-weft", o.String()} }

@@ -1,0 +1,36 @@
+package mongostore
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/enrich"
+)
+
+// IndexAdvice returns the mongosh line that creates the index that reads of src need, or "" if there is one. Without
+// it each read scans the whole collection. It waits for MongoDB as long as the connection string says, and ctx lets.
+func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, error) {
+	cursor, err := s.source(src).collection.Indexes().List(ctx)
+	if err != nil {
+		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
+	}
+	var indexes []struct {
+		Key                     bson.D
+		Hidden                  bool
+		PartialFilterExpression bson.Raw // an index of some documents only serves no read that may ask for any
+	}
+	if err := cursor.All(ctx, &indexes); err != nil {
+		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
+	}
+	for _, index := range indexes {
+		if index.Hidden || index.PartialFilterExpression != nil || len(index.Key) == 0 {
+			continue
+		}
+		if first := index.Key[0].Key; first == src.Key || first == "$**" {
+			return "", nil
+		}
+	}
+	return fmt.Sprintf("db.getSiblingDB(%q).getCollection(%q).createIndex({%q: 1})", src.Database, src.Collection, src.Key), nil
+}

@@ -1,0 +1,210 @@
+package mongostore
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	// bsoncore is what bson.Raw is made of. It walks a document without an allocation for each level, but its API is
+	// not covered by the driver's compatibility promise.
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+)
+
+// maxDepth is how deep documents may be nested; MongoDB itself stores no more than 100 levels.
+const maxDepth = 1000
+
+var errMalformed = errors.New("malformed BSON")
+
+// eachElement calls visit for each element of a BSON document or array.
+func eachElement(doc []byte, visit func(key string, v bsoncore.Value) error) error {
+	length, rest, ok := bsoncore.ReadLength(doc)
+	if !ok || int(length) != len(doc) || length < 5 || doc[length-1] != 0 {
+		return errMalformed
+	}
+	rest = rest[:len(rest)-1]
+	for len(rest) > 0 {
+		var elem bsoncore.Element
+		if elem, rest, ok = bsoncore.ReadElement(rest); !ok {
+			return errMalformed
+		}
+		key, err := elem.KeyErr()
+		if err != nil {
+			return errMalformed
+		}
+		value, err := elem.ValueErr()
+		if err != nil {
+			return errMalformed
+		}
+		if err := visit(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendValue appends any BSON value as JSON, in one pass and without a map between. What JSON has a type for is
+// that; a date is an ISO 8601 string in UTC, an ObjectId its hex string, a UUID its canonical string, other binary is
+// base64, a Decimal128 is a string, code and symbols are their text; NaN and the infinities are null. The rest is
+// MongoDB Extended JSON v2, relaxed.
+func appendValue(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
+	if s, ok := asString(v); ok {
+		return appendString(dst, s)
+	}
+	switch v.Type {
+	case bsoncore.TypeEmbeddedDocument, bsoncore.TypeArray:
+		return appendContainer(dst, v, depth)
+	case bsoncore.TypeDouble:
+		if f, ok := v.DoubleOK(); ok {
+			return appendDouble(dst, f), nil
+		}
+	case bsoncore.TypeInt32, bsoncore.TypeInt64:
+		if n, ok := asInt64(v); ok {
+			return strconv.AppendInt(dst, n, 10), nil
+		}
+	case bsoncore.TypeBoolean:
+		if b, ok := v.BooleanOK(); ok {
+			return strconv.AppendBool(dst, b), nil
+		}
+	case bsoncore.TypeNull, bsoncore.TypeUndefined:
+		return append(dst, "null"...), nil
+	case bsoncore.TypeDateTime:
+		if ms, ok := v.DateTimeOK(); ok {
+			return append(appendDate(append(dst, '"'), ms), '"'), nil
+		}
+	case bsoncore.TypeObjectID:
+		if id, ok := v.ObjectIDOK(); ok {
+			return append(hex.AppendEncode(append(dst, '"'), id[:]), '"'), nil
+		}
+	case bsoncore.TypeBinary:
+		if subtype, data, ok := v.BinaryOK(); ok {
+			return append(appendBinary(append(dst, '"'), subtype, data), '"'), nil
+		}
+	case bsoncore.TypeDecimal128:
+		if hi, lo, ok := v.Decimal128OK(); ok {
+			return appendString(dst, bson.NewDecimal128(hi, lo).String())
+		}
+	case bsoncore.TypeTimestamp:
+		if t, i, ok := v.TimestampOK(); ok {
+			return fmt.Appendf(dst, `{"$timestamp":{"t":%d,"i":%d}}`, t, i), nil
+		}
+	case bsoncore.TypeRegex:
+		if pattern, options, ok := v.RegexOK(); ok {
+			return appendRegex(dst, pattern, options)
+		}
+	case bsoncore.TypeDBPointer:
+		if ref, id, ok := v.DBPointerOK(); ok {
+			return appendDBPointer(dst, ref, id)
+		}
+	case bsoncore.TypeMinKey:
+		return append(dst, `{"$minKey":1}`...), nil
+	case bsoncore.TypeMaxKey:
+		return append(dst, `{"$maxKey":1}`...), nil
+	}
+	return nil, errMalformed
+}
+
+func appendContainer(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
+	if depth >= maxDepth {
+		return nil, errors.New("BSON is nested too deep")
+	}
+	opening, closing, named := byte('{'), byte('}'), true
+	if v.Type == bsoncore.TypeArray {
+		opening, closing, named = '[', ']', false
+	}
+	dst = append(dst, opening)
+	first := true
+	err := eachElement(v.Data, func(key string, v bsoncore.Value) (err error) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		if named {
+			if dst, err = appendString(dst, key); err != nil {
+				return err
+			}
+			dst = append(dst, ':')
+		}
+		dst, err = appendValue(dst, v, depth+1)
+		return err
+	})
+	return append(dst, closing), err
+}
+
+// appendString appends s as a JSON string. MongoDB does not check that a string is UTF-8, so that it may not be.
+func appendString(dst []byte, s string) ([]byte, error) {
+	dst, err := jsontext.AppendQuote(dst, s)
+	if err != nil {
+		return nil, errors.New("string is not UTF-8")
+	}
+	return dst, nil
+}
+
+// appendDouble appends the shortest decimal that reads back as f, with a fraction or an exponent so that it is seen
+// to be a double; null if JSON cannot express it.
+func appendDouble(dst []byte, f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(dst, "null"...)
+	}
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
+		return strconv.AppendFloat(dst, f, 'e', -1, 64)
+	}
+	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
+	if f == math.Trunc(f) {
+		dst = append(dst, ".0"...)
+	}
+	return dst
+}
+
+// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside
+// of 0000–9999 have a sign and at least six digits, as in ECMAScript.
+func appendDate(dst []byte, ms int64) []byte {
+	t := time.UnixMilli(ms).UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
+		dst = fmt.Appendf(dst, "%+07d", year)
+	} else {
+		dst = fmt.Appendf(dst, "%04d", year)
+	}
+	if t.Nanosecond() == 0 {
+		return t.AppendFormat(dst, "-01-02T15:04:05Z")
+	}
+	return t.AppendFormat(dst, "-01-02T15:04:05.000Z")
+}
+
+func appendBinary(dst []byte, subtype byte, data []byte) []byte {
+	if subtype == bson.TypeBinaryUUID && len(data) == 16 {
+		for i, group := range [][]byte{data[:4], data[4:6], data[6:8], data[8:10], data[10:]} {
+			if i > 0 {
+				dst = append(dst, '-')
+			}
+			dst = hex.AppendEncode(dst, group)
+		}
+		return dst
+	}
+	return base64.StdEncoding.AppendEncode(dst, data)
+}
+
+func appendRegex(dst []byte, pattern, options string) ([]byte, error) {
+	dst, err := appendString(append(dst, `{"$regularExpression":{"pattern":`...), pattern)
+	if err != nil {
+		return nil, err
+	}
+	if dst, err = appendString(append(dst, `,"options":`...), options); err != nil {
+		return nil, err
+	}
+	return append(dst, "}}"...), nil
+}
+
+func appendDBPointer(dst []byte, ref string, id [12]byte) ([]byte, error) {
+	dst, err := appendString(append(dst, `{"$dbPointer":{"$ref":`...), ref)
+	if err != nil {
+		return nil, err
+	}
+	dst = hex.AppendEncode(append(dst, `,"$id":{"$oid":"`...), id[:])
+	return append(dst, `"}}}`...), nil
+}

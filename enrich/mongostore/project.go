@@ -1,0 +1,177 @@
+package mongostore
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"weft/enrich"
+)
+
+// appendExtension appends the extension that src makes of a document: each field in turn, checked and converted, or
+// its default where the document lacks it.
+func appendExtension(dst []byte, src *enrich.Source, doc []byte) ([]byte, error) {
+	dst = append(dst, '{')
+	for i, f := range src.Fields {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = jsontext.AppendQuote(dst, f.Name); err != nil {
+			return nil, err
+		}
+		dst = append(dst, ':')
+		value, found, err := lookup(doc, f.Name)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			dst = append(dst, f.Default...)
+			continue
+		}
+		if dst, err = appendField(dst, f.Type, value); err != nil {
+			return nil, fmt.Errorf("field %q: %w", f.Name, err)
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// lookup returns the last value with a name: where a document has a name twice, drivers keep the last.
+func lookup(doc []byte, name string) (value bsoncore.Value, found bool, err error) {
+	err = eachElement(doc, func(key string, v bsoncore.Value) error {
+		if key == name {
+			value, found = v, true
+		}
+		return nil
+	})
+	return value, found, err
+}
+
+// appendField appends v as a value of type t. The error wraps [enrich.ErrWrongType] if it is none.
+func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
+	switch t {
+	case enrich.Int64:
+		if n, ok := asInt64(v); ok {
+			return strconv.AppendInt(dst, n, 10), nil
+		}
+	case enrich.Number:
+		if f, ok := asDouble(v); ok {
+			return appendDouble(dst, f), nil
+		}
+	case enrich.String:
+		if s, ok := asString(v); ok {
+			return appendString(dst, s)
+		}
+	case enrich.Strings:
+		if v.Type == bsoncore.TypeArray {
+			return appendStrings(dst, v)
+		}
+	case enrich.Object:
+		if v.Type == bsoncore.TypeEmbeddedDocument {
+			return appendValue(dst, v, 0)
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", enrich.ErrWrongType, v.Type)
+}
+
+// appendStrings appends an array of which every element must be a string.
+func appendStrings(dst []byte, array bsoncore.Value) ([]byte, error) {
+	dst = append(dst, '[')
+	first := true
+	err := eachElement(array.Data, func(index string, v bsoncore.Value) (err error) {
+		s, ok := asString(v)
+		if !ok {
+			return fmt.Errorf("%w: element %s: %s", enrich.ErrWrongType, index, v.Type)
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst, err = appendString(dst, s)
+		return err
+	})
+	return append(dst, ']'), err
+}
+
+// asInt64 takes the integers, and the doubles that stand for one.
+func asInt64(v bsoncore.Value) (int64, bool) {
+	switch v.Type {
+	case bsoncore.TypeInt32:
+		n, ok := v.Int32OK()
+		return int64(n), ok
+	case bsoncore.TypeInt64:
+		return v.Int64OK()
+	case bsoncore.TypeDouble:
+		// -2^63 is a double; 2^63-1 is none, the next double above it is 2^63.
+		f, ok := v.DoubleOK()
+		if ok && f == math.Trunc(f) && f >= math.MinInt64 && f < math.MaxInt64 {
+			return int64(f), true
+		}
+	}
+	return 0, false
+}
+
+// asDouble takes what the contract lists: numbers (no Decimal128), bools, and strings that spell a number.
+func asDouble(v bsoncore.Value) (float64, bool) {
+	switch v.Type {
+	case bsoncore.TypeInt32:
+		n, ok := v.Int32OK()
+		return float64(n), ok
+	case bsoncore.TypeInt64:
+		n, ok := v.Int64OK()
+		return float64(n), ok
+	case bsoncore.TypeDouble:
+		return v.DoubleOK()
+	case bsoncore.TypeBoolean:
+		b, ok := v.BooleanOK()
+		if b {
+			return 1, ok
+		}
+		return 0, ok
+	}
+	s, ok := asString(v)
+	if !ok {
+		return 0, false
+	}
+	return parseDouble(s)
+}
+
+// parseDouble reads a decimal number, "inf", "infinity" or "nan" in any case, with white space around and single
+// underscores between digits, as the aggregator that weft replaces did. A number that is too large is an infinity.
+func parseDouble(s string) (float64, bool) {
+	s = strings.TrimSpace(s)
+	if strings.ContainsAny(s, "xXpP") { // hexadecimal is Go's alone
+		return 0, false
+	}
+	if strings.Contains(s, "_") {
+		for part := range strings.SplitSeq(s, "_") {
+			if part == "" {
+				return 0, false
+			}
+		}
+		s = strings.ReplaceAll(s, "_", "")
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// asString takes strings, and the types that are a string with another tag: symbol (deprecated) and JavaScript code.
+func asString(v bsoncore.Value) (s string, ok bool) {
+	switch v.Type {
+	case bsoncore.TypeString:
+		return v.StringValueOK()
+	case bsoncore.TypeSymbol:
+		return v.SymbolOK()
+	case bsoncore.TypeJavaScript:
+		return v.JavaScriptOK()
+	case bsoncore.TypeCodeWithScope:
+		s, _, ok = v.CodeWithScopeOK()
+		return s, ok
+	}
+	return "", false
+}

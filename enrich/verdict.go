@@ -1,0 +1,124 @@
+package enrich
+
+import "strings"
+
+// Response is the head of an HTTP response, and who made it.
+type Response struct {
+	Origin          Origin
+	Status          int
+	ContentLength   int64  // bytes; -1 when the length is not known
+	ContentEncoding string // as in the header, empty for none
+	Bodyless        bool   // the response ends with its head
+}
+
+// Origin says who made a response.
+type Origin uint8
+
+const (
+	OriginUnknown     Origin = iota // the proxy did not say
+	OriginLegacy                    // the legacy service
+	OriginUnreachable               // the proxy, since it got no answer from the legacy service
+	OriginProxy                     // the proxy, for reasons of its own (authorization, rate limit, direct response…)
+)
+
+// Action is what becomes of a response.
+type Action uint8
+
+const (
+	Pass    Action = iota // it reaches the client as it is
+	Degrade               // there is no core in it: the client gets a composite without one, and no byte of its body
+	Compose               // its body should be a core: read it, then compose
+)
+
+// Verdict decides from the head of a response what becomes of it. The reason is empty for Compose.
+func (r *Rule) Verdict(resp Response) (Action, Reason) {
+	switch status := resp.Status; {
+	case resp.Origin == OriginUnknown:
+		return Pass, OriginNotSaid
+	case resp.Origin == OriginUnreachable && status >= 500:
+		return Degrade, LegacyUnreachable
+	case resp.Origin != OriginLegacy:
+		return Pass, LocalReply
+	case status >= 500:
+		return Degrade, LegacyError
+	case status == 404 && r.NotFound == DegradeNotFound:
+		return Degrade, CoreNotFound
+	case status == 404:
+		return Pass, LegacyNotFound
+	case status >= 400:
+		return Pass, LegacyRefused
+	case status >= 300:
+		return Pass, LegacyRedirect
+	case status == 206:
+		return Pass, PartialContent
+	case status < 200:
+		return Pass, NotFinal
+	case resp.Bodyless || status == 204 || status == 205:
+		return Degrade, CoreEmpty
+	case resp.ContentLength > int64(r.CoreLimit):
+		return Pass, CoreTooLarge
+	case !canDecode(resp.ContentEncoding):
+		return Pass, CoreEncoded
+	default:
+		return Compose, ""
+	}
+}
+
+// Disposition is what became of a response in the end.
+type Disposition string
+
+const (
+	Composed Disposition = "composed" // core and extension
+	Degraded Disposition = "degraded" // weft's own body, with a half or both missing
+	Passed   Disposition = "passed"   // untouched
+)
+
+// Reason says why a response was not composed whole. Reasons are few and fixed: they are values of the x-weft header
+// and labels of metrics.
+type Reason string
+
+const (
+	NoRule         Reason = "no-rule"          // passed: no rule for this request
+	LegacyNotFound Reason = "not-found"        // passed: 404
+	LegacyRefused  Reason = "refused"          // passed: other 4xx; who may not read the core gets no extension
+	LegacyRedirect Reason = "redirect"         // passed: 3xx, 304 included
+	PartialContent Reason = "partial-content"  // passed: 206
+	NotFinal       Reason = "not-final"        // passed: a status below 200
+	LocalReply     Reason = "local-reply"      // passed: the proxy answered for reasons of its own
+	OriginNotSaid  Reason = "origin-unknown"   // passed: the proxy did not say who answered
+	CoreTooLarge   Reason = "core-too-large"   // passed: body over the rule's limit
+	CoreEncoded    Reason = "content-encoding" // passed: body in a content encoding that weft cannot decode
+	StreamEnded    Reason = "stream-ended"     // passed: the client or the proxy gave up
+	OutOfOrder     Reason = "out-of-order"     // passed: the proxy sent another message than the conversation has here
+
+	LegacyError       Reason = "legacy-error"       // core failed: 5xx
+	LegacyUnreachable Reason = "legacy-unreachable" // core failed: refused, reset, timeout, no healthy host
+	CoreNotFound      Reason = "core-not-found"     // core failed: 404, where the rule degrades it
+	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
+	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON object that the rule asks for
+
+	KeyMismatch      Reason = "key-mismatch"      // extension withheld: the core is another one's
+	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field of a wrong type
+	ExtensionTimeout Reason = "extension-timeout" // extension failed: not there within the proxy's budget
+	ExtensionFailed  Reason = "extension-failed"  // extension failed: the store could not be read
+)
+
+// Outcome is a disposition with its reason, or with two where both halves failed.
+type Outcome struct {
+	Disposition Disposition
+	Reason      Reason // empty if composed
+	Also        Reason // the extension's reason where Reason is the core's; empty otherwise
+}
+
+// String returns the value of the x-weft header, for example "degraded; reason=legacy-error".
+func (o Outcome) String() string {
+	var b strings.Builder
+	b.WriteString(string(o.Disposition))
+	if o.Reason != "" {
+		b.WriteString("; reason=" + string(o.Reason))
+	}
+	if o.Also != "" {
+		b.WriteString("+" + string(o.Also))
+	}
+	return b.String()
+}

@@ -1,0 +1,174 @@
+package envoy
+
+import (
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// Names of things in the configuration.
+const (
+	ListenerName  = "main"
+	legacyCluster = "legacy"
+	weftCluster   = "weft"
+)
+
+// bufferSlack is how much more than the largest core Envoy may hold: a response that fills its buffer exactly would
+// already count as too large.
+const bufferSlack = 64 << 10
+
+// Bootstrap returns the whole configuration of an Envoy that stands alone in front of a legacy service: one listener,
+// a route for each rule and one for all else, weft and the legacy service as clusters.
+func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
+	if c.RouteTimeout == 0 {
+		c.RouteTimeout = DefaultRouteTimeout
+	}
+	if c.MessageTimeout == 0 {
+		c.MessageTimeout = DefaultMessageTimeout
+	}
+	listen, err := address(c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	admin, err := address(c.Admin)
+	if err != nil {
+		return nil, err
+	}
+	legacy, err := address(c.Legacy)
+	if err != nil {
+		return nil, err
+	}
+	weft, err := address(c.Weft)
+	if err != nil {
+		return nil, err
+	}
+
+	b := &bootstrapv3.Bootstrap{
+		Node:  &corev3.Node{Id: "weft", Cluster: "weft"},
+		Admin: &bootstrapv3.Admin{Address: admin},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{
+			Listeners: []*listenerv3.Listener{{
+				Name:                          ListenerName,
+				Address:                       listen,
+				PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit(c)),
+				FilterChains: []*listenerv3.FilterChain{{
+					Filters: []*listenerv3.Filter{{
+						Name:       "envoy.filters.network.http_connection_manager",
+						ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionManager(c))},
+					}},
+				}},
+			}},
+			Clusters: []*clusterv3.Cluster{cluster(legacyCluster, legacy, legacyOptions), cluster(weftCluster, weft, weftOptions)},
+		},
+	}
+	return b, b.ValidateAll()
+}
+
+// bufferLimit is what Envoy may buffer of a body, in bytes.
+func bufferLimit(c Config) uint32 {
+	limit := 0
+	for _, r := range c.Rules {
+		limit = max(limit, r.CoreLimit)
+	}
+	return uint32(limit) + bufferSlack
+}
+
+func connectionManager(c Config) *hcmv3.HttpConnectionManager {
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix:     ListenerName,
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
+		HttpFilters:    []*hcmv3.HttpFilter{extProcFilter(c), routerFilter()},
+		AccessLog:      accessLog(),
+	}
+}
+
+// cluster has one endpoint, and what options add.
+func cluster(name string, a *corev3.Address, options func(*clusterv3.Cluster)) *clusterv3.Cluster {
+	discovery := clusterv3.Cluster_STATIC
+	if isName(a) {
+		discovery = clusterv3.Cluster_STRICT_DNS
+	}
+	c := &clusterv3.Cluster{
+		Name:                 name,
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: discovery},
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{
+			ClusterName: name,
+			Endpoints: []*endpointv3.LocalityLbEndpoints{{
+				LbEndpoints: []*endpointv3.LbEndpoint{{
+					HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: a}},
+				}},
+			}},
+		},
+	}
+	if isName(a) {
+		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+	}
+	options(c)
+	return c
+}
+
+// legacyOptions protect the legacy service: no more than so many requests at once, and an endpoint that keeps failing
+// gets a rest. Where it is the only endpoint, as here, the panic threshold lets requests through all the same.
+func legacyOptions(c *clusterv3.Cluster) {
+	c.ConnectTimeout = seconds(1)
+	c.CircuitBreakers = thresholds(&clusterv3.CircuitBreakers_Thresholds{
+		MaxConnections:     wrapperspb.UInt32(1024),
+		MaxPendingRequests: wrapperspb.UInt32(1024),
+		MaxRequests:        wrapperspb.UInt32(1024),
+		RetryBudget: &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
+			BudgetPercent:       &typev3.Percent{Value: 20},
+			MinRetryConcurrency: wrapperspb.UInt32(3),
+		},
+	})
+	c.OutlierDetection = &clusterv3.OutlierDetection{
+		Consecutive_5Xx:    wrapperspb.UInt32(5),
+		BaseEjectionTime:   seconds(5),
+		MaxEjectionPercent: wrapperspb.UInt32(50),
+	}
+}
+
+// weftOptions: HTTP/2 for gRPC, and as many exchanges at once as there are requests. Each is a stream here, so that the
+// default limit of 1,024 would let the excess pass without weft.
+func weftOptions(c *clusterv3.Cluster) {
+	c.ConnectTimeout = seconds(1)
+	c.CircuitBreakers = thresholds(&clusterv3.CircuitBreakers_Thresholds{
+		MaxConnections:     wrapperspb.UInt32(65536),
+		MaxPendingRequests: wrapperspb.UInt32(65536),
+		MaxRequests:        wrapperspb.UInt32(65536),
+	})
+	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{
+		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(&httpv3.HttpProtocolOptions{
+			UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+				ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+					ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+						Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+					},
+				},
+			},
+		}),
+	}
+}
+
+func thresholds(t *clusterv3.CircuitBreakers_Thresholds) *clusterv3.CircuitBreakers {
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{t}}
+}
+
+func seconds(n int64) *durationpb.Duration { return &durationpb.Duration{Seconds: n} }
+
+// packed wraps a message of this package's making.
+func packed(m proto.Message) *anypb.Any {
+	a, err := anypb.New(m)
+	if err != nil {
+		panic(err) // only for a message that is not valid UTF-8 or is nil, which none here is
+	}
+	return a
+}

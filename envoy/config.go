@@ -1,0 +1,91 @@
+// Package envoy makes the configuration that puts weft into Envoy, from the rules and with go-control-plane's types.
+// Its tests run a real Envoy.
+package envoy
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"github.com/goccy/go-yaml"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"weft/enrich"
+)
+
+// Config is what the configuration is made of.
+type Config struct {
+	Rules []*enrich.Rule
+
+	Listen string // host:port that clients connect to
+	Admin  string // host:port of Envoy's admin interface
+	Legacy string // host:port of the legacy service; a name is resolved by Envoy, again and again
+	Weft   string // weft's address: unix:PATH or host:port
+
+	// RouteTimeout is how long the legacy service may take for its whole answer, a retry included.
+	RouteTimeout time.Duration
+	// MessageTimeout is how long Envoy waits for each reply of weft before it goes on without. What is left of it
+	// after a margin is weft's budget for MongoDB once the core is there.
+	MessageTimeout time.Duration
+}
+
+// Defaults are the timeouts of a Config that sets none.
+const (
+	DefaultRouteTimeout   = 3 * time.Second
+	DefaultMessageTimeout = 1 * time.Second
+)
+
+// budget is the part of the message timeout that weft may use up: a tenth is left for the way there and back.
+func (c Config) budget() time.Duration { return c.MessageTimeout - c.MessageTimeout/10 }
+
+// YAML renders a message as Envoy reads it. The order of the fields is the order of their definition, so that the same
+// message always has the same text.
+func YAML(m proto.Message) ([]byte, error) {
+	json, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var ordered yaml.MapSlice // YAML is a superset of JSON
+	if err := yaml.UnmarshalWithOptions(json, &ordered, yaml.UseOrderedMap()); err != nil {
+		return nil, err
+	}
+	return yaml.MarshalWithOptions(ordered, yaml.IndentSequence(true))
+}
+
+// address parses host:port, or unix:PATH (unix:///PATH) as gRPC spells it. The host may be a name.
+func address(s string) (*corev3.Address, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		if path == "" {
+			return nil, fmt.Errorf("address %q: no path after \"unix:\"", s)
+		}
+		return &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: path}}}, nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: want host:port", s)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: port is not a number from 0 to 65535", s)
+	}
+	if host == "" {
+		return nil, fmt.Errorf("address %q: no host before the colon; 0.0.0.0 is every IPv4 address of this machine", s)
+	}
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address:       host,
+		PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: uint32(n)},
+	}}}, nil
+}
+
+// isName reports whether a is to be resolved.
+func isName(a *corev3.Address) bool {
+	host := a.GetSocketAddress().GetAddress()
+	_, err := netip.ParseAddr(host)
+	return host != "" && err != nil
+}

@@ -1,0 +1,134 @@
+package envoy
+
+import (
+	"strings"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"weft/enrich"
+	"weft/extproc"
+)
+
+const filterName = "envoy.filters.http.ext_proc"
+
+// extProcFilter calls weft. Without weft, or against it, the exchange goes on (failure_mode_allow). Bodies are not
+// sent unless weft asks for one (allow_mode_override), and of the headers only those that it reads: cookies and
+// credentials stay here.
+func extProcFilter(c Config) *hcmv3.HttpFilter {
+	forwarded := &matcherv3.ListStringMatcher{}
+	for _, h := range extproc.Headers {
+		forwarded.Patterns = append(forwarded.Patterns, &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: h},
+		})
+	}
+	return &hcmv3.HttpFilter{
+		Name: filterName,
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extprocv3.ExternalProcessor{
+			GrpcService: &corev3.GrpcService{
+				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+					EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: weftCluster},
+				},
+				InitialMetadata: []*corev3.HeaderValue{{Key: extproc.BudgetHeader, Value: c.budget().String()}},
+			},
+			FailureModeAllow: true,
+			MessageTimeout:   durationpb.New(c.MessageTimeout),
+			ProcessingMode: &extprocv3.ProcessingMode{
+				RequestHeaderMode:   extprocv3.ProcessingMode_SEND,
+				ResponseHeaderMode:  extprocv3.ProcessingMode_SEND,
+				RequestBodyMode:     extprocv3.ProcessingMode_NONE,
+				ResponseBodyMode:    extprocv3.ProcessingMode_NONE,
+				RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
+				ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
+			},
+			AllowModeOverride:  true,
+			ResponseAttributes: extproc.Attributes,
+			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwarded},
+			// weft never answers in place of the legacy service, only after it.
+			DisableImmediateResponse: true,
+		})},
+	}
+}
+
+func routerFilter() *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{
+		Name:       "envoy.filters.http.router",
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})},
+	}
+}
+
+// routes sends everything to the legacy service. Only what may fall under a rule goes through weft; the rest has the
+// filter disabled.
+func routes(c Config) *routev3.RouteConfiguration {
+	host := &routev3.VirtualHost{Name: "legacy", Domains: []string{"*"}}
+	for _, r := range c.Rules {
+		host.Routes = append(host.Routes, &routev3.Route{
+			Name:   r.Name,
+			Match:  prefixMatch(prefix(r.Path)),
+			Action: &routev3.Route_Route{Route: routeAction(c, prefix(r.LegacyPath))},
+		})
+	}
+	host.Routes = append(host.Routes, &routev3.Route{
+		Name:   "other",
+		Match:  prefixMatch("/"),
+		Action: &routev3.Route_Route{Route: routeAction(c, "")},
+		TypedPerFilterConfig: map[string]*anypb.Any{
+			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
+		},
+	})
+	return &routev3.RouteConfiguration{Name: "routes", VirtualHosts: []*routev3.VirtualHost{host}}
+}
+
+// prefix is the part of a template before its parameter.
+func prefix(t enrich.Template) string {
+	p, _, _ := strings.Cut(string(t), "{")
+	return p
+}
+
+func prefixMatch(prefix string) *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: prefix}}
+}
+
+func routeAction(c Config, rewrite string) *routev3.RouteAction {
+	return &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster},
+		PrefixRewrite:    rewrite,
+		Timeout:          durationpb.New(c.RouteTimeout),
+		RetryPolicy: &routev3.RetryPolicy{
+			RetryOn:    "5xx,reset,connect-failure",
+			NumRetries: wrapperspb.UInt32(1),
+			// Nobody knows what a second POST would do.
+			RetriableRequestHeaders: []*routev3.HeaderMatcher{{
+				Name: ":method",
+				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+					MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "GET|HEAD"}},
+				}},
+			}},
+		},
+	}
+}
+
+// accessLog says of each request who answered it (response code details) and what weft made of it.
+func accessLog() []*accesslogv3.AccessLog {
+	const format = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% ` +
+		`%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %BYTES_SENT%B %DURATION%ms legacy=%UPSTREAM_HOST% weft="%RESP(X-WEFT)%"` + "\n"
+	return []*accesslogv3.AccessLog{{
+		Name: "envoy.access_loggers.stdout",
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: packed(&streamv3.StdoutAccessLog{
+			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
+				Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+					Specifier: &corev3.DataSource_InlineString{InlineString: format},
+				}},
+			}},
+		})},
+	}}
+}

@@ -1,0 +1,222 @@
+package envoy_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"weft/enrich"
+	"weft/enrich/mongostore"
+	"weft/envoy"
+	"weft/extproc"
+	"weft/internal/stack"
+)
+
+// mongod is the one server of all tests of this package; each system has a database of its own in it.
+var mongod *stack.Mongod
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "weft-mongod")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	mongod, err = stack.StartMongod(context.Background(), stack.MongodOptions{Dir: dir})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = mongod.Stop(10 * time.Second)
+	_ = os.RemoveAll(dir)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// system is all of it: a client in front of a real Envoy, weft, a scripted legacy service, and a real mongod. weft runs
+// in the process of the test, so that the race detector and the leak check see it.
+type system struct {
+	t        testing.TB
+	legacy   *legacy
+	weft     *grpc.Server
+	envoy    *stack.Envoy
+	url      string // of Envoy's listener, without a slash at the end
+	profiles *mongo.Collection
+
+	mu      sync.Mutex
+	reports []enrich.Report
+}
+
+// systemOptions differ from what make run has only where a test needs it.
+type systemOptions struct {
+	mongodbURI string        // default: the mongod of the package
+	timeout    time.Duration // route timeout; default 3 s
+	message    time.Duration // message timeout; default so long that a busy machine does not matter
+}
+
+func startSystem(t testing.TB, o systemOptions) *system {
+	t.Helper()
+	if o.mongodbURI == "" {
+		o.mongodbURI = mongod.URI()
+	}
+	if o.message == 0 {
+		o.message = 20 * time.Second
+	}
+	s := &system{t: t, legacy: startLegacy(t)}
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "envoy.log"))
+			t.Logf("Envoy's log:\n%s", log)
+		}
+	})
+	socket := "unix:" + filepath.Join(dir, "w") // the path of a socket has 108 bytes at most
+
+	rules := enrich.UserProfile()
+	for _, r := range rules {
+		r.Source.Database = fmt.Sprintf("test_%d", time.Now().UnixNano())
+	}
+	for _, r := range rules {
+		r.Source.Database = rules[0].Source.Database
+	}
+	s.startWeft(socket, rules, o.mongodbURI)
+	s.profiles = collection(t, rules[0].Source)
+
+	bootstrap, err := envoy.Bootstrap(envoy.Config{
+		Rules:          rules,
+		Listen:         "127.0.0.1:0",
+		Admin:          "127.0.0.1:0",
+		Legacy:         s.legacy.addr,
+		Weft:           socket,
+		RouteTimeout:   o.timeout,
+		MessageTimeout: o.message,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := envoy.YAML(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.envoy, err = stack.StartEnvoy(t.Context(), stack.EnvoyOptions{Dir: dir, Bootstrap: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.envoy.Kill() })
+	addr, err := s.envoy.ListenerAddr(t.Context(), envoy.ListenerName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.url = "http://" + addr
+	return s
+}
+
+func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI string) {
+	store, err := mongostore.Open(mongodbURI)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	listener, err := extproc.Listen(socket)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.weft = grpc.NewServer()
+	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: rules, Store: store, Report: s.report})
+	go func() { _ = s.weft.Serve(listener) }()
+	s.t.Cleanup(func() {
+		s.weft.Stop()
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = store.Close(now)
+	})
+}
+
+// collection returns the collection that a source reads, for the test to write to. It is dropped with the test.
+func collection(t testing.TB, src enrich.Source) *mongo.Collection {
+	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = client.Database(src.Database).Drop(context.Background())
+		_ = client.Disconnect(context.Background())
+	})
+	return client.Database(src.Database).Collection(src.Collection)
+}
+
+func (s *system) report(r enrich.Report) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reports = append(s.reports, r)
+}
+
+// setProfiles replaces all documents.
+func (s *system) setProfiles(docs ...bson.Raw) {
+	s.t.Helper()
+	if _, err := s.profiles.DeleteMany(s.t.Context(), bson.D{}); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, doc := range docs {
+		if _, err := s.profiles.InsertOne(s.t.Context(), doc); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// answer is what a client got.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request as it stands and reads the answer whole.
+func (s *system) do(req *http.Request) answer {
+	s.t.Helper()
+	client := http.Client{
+		Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatalf("the answer breaks off after %q: %v", body, err)
+	}
+	if resp.ContentLength >= 0 {
+		resp.Header.Set("Content-Length", fmt.Sprint(resp.ContentLength))
+	}
+	return answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
+}
+
+// get is do for a plain GET.
+func (s *system) get(path string) answer {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, bytes.NewReader(nil))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.do(req)
+}

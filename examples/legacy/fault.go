@@ -1,0 +1,159 @@
+package main
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fault is what ?fault= asks for: an optional delay, then at most one misbehaviour by its name.
+type fault struct {
+	delay time.Duration
+	name  string
+}
+
+const validFaults = "delay:500ms, 500, 503, 404, 401, 403, 429, 304, redirect, reset, reset-body, truncated, " +
+	"not-json, html, empty, 204, array, gzip, bomb, 5mb, drip"
+
+// parseFault reads the values of the query parameter, each a list with commas.
+func parseFault(values []string) (fault, error) {
+	var asked fault
+	for _, item := range strings.Split(strings.Join(values, ","), ",") {
+		if item == "" {
+			continue
+		}
+		if text, isDelay := strings.CutPrefix(item, "delay:"); isDelay {
+			delay, err := time.ParseDuration(text)
+			if err != nil || delay < 0 {
+				return fault{}, fmt.Errorf("fault %q: write a delay as in delay:500ms or delay:2s", item)
+			}
+			asked.delay += delay
+			continue
+		}
+		if !slices.Contains(strings.Split(validFaults, ", "), item) {
+			return fault{}, fmt.Errorf("unknown fault %q; valid are %s", item, validFaults)
+		}
+		if asked.name != "" {
+			return fault{}, fmt.Errorf("faults %s and %s: besides a delay there can be only one", asked.name, item)
+		}
+		asked.name = item
+	}
+	return asked, nil
+}
+
+// standsAlone reports whether the fault hides if there is such a user.
+func (f fault) standsAlone() bool {
+	switch f.name {
+	case "500", "503", "404", "401", "403", "429", "304", "redirect", "reset":
+		return true
+	}
+	return false
+}
+
+// answer misbehaves. The body is the user's JSON, nil for a fault that stands alone.
+func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
+	header := w.Header()
+	switch f.name {
+	case "404": // as for a user that is not there
+		w.WriteHeader(http.StatusNotFound)
+	case "500", "503", "401", "403", "429":
+		switch f.name {
+		case "401":
+			header.Set("WWW-Authenticate", `Bearer realm="legacy"`)
+		case "429", "503":
+			header.Set("Retry-After", "1")
+		}
+		status, _ := strconv.Atoi(f.name) //nolint:errcheck // the case lists numbers
+		springError(w, r, status)
+	case "304":
+		header.Set("ETag", `"demo"`)
+		w.WriteHeader(http.StatusNotModified)
+	case "redirect":
+		header.Set("Location", "/login")
+		w.WriteHeader(http.StatusFound)
+	case "reset":
+		reset(w)
+	case "reset-body":
+		writeJSON(w, http.StatusOK, body[:len(body)/2])
+		time.Sleep(50 * time.Millisecond) // a reset overtakes what is still on its way
+		reset(w)
+	case "truncated":
+		writeJSON(w, http.StatusOK, body[:len(body)/2])
+	case "not-json":
+		writeJSON(w, http.StatusOK, []byte("this is not JSON"))
+	case "html":
+		header.Set("Content-Type", "text/html;charset=UTF-8")
+		writeChunk(w, []byte("<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"))
+	case "empty":
+		header.Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+	case "204":
+		w.WriteHeader(http.StatusNoContent)
+	case "array":
+		writeJSON(w, http.StatusOK, slices.Concat([]byte("["), body, []byte("]")))
+	case "5mb":
+		header.Set("Content-Type", "application/json")
+		pad(w, body, 5<<20)
+	case "gzip", "bomb":
+		header.Set("Content-Type", "application/json")
+		header.Set("Content-Encoding", "gzip")
+		packed := gzip.NewWriter(w)
+		if f.name == "gzip" {
+			pad(packed, body, 0)
+		} else {
+			pad(packed, body, 50<<20)
+		}
+		_ = packed.Close() // an error means that the client has gone
+	case "drip":
+		header.Set("Content-Type", "application/json")
+		drip(w, r, body)
+	}
+}
+
+// reset ends the connection with a TCP reset in place of the rest of the answer.
+func reset(w http.ResponseWriter) {
+	connection, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return // HTTP/2, which this server does not speak
+	}
+	if tcp, ok := connection.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = connection.Close()
+}
+
+// pad writes the user's JSON with one more member, a string of so many bytes. An error means that the client has gone.
+func pad(w io.Writer, body []byte, size int) {
+	if _, err := fmt.Fprintf(w, `%s,"padding":"`, body[:len(body)-1]); err != nil {
+		return
+	}
+	block := []byte(strings.Repeat("x", 1<<16))
+	for ; size > 0; size -= len(block) {
+		if _, err := w.Write(block[:min(size, len(block))]); err != nil {
+			return
+		}
+	}
+	_, _ = io.WriteString(w, `"}`)
+}
+
+// drip sends a byte each 100 ms.
+func drip(w http.ResponseWriter, r *http.Request, body []byte) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := range body {
+		if !writeChunk(w, body[i:i+1]) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,78 @@
+// Legacy is the demo's stand-in for the legacy service: users from an SQL database, answered as Spring Boot answers.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+type config struct {
+	listen string
+	db     string
+	users  int
+	faults bool
+}
+
+func main() {
+	var c config
+	flag.StringVar(&c.listen, "listen", "127.0.0.1:8081", "`host:port` to serve on")
+	flag.StringVar(&c.db, "db", "legacy.db", "`path` of the SQLite database")
+	flag.IntVar(&c.users, "users", 1000, "how many users to put into an empty database")
+	flag.BoolVar(&c.faults, "faults", false, "obey the query parameter fault=: "+validFaults)
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "legacy: unexpected argument %q; see -help\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, c); err != nil {
+		fmt.Fprintln(os.Stderr, "legacy:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until the context ends.
+func run(ctx context.Context, c config) (err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another process; choose another address with -listen", c.listen)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", c.listen, err)
+	}
+	// The port is taken first, but answers only once the users are there.
+	store, err := openUsers(ctx, c.db, c.users)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { err = errors.Join(err, store.close()) }()
+
+	server := &http.Server{
+		Handler:           &service{users: store, faults: c.faults},
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprintf(os.Stderr, "legacy: serving http://%s/api/v1/users/{userId}\n", listener.Addr())
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	// Answers under way may finish, except that the slow faults would take too long.
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		return server.Close()
+	}
+	return nil
+}

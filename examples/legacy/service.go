@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// service answers GET /api/v1/users/{userId} the way Spring Boot does.
+type service struct {
+	users  *users
+	faults bool // obey ?fault=
+}
+
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// http.ServeMux would redirect odd paths; Spring does not.
+	segment, found := strings.CutPrefix(r.URL.EscapedPath(), "/api/v1/users/")
+	if !found || segment == "" || strings.Contains(segment, "/") {
+		springError(w, r, http.StatusNotFound)
+		return
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodOptions:
+		w.Header().Set("Allow", "GET,HEAD,OPTIONS")
+		return
+	default:
+		w.Header().Set("Allow", "GET,HEAD,OPTIONS")
+		springError(w, r, http.StatusMethodNotAllowed)
+		return
+	}
+	id, err := parseLong(segment)
+	if err != nil {
+		springError(w, r, http.StatusBadRequest)
+		return
+	}
+	var asked fault
+	if s.faults {
+		if asked, err = parseFault(r.URL.Query()["fault"]); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
+	if asked.delay > 0 {
+		select {
+		case <-time.After(asked.delay):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	person, err := s.users.find(r.Context(), id)
+	switch {
+	case asked.standsAlone():
+		asked.answer(w, r, nil)
+	case errors.Is(err, sql.ErrNoRows):
+		w.WriteHeader(http.StatusNotFound)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "legacy: user %d: %v\n", id, err)
+		springError(w, r, http.StatusInternalServerError)
+	case asked.name != "":
+		asked.answer(w, r, encode(person))
+	default:
+		writeJSON(w, http.StatusOK, encode(person))
+	}
+}
+
+// parseLong reads a path segment as Java's Long.parseLong does, for ASCII digits: a sign and leading zeros may stand.
+func parseLong(segment string) (int64, error) {
+	text, err := url.PathUnescape(segment)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+// springError answers with the JSON of Spring Boot's BasicErrorController.
+func springError(w http.ResponseWriter, r *http.Request, status int) {
+	writeJSON(w, status, encode(struct {
+		Timestamp string `json:"timestamp"`
+		Status    int    `json:"status"`
+		Error     string `json:"error"`
+		Path      string `json:"path"`
+	}{time.Now().UTC().Format(jacksonTime), status, http.StatusText(status), r.URL.EscapedPath()}))
+}
+
+// writeJSON sends a body in chunks and without a content-length, Spring's default.
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	writeChunk(w, body)
+}
+
+// writeChunk sends bytes now, so that net/http cannot work out a content-length. False means that the client has gone.
+func writeChunk(w http.ResponseWriter, body []byte) bool {
+	if _, err := w.Write(body); err != nil {
+		return false
+	}
+	return http.NewResponseController(w).Flush() == nil
+}
+
+// encode writes JSON the way Jackson does: compact, and only what must be escaped is.
+func encode(value any) []byte {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return []byte("null") // not reached: the structs of this package can always be encoded
+	}
+	return bytes.TrimRight(text.Bytes(), "\n")
+}

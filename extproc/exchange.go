@@ -1,0 +1,228 @@
+package extproc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"weft/enrich"
+)
+
+// exchange is one stream, at the level of plain values. Every method is a no-op once err is set.
+type exchange struct {
+	stream   extprocv3.ExternalProcessor_ProcessServer
+	reporter func(enrich.Report) // may be nil
+	report   enrich.Report
+
+	err      error // the first that a receive or a send met
+	buffered bool  // the response's length is known, and its body is to come in one piece
+}
+
+// errUnexpected is a message that the conversation has no place for.
+type errUnexpected struct {
+	got  any    // the message's oneof
+	want string // the message that the conversation is at
+}
+
+func (e errUnexpected) Error() string { return fmt.Sprintf("received %T, expected %s", e.got, e.want) }
+
+// receive returns the next message, or nil.
+func (x *exchange) receive() *extprocv3.ProcessingRequest {
+	if x.err != nil {
+		return nil
+	}
+	msg, err := x.stream.Recv()
+	if err != nil {
+		x.err = err
+		return nil
+	}
+	return msg
+}
+
+func (x *exchange) send(msg *extprocv3.ProcessingResponse) {
+	if x.err == nil {
+		x.err = x.stream.Send(msg)
+	}
+}
+
+// unexpected records that msg, if there is one, is out of order.
+func (x *exchange) unexpected(msg *extprocv3.ProcessingRequest, want string) {
+	if x.err == nil {
+		x.err = errUnexpected{got: msg.GetRequest(), want: want}
+	}
+}
+
+func (x *exchange) receiveRequestHeaders() enrich.Request {
+	msg := x.receive()
+	headers := msg.GetRequestHeaders()
+	if headers == nil {
+		x.unexpected(msg, "request_headers")
+		return enrich.Request{}
+	}
+	return request(headers)
+}
+
+func (x *exchange) continueRequest(change enrich.Headers) {
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_RequestHeaders{
+			RequestHeaders: &extprocv3.HeadersResponse{
+				Response: &extprocv3.CommonResponse{HeaderMutation: mutation(change)},
+			},
+		},
+	})
+}
+
+func (x *exchange) receiveResponseHeaders() enrich.Response {
+	msg := x.receive()
+	headers := msg.GetResponseHeaders()
+	if headers == nil {
+		x.unexpected(msg, "response_headers")
+		return enrich.Response{}
+	}
+	return response(headers, msg.GetAttributes())
+}
+
+// continueWithBody asks for the response's body. Of a known length, which the verdict has found to be within the
+// limit, Envoy sends it whole and the new length is told exactly (BUFFERED; over the limit that would end in a 500).
+// Otherwise it sends what fits its buffer (BUFFERED_PARTIAL; a content-length, there, would end in a 500).
+func (x *exchange) continueWithBody(contentLength int64) {
+	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
+	if x.buffered = contentLength >= 0; x.buffered {
+		mode = filterv3.ProcessingMode_BUFFERED
+	}
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{}},
+		},
+		ModeOverride: &filterv3.ProcessingMode{
+			RequestHeaderMode:  filterv3.ProcessingMode_SEND,
+			ResponseHeaderMode: filterv3.ProcessingMode_SEND,
+			ResponseBodyMode:   mode,
+		},
+	})
+}
+
+// receiveResponseBody returns the body, and whether that is all of it.
+func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
+	msg := x.receive()
+	b := msg.GetResponseBody()
+	if b == nil {
+		x.unexpected(msg, "response_body")
+		return nil, false
+	}
+	return b.GetBody(), x.buffered || b.GetEndOfStream()
+}
+
+// passResponse lets the response go as it is but for the mark, and ends the exchange. No body was asked for.
+func (x *exchange) passResponse(reason enrich.Reason) error {
+	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HeadersResponse{
+				Response: &extprocv3.CommonResponse{
+					HeaderMutation: mutation(enrich.Headers{Set: []enrich.Header{outcome.Header()}}),
+				},
+			},
+		},
+	})
+	return x.end(reason)
+}
+
+// replaceResponse answers in place of the response, whose body, if it has one, is dropped by Envoy. So is any
+// content-length: the client gets the answer chunked.
+func (x *exchange) replaceResponse(a enrich.Answer, errs ...error) error {
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HeadersResponse{
+				Response: &extprocv3.CommonResponse{
+					Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
+					HeaderMutation: answerMutation(a, false),
+					BodyMutation:   &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: a.Body}},
+				},
+			},
+		},
+	})
+	return x.finish(a.Outcome, errs)
+}
+
+// passBody lets the body go as it is, and marks the response.
+func (x *exchange) passBody(reason enrich.Reason) error {
+	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseBody{
+			ResponseBody: &extprocv3.BodyResponse{
+				Response: &extprocv3.CommonResponse{
+					HeaderMutation: mutation(enrich.Headers{Set: []enrich.Header{outcome.Header()}}),
+				},
+			},
+		},
+	})
+	return x.end(reason)
+}
+
+// replaceBody puts the answer in the place of the body. Head and body change in this one message, so that a weft that
+// dies before it leaves the legacy response whole.
+func (x *exchange) replaceBody(a enrich.Answer, errs ...error) error {
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseBody{
+			ResponseBody: &extprocv3.BodyResponse{
+				Response: &extprocv3.CommonResponse{
+					HeaderMutation: answerMutation(a, x.buffered),
+					BodyMutation:   &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: a.Body}},
+				},
+			},
+		},
+	})
+	return x.finish(a.Outcome, errs)
+}
+
+// end ends an exchange whose response passes.
+func (x *exchange) end(reason enrich.Reason) error {
+	return x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: reason}, nil)
+}
+
+// finish reports the exchange. What Process returns is always nil, gRPC's OK: to Envoy that is a processor that has
+// nothing more to say, while an error counts against the sidecar and fails the exchange where the filter is
+// configured to fail closed.
+func (x *exchange) finish(outcome enrich.Outcome, errs []error) error {
+	x.report.Outcome, x.report.Err = outcome, errors.Join(errs...)
+	if x.err != nil {
+		x.report.Outcome, x.report.Err = enrich.Outcome{Disposition: enrich.Passed, Reason: ended(x.err)}, x.err
+	}
+	if x.reporter != nil {
+		x.reporter(x.report)
+	}
+	return nil
+}
+
+// ended names the error that ended a conversation before its end. Envoy cancels the stream as often as it closes it,
+// for instance when the client has gone, or when its message_timeout has run out.
+func ended(err error) enrich.Reason {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
+		return enrich.StreamEnded
+	}
+	return enrich.OutOfOrder
+}
+
+// BudgetHeader is the gRPC metadata with which Envoy's configuration says how long weft may keep the filter waiting,
+// as a Go duration such as "900ms". It belongs a little below the filter's message_timeout, after which Envoy would
+// give up on weft and let the legacy response pass. weft has no timeout of its own.
+const BudgetHeader = "x-weft-budget"
+
+// budget returns the value of BudgetHeader, if there is one.
+func budget(ctx context.Context) (time.Duration, bool) {
+	values := metadata.ValueFromIncomingContext(ctx, BudgetHeader)
+	if len(values) == 0 {
+		return 0, false
+	}
+	d, err := time.ParseDuration(values[0])
+	return d, err == nil
+}

@@ -1,0 +1,91 @@
+// Package extproc carries the conversation with Envoy's external processing filter
+// (envoy.service.ext_proc.v3.ExternalProcessor). It turns protobuf messages into the plain values of package enrich,
+// asks that package what to do, and turns the answer back. What is decided, and why, is none of its business.
+package extproc
+
+import (
+	"context"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"weft/enrich"
+)
+
+// Server is the external processor. Its fields must not change while it serves.
+type Server struct {
+	extprocv3.UnimplementedExternalProcessorServer
+
+	Rules []*enrich.Rule
+	Store enrich.Store
+
+	// Report, if not nil, is told what became of each exchange, when it has ended. It is called by many goroutines.
+	Report func(enrich.Report)
+}
+
+// Process is the conversation about one HTTP exchange. Each has a stream and a goroutine of its own, so that this
+// function's position is its state:
+//
+//	Envoy                                weft
+//	  request headers ───────────────────▶  match      no rule ──▶ end
+//	                                        start to read the extension
+//	  ◀──────────── continue, whole please
+//	  (the legacy service and MongoDB work, side by side)
+//	  response headers ──────────────────▶  verdict    pass ─────▶ mark, end
+//	                                                   degrade ──▶ wait for the extension, replace, end
+//	  ◀─────────────── continue, with body
+//	  response body ─────────────────────▶  parse      too large ▶ mark, end
+//	                                        wait for the extension
+//	  ◀──────────────── continue, new body
+//	                                        end
+//
+// Whenever weft ends the stream, Envoy goes on alone with what it has. So the answer to everything unexpected, from a
+// message out of order to a client that has gone, is to return: the legacy response passes as it is. The exchange
+// holds the first error; after it nothing is received (the values are zero, which no rule and no verdict takes up)
+// and nothing is sent.
+func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+	x := &exchange{stream: stream, reporter: s.Report}
+
+	request := x.receiveRequestHeaders()
+	rule, key, ok := enrich.Match(s.Rules, request)
+	if !ok {
+		return x.end(enrich.NoRule)
+	}
+	x.report.Rule = rule.Name
+	read := enrich.Fetch(stream.Context(), s.Store, &rule.Source, key)
+	defer read.Stop()
+	x.continueRequest(enrich.LegacyRequest())
+
+	response := x.receiveResponseHeaders()
+	action, reason := rule.Verdict(response)
+	switch action {
+	case enrich.Pass:
+		return x.passResponse(reason)
+	case enrich.Degrade:
+		extension := x.await(read)
+		return x.replaceResponse(rule.Compose(key, enrich.FailedCore(reason), extension), extension.Err)
+	}
+	x.continueWithBody(response.ContentLength)
+
+	body, whole := x.receiveResponseBody()
+	if !whole {
+		return x.passBody(enrich.CoreTooLarge)
+	}
+	core, ok := rule.ParseCore(body, response.ContentEncoding)
+	if !ok {
+		return x.passBody(enrich.CoreTooLarge)
+	}
+	extension := x.await(read)
+	return x.replaceBody(rule.Compose(key, core, extension), core.Err, extension.Err)
+}
+
+// await returns the extension, for which it waits no longer than Envoy has patience (see [budget]). It is called when
+// the core is there, so what it waits is what weft adds to the client's time.
+func (x *exchange) await(read *enrich.Read) enrich.Extension {
+	ctx := x.stream.Context()
+	if d, ok := budget(ctx); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d)
+		defer cancel()
+	}
+	return read.Wait(ctx)
+}

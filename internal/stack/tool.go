@@ -1,0 +1,53 @@
+// Package stack starts the real servers that the tests and the demo need: a mongod and an Envoy, each a child process
+// that cannot outlive the process that started it.
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Tool returns the absolute path of a server's binary, "envoy" or "mongod", as "make tools" has put it into the folder
+// .tools of the repository. The repository is the nearest folder, from the working directory upwards, with the go.mod
+// of module weft.
+func Tool(name string) (string, error) {
+	versions := map[string]string{"envoy": "1.40.0", "mongod": "6.0.5"} // as pinned in tools.txt
+	version, known := versions[name]
+	if !known {
+		return "", fmt.Errorf("no tool is called %q; there are envoy and mongod", name)
+	}
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(root, ".tools", name+"-"+version, name)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s %s is missing; run \"make tools\" (%w)", name, version, err)
+	}
+	return path, nil
+}
+
+func repository() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.TrimSpace(line) == "module weft" {
+				return dir, nil
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not inside weft's repository; run it from there, after \"make tools\"", start)
+		}
+	}
+}
