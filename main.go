@@ -39,10 +39,22 @@ func command() *cli.Command {
 		Description: "weft serves Envoy's external processing filter. Envoy shows it each response of the legacy service;\n" +
 			"while that one works, weft reads the matching document, and it puts both into the answer.\n\n" +
 			"Try \"make run\" in its repository for a system that runs.",
-		Commands:              []*cli.Command{serveCommand(), envoyCommand()},
+		Commands: []*cli.Command{serveCommand(), envoyCommand()},
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if cmd.Args().Present() {
+				return fmt.Errorf("no such command: %q; see weft --help", cmd.Args().First())
+			}
+			return cli.ShowRootCommandHelp(cmd)
+		},
+		OnUsageError:          usageError,
 		EnableShellCompletion: true,
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints the error
 	}
+}
+
+// usageError is printed in place of the whole help.
+func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+	return fmt.Errorf("%w; see %s --help", err, cmd.FullName())
 }
 
 const defaultSocket = "unix:///run/weft/weft.sock"
@@ -68,6 +80,7 @@ func serveCommand() *cli.Command {
 				Usage: "`LEVEL`: debug (a line for each exchange), info, warn or error",
 			},
 		},
+		OnUsageError: usageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
 				return fmt.Errorf("serve: unexpected argument %q; see weft serve --help", cmd.Args().First())
@@ -112,6 +125,7 @@ func envoyCommand() *cli.Command {
 				Usage: "how long Envoy waits for weft; less a tenth, how long weft waits for MongoDB once the core is there",
 			},
 		},
+		OnUsageError: usageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
 				return fmt.Errorf("envoy: unexpected argument %q; see weft envoy --help", cmd.Args().First())
@@ -164,7 +178,7 @@ func serve(ctx context.Context, o serveOptions) error {
 
 	store, err := mongostore.Open(o.mongodbURI)
 	if err != nil {
-		return fmt.Errorf("--mongodb-uri: %w", err)
+		return fmt.Errorf("--mongodb-uri: %w; want, for example, mongodb://localhost:27017", err)
 	}
 	rules := enrich.UserProfile()
 

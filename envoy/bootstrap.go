@@ -84,10 +84,11 @@ func bufferLimit(c Config) uint32 {
 
 func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
-		StatPrefix:     ListenerName,
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
-		HttpFilters:    []*hcmv3.HttpFilter{extProcFilter(c), routerFilter()},
-		AccessLog:      accessLog(),
+		StatPrefix:       ListenerName,
+		RouteSpecifier:   &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
+		HttpFilters:      []*hcmv3.HttpFilter{extProcFilter(c), routerFilter()},
+		LocalReplyConfig: localReplies(c),
+		AccessLog:        accessLog(),
 	}
 }
 
@@ -168,7 +169,7 @@ func seconds(n int64) *durationpb.Duration { return &durationpb.Duration{Seconds
 func packed(m proto.Message) *anypb.Any {
 	a, err := anypb.New(m)
 	if err != nil {
-		panic(err) // only for a message that is not valid UTF-8 or is nil, which none here is
+		panic(err) // for a text that is not UTF-8, which addresses and rules are checked for
 	}
 	return a
 }

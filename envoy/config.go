@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/goccy/go-yaml"
@@ -59,6 +60,9 @@ func YAML(m proto.Message) ([]byte, error) {
 
 // address parses host:port, or unix:PATH (unix:///PATH) as gRPC spells it. The host may be a name.
 func address(s string) (*corev3.Address, error) {
+	if !utf8.ValidString(s) {
+		return nil, fmt.Errorf("address %q: not UTF-8", s)
+	}
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		path = strings.TrimPrefix(path, "//")
 		if path == "" {

@@ -27,9 +27,7 @@ const filterName = "envoy.filters.http.ext_proc"
 func extProcFilter(c Config) *hcmv3.HttpFilter {
 	forwarded := &matcherv3.ListStringMatcher{}
 	for _, h := range extproc.Headers {
-		forwarded.Patterns = append(forwarded.Patterns, &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: h},
-		})
+		forwarded.Patterns = append(forwarded.Patterns, exact(h))
 	}
 	return &hcmv3.HttpFilter{
 		Name: filterName,
@@ -74,13 +72,13 @@ func routes(c Config) *routev3.RouteConfiguration {
 		host.Routes = append(host.Routes, &routev3.Route{
 			Name:   r.Name,
 			Match:  prefixMatch(prefix(r.Path)),
-			Action: &routev3.Route_Route{Route: routeAction(c, prefix(r.LegacyPath))},
+			Action: &routev3.Route_Route{Route: ruleAction(c, prefix(r.LegacyPath))},
 		})
 	}
 	host.Routes = append(host.Routes, &routev3.Route{
 		Name:   "other",
 		Match:  prefixMatch("/"),
-		Action: &routev3.Route_Route{Route: routeAction(c, "")},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: toLegacy}},
 		TypedPerFilterConfig: map[string]*anypb.Any{
 			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
 		},
@@ -98,21 +96,18 @@ func prefixMatch(prefix string) *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: prefix}}
 }
 
-func routeAction(c Config, rewrite string) *routev3.RouteAction {
+var toLegacy = &routev3.RouteAction_Cluster{Cluster: legacyCluster}
+
+func ruleAction(c Config, rewrite string) *routev3.RouteAction {
 	return &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster},
+		ClusterSpecifier: toLegacy,
 		PrefixRewrite:    rewrite,
 		Timeout:          durationpb.New(c.RouteTimeout),
 		RetryPolicy: &routev3.RetryPolicy{
 			RetryOn:    "5xx,reset,connect-failure",
 			NumRetries: wrapperspb.UInt32(1),
 			// Nobody knows what a second POST would do.
-			RetriableRequestHeaders: []*routev3.HeaderMatcher{{
-				Name: ":method",
-				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-					MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "GET|HEAD"}},
-				}},
-			}},
+			RetriableRequestHeaders: []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))},
 		},
 	}
 }
@@ -125,9 +120,7 @@ func accessLog() []*accesslogv3.AccessLog {
 		Name: "envoy.access_loggers.stdout",
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: packed(&streamv3.StdoutAccessLog{
 			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
-				Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
-					Specifier: &corev3.DataSource_InlineString{InlineString: format},
-				}},
+				Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(format)},
 			}},
 		})},
 	}}

@@ -1,0 +1,90 @@
+package envoy_test
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weft/enrich"
+	"weft/envoy"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func config() envoy.Config {
+	return envoy.Config{
+		Rules:  enrich.UserProfile(),
+		Listen: "0.0.0.0:10000",
+		Admin:  "127.0.0.1:9901",
+		Legacy: "127.0.0.1:8081",
+		Weft:   "unix:///run/weft/weft.sock",
+	}
+}
+
+// TestBootstrap compares with testdata/bootstrap.yaml, which is also there to be read. The other tests of the package
+// show that a real Envoy takes it.
+func TestBootstrap(t *testing.T) {
+	bootstrap, err := envoy.Bootstrap(config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := envoy.YAML(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/bootstrap.yaml"
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got); if that is meant: go test ./envoy -run TestBootstrap -update\n%s", golden, diff)
+	}
+}
+
+func TestBootstrapAddresses(t *testing.T) {
+	tests := []struct {
+		name    string
+		change  func(*envoy.Config)
+		want    string // part of the YAML
+		wantErr string
+	}{
+		{"a name is resolved", func(c *envoy.Config) { c.Legacy = "users.example:80" }, "type: STRICT_DNS", ""},
+		{"IPv6", func(c *envoy.Config) { c.Legacy = "[::1]:8081" }, "address: ::1", ""},
+		{"weft over TCP", func(c *envoy.Config) { c.Weft = "127.0.0.1:9000" }, "port_value: 9000", ""},
+		{"a relative socket", func(c *envoy.Config) { c.Weft = "unix:weft.sock" }, "path: weft.sock", ""},
+		{"no port", func(c *envoy.Config) { c.Legacy = "users" }, "", `address "users": want host:port`},
+		{"a port that is none", func(c *envoy.Config) { c.Legacy = "users:http" }, "", `address "users:http": port is not a number from 0 to 65535`},
+		{"no host", func(c *envoy.Config) { c.Listen = ":10000" }, "", `address ":10000": no host before the colon; 0.0.0.0 is every IPv4 address of this machine`},
+		{"no path", func(c *envoy.Config) { c.Weft = "unix:" }, "", `address "unix:": no path after "unix:"`},
+		{"not UTF-8", func(c *envoy.Config) { c.Legacy = "\xff:1" }, "", `address "\xff:1": not UTF-8`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := config()
+			test.change(&c)
+			bootstrap, err := envoy.Bootstrap(c)
+			if err != nil {
+				if err.Error() != test.wantErr {
+					t.Errorf("error %q, want %q", err, test.wantErr)
+				}
+				return
+			}
+			got, err := envoy.YAML(bootstrap)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.wantErr != "" || !strings.Contains(string(got), test.want) {
+				t.Errorf("want error %q or %q in\n%s", test.wantErr, test.want, got)
+			}
+		})
+	}
+}

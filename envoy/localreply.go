@@ -1,0 +1,113 @@
+package envoy
+
+import (
+	"regexp"
+	"strings"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"github.com/go-json-experiment/json/jsontext"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"weft/enrich"
+)
+
+// unreachableFlags are the response flags of a legacy service that gave no whole answer. In the order of Envoy's list:
+// no healthy host, request timeout, local and remote reset, connection failure and termination, overflow, no cluster,
+// retry limit, protocol error, longest duration.
+var unreachableFlags = []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
+
+// localReplies shapes Envoy's own answers where weft cannot: when the legacy service breaks off in the middle of a
+// body, Envoy answers past all filters, and when weft is down there is none to ask. Then both halves are missing.
+// Where weft can, it replaces this answer by the composite.
+func localReplies(c Config) *hcmv3.LocalReplyConfig {
+	config := &hcmv3.LocalReplyConfig{}
+	seen := map[enrich.Template]bool{}
+	for _, r := range c.Rules {
+		if path := legacyPath(r); seen[path] {
+			continue
+		} else {
+			seen[path] = true
+		}
+		body, _ := jsontext.AppendQuote([]byte(`{"detail":`), r.Messages.BothFailed)
+		outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.LegacyUnreachable}
+		config.Mappers = append(config.Mappers, &hcmv3.ResponseMapper{
+			Filter: allOf(
+				&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags},
+				}},
+				headerFilter(":method", exact("GET")),
+				headerFilter(":path", pathRegex(r)),
+			),
+			StatusCode: wrapperspb.UInt32(503),
+			Body:       inline(string(body) + "}"),
+			BodyFormatOverride: &corev3.SubstitutionFormatString{
+				Format: &corev3.SubstitutionFormatString_TextFormatSource{
+					TextFormatSource: inline("%LOCAL_REPLY_BODY%"),
+				},
+				ContentType: "application/json",
+			},
+			HeadersToAdd: []*corev3.HeaderValueOption{
+				overwrite(outcome.Header()),
+				overwrite(enrich.Header{Name: "cache-control", Value: "no-store"}),
+			},
+		})
+	}
+	return config
+}
+
+func allOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+		AndFilter: &accesslogv3.AndFilter{Filters: filters},
+	}}
+}
+
+func headerFilter(name string, match *matcherv3.StringMatcher) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: header(name, match)},
+	}}
+}
+
+func header(name string, match *matcherv3.StringMatcher) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name:                 name,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: match},
+	}
+}
+
+func exact(s string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
+}
+
+func regex(s string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}}
+}
+
+// pathRegex matches the paths of a rule as the legacy service is asked for them: once a route is taken, its rewrite
+// has been applied. Of 19 digits it cannot tell whether they fit an int64; here that does no harm.
+func pathRegex(r *enrich.Rule) *matcherv3.StringMatcher {
+	template := legacyPath(r)
+	_, suffix, _ := strings.Cut(string(template), "}")
+	return regex(regexp.QuoteMeta(prefix(template)) + `(0|-?[1-9][0-9]{0,18})` + regexp.QuoteMeta(suffix) + `(\?.*)?`)
+}
+
+func legacyPath(r *enrich.Rule) enrich.Template {
+	if r.LegacyPath != "" {
+		return r.LegacyPath
+	}
+	return r.Path
+}
+
+func inline(s string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: s}}
+}
+
+func overwrite(h enrich.Header) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}

@@ -1,0 +1,50 @@
+package envoy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/internal/stack"
+)
+
+// TestMongoDBDown starts weft while MongoDB is down: the extension is missing until MongoDB is there, no longer, and
+// weft is not started again.
+func TestMongoDBDown(t *testing.T) {
+	port, err := stack.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := stack.MongodOptions{Dir: t.TempDir(), Port: port}
+	// The message timeout, less a tenth, is what weft waits for MongoDB.
+	s := startSystem(t, systemOptions{mongodbURI: fmt.Sprintf("mongodb://127.0.0.1:%d", port), message: 2 * time.Second})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+
+	whole := "200\nx-weft: composed\n\n" +
+		`{"core":` + coreUser7 + `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`
+	degraded := "200\nx-weft: degraded; reason=extension-timeout\n\n" +
+		`{"core":` + coreUser7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
+	checkAnswer(t, degraded, "", s.get("/api/v1/users/7"))
+
+	// Twice: for a MongoDB that comes up late, and for one that goes away under warm connections.
+	for range 2 {
+		server, err := stack.StartMongod(t.Context(), options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Kill() })
+		eventually(t, "an answer is whole again", func() bool {
+			return strings.Contains(s.get("/api/v1/users/7").header.Get("x-weft"), "composed")
+		})
+		checkAnswer(t, whole, "", s.get("/api/v1/users/7"))
+
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		got := s.get("/api/v1/users/7")
+		// A connection that breaks is an error at once, one that cannot be made a wait.
+		got.header.Set("x-weft", strings.ReplaceAll(got.header.Get("x-weft"), "extension-failed", "extension-timeout"))
+		checkAnswer(t, degraded, "", got)
+	}
+}
