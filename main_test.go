@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -105,7 +106,7 @@ func TestServe(t *testing.T) {
 	if err := stream.Send(&extprocv3.ProcessingRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Recv(); err != io.EOF {
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("a message that is no request: %v, want the end of the stream", err)
 	}
 

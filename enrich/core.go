@@ -89,7 +89,7 @@ func (r *Rule) checkCore(core *Core) error {
 	if _, err := dec.ReadToken(); err != nil {
 		return err
 	}
-	if _, err := dec.ReadToken(); err != io.EOF {
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("more after the object")
 	}
 	for i, f := range r.Core {

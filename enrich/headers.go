@@ -38,5 +38,8 @@ func (a Answer) Headers() Headers {
 	return h
 }
 
+// OutcomeHeader is the response header in which weft says what it did. Headers that begin with it are weft's alone.
+const OutcomeHeader = "x-weft"
+
 // Header tells the client and the access log what became of a response.
-func (o Outcome) Header() Header { return Header{"x-weft", o.String()} }
+func (o Outcome) Header() Header { return Header{OutcomeHeader, o.String()} }

@@ -23,6 +23,7 @@ type Rule struct {
 	CoreLimit int         // bytes of a core, decoded, that weft composes; a larger one passes untouched
 
 	NotFound NotFound // what a 404 of the legacy service means
+	Fallback Fallback // what the client gets while weft is down
 	Source   Source   // where the extension comes from
 	Messages Messages
 }
@@ -40,6 +41,14 @@ type NotFound uint8
 const (
 	PassNotFound    NotFound = iota // the 404 reaches the client as it is
 	DegradeNotFound                 // core null, extension given
+)
+
+// Fallback is what the proxy makes of a legacy response that weft has not seen.
+type Fallback uint8
+
+const (
+	FallbackLegacy    Fallback = iota // the legacy response as it is
+	FallbackComposite                 // a composite whose extension is null, so that the client finds the shape it knows
 )
 
 // Type is what a member's value must be.

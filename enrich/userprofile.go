@@ -37,5 +37,6 @@ func UserProfile() []*Rule {
 	v3.Path = "/api/v3/composite-profile/{userId}"
 	v3.LegacyPath = v1.Path
 	v3.NotFound = DegradeNotFound
+	v3.Fallback = FallbackComposite
 	return []*Rule{&v1, &v3}
 }

@@ -86,7 +86,7 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:       ListenerName,
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
-		HttpFilters:      []*hcmv3.HttpFilter{extProcFilter(c), routerFilter()},
+		HttpFilters:      []*hcmv3.HttpFilter{stripFilter(), fallbackFilter(c), extProcFilter(c), routerFilter()},
 		LocalReplyConfig: localReplies(c),
 		AccessLog:        accessLog(),
 	}

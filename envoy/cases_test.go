@@ -99,7 +99,7 @@ func parseDocuments(text string) ([]bson.Raw, error) {
 	var docs []bson.Raw
 	for dec := jsontext.NewDecoder(strings.NewReader(text), jsontext.AllowDuplicateNames(true)); ; {
 		value, err := dec.ReadValue()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return docs, nil
 		}
 		if err != nil {
@@ -132,17 +132,19 @@ func (c testCase) run(t *testing.T, s *system, route, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var seen http.Header
+	seen := make(chan http.Header, 10) // of a first try and a retry
 	legacyPath, _, _ := strings.Cut(strings.ReplaceAll(target, "{path}", "/api/v1/users"), "?")
 	s.legacy.answer(legacyPath, func(conn net.Conn, r *http.Request) bool {
-		seen = r.Header
+		seen <- r.Header
 		return respond(conn, r)
 	})
 	s.setProfiles(c.documents...)
 
-	got := s.do(req)
+	got := s.do(t, req)
 	checkAnswer(t, c.answers[route], sent, got)
-	checkHeaders(t, "the legacy service saw", parseHeaders(c.legacyRequest), seen)
+	if want := parseHeaders(c.legacyRequest); len(want) > 0 {
+		checkHeaders(t, "the legacy service saw", want, <-seen)
+	}
 }
 
 // checkAnswer compares an answer with the text of a case. sent is the body that the legacy service sent.

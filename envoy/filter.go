@@ -4,10 +4,12 @@ import (
 	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	headermutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -21,12 +23,32 @@ import (
 
 const filterName = "envoy.filters.http.ext_proc"
 
+// stripFilter removes headers from the client's request that only weft may set.
+func stripFilter() *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{
+		Name: "envoy.filters.http.header_mutation",
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&headermutationv3.HeaderMutation{
+			Mutations: &headermutationv3.Mutations{
+				RequestMutations: []*mutationv3.HeaderMutation{{
+					Action: &mutationv3.HeaderMutation_RemoveOnMatch_{
+						RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
+							KeyMatcher: &matcherv3.StringMatcher{
+								MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: enrich.OutcomeHeader},
+							},
+						},
+					},
+				}},
+			},
+		})},
+	}
+}
+
 // extProcFilter calls weft. Without weft, or against it, the exchange goes on (failure_mode_allow). Bodies are not
 // sent unless weft asks for one (allow_mode_override), and of the headers only those that it reads: cookies and
 // credentials stay here.
 func extProcFilter(c Config) *hcmv3.HttpFilter {
 	forwarded := &matcherv3.ListStringMatcher{}
-	for _, h := range extproc.Headers {
+	for _, h := range extproc.Headers() {
 		forwarded.Patterns = append(forwarded.Patterns, exact(h))
 	}
 	return &hcmv3.HttpFilter{
@@ -49,7 +71,7 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 				ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
 			},
 			AllowModeOverride:  true,
-			ResponseAttributes: extproc.Attributes,
+			ResponseAttributes: extproc.Attributes(),
 			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwarded},
 			// weft never answers in place of the legacy service, only after it.
 			DisableImmediateResponse: true,
@@ -67,7 +89,12 @@ func routerFilter() *hcmv3.HttpFilter {
 // routes sends everything to the legacy service. Only what may fall under a rule goes through weft; the rest has the
 // filter disabled.
 func routes(c Config) *routev3.RouteConfiguration {
-	host := &routev3.VirtualHost{Name: "legacy", Domains: []string{"*"}}
+	host := &routev3.VirtualHost{
+		Name:    "legacy",
+		Domains: []string{"*"},
+		// Only weft says what weft did. This takes effect before the response's filters.
+		ResponseHeadersToRemove: []string{enrich.OutcomeHeader},
+	}
 	for _, r := range c.Rules {
 		host.Routes = append(host.Routes, &routev3.Route{
 			Name:   r.Name,
@@ -78,7 +105,7 @@ func routes(c Config) *routev3.RouteConfiguration {
 	host.Routes = append(host.Routes, &routev3.Route{
 		Name:   "other",
 		Match:  prefixMatch("/"),
-		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: toLegacy}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster}}},
 		TypedPerFilterConfig: map[string]*anypb.Any{
 			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
 		},
@@ -96,11 +123,9 @@ func prefixMatch(prefix string) *routev3.RouteMatch {
 	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: prefix}}
 }
 
-var toLegacy = &routev3.RouteAction_Cluster{Cluster: legacyCluster}
-
 func ruleAction(c Config, rewrite string) *routev3.RouteAction {
 	return &routev3.RouteAction{
-		ClusterSpecifier: toLegacy,
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster},
 		PrefixRewrite:    rewrite,
 		Timeout:          durationpb.New(c.RouteTimeout),
 		RetryPolicy: &routev3.RetryPolicy{

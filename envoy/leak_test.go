@@ -68,7 +68,7 @@ func TestNothingOutlivesAnExchange(t *testing.T) {
 		} {
 			path := fmt.Sprintf("/api/v1/users/%d", i)
 			s.legacy.answer(path, raw(response))
-			s.get(path)
+			s.get(t, path)
 		}
 		s.checkIdle(t)
 	})

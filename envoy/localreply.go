@@ -15,10 +15,12 @@ import (
 	"weft/enrich"
 )
 
-// unreachableFlags are the response flags of a legacy service that gave no whole answer. In the order of Envoy's list:
+// unreachableFlags returns the response flags of a legacy service that gave no whole answer. In the order of Envoy's list:
 // no healthy host, request timeout, local and remote reset, connection failure and termination, overflow, no cluster,
 // retry limit, protocol error, longest duration.
-var unreachableFlags = []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
+func unreachableFlags() []string {
+	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
+}
 
 // localReplies shapes Envoy's own answers where weft cannot: when the legacy service breaks off in the middle of a
 // body, Envoy answers past all filters, and when weft is down there is none to ask. Then both halves are missing.
@@ -27,20 +29,20 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
 	seen := map[enrich.Template]bool{}
 	for _, r := range c.Rules {
-		if path := legacyPath(r); seen[path] {
+		path := legacyPath(r)
+		if seen[path] {
 			continue
-		} else {
-			seen[path] = true
 		}
+		seen[path] = true
 		body, _ := jsontext.AppendQuote([]byte(`{"detail":`), r.Messages.BothFailed)
 		outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.LegacyUnreachable}
 		config.Mappers = append(config.Mappers, &hcmv3.ResponseMapper{
 			Filter: allOf(
 				&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags},
+					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
 				}},
 				headerFilter(":method", exact("GET")),
-				headerFilter(":path", pathRegex(r)),
+				headerFilter(":path", pathRegex(path)),
 			),
 			StatusCode: wrapperspb.UInt32(503),
 			Body:       inline(string(body) + "}"),
@@ -86,14 +88,14 @@ func regex(s string) *matcherv3.StringMatcher {
 	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}}
 }
 
-// pathRegex matches the paths of a rule as the legacy service is asked for them: once a route is taken, its rewrite
-// has been applied. Of 19 digits it cannot tell whether they fit an int64; here that does no harm.
-func pathRegex(r *enrich.Rule) *matcherv3.StringMatcher {
-	template := legacyPath(r)
+// pathRegex matches the paths of a template. Of 19 digits it cannot tell whether they fit an int64; here that does no
+// harm.
+func pathRegex(template enrich.Template) *matcherv3.StringMatcher {
 	_, suffix, _ := strings.Cut(string(template), "}")
 	return regex(regexp.QuoteMeta(prefix(template)) + `(0|-?[1-9][0-9]{0,18})` + regexp.QuoteMeta(suffix) + `(\?.*)?`)
 }
 
+// legacyPath is the path that the legacy service is asked for. Once a route is taken, requests have it.
 func legacyPath(r *enrich.Rule) enrich.Template {
 	if r.LegacyPath != "" {
 		return r.LegacyPath

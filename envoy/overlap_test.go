@@ -35,5 +35,5 @@ func TestOverlap(t *testing.T) {
 
 	checkAnswer(t, "200\nx-weft: composed\n\n"+
 		`{"core":`+coreUser7+`,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`,
-		"", s.get("/api/v1/users/7"))
+		"", s.get(t, "/api/v1/users/7"))
 }

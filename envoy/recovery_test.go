@@ -25,7 +25,7 @@ func TestMongoDBDown(t *testing.T) {
 		`{"core":` + coreUser7 + `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`
 	degraded := "200\nx-weft: degraded; reason=extension-timeout\n\n" +
 		`{"core":` + coreUser7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
-	checkAnswer(t, degraded, "", s.get("/api/v1/users/7"))
+	checkAnswer(t, degraded, "", s.get(t, "/api/v1/users/7"))
 
 	// Twice: for a MongoDB that comes up late, and for one that goes away under warm connections.
 	for range 2 {
@@ -35,14 +35,14 @@ func TestMongoDBDown(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = server.Kill() })
 		eventually(t, "an answer is whole again", func() bool {
-			return strings.Contains(s.get("/api/v1/users/7").header.Get("x-weft"), "composed")
+			return strings.Contains(s.get(t, "/api/v1/users/7").header.Get("x-weft"), "composed")
 		})
-		checkAnswer(t, whole, "", s.get("/api/v1/users/7"))
+		checkAnswer(t, whole, "", s.get(t, "/api/v1/users/7"))
 
 		if err := server.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		got := s.get("/api/v1/users/7")
+		got := s.get(t, "/api/v1/users/7")
 		// A connection that breaks is an error at once, one that cannot be made a wait.
 		got.header.Set("x-weft", strings.ReplaceAll(got.header.Get("x-weft"), "extension-failed", "extension-timeout"))
 		checkAnswer(t, degraded, "", got)

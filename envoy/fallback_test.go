@@ -1,0 +1,71 @@
+package envoy_test
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"weft/enrich"
+)
+
+// TestFallback replays the legacy answers of all cases while weft is down. The composite route keeps its shape, and the
+// fallback in Envoy finds a core in just those bodies in which weft would; on the other route the legacy answer passes.
+func TestFallback(t *testing.T) {
+	s := startSystem(t, systemOptions{})
+	s.weft.Stop()
+	rule := enrich.UserProfile()[1]
+
+	const bothFailed = "503\n\n" + `{"detail":"All upstream services are unavailable."}`
+	files, err := filepath.Glob("testdata/cases/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		c, err := readCase(file)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if c.request != "GET {path}/7\n" {
+			continue
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			respond, sent, err := parseScript(c.legacy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.legacy.answer("/api/v1/users/7", respond)
+			if breaksOff := strings.Contains(c.legacy, "-in-body") || strings.Contains(c.legacy, "bad-chunk"); breaksOff {
+				checkAnswer(t, bothFailed, "", s.get(t, "/api/v3/composite-profile/7")) // and on v1 it breaks off, too
+				return
+			}
+			plain := s.get(t, "/api/v1/users/7")
+			mark := "-" // there is no weft
+			if strings.HasPrefix(c.legacy, "!") && plain.status == http.StatusServiceUnavailable {
+				mark = "degraded; reason=legacy-unreachable" // nor a legacy service
+			}
+			checkHeaders(t, "the client of v1 got", [][2]string{{"x-weft", mark}}, plain.header)
+			if plain.status == http.StatusOK && plain.body != sent {
+				t.Errorf("v1 body\n got %.2000q\nwant %.2000q", plain.body, sent)
+			}
+
+			got := s.get(t, "/api/v3/composite-profile/7")
+			switch want := bothFailed; {
+			case plain.header.Get("content-encoding") != "":
+				// It cannot be read.
+			case plain.status >= 200 && plain.status < 300 && plain.status != http.StatusPartialContent:
+				if core, ok := rule.ParseCore([]byte(sent), ""); ok && core.Failed == "" {
+					want = "200\nx-weft: degraded; reason=weft-unavailable\n\n" +
+						`{"core":` + string(core.JSON) + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
+				}
+				checkAnswer(t, want, "", got)
+			case plain.status >= 500 || plain.status == http.StatusNotFound:
+				checkAnswer(t, want, "", got)
+			default:
+				if got.status != plain.status || got.body != plain.body {
+					t.Errorf("%d %q on v3, want what v1 got: %d %q", got.status, got.body, plain.status, plain.body)
+				}
+			}
+		})
+	}
+}

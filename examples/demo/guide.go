@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+)
+
+// row says where one service runs.
+type row struct{ name, pid, address, log string }
+
+// guide prints what runs where and what to try.
+func (r *runner) guide(out io.Writer) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprint(table, "\n  service\tpid\taddress\tlog\n")
+	for _, row := range r.rows {
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", row.name, row.pid, short(row.address), short(row.log))
+	}
+	_ = table.Flush()
+
+	fmt.Fprintf(out, `
+The plain legacy answer, the same path through Envoy, and the composite route:
+
+  curl -i 'http://%[1]s/api/v1/users/7'
+  curl -i 'http://%[2]s/api/v1/users/7'
+  curl -i 'http://%[2]s/api/v3/composite-profile/7'
+
+`, r.legacy, local(r.port))
+	if r.mongoPort != 0 {
+		fmt.Fprint(out, "Odd users: 13 has no profile, 17 and 18 wrong types, 19 Unicode, 20 a number as text, 21 odd BSON types,\n"+
+			"22 an array as settings, 23 a double as userId, 1001 a profile but no legacy user.\n")
+	}
+	if r.legacyPort != 0 {
+		fmt.Fprint(out, "Failures: add ?fault=500 to a path; ?fault=help lists the others.\n")
+	}
+	fmt.Fprint(out, "\nCtrl-C ends all of it.\n")
+}
+
+// short writes paths below the working directory relative to it.
+func short(path string) string {
+	if !filepath.IsAbs(path) {
+		return path
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	relative, err := filepath.Rel(here, path)
+	if err != nil || strings.HasPrefix(relative, "..") {
+		return path
+	}
+	return relative
+}
