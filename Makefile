@@ -1,7 +1,8 @@
 # weft. "make" lists the targets.
 
 SHELL := /bin/sh
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w"
+VERSION := devel
+BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 GOLANGCI_LINT := .tools/golangci-lint-2.15.0/golangci-lint
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The root module is the product; the others hold what the product does not need.
@@ -55,7 +56,6 @@ $(GOLANGCI_LINT): | go
 vuln: go ## known vulnerabilities in what weft uses; needs the vulnerability database
 	@set -e; for module in $(MODULES); do echo "checking $$module …"; (cd $$module && go run $(GOVULNCHECK) ./...); done
 
-VERSION := devel
 .PHONY: image
 image: ## container image weft:VERSION, with docker or buildah
 	@if command -v docker >/dev/null; then docker build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \

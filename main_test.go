@@ -170,18 +170,30 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"no MongoDB URI", []string{"serve", "--mongodb-uri", "localhost:27017"},
-			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`},
+		{
+			"no MongoDB URI",
+			[]string{"serve", "--mongodb-uri", "localhost:27017"},
+			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`,
+		},
 		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`},
-		{"a busy port", []string{"serve", "--listen", busy.Addr().String()},
-			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port"},
-		{"a file that is no socket", []string{"serve", "--listen", "unix:" + file},
-			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock"},
+		{
+			"a busy port",
+			[]string{"serve", "--listen", busy.Addr().String()},
+			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port",
+		},
+		{
+			"a file that is no socket",
+			[]string{"serve", "--listen", "unix:" + file},
+			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock",
+		},
 		{"an argument too many", []string{"serve", "now"}, `serve: unexpected argument "now"; see weft serve --help`},
 		{"no such flag", []string{"envoy", "--legcy", "x:1"}, "flag provided but not defined: -legcy; see weft envoy --help"},
 		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`},
-		{"a timeout without a unit", []string{"envoy", "--route-timeout", "3"},
-			`invalid value "3" for flag -route-timeout: time: missing unit in duration "3"; see weft envoy --help`},
+		{
+			"a timeout without a unit",
+			[]string{"envoy", "--route-timeout", "3"},
+			`invalid value "3" for flag -route-timeout: time: missing unit in duration "3"; see weft envoy --help`,
+		},
 		{"no such command", []string{"sreve"}, `no such command: "sreve"; see weft --help`},
 	}
 	for _, test := range tests {

@@ -53,7 +53,10 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	if o.Log == "" {
 		o.Log = filepath.Join(o.Dir, "envoy.log")
 	}
-	arguments := []string{"-c", bootstrap, "--admin-address-path", address, "--disable-hot-restart", "--log-level", "warning"}
+	arguments := []string{
+		"-c", bootstrap, "--admin-address-path", address, "--disable-hot-restart", "--log-level", "warning",
+		"--file-flush-interval-msec", "500", // the access log is to be read while it happens
+	}
 	if o.Concurrency > 0 {
 		arguments = append(arguments, "--concurrency", strconv.Itoa(o.Concurrency))
 	}
