@@ -10,7 +10,8 @@ import (
 // Answer is what the client gets in place of the legacy response.
 type Answer struct {
 	Status  int
-	Body    []byte // JSON
+	Body    []byte // JSON; nil for a 304
+	ETag    string // entity tag of a composite with both halves; empty for other answers
 	Outcome Outcome
 }
 
@@ -48,7 +49,11 @@ func (r *Rule) Compose(key int64, core Core, ext Extension) Answer {
 	if message != "" {
 		body = appendQuoted(body, message)
 	}
-	return Answer{Status: 200, Body: append(body, `]}`...), Outcome: outcome}
+	answer := Answer{Status: 200, Body: append(body, `]}`...), Outcome: outcome}
+	if outcome.Disposition == Composed {
+		answer.ETag = entityTag(answer.Body)
+	}
+	return answer
 }
 
 // failure names the error of a read; it is empty if there is none.

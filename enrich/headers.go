@@ -19,23 +19,38 @@ func LegacyRequest() Headers {
 	}
 }
 
+// describeLegacyBody are the response headers that say something of the legacy body's bytes, which are not those of a
+// composite (RFC 9110, section 8; RFC 9530; RFC 1864).
+func describeLegacyBody() []string {
+	return []string{
+		"content-encoding", "etag", "last-modified", "accept-ranges",
+		"content-md5", "digest", "content-digest", "repr-digest",
+	}
+}
+
 // Headers is how the head of an answer differs from the legacy response's. What described the legacy body goes, and
 // a degraded answer is not to be cached.
 func (a Answer) Headers() Headers {
-	h := Headers{
-		Remove: []string{
-			"content-encoding", "etag", "last-modified", "accept-ranges",
-			"content-md5", "digest", "content-digest", "repr-digest",
-		},
-		Set: []Header{
-			{"content-type", "application/json"},
-			a.Outcome.Header(),
-		},
+	h := Headers{Remove: describeLegacyBody(), Set: []Header{{"content-type", "application/json"}, a.Outcome.Header()}}
+	if a.ETag != "" {
+		h.Set = append(h.Set, Header{"etag", a.ETag})
 	}
 	if a.Outcome.Disposition == Degraded {
 		h.Set = append(h.Set, Header{"cache-control", "no-store"})
 	}
 	return h
+}
+
+// HeadHeaders is how the response to a HEAD differs from the legacy service's when the GET would be answered with a
+// composite: nothing is said of a body that weft would have to make to know it (RFC 9110, section 9.3.2 allows that).
+func HeadHeaders() Headers {
+	outcome := Outcome{Disposition: Passed, Reason: HeadRequest}
+	return Headers{Remove: append(describeLegacyBody(), "content-length"), Set: []Header{outcome.Header()}}
+}
+
+// PassHeaders is how a response that passes is marked.
+func PassHeaders(reason Reason) Headers {
+	return Headers{Set: []Header{Outcome{Disposition: Passed, Reason: reason}.Header()}}
 }
 
 // OutcomeHeader is the response header in which weft says what it did. Headers that begin with it are weft's alone.

@@ -22,9 +22,11 @@ type Rule struct {
 	CoreKey   string      // member of the core that must equal the key of Path: two users are never mixed
 	CoreLimit int         // bytes of a core, decoded, that weft composes; a larger one passes untouched
 
-	NotFound NotFound // what a 404 of the legacy service means
-	Fallback Fallback // what the client gets while weft is down
-	Source   Source   // where the extension comes from
+	NotFound NotFound      // what a 404 of the legacy service means
+	Degrade  DegradePolicy // who gets an extension without a core when the legacy service fails
+	Identity Claim         // whose it is, for DegradeAuthenticated
+	Fallback Fallback      // what the client gets while weft is down
+	Source   Source        // where the extension comes from
 	Messages Messages
 }
 
@@ -42,6 +44,22 @@ const (
 	PassNotFound    NotFound = iota // the 404 reaches the client as it is
 	DegradeNotFound                 // core null, extension given
 )
+
+// DegradePolicy says who gets the extension alone when the legacy service gave no answer or a 5xx: it may be the one that
+// would have checked who is asking, and now nobody has.
+type DegradePolicy uint8
+
+const (
+	DegradeAlways        DegradePolicy = iota // whoever asks
+	DegradeAuthenticated                      // who is, as the proxy has verified, the one that the key names; others get the failure
+	DegradeNever                              // nobody: the failure of the legacy service passes
+)
+
+// Claim names a claim of a token that the proxy has verified.
+type Claim struct {
+	Payload string // the name under which the proxy keeps the token's payload (jwt_authn's payload_in_metadata)
+	Name    string // of the claim, for example "sub"; its value must be the key, as a string or a number
+}
 
 // Fallback is what the proxy makes of a legacy response that weft has not seen.
 type Fallback uint8
@@ -102,13 +120,14 @@ func (s *Source) Default(key int64) []byte {
 
 // Request is the head of an HTTP request.
 type Request struct {
-	Method string
-	Path   string // path and query, as they stand in the request line (":path" in HTTP/2)
+	Method      string
+	Path        string // path and query, as they stand in the request line (":path" in HTTP/2)
+	IfNoneMatch string // entity tags that the client has; empty for none
 }
 
-// Match finds the first rule for a request, and the key in its path.
+// Match finds the first rule for a request, and the key in its path. A HEAD falls under the rule of its GET.
 func Match(rules []*Rule, req Request) (rule *Rule, key int64, ok bool) {
-	if req.Method != "GET" {
+	if req.Method != "GET" && req.Method != "HEAD" {
 		return nil, 0, false
 	}
 	path, _, _ := strings.Cut(req.Path, "?")

@@ -8,7 +8,9 @@ type Response struct {
 	Status          int
 	ContentLength   int64  // bytes; -1 when the length is not known
 	ContentEncoding string // as in the header, empty for none
+	NoTransform     bool   // cache-control has no-transform (RFC 9111, section 5.2.2.6)
 	Bodyless        bool   // the response ends with its head
+	Verified        bool   // the proxy has verified that the caller is the one whom the key names (Rule.Identity)
 }
 
 // Origin says who made a response.
@@ -36,11 +38,11 @@ func (r *Rule) Verdict(resp Response) (Action, Reason) {
 	case resp.Origin == OriginUnknown:
 		return Pass, OriginNotSaid
 	case resp.Origin == OriginUnreachable && status >= 500:
-		return Degrade, LegacyUnreachable
+		return r.mayDegrade(resp, LegacyUnreachable)
 	case resp.Origin != OriginLegacy:
 		return Pass, LocalReply
 	case status >= 500:
-		return Degrade, LegacyError
+		return r.mayDegrade(resp, LegacyError)
 	case status == 404 && r.NotFound == DegradeNotFound:
 		return Degrade, CoreNotFound
 	case status == 404:
@@ -53,6 +55,8 @@ func (r *Rule) Verdict(resp Response) (Action, Reason) {
 		return Pass, PartialContent
 	case status < 200:
 		return Pass, NotFinal
+	case resp.NoTransform:
+		return Pass, NoTransform
 	case resp.Bodyless || status == 204 || status == 205:
 		return Degrade, CoreEmpty
 	case resp.ContentLength > int64(r.CoreLimit):
@@ -64,11 +68,19 @@ func (r *Rule) Verdict(resp Response) (Action, Reason) {
 	}
 }
 
+// mayDegrade applies the rule's policy to a failure of the legacy service.
+func (r *Rule) mayDegrade(resp Response, why Reason) (Action, Reason) {
+	if r.Degrade == DegradeNever || r.Degrade == DegradeAuthenticated && !resp.Verified {
+		return Pass, NotDegraded
+	}
+	return Degrade, why
+}
+
 // Disposition is what became of a response in the end.
 type Disposition string
 
 const (
-	Composed Disposition = "composed" // core and extension
+	Composed Disposition = "composed" // core and extension, or a 304 in place of them
 	Degraded Disposition = "degraded" // weft's own body, with a half or both missing
 	Passed   Disposition = "passed"   // untouched
 )
@@ -84,6 +96,9 @@ const (
 	LegacyRedirect Reason = "redirect"         // passed: 3xx, 304 included
 	PartialContent Reason = "partial-content"  // passed: 206
 	NotFinal       Reason = "not-final"        // passed: a status below 200
+	NoTransform    Reason = "no-transform"     // passed: the legacy service forbids to change its body
+	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and the rule gives no extension alone
+	HeadRequest    Reason = "head"             // passed: there is no body to change, but its length and validators went
 	LocalReply     Reason = "local-reply"      // passed: the proxy answered for reasons of its own
 	OriginNotSaid  Reason = "origin-unknown"   // passed: the proxy did not say who answered
 	CoreTooLarge   Reason = "core-too-large"   // passed: body over the rule's limit

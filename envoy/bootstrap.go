@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"slices"
+
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -86,7 +88,7 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:       ListenerName,
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
-		HttpFilters:      []*hcmv3.HttpFilter{stripFilter(), fallbackFilter(c), extProcFilter(c), routerFilter()},
+		HttpFilters:      slices.Concat(c.Filters, []*hcmv3.HttpFilter{stripFilter(), fallbackFilter(c), extProcFilter(c), routerFilter()}),
 		LocalReplyConfig: localReplies(c),
 		AccessLog:        accessLog(),
 	}

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"github.com/goccy/go-yaml"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -27,6 +28,9 @@ type Config struct {
 	Admin  string // host:port of Envoy's admin interface
 	Legacy string // host:port of the legacy service; a name is resolved by Envoy, again and again
 	Weft   string // weft's address: unix:PATH or host:port
+
+	// Filters go before weft's: authentication, for example. What they refuse, weft passes.
+	Filters []*hcmv3.HttpFilter
 
 	// RouteTimeout is how long the legacy service may take for its whole answer, a retry included.
 	RouteTimeout time.Duration

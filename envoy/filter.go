@@ -70,7 +70,11 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 				RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
 				ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
 			},
-			AllowModeOverride:  true,
+			AllowModeOverride: true,
+			// Who the caller is, if a jwt_authn filter before this one has verified it.
+			MetadataOptions: &extprocv3.MetadataOptions{
+				ForwardingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.JWTMetadata}},
+			},
 			ResponseAttributes: extproc.Attributes(),
 			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwarded},
 			// weft never answers in place of the legacy service, only after it.

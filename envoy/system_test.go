@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -69,6 +70,8 @@ type systemOptions struct {
 	mongodbURI string        // default: the mongod of the package
 	timeout    time.Duration // route timeout; default 3 s
 	message    time.Duration // message timeout; default so long that a busy machine does not matter
+	rules      []*enrich.Rule
+	filters    []*hcmv3.HttpFilter
 }
 
 func startSystem(t testing.TB, o systemOptions) *system {
@@ -89,18 +92,20 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	})
 	socket := "unix:" + filepath.Join(dir, "w") // the path of a socket has 108 bytes at most
 
-	rules := enrich.UserProfile()
-	for _, r := range rules {
-		r.Source.Database = fmt.Sprintf("test_%d", time.Now().UnixNano())
+	rules := o.rules
+	if rules == nil {
+		rules = enrich.UserProfile()
 	}
+	database := fmt.Sprintf("test_%d", time.Now().UnixNano())
 	for _, r := range rules {
-		r.Source.Database = rules[0].Source.Database
+		r.Source.Database = database
 	}
 	s.startWeft(socket, rules, o.mongodbURI)
 	s.profiles = collection(t, rules[0].Source)
 
 	bootstrap, err := envoy.Bootstrap(envoy.Config{
 		Rules:          rules,
+		Filters:        o.filters,
 		Listen:         "127.0.0.1:0",
 		Admin:          "127.0.0.1:0",
 		Legacy:         s.legacy.addr,

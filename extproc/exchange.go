@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
 )
@@ -21,6 +24,8 @@ type exchange struct {
 	stream   extprocv3.ExternalProcessor_ProcessServer
 	reporter func(enrich.Report) // may be nil
 	report   enrich.Report
+
+	metadata *corev3.Metadata // of the request; nil if Envoy sent none
 
 	err      error // the first that a receive or a send met
 	buffered bool  // the response's length is known, and its body is to come in one piece
@@ -67,6 +72,7 @@ func (x *exchange) receiveRequestHeaders() enrich.Request {
 		x.unexpected(msg, "request_headers")
 		return enrich.Request{}
 	}
+	x.metadata = msg.GetMetadataContext()
 	return request(headers)
 }
 
@@ -121,15 +127,13 @@ func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
 	return b.GetBody(), x.buffered || b.GetEndOfStream()
 }
 
-// passResponse lets the response go as it is but for the mark, and ends the exchange. No body was asked for.
-func (x *exchange) passResponse(reason enrich.Reason) error {
-	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
+// passResponse lets the response go with no more than a change of its headers, and ends the exchange. No body was asked
+// for.
+func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) error {
 	x.send(&extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
 			ResponseHeaders: &extprocv3.HeadersResponse{
-				Response: &extprocv3.CommonResponse{
-					HeaderMutation: mutation(enrich.Headers{Set: []enrich.Header{outcome.Header()}}),
-				},
+				Response: &extprocv3.CommonResponse{HeaderMutation: mutation(change)},
 			},
 		},
 	})
@@ -155,13 +159,10 @@ func (x *exchange) replaceResponse(a enrich.Answer, errs ...error) error {
 
 // passBody lets the body go as it is, and marks the response.
 func (x *exchange) passBody(reason enrich.Reason) error {
-	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
 	x.send(&extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_ResponseBody{
 			ResponseBody: &extprocv3.BodyResponse{
-				Response: &extprocv3.CommonResponse{
-					HeaderMutation: mutation(enrich.Headers{Set: []enrich.Header{outcome.Header()}}),
-				},
+				Response: &extprocv3.CommonResponse{HeaderMutation: mutation(enrich.PassHeaders(reason))},
 			},
 		},
 	})
@@ -183,6 +184,24 @@ func (x *exchange) replaceBody(a enrich.Answer, errs ...error) error {
 	})
 	return x.finish(a.Outcome, errs)
 }
+
+// verified reports whether a claim of a token that Envoy has verified is the key. Its jwt_authn filter keeps the token's
+// payload in its metadata, which the configuration forwards.
+func (x *exchange) verified(claim enrich.Claim, key int64) bool {
+	payload := x.metadata.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
+	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
+	case *structpb.Value_StringValue:
+		return value.StringValue == strconv.FormatInt(key, 10)
+	case *structpb.Value_NumberValue:
+		const exact = 1 << 53 // beyond it a double may stand for several integers
+		return value.NumberValue == float64(key) && key > -exact && key < exact
+	default:
+		return false
+	}
+}
+
+// JWTMetadata is the namespace of Envoy's jwt_authn filter in the metadata of a request.
+const JWTMetadata = "envoy.filters.http.jwt_authn"
 
 // end ends an exchange whose response passes.
 func (x *exchange) end(reason enrich.Reason) error {

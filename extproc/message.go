@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,10 @@ const filterName = "envoy.filters.http.ext_proc"
 // Headers returns the names of the headers that weft reads. Envoy's configuration must forward them, and need not
 // forward any more.
 func Headers() []string {
-	return []string{":method", ":path", ":status", "content-length", "content-encoding"}
+	return []string{
+		":method", ":path", "if-none-match",
+		":status", "content-length", "content-encoding", "cache-control",
+	}
 }
 
 // Attributes returns the names of the response attributes that weft reads.
@@ -34,6 +38,8 @@ func request(msg *extprocv3.HttpHeaders) enrich.Request {
 			req.Method = value(h)
 		case ":path":
 			req.Path = value(h)
+		case "if-none-match":
+			req.IfNoneMatch = join(req.IfNoneMatch, value(h))
 		}
 	}
 	return req
@@ -55,10 +61,29 @@ func response(msg *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct
 				resp.ContentLength = n
 			}
 		case "content-encoding":
-			resp.ContentEncoding = value(h)
+			resp.ContentEncoding = join(resp.ContentEncoding, value(h))
+		case "cache-control":
+			resp.NoTransform = resp.NoTransform || hasNoTransform(value(h))
 		}
 	}
 	return resp
+}
+
+// join makes one list of the fields with one name (RFC 9110, section 5.3).
+func join(list, value string) string {
+	if list == "" {
+		return value
+	}
+	return list + ", " + value
+}
+
+func hasNoTransform(cacheControl string) bool {
+	for directive := range strings.SplitSeq(cacheControl, ",") {
+		if strings.EqualFold(strings.TrimSpace(directive), "no-transform") {
+			return true
+		}
+	}
+	return false
 }
 
 // origin tells from Envoy's response code details who made a response. See "Response Code Details" in Envoy's
@@ -93,7 +118,9 @@ func value(h *corev3.HeaderValue) string {
 func answerMutation(a enrich.Answer, exactLength bool) *extprocv3.HeaderMutation {
 	m := mutation(a.Headers())
 	m.SetHeaders = append(m.SetHeaders, set(":status", strconv.Itoa(a.Status)))
-	if exactLength {
+	if a.Status == http.StatusNotModified {
+		m.RemoveHeaders = append(m.RemoveHeaders, "content-length")
+	} else if exactLength {
 		m.SetHeaders = append(m.SetHeaders, set("content-length", strconv.Itoa(len(a.Body))))
 	}
 	return m

@@ -5,6 +5,7 @@ package extproc
 
 import (
 	"context"
+	"net/http"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -27,6 +28,7 @@ type Server struct {
 //
 //	Envoy                                weft
 //	  request headers ───────────────────▶  match      no rule ──▶ end
+//	                                                   HEAD ─────▶ see processHead
 //	                                        start to read the extension
 //	  ◀──────────── continue, whole please
 //	  (the legacy service and MongoDB work, side by side)
@@ -51,15 +53,19 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
+	if request.Method == http.MethodHead {
+		return processHead(x, rule)
+	}
 	read := enrich.Fetch(stream.Context(), s.Store, &rule.Source, key)
 	defer read.Stop()
 	x.continueRequest(enrich.LegacyRequest())
 
 	response := x.receiveResponseHeaders()
+	response.Verified = x.verified(rule.Identity, key)
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:
-		return x.passResponse(reason)
+		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
 		extension := x.await(read)
 		return x.replaceResponse(rule.Compose(key, enrich.FailedCore(reason), extension), extension.Err)
@@ -75,7 +81,23 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 		return x.passBody(enrich.CoreTooLarge)
 	}
 	extension := x.await(read)
-	return x.replaceBody(rule.Compose(key, core, extension), core.Err, extension.Err)
+	return x.replaceBody(rule.Compose(key, core, extension).Unless(request.IfNoneMatch), core.Err, extension.Err)
+}
+
+// processHead is the conversation about a HEAD. There is no body, so there is nothing to read; but what the legacy
+// service says of the body of a GET is not true of a composite.
+//
+//	◀──────────── continue, whole please
+//	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
+//	◀──────────── continue, without them
+//	                                      end
+func processHead(x *exchange, rule *enrich.Rule) error {
+	x.continueRequest(enrich.LegacyRequest())
+	action, reason := rule.Verdict(x.receiveResponseHeaders())
+	if action == enrich.Pass {
+		return x.passResponse(reason, enrich.PassHeaders(reason))
+	}
+	return x.passResponse(enrich.HeadRequest, enrich.HeadHeaders())
 }
 
 // await returns the extension, for which it waits no longer than Envoy has patience (see [budget]). It is called when

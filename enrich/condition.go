@@ -1,0 +1,48 @@
+package enrich
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
+
+// entityTag returns a strong entity tag for a body (RFC 9110, section 8.8.3).
+func entityTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// Unless returns the answer to a request with an If-None-Match header: 304 without a body if the client has the answer
+// already (RFC 9110, section 13.1.2). Only weft can tell: the legacy service knows one half.
+func (a Answer) Unless(ifNoneMatch string) Answer {
+	if a.ETag == "" || !matches(ifNoneMatch, a.ETag) {
+		return a
+	}
+	a.Status, a.Body = 304, nil
+	return a
+}
+
+// matches compares a strong entity tag with a list of them, or with "*". The comparison is weak: a compressor behind
+// weft may have made the client's tag a weak one.
+func matches(list, tag string) bool {
+	if strings.TrimSpace(list) == "*" {
+		return true
+	}
+	for list != "" {
+		list = strings.TrimLeft(list, " \t,")
+		list = strings.TrimPrefix(list, "W/")
+		rest, ok := strings.CutPrefix(list, `"`)
+		if !ok {
+			return false
+		}
+		i := strings.IndexByte(rest, '"')
+		if i < 0 {
+			return false
+		}
+		if list[:i+2] == tag {
+			return true
+		}
+		list = rest[i+1:]
+	}
+	return false
+}
