@@ -15,45 +15,57 @@ type Answer struct {
 	Outcome Outcome
 }
 
+const compositeHead = `{"core":`
+
 // Compose joins the two halves. Core and extension are spliced as they are; the result is valid JSON if both are.
 // It is 200 if at least one of them is there.
 func (r *Rule) Compose(key int64, core Core, ext Extension) Answer {
-	extFailed := failure(ext.Err)
-	if core.Failed == "" && (!core.HasKey || core.Key != key) {
-		extFailed = KeyMismatch
-	}
+	extFailed := r.extensionFailure(key, core, ext)
 	if core.Failed != "" && extFailed != "" {
 		body := append(appendQuoted([]byte(`{"detail":`), r.Messages.BothFailed), '}')
 		return Answer{Status: 503, Body: body, Outcome: Outcome{Degraded, core.Failed, extFailed}}
 	}
-
-	body := make([]byte, 0, len(core.JSON)+len(ext.JSON)+len(`{"core":null,"extension":null,"errors":[""]}`)+
-		max(len(r.Messages.CoreFailed), len(r.Messages.ExtensionFailed)))
-	outcome := Outcome{Disposition: Composed}
-	var message string
-	body = append(body, `{"core":`...)
+	body := make([]byte, 0, len(core.JSON)+len(ext.JSON)+200) // of 200, the frame and a message take about half
+	body = append(body, compositeHead...)
 	if core.Failed != "" {
-		outcome, message = Outcome{Disposition: Degraded, Reason: core.Failed}, r.Messages.CoreFailed
 		body = append(body, "null"...)
 	} else {
 		body = append(body, core.JSON...)
 	}
-	body = append(body, `,"extension":`...)
-	if extFailed != "" {
-		outcome, message = Outcome{Disposition: Degraded, Reason: extFailed}, r.Messages.ExtensionFailed
-		body = append(body, "null"...)
-	} else {
-		body = append(body, ext.JSON...)
+	answer := Answer{Status: 200, Body: r.appendTail(body, core.Failed, extFailed, ext), Outcome: Outcome{Disposition: Composed}}
+	if reason := core.Failed + extFailed; reason != "" { // one of them at most
+		answer.Outcome = Outcome{Disposition: Degraded, Reason: reason}
+		return answer
 	}
-	body = append(body, `,"errors":[`...)
-	if message != "" {
-		body = appendQuoted(body, message)
-	}
-	answer := Answer{Status: 200, Body: append(body, `]}`...), Outcome: outcome}
-	if outcome.Disposition == Composed {
-		answer.ETag = entityTag(answer.Body)
-	}
+	answer.ETag = entityTag(answer.Body)
 	return answer
+}
+
+// extensionFailure says why there is no extension; it is empty if there is one. If the core is another one's, it is
+// withheld.
+func (r *Rule) extensionFailure(key int64, core Core, ext Extension) Reason {
+	if core.Failed == "" && (!core.HasKey || core.Key != key) {
+		return KeyMismatch
+	}
+	return failure(ext.Err)
+}
+
+// appendTail appends what follows the core in a composite.
+func (r *Rule) appendTail(dst []byte, coreFailed, extFailed Reason, ext Extension) []byte {
+	dst = append(dst, `,"extension":`...)
+	if extFailed != "" {
+		dst = append(dst, "null"...)
+	} else {
+		dst = append(dst, ext.JSON...)
+	}
+	dst = append(dst, `,"errors":[`...)
+	switch {
+	case coreFailed != "":
+		dst = appendQuoted(dst, r.Messages.CoreFailed)
+	case extFailed != "":
+		dst = appendQuoted(dst, r.Messages.ExtensionFailed)
+	}
+	return append(dst, `]}`...)
 }
 
 // failure names the error of a read; it is empty if there is none.

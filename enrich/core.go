@@ -40,31 +40,31 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 	case err != nil:
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body = bytes.Trim(body, " \t\r\n")
+	if !utf8.Valid(body) {
+		return Core{Failed: CoreInvalid, Err: errNotUTF8}, true
+	}
 	core = Core{JSON: body}
-	if err := r.checkCore(&core); err != nil {
+	if err := r.checkCore(&core, bytes.NewBuffer(body)); err != nil {
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
 	return core, true
 }
 
-// checkCore validates core.JSON and sets the key.
-func (r *Rule) checkCore(core *Core) error {
-	if !utf8.Valid(core.JSON) {
-		return errors.New("not UTF-8")
-	}
-	// A lone surrogate escape is "invalid UTF-8" to jsontext, but passes as it stands; the bytes were checked above.
-	// Of duplicate names the last one counts.
-	dec := jsontext.NewDecoder(bytes.NewBuffer(core.JSON), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if dec.PeekKind() != '{' {
-		if _, err := dec.ReadToken(); err != nil {
-			return err
-		}
-		return errors.New("not an object")
-	}
-	if _, err := dec.ReadToken(); err != nil {
+const byteOrderMark = "\xef\xbb\xbf"
+
+var errNotUTF8 = errors.New("not UTF-8")
+
+// checkCore validates the JSON text in body, which is known to be UTF-8, and sets the core's key.
+func (r *Rule) checkCore(core *Core, body io.Reader) error {
+	// A lone surrogate escape is "invalid UTF-8" to jsontext, but passes as it stands. Of duplicate names the last one
+	// counts.
+	dec := jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if token, err := dec.ReadToken(); err != nil {
 		return err
+	} else if token.Kind() != '{' {
+		return errors.New("not an object")
 	}
 	fits := make([]bool, len(r.Core))
 	for dec.PeekKind() != '}' {

@@ -22,6 +22,10 @@ func canDecode(contentEncoding string) bool {
 	return false
 }
 
+func isIdentity(contentEncoding string) bool {
+	return contentEncoding == "" || strings.EqualFold(contentEncoding, "identity")
+}
+
 // decode undoes the content encoding of a body. weft asks for identity, but not every service listens. It returns
 // errTooLarge once more than limit bytes have come out.
 func decode(body []byte, contentEncoding string, limit int) ([]byte, error) {

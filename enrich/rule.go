@@ -20,7 +20,8 @@ type Rule struct {
 
 	Core      []CoreField // members that a core must have, else it counts as failed
 	CoreKey   string      // member of the core that must equal the key of Path: two users are never mixed
-	CoreLimit int         // bytes of a core, decoded, that weft composes; a larger one passes untouched
+	CoreLimit int         // bytes of a core, decoded, that weft holds to compose
+	Large     LargeCore   // what becomes of a larger one
 
 	NotFound NotFound      // what a 404 of the legacy service means
 	Degrade  DegradePolicy // who gets an extension without a core when the legacy service fails
@@ -43,6 +44,17 @@ type NotFound uint8
 const (
 	PassNotFound    NotFound = iota // the 404 reaches the client as it is
 	DegradeNotFound                 // core null, extension given
+)
+
+// LargeCore is what a rule makes of a core over its limit.
+type LargeCore uint8
+
+const (
+	PassLarge LargeCore = iota // it passes untouched
+	// StreamLarge splices the composite around it while it passes, in constant memory. So are cores of unknown length,
+	// whatever it turns out to be. A core that proves to be invalid then leaves the client with a body that is no JSON,
+	// instead of a core that is null.
+	StreamLarge
 )
 
 // DegradePolicy says who gets the extension alone when the legacy service gave no answer or a 5xx: it may be the one that

@@ -30,6 +30,7 @@ const (
 	Pass    Action = iota // it reaches the client as it is
 	Degrade               // there is no core in it: the client gets a composite without one, and no byte of its body
 	Compose               // its body should be a core: read it, then compose
+	Stream                // the same, but it is too large to be read first: see StreamHeaders
 )
 
 // Verdict decides from the head of a response what becomes of it. The reason is empty for Compose.
@@ -59,12 +60,16 @@ func (r *Rule) Verdict(resp Response) (Action, Reason) {
 		return Pass, NoTransform
 	case resp.Bodyless || status == 204 || status == 205:
 		return Degrade, CoreEmpty
-	case resp.ContentLength > int64(r.CoreLimit):
-		return Pass, CoreTooLarge
 	case !canDecode(resp.ContentEncoding):
 		return Pass, CoreEncoded
-	default:
+	case resp.ContentLength >= 0 && resp.ContentLength <= int64(r.CoreLimit):
 		return Compose, ""
+	case r.Large == StreamLarge && isIdentity(resp.ContentEncoding):
+		return Stream, ""
+	case resp.ContentLength >= 0:
+		return Pass, CoreTooLarge
+	default:
+		return Compose, "" // what it turns out to be
 	}
 }
 
@@ -81,6 +86,7 @@ type Disposition string
 
 const (
 	Composed Disposition = "composed" // core and extension, or a 304 in place of them
+	Streamed Disposition = "streamed" // core, spliced as it came, and extension
 	Degraded Disposition = "degraded" // weft's own body, with a half or both missing
 	Passed   Disposition = "passed"   // untouched
 )

@@ -154,7 +154,7 @@ func (x *exchange) replaceResponse(a enrich.Answer, errs ...error) error {
 			},
 		},
 	})
-	return x.finish(a.Outcome, errs)
+	return x.finish(a.Outcome, errs...)
 }
 
 // passBody lets the body go as it is, and marks the response.
@@ -182,7 +182,7 @@ func (x *exchange) replaceBody(a enrich.Answer, errs ...error) error {
 			},
 		},
 	})
-	return x.finish(a.Outcome, errs)
+	return x.finish(a.Outcome, errs...)
 }
 
 // verified reports whether a claim of a token that Envoy has verified is the key. Its jwt_authn filter keeps the token's
@@ -205,13 +205,13 @@ const JWTMetadata = "envoy.filters.http.jwt_authn"
 
 // end ends an exchange whose response passes.
 func (x *exchange) end(reason enrich.Reason) error {
-	return x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: reason}, nil)
+	return x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: reason})
 }
 
 // finish reports the exchange. What Process returns is always nil, gRPC's OK: to Envoy that is a processor that has
 // nothing more to say, while an error counts against the sidecar and fails the exchange where the filter is
 // configured to fail closed.
-func (x *exchange) finish(outcome enrich.Outcome, errs []error) error {
+func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 	x.report.Outcome, x.report.Err = outcome, errors.Join(errs...)
 	if x.err != nil {
 		x.report.Outcome, x.report.Err = enrich.Outcome{Disposition: enrich.Passed, Reason: ended(x.err)}, x.err

@@ -34,6 +34,7 @@ type Server struct {
 //	  (the legacy service and MongoDB work, side by side)
 //	  response headers ──────────────────▶  verdict    pass ─────▶ mark, end
 //	                                                   degrade ──▶ wait for the extension, replace, end
+//	                                                   stream ───▶ see processStream
 //	  ◀─────────────── continue, with body
 //	  response body ─────────────────────▶  parse      too large ▶ mark, end
 //	                                        wait for the extension
@@ -69,6 +70,8 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	case enrich.Degrade:
 		extension := x.await(read)
 		return x.replaceResponse(rule.Compose(key, enrich.FailedCore(reason), extension), extension.Err)
+	case enrich.Stream:
+		return processStream(x, rule, key, x.await(read))
 	}
 	x.continueWithBody(response.ContentLength)
 
@@ -110,4 +113,27 @@ func (x *exchange) await(read *enrich.Read) enrich.Extension {
 		defer cancel()
 	}
 	return read.Wait(ctx)
+}
+
+// processStream is the rest of the conversation about a core that is too large to hold. Chunks are answered as they
+// come, so Envoy's flow control holds the legacy service back when the client is slow.
+//
+//	◀──────────── continue, new head, with body
+//	body chunk ────────────────────────▶  check
+//	◀──────────────── continue, with prefix
+//	body chunk ────────────────────────▶  check      invalid ──▶ end, and the rest of the body passes
+//	◀──────────────────────────── continue
+//	last body chunk ───────────────────▶  check
+//	◀──────────────── continue, with suffix
+//	                                      end
+func processStream(x *exchange, rule *enrich.Rule, key int64, extension enrich.Extension) error {
+	x.continueStreamed(rule.StreamHeaders(extension))
+	body := &streamedBody{exchange: x}
+	core := rule.CheckCore(body)
+	if core.Failed != "" {
+		return x.finish(enrich.Outcome{Disposition: enrich.Streamed, Reason: core.Failed}, core.Err)
+	}
+	suffix, outcome := rule.StreamSuffix(key, core, extension)
+	body.end(suffix)
+	return x.finish(outcome, extension.Err)
 }

@@ -1,0 +1,85 @@
+package enrich
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// TestCheckCore reads bodies in pieces of any size, with strings longer than what the tokenizer gets to see of them.
+func TestCheckCore(t *testing.T) {
+	rule := UserProfile()[0]
+	long := strings.Repeat("ö", 3*keep)
+	object := func(more string) string {
+		return `{"userId":7,"username":"u","email":"e",` + more + `"createdAt":"c"}`
+	}
+	tests := []struct {
+		name, body string
+		fails      bool
+	}{
+		{"small", object(""), false},
+		{"a long string", object(`"x":"` + long + `",`), false},
+		{"a long name", object(`"` + long + `":1,`), false},
+		{"an escape after a long string", object(`"x":"` + long + `\u00f6\"\\",`), false},
+		{"a bad escape after a long string", object(`"x":"` + long + `\u00g6",`), true},
+		{"a control character after a long string", object(`"x":"` + long + "\n\","), true},
+		{"a cut character after a long string", object(`"x":"` + long + "\xc3\","), true},
+		{"a string that does not end", `{"userId":7,"x":"` + long, true},
+		{"a cut character at the end", object("") + "\xc3", true},
+		{"a byte order mark", byteOrderMark + object(""), false},
+		{"more after the object", object("") + "{}", true},
+		{"a member is missing", `{"userId":7}`, true},
+		{"nothing", "", true},
+	}
+	readers := map[string]func(io.Reader) io.Reader{
+		"at once":      func(r io.Reader) io.Reader { return r },
+		"data and EOF": iotest.DataErrReader,
+		"halves":       iotest.HalfReader,
+		"a byte each":  iotest.OneByteReader,
+	}
+	for _, test := range tests {
+		for how, reader := range readers {
+			if how == "a byte each" && strings.HasPrefix(test.body, byteOrderMark) {
+				continue // it is looked for in the first chunk only
+			}
+			core := rule.CheckCore(reader(strings.NewReader(test.body)))
+			if (core.Failed != "") != test.fails {
+				t.Errorf("%s, %s: failed %q (%v)", test.name, how, core.Failed, core.Err)
+			}
+			if !test.fails && (core.Key != 7 || !core.HasKey) {
+				t.Errorf("%s, %s: key %d, %t", test.name, how, core.Key, core.HasKey)
+			}
+		}
+	}
+}
+
+// FuzzCheckCore shows that a streamed core is judged as one that is held.
+func FuzzCheckCore(f *testing.F) {
+	rule := UserProfile()[0]
+	rule.CoreLimit = 1 << 30
+	core := `{"userId":7,"username":"\u00fc","email":"e","createdAt":"c","x":[{"y":-1.5e+3},null,"` + strings.Repeat("ab", keep) + `"]}`
+	f.Add([]byte(core), 1)
+	f.Add([]byte(core[:len(core)-1]), 7)
+	f.Add([]byte(byteOrderMark+core), 100)
+	f.Fuzz(func(t *testing.T, body []byte, size int) {
+		held, ok := rule.ParseCore(body, "")
+		if !ok {
+			t.Fatal("over a limit of 1 GiB")
+		}
+		size = max(size, len(byteOrderMark))
+		streamed := rule.CheckCore(&pieces{bytes.NewReader(body), size})
+		if streamed.Failed != held.Failed || streamed.HasKey != held.HasKey || streamed.Key != held.Key {
+			t.Errorf("streamed: %+v\nheld: %+v", streamed, held)
+		}
+	})
+}
+
+// pieces reads so many bytes at once.
+type pieces struct {
+	r    io.Reader
+	size int
+}
+
+func (p *pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(p.size, len(b))]) }

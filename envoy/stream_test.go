@@ -1,0 +1,92 @@
+package envoy_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"weft/enrich"
+)
+
+// TestLargeCores streams composites around cores that weft would not hold, as a rule may ask for.
+func TestLargeCores(t *testing.T) {
+	rules := enrich.UserProfile()
+	for _, r := range rules {
+		r.Large = enrich.StreamLarge
+	}
+	s := startSystem(t, systemOptions{rules: rules})
+
+	object := `{"userId":7,"username":"u","email":"e","createdAt":"c","padding":"` + strings.Repeat("ü", 5<<19) + `"}`
+	extension := `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`
+	other := strings.Replace(object, `"userId":7`, `"userId":8`, 1)
+	broken := object[:len(object)-1]
+	tests := []struct {
+		name, legacy, want string
+	}{
+		{
+			"of known length", fmt.Sprintf("HTTP/1.1 200 OK\r\netag: \"x\"\r\ncontent-length: %d\r\n\r\n%s", len(object), object),
+			"200\nx-weft: streamed\netag: -\ncontent-length: -\ncache-control: no-store\n\n" + `{"core":` + object + extension,
+		},
+		{
+			"of unknown length", chunked(object),
+			"200\nx-weft: streamed\n\n" + `{"core":` + object + extension,
+		},
+		{
+			"a small one of unknown length, a byte a chunk", chunked(strings.Split(coreUser7, "")...),
+			"200\nx-weft: streamed\n\n" + `{"core":` + coreUser7 + extension,
+		},
+		{
+			"a small one of known length is held, as always", "HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n" + coreUser7,
+			"200\nx-weft: composed\n\n" + `{"core":` + coreUser7 + extension,
+		},
+		{
+			"another one's", chunked(other),
+			"200\nx-weft: streamed\n\n" + `{"core":` + other + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`,
+		},
+		{
+			"one that ends too early: the client gets what there is", chunked(broken),
+			"200\nx-weft: streamed\n\n" + `{"core":` + broken,
+		},
+		{
+			"after a byte order mark", chunked("\xef\xbb\xbf" + object),
+			"200\nx-weft: streamed\n\n" + `{"core":` + object + extension,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s.legacy.answer("/api/v1/users/7", raw(test.legacy))
+			checkAnswer(t, test.want, "", s.get(t, "/api/v1/users/7"))
+		})
+	}
+
+	t.Run("a client that hangs up", func(t *testing.T) {
+		s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
+			return raw(chunked(object)[:1<<20])(c, r) && hang(c)
+		})
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("GET /api/v1/users/7 HTTP/1.1\r\nhost: x\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+		s.checkIdle(t)
+	})
+}
+
+// chunked is a response with a chunk for each part.
+func chunked(parts ...string) string {
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
+	}
+	b.WriteString("0\r\n\r\n")
+	return b.String()
+}

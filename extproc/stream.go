@@ -1,0 +1,90 @@
+package extproc
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"weft/enrich"
+)
+
+// continueStreamed changes the head of the response, which then goes to the client, and asks for the body in chunks
+// (STREAMED).
+func (x *exchange) continueStreamed(change enrich.Headers) {
+	head := mutation(change)
+	head.SetHeaders = append(head.SetHeaders, set(":status", strconv.Itoa(http.StatusOK)))
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{HeaderMutation: head}},
+		},
+		ModeOverride: &filterv3.ProcessingMode{
+			RequestHeaderMode:  filterv3.ProcessingMode_SEND,
+			ResponseHeaderMode: filterv3.ProcessingMode_SEND,
+			ResponseBodyMode:   filterv3.ProcessingMode_STREAMED,
+		},
+	})
+}
+
+// streamedBody reads the body of a streamed response and passes it on: reading a chunk answers the one before. The last
+// chunk is answered by end.
+type streamedBody struct {
+	exchange *exchange
+	begun    bool
+	last     bool
+	chunk    []byte // the chunk that came last, with the prefix if it is the first
+	unread   []byte // the rest of it, as it came
+}
+
+// Read implements [io.Reader].
+func (b *streamedBody) Read(p []byte) (int, error) {
+	for len(b.unread) == 0 {
+		if b.last {
+			return 0, io.EOF
+		}
+		x := b.exchange
+		msg := x.receive()
+		body := msg.GetResponseBody()
+		if body == nil {
+			x.unexpected(msg, "response_body")
+			return 0, x.err
+		}
+		b.chunk, b.unread, b.last = body.GetBody(), body.GetBody(), body.GetEndOfStream()
+		first := !b.begun
+		if b.begun = true; first {
+			b.chunk = enrich.StreamPrefix(b.chunk)
+		}
+		switch {
+		case b.last: // end answers it
+		case first:
+			x.sendChunk(b.chunk)
+		default:
+			x.send(&extprocv3.ProcessingResponse{
+				Response: &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: &extprocv3.BodyResponse{}},
+			})
+		}
+	}
+	n := copy(p, b.unread)
+	b.unread = b.unread[n:]
+	return n, nil
+}
+
+// end sends the last chunk with what follows it.
+func (b *streamedBody) end(suffix []byte) {
+	b.exchange.sendChunk(append(b.chunk[:len(b.chunk):len(b.chunk)], suffix...))
+}
+
+// sendChunk puts bytes in the place of a chunk.
+func (x *exchange) sendChunk(chunk []byte) {
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ResponseBody{
+			ResponseBody: &extprocv3.BodyResponse{
+				Response: &extprocv3.CommonResponse{
+					BodyMutation: &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: chunk}},
+				},
+			},
+		},
+	})
+}
