@@ -23,7 +23,7 @@ var routes = []struct{ name, path string }{
 	{"v3", "/api/v3/composite-profile"},
 }
 
-// TestCases replays testdata/cases through the real Envoy and the real mongod, each on both routes. A case is a txtar
+// TestCases replays testdata/cases through the real Envoy and the real mongod, each on both routes, over HTTP/1.1 and HTTP/2. A case is a txtar
 // file: what it shows, then
 //
 //	-- request --         method, target ({path} is the route's), headers; if absent, GET {path}/7
@@ -46,12 +46,14 @@ func TestCases(t *testing.T) {
 		}
 		for _, route := range routes {
 			name := strings.TrimSuffix(filepath.Base(file), ".txtar")
-			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, route.name, route.path) })
+			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, http1(), route.name, route.path) })
+			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) { c.run(t, s, http2(), route.name, route.path) })
 		}
 	}
 }
 
 type testCase struct {
+	shows         string
 	request       string
 	legacy        string
 	documents     []bson.Raw
@@ -67,7 +69,7 @@ func readCase(file string) (testCase, error) {
 	if len(archive.Comment) == 0 {
 		return testCase{}, errors.New("the case does not say what it shows")
 	}
-	c := testCase{request: "GET {path}/7\n", answers: map[string]string{}}
+	c := testCase{shows: strings.Join(strings.Fields(string(archive.Comment)), " "), request: "GET {path}/7\n", answers: map[string]string{}}
 	for _, f := range archive.Files {
 		text := string(f.Data)
 		switch f.Name {
@@ -117,7 +119,7 @@ func parseDocuments(text string) ([]bson.Raw, error) {
 	}
 }
 
-func (c testCase) run(t *testing.T, s *system, route, path string) {
+func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route, path string) {
 	line, headers, _ := strings.Cut(c.request, "\n")
 	method, target, _ := strings.Cut(line, " ")
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+strings.ReplaceAll(target, "{path}", path), http.NoBody)
@@ -140,7 +142,7 @@ func (c testCase) run(t *testing.T, s *system, route, path string) {
 	})
 	s.setProfiles(c.documents...)
 
-	got := s.do(t, req)
+	got := s.doWith(t, protocols, req)
 	checkAnswer(t, c.answers[route], sent, got)
 	if want := parseHeaders(c.legacyRequest); len(want) > 0 {
 		checkHeaders(t, "the legacy service saw", want, <-seen)

@@ -192,11 +192,32 @@ type answer struct {
 	body   string
 }
 
-// do sends a request as it stands and reads the answer whole.
+// do sends a request as it stands, over HTTP/1.1, and reads the answer whole.
 func (s *system) do(t testing.TB, req *http.Request) answer {
 	t.Helper()
+	return s.doWith(t, http1(), req)
+}
+
+func http1() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	return p
+}
+
+// http2 is HTTP/2 without TLS, and without an upgrade from HTTP/1.1 (RFC 9113, section 3.3).
+func http2() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// doWith is do over another protocol.
+func (s *system) doWith(t testing.TB, protocols *http.Protocols, req *http.Request) answer {
+	t.Helper()
+	transport := &http.Transport{DisableCompression: true, Protocols: protocols}
+	defer transport.CloseIdleConnections()
 	client := http.Client{
-		Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+		Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},

@@ -1,0 +1,107 @@
+package envoy_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestFailuresDoc compares docs/failures.md with the cases, from which it is made.
+func TestFailuresDoc(t *testing.T) {
+	files, err := filepath.Glob("testdata/cases/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	var doc strings.Builder
+	doc.WriteString(failuresHead)
+	group := ""
+	for _, file := range files {
+		c, err := readCase(file)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		if g, _, _ := strings.Cut(name, "-"); g != group {
+			group = g
+			fmt.Fprintf(&doc, "\n## %s\n\n| what happens | v1 | v3 | x-weft | case |\n|---|---|---|---|---|\n", groups[group])
+			if groups[group] == "" {
+				t.Errorf("%s: no heading for the prefix %q", file, group)
+			}
+		}
+		fmt.Fprintf(&doc, "| %s | %s | %s | %s | [%s](../envoy/%s) |\n", c.shows,
+			summary(c.answers["v1"]), summary(c.answers["v3"]), marks(c), name, file)
+	}
+	const path = "../docs/failures.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(doc.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != doc.String() {
+		t.Errorf("docs/failures.md is not what the cases say: go test ./envoy -run TestFailuresDoc -update (%v)", err)
+	}
+}
+
+const failuresHead = `# What can fail, and what comes of it
+
+Made from the [cases](../envoy/testdata/cases) by ` + "`go test ./envoy -run TestFailuresDoc -update`" + `; each was replayed through a real Envoy and a
+real MongoDB, over HTTP/1.1 and HTTP/2. *v1* is ` + "`/api/v1/users/{id}`, *v3* `/api/v3/composite-profile/{id}`. `x-weft`" + ` is what the operator sees: in the
+response, in Envoy's access log and, as the reason, in weft's log at debug. "As it is" is the legacy service's own answer.
+
+What no case file can show has a test of its own:
+
+| what happens | what the client gets | test |
+|---|---|---|
+| MongoDB is down, comes up, goes away under warm connections | ` + "`extension: null`" + ` within the budget; whole again without a restart | [TestMongoDBDown](../envoy/recovery_test.go) |
+| weft is down | v1: the legacy answer as it is; v3: the shape, with ` + "`extension: null`" + ` | [TestFallback](../envoy/fallback_test.go) |
+| weft, MongoDB or the legacy service is killed or frozen under load | a composite, a degraded one, or (v1) the legacy answer | ` + "`make chaos`" + ` |
+| the client hangs up, at any point | nothing is left behind | [TestNothingOutlivesAnExchange](../envoy/leak_test.go) |
+| answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestConnectionStaysInStep](../envoy/http_test.go) |
+| the legacy service fails and a rule says who may see the extension alone | the extension, or the failure as it is | [TestWhoGetsAnExtensionAlone](../envoy/degrade_test.go) |
+| a core over the limit, where the rule says ` + "`large: stream`" + ` | the composite, streamed | [TestLargeCores](../envoy/stream_test.go) |
+`
+
+var groups = map[string]string{
+	"composite": "Nothing fails",
+	"core":      "The legacy service",
+	"extension": "MongoDB's documents",
+	"headers":   "Response headers",
+	"id":        "Ids",
+	"request":   "Requests",
+}
+
+// summary says in a few words what the client gets.
+func summary(answer string) string {
+	head, body, _ := strings.Cut(answer, "\n\n")
+	status, _, _ := strings.Cut(head, "\n")
+	status = strings.TrimSpace(status)
+	switch {
+	case strings.Contains(answer, "x-weft: passed"), strings.Contains(answer, "x-weft: -"):
+		return status + " as it is"
+	case strings.HasPrefix(body, `{"detail"`):
+		return status + " detail"
+	case strings.HasPrefix(body, `{"core":null`):
+		return status + " core null"
+	case strings.Contains(body, `,"extension":null,`):
+		return status + " extension null"
+	case strings.HasPrefix(body, `{"core":`):
+		return status + " composite"
+	default:
+		return status + " as it is"
+	}
+}
+
+// marks are the values of x-weft.
+func marks(c testCase) string {
+	var marks []string
+	for _, route := range routes {
+		for _, h := range parseHeaders(c.answers[route.name]) {
+			if h[0] == "x-weft" && h[1] != "-" && (len(marks) == 0 || marks[0] != h[1]) {
+				marks = append(marks, h[1])
+			}
+		}
+	}
+	return strings.Join(marks, " / ")
+}
