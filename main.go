@@ -161,10 +161,6 @@ type serveOptions struct {
 // drainDeadline is how long exchanges may finish after the signal to stop. Envoy's route timeout ends them sooner.
 const drainDeadline = 10 * time.Second
 
-// maxMessage is the size in bytes of the largest message that weft receives: a core with its headers. Envoy's buffer
-// limit, which the configuration sets, keeps them much smaller.
-const maxMessage = 64 << 20
-
 // serve runs until the first signal, and a little longer.
 func serve(ctx context.Context, o serveOptions) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
@@ -186,7 +182,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
+	server := grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(server, &extproc.Server{
 		Rules:  rules,
 		Store:  store,

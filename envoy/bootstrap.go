@@ -90,7 +90,11 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
 		HttpFilters:      slices.Concat(c.Filters, []*hcmv3.HttpFilter{stripFilter(), fallbackFilter(c), extProcFilter(c), routerFilter()}),
 		LocalReplyConfig: localReplies(c),
-		AccessLog:        accessLog(),
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			// Over HTTP/2 this, and not the limit of the connection, is what Envoy buffers of a response.
+			InitialStreamWindowSize: wrapperspb.UInt32(bufferLimit(c)),
+		},
+		AccessLog: accessLog(),
 	}
 }
 

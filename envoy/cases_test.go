@@ -141,6 +141,10 @@ func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route,
 		return respond(conn, r)
 	})
 	s.setProfiles(c.documents...)
+	if strings.HasPrefix(c.legacy, "! refuse") {
+		s.legacy.stop()
+		defer s.legacy.start()
+	}
 
 	got := s.doWith(t, protocols, req)
 	checkAnswer(t, c.answers[route], sent, got)

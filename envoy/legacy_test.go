@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,75 +111,108 @@ func raw(response string) script {
 
 // parseScript reads the "legacy" part of a case: a response as it is on the wire but with bare newlines, framed as
 // Spring Boot does (chunked) unless it has a content-length; "content-length: auto" is the length of the body. The
-// words after "!" in the first line change how it is sent. sent is the body.
+// words after "!" in the first line change how it is sent:
+//
+//	refuse         nothing listens: see testCase.run
+//	reset          the connection breaks without an answer
+//	hang           no answer ever comes
+//	reset-in-body  the connection breaks in the middle of the body
+//	hang-in-body   the body stops in the middle
+//	bad-chunk      a chunk size that is no number follows the body
+//	close          the body is not framed: the connection ends after it
+//	as-is          the body is not framed, and the connection stays
+//	byte-chunks    each byte is a chunk
+//	trailers       trailers follow the body
+//	before=N       an interim response with status N comes first
+//	headers=N      N more headers of 500 bytes each
+//	escapes        the body has Go's escapes, for bytes that no text file has
+//	gzip           the body is compressed
+//	pad=N          N spaces follow the first brace
+//	nested=N       N arrays in each other stand in the place of the @
+//
+// sent is the body.
 func parseScript(text string) (respond script, sent string, err error) {
 	first, rest, _ := strings.Cut(text, "\n")
-	faults := strings.Fields(strings.TrimPrefix(first, "!"))
+	words := strings.Fields(strings.TrimPrefix(first, "!"))
 	if !strings.HasPrefix(first, "!") {
-		faults, rest = nil, text
+		words, rest = nil, text
 	}
 	head, body, _ := strings.Cut(rest, "\n\n")
-	body = strings.TrimSuffix(body, "\n")
-	end := "0\r\n\r\n"
-	for _, f := range faults {
-		name, arg, _ := strings.Cut(f, "=")
+	head, body = strings.TrimSuffix(head, "\n"), strings.TrimSuffix(body, "\n")
+	how := map[string]bool{}
+	for _, word := range words {
+		name, arg, _ := strings.Cut(word, "=")
+		n, _ := strconv.Atoi(arg)
+		how[name] = true
 		switch name {
-		case "reset": // the connection ends without an answer
-			return func(c net.Conn, _ *http.Request) bool { return reset(c) }, "", nil
-		case "hang": // no answer ever
-			return func(c net.Conn, _ *http.Request) bool { return hang(c) }, "", nil
-		case "reset-in-body", "hang-in-body": // the body stops in the middle
-			end = name
-		case "bad-chunk": // a chunk size that is no number
-			end = "zz\r\n"
-		case "gzip":
-			body = gzipped(body)
-		case "escapes": // the body is a Go string literal without its quotes, for bytes that no text file has
-			unquoted, err := strconv.Unquote(`"` + strings.ReplaceAll(body, `"`, `\"`) + `"`)
-			if err != nil {
+		case "before":
+			head = fmt.Sprintf("HTTP/1.1 %d Early\nlink: </style.css>\n\n%s", n, head)
+		case "headers":
+			for i := range n {
+				head += fmt.Sprintf("\nx-%d: %s", i, strings.Repeat("h", 500))
+			}
+		case "escapes":
+			if body, err = strconv.Unquote(`"` + strings.ReplaceAll(body, `"`, `\"`) + `"`); err != nil {
 				return nil, "", fmt.Errorf("escapes: %w", err)
 			}
-			body = unquoted
-		case "pad": // so many spaces inside of the object
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return nil, "", err
-			}
+		case "gzip":
+			body = gzipped(body)
+		case "pad":
 			body = strings.Replace(body, "{", "{"+strings.Repeat(" ", n), 1)
-		case "nested": // so many arrays in each other in place of the @
-			n, err := strconv.Atoi(arg)
-			if err != nil {
-				return nil, "", err
-			}
+		case "nested":
 			body = strings.Replace(body, "@", strings.Repeat("[", n)+strings.Repeat("]", n), 1)
+		case "refuse", "reset", "hang", "reset-in-body", "hang-in-body", "bad-chunk", "close", "as-is", "byte-chunks", "trailers":
 		default:
-			return nil, "", fmt.Errorf("no such fault: %q", f)
+			return nil, "", fmt.Errorf("no such word: %q", word)
 		}
 	}
-	head = strings.ReplaceAll(strings.TrimSuffix(head, "\n"), "\n", "\r\n")
-	lower := strings.ToLower(head)
-	bodyless := strings.HasPrefix(head, "HTTP/1.1 204") || strings.HasPrefix(head, "HTTP/1.1 304")
+	message := strings.ReplaceAll(frame(head, body, how), "content-length: auto", "content-length: "+strconv.Itoa(len(body)))
+	return func(c net.Conn, r *http.Request) bool {
+		switch {
+		case how["reset"]:
+			return reset(c)
+		case how["hang"]:
+			return hang(c)
+		case how["reset-in-body"]:
+			return raw(message)(c, r) && reset(c)
+		case how["hang-in-body"]:
+			return raw(message)(c, r) && hang(c)
+		}
+		return raw(message)(c, r) && !how["close"]
+	}, body, nil
+}
+
+// frame makes a message of a head with bare newlines and a body.
+func frame(head, body string, how map[string]bool) string {
+	last := head[max(0, strings.LastIndex(head, "HTTP/")):] // after interim responses
+	bodyless := strings.Contains(last, " 204 ") || strings.Contains(last, " 304 ")
+	wire := strings.ReplaceAll(head, "\n", "\r\n")
+	if bodyless || how["close"] || how["as-is"] || strings.Contains(last, "content-length:") {
+		return wire + "\r\n\r\n" + body
+	}
+	var b strings.Builder
+	b.WriteString(wire + "\r\ntransfer-encoding: chunked\r\n")
+	if how["trailers"] {
+		b.WriteString("trailer: x-checksum\r\n")
+	}
+	b.WriteString("\r\n")
+	size := max(len(body), 1)
+	if how["byte-chunks"] {
+		size = 1
+	}
+	for chunk := range slices.Chunk([]byte(body), size) {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
+	}
 	switch {
-	case bodyless:
-		return raw(head + "\r\n\r\n"), "", nil
-	case strings.Contains(lower, "content-length: auto"):
-		i := strings.Index(lower, "content-length: auto")
-		head = head[:i] + "content-length: " + strconv.Itoa(len(body)) + head[i+len("content-length: auto"):]
-		return raw(head + "\r\n\r\n" + body), body, nil
-	case strings.Contains(lower, "content-length:"):
-		return raw(head + "\r\n\r\n" + body), body, nil
+	case how["reset-in-body"], how["hang-in-body"]:
+	case how["bad-chunk"]:
+		b.WriteString("zz\r\n")
+	case how["trailers"]:
+		b.WriteString("0\r\nx-checksum: 1\r\n\r\n")
+	default:
+		b.WriteString("0\r\n\r\n")
 	}
-	message := head + "\r\ntransfer-encoding: chunked\r\n\r\n"
-	if body != "" {
-		message += fmt.Sprintf("%x\r\n%s\r\n", len(body), body)
-	}
-	switch end {
-	case "reset-in-body":
-		return func(c net.Conn, r *http.Request) bool { return raw(message)(c, r) && reset(c) }, body, nil
-	case "hang-in-body":
-		return func(c net.Conn, r *http.Request) bool { return raw(message)(c, r) && hang(c) }, body, nil
-	}
-	return raw(message + end), body, nil
+	return b.String()
 }
 
 func reset(c net.Conn) bool {

@@ -142,7 +142,7 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.weft = grpc.NewServer()
+	s.weft = grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: rules, Store: store, Report: s.report})
 	go func() { _ = s.weft.Serve(listener) }()
 	s.t.Cleanup(func() {

@@ -9,7 +9,17 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"google.golang.org/grpc"
 )
+
+// ServerOptions are the options of a gRPC server that serves a [Server].
+func ServerOptions() []grpc.ServerOption {
+	// A message holds a body. Envoy's configuration keeps those to a little over the rule's limit; but it is Envoy that
+	// decides, and a message that is refused here ends the exchange in an error.
+	const maxMessage = 64 << 20
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessage)}
+}
 
 // Listen opens the socket that Envoy is to connect to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A
 // socket file that nobody serves on any more, as kill -9 leaves it, is replaced. The folder of PATH is made if it is
