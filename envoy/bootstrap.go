@@ -136,6 +136,18 @@ func legacyOptions(c *clusterv3.Cluster) {
 			MinRetryConcurrency: wrapperspb.UInt32(3),
 		},
 	})
+	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
+		// A legacy service may have a lot to say. Over the default of 60 KiB or 100 headers it would count as failed.
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			MaxResponseHeadersKb: wrapperspb.UInt32(1024),
+			MaxHeadersCount:      wrapperspb.UInt32(1000),
+		},
+		UpstreamProtocolOptions: explicit(&httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
+				HttpProtocolOptions: &corev3.Http1ProtocolOptions{},
+			},
+		}),
+	})
 	c.OutlierDetection = &clusterv3.OutlierDetection{
 		Consecutive_5Xx:    wrapperspb.UInt32(5),
 		BaseEjectionTime:   seconds(5),
@@ -152,17 +164,21 @@ func weftOptions(c *clusterv3.Cluster) {
 		MaxPendingRequests: wrapperspb.UInt32(65536),
 		MaxRequests:        wrapperspb.UInt32(65536),
 	})
-	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{
-		"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(&httpv3.HttpProtocolOptions{
-			UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-				ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-					ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-						Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
-					},
-				},
+	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: explicit(&httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
 			},
 		}),
-	}
+	})
+}
+
+func protocolOptions(o *httpv3.HttpProtocolOptions) map[string]*anypb.Any {
+	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": packed(o)}
+}
+
+func explicit(c *httpv3.HttpProtocolOptions_ExplicitHttpConfig) *httpv3.HttpProtocolOptions_ExplicitHttpConfig_ {
+	return &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: c}
 }
 
 func thresholds(t *clusterv3.CircuitBreakers_Thresholds) *clusterv3.CircuitBreakers {

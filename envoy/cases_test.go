@@ -26,10 +26,12 @@ var routes = []struct{ name, path string }{
 // TestCases replays testdata/cases through the real Envoy and the real mongod, each on both routes, over HTTP/1.1 and HTTP/2. A case is a txtar
 // file: what it shows, then
 //
-//	-- request --         method, target ({path} is the route's), headers; if absent, GET {path}/7
+//	-- request --         method, target ({path} is the route's), headers, and a body after an empty line; if absent,
+//	                      GET {path}/7
 //	-- legacy --          the legacy service's answer: see parseScript
 //	-- mongodb --         the documents of the collection, as Extended JSON; none if absent
-//	-- legacy request --  headers of the request that the legacy service must have seen; "-" is none
+//	-- legacy request --  headers of the request that the legacy service must have seen; "-" is none; as if they were
+//	                      headers, its method, target and body, and tries, how often it came
 //	-- answer --          status, headers ("-" is none) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
@@ -120,9 +122,11 @@ func parseDocuments(text string) ([]bson.Raw, error) {
 }
 
 func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route, path string) {
-	line, headers, _ := strings.Cut(c.request, "\n")
+	head, requestBody, _ := strings.Cut(c.request, "\n\n")
+	line, headers, _ := strings.Cut(head, "\n")
 	method, target, _ := strings.Cut(line, " ")
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+strings.ReplaceAll(target, "{path}", path), http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+strings.ReplaceAll(target, "{path}", path),
+		strings.NewReader(strings.TrimSuffix(requestBody, "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +141,13 @@ func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route,
 	seen := make(chan http.Header, 10) // of a first try and a retry
 	legacyPath, _, _ := strings.Cut(strings.ReplaceAll(target, "{path}", "/api/v1/users"), "?")
 	s.legacy.answer(legacyPath, func(conn net.Conn, r *http.Request) bool {
-		seen <- r.Header
+		saw := r.Header.Clone()
+		saw.Set("method", r.Method)
+		saw.Set("target", r.RequestURI)
+		if body, _ := io.ReadAll(r.Body); len(body) > 0 {
+			saw.Set("body", string(body))
+		}
+		seen <- saw
 		return respond(conn, r)
 	})
 	s.setProfiles(c.documents...)
@@ -149,7 +159,13 @@ func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route,
 	got := s.doWith(t, protocols, req)
 	checkAnswer(t, c.answers[route], sent, got)
 	if want := parseHeaders(c.legacyRequest); len(want) > 0 {
-		checkHeaders(t, "the legacy service saw", want, <-seen)
+		tries := len(seen)
+		if tries == 0 {
+			t.Fatal("the legacy service saw no request")
+		}
+		saw := <-seen
+		saw.Set("tries", strconv.Itoa(tries))
+		checkHeaders(t, "the legacy service saw", want, saw)
 	}
 }
 

@@ -17,6 +17,7 @@ func TestFallback(t *testing.T) {
 	rule := enrich.UserProfile()[1]
 
 	const bothFailed = "503\n\n" + `{"detail":"All upstream services are unavailable."}`
+	const envoyBuffer = 1<<20 + 64<<10 // what is longer, and does not say so, Envoy cannot hold to wrap it
 	files, err := filepath.Glob("testdata/cases/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
@@ -35,7 +36,8 @@ func TestFallback(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.legacy.answer("/api/v1/users/7", respond)
-			if breaksOff := strings.Contains(c.legacy, "-in-body") || strings.Contains(c.legacy, "bad-chunk"); breaksOff {
+			if breaksOff := strings.Contains(c.legacy, "-in-body") || strings.Contains(c.legacy, "bad-chunk") ||
+				strings.Contains(c.legacy, "content-length: 1000"); breaksOff {
 				checkAnswer(t, bothFailed, "", s.get(t, "/api/v3/composite-profile/7")) // and on v1 it breaks off, too
 				return
 			}
@@ -54,11 +56,15 @@ func TestFallback(t *testing.T) {
 			case plain.header.Get("content-encoding") != "":
 				// It cannot be read.
 			case plain.status >= 200 && plain.status < 300 && plain.status != http.StatusPartialContent:
-				if core, ok := rule.ParseCore([]byte(sent), ""); ok && core.Failed == "" {
+				core, ok := rule.ParseCore([]byte(sent), "")
+				switch {
+				case !ok && (len(sent) < envoyBuffer || plain.header.Get("content-length") != ""):
+					want = "200\nx-weft: -\n\n{legacy body}"
+				case ok && core.Failed == "":
 					want = "200\nx-weft: degraded; reason=weft-unavailable\n\n" +
 						`{"core":` + string(core.JSON) + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
 				}
-				checkAnswer(t, want, "", got)
+				checkAnswer(t, want, sent, got)
 			case plain.status >= 500 || plain.status == http.StatusNotFound:
 				checkAnswer(t, want, "", got)
 			default:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"fmt"
 	"io"
 	"net"
@@ -88,7 +89,8 @@ func (l *legacy) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		_, _ = io.Copy(io.Discard, req.Body)
+		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(body)) // for the script
 		l.mu.Lock()
 		s := l.scripts[req.URL.EscapedPath()]
 		l.mu.Unlock()
@@ -127,6 +129,8 @@ func raw(response string) script {
 //	headers=N      N more headers of 500 bytes each
 //	escapes        the body has Go's escapes, for bytes that no text file has
 //	gzip           the body is compressed
+//	deflate        the same, in the zlib format (RFC 9110, section 8.4.1.2)
+//	cut=N          the last N bytes of the body are missing
 //	pad=N          N spaces follow the first brace
 //	nested=N       N arrays in each other stand in the place of the @
 //
@@ -157,6 +161,10 @@ func parseScript(text string) (respond script, sent string, err error) {
 			}
 		case "gzip":
 			body = gzipped(body)
+		case "deflate":
+			body = deflated(body)
+		case "cut":
+			body = body[:max(0, len(body)-n)]
 		case "pad":
 			body = strings.Replace(body, "{", "{"+strings.Repeat(" ", n), 1)
 		case "nested":
@@ -231,6 +239,14 @@ func hang(c net.Conn) bool {
 func gzipped(s string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
+	_, _ = io.WriteString(w, s)
+	_ = w.Close()
+	return b.String()
+}
+
+func deflated(s string) string {
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
 	_, _ = io.WriteString(w, s)
 	_ = w.Close()
 	return b.String()

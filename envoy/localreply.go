@@ -38,9 +38,18 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 		outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.LegacyUnreachable}
 		config.Mappers = append(config.Mappers, &hcmv3.ResponseMapper{
 			Filter: allOf(
-				&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
-				}},
+				anyOf(
+					&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+						ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
+					}},
+					// Envoy's own 500: a body that outgrew its buffer while weft was down and the fallback waited for it.
+					&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+						StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+							Op:    accesslogv3.ComparisonFilter_EQ,
+							Value: &corev3.RuntimeUInt32{DefaultValue: 500, RuntimeKey: "weft.local_reply_status"},
+						}},
+					}},
+				),
 				headerFilter(":method", exact("GET")),
 				headerFilter(":path", pathRegex(path)),
 			),
@@ -64,6 +73,12 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 func allOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
 		AndFilter: &accesslogv3.AndFilter{Filters: filters},
+	}}
+}
+
+func anyOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
+		OrFilter: &accesslogv3.OrFilter{Filters: filters},
 	}}
 }
 

@@ -218,6 +218,7 @@ func (s *system) doWith(t testing.TB, protocols *http.Protocols, req *http.Reque
 	defer transport.CloseIdleConnections()
 	client := http.Client{
 		Transport: transport,
+		Timeout:   20 * time.Second, // an answer that does not come is a failure, not the end of all tests
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
