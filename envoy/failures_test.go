@@ -64,6 +64,7 @@ What no case file can show has a test of its own:
 `
 
 var groups = map[string]string{
+	"both":      "Both at once",
 	"composite": "Nothing fails",
 	"core":      "The legacy service",
 	"extension": "MongoDB's documents",
