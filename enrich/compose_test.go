@@ -1,0 +1,161 @@
+package enrich
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const user7 = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
+
+func TestCompose(t *testing.T) {
+	rule := UserProfile()[0]
+	core := Core{JSON: []byte(user7), Key: 7, HasKey: true}
+	extension := Extension{JSON: []byte(`{"tags":[]}`)}
+	const coreFailed, extensionFailed = `"Failed to fetch core user profile."`, `"Failed to fetch extended user profile."`
+	tests := []struct {
+		name string
+		core Core
+		ext  Extension
+		want string // x-weft, status, body
+	}{
+		{"both", core, extension, `composed 200 {"core":` + user7 + `,"extension":{"tags":[]},"errors":[]}`},
+		{"no core", FailedCore(LegacyError), extension,
+			`degraded; reason=legacy-error 200 {"core":null,"extension":{"tags":[]},"errors":[` + coreFailed + `]}`},
+		{"a wrong type", core, Extension{Err: fmt.Errorf("field: %w", ErrWrongType)},
+			`degraded; reason=extension-invalid 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
+		{"too late", core, Extension{Err: context.DeadlineExceeded},
+			`degraded; reason=extension-timeout 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
+		{"MongoDB fails", core, Extension{Err: errors.New("no reachable servers")},
+			`degraded; reason=extension-failed 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
+		{"another one's core", Core{JSON: []byte(user7), Key: 8, HasKey: true}, extension,
+			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
+		{"a core whose key is nobody's", Core{JSON: []byte(user7)}, extension,
+			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
+		{"neither", FailedCore(CoreInvalid), Extension{Err: context.DeadlineExceeded},
+			`degraded; reason=core-invalid+extension-timeout 503 {"detail":"All upstream services are unavailable."}`},
+	}
+	for _, test := range tests {
+		a := rule.Compose(7, test.core, test.ext)
+		if got := fmt.Sprintf("%s %d %s", a.Outcome, a.Status, a.Body); got != test.want {
+			t.Errorf("%s\n got %s\nwant %s", test.name, got, test.want)
+		}
+		if hasTag := a.ETag != ""; hasTag != (a.Outcome.Disposition == Composed) {
+			t.Errorf("%s: entity tag %q", test.name, a.ETag)
+		}
+		noStore := slices.Contains(a.Headers().Set, Header{"cache-control", "no-store"})
+		if noStore != (a.Outcome.Disposition == Degraded) {
+			t.Errorf("%s: no-store: %t", test.name, noStore)
+		}
+	}
+}
+
+// FuzzParseCore holds ParseCore against encoding/json, and shows that a composite is valid JSON in which the core stands
+// byte for byte.
+func FuzzParseCore(f *testing.F) {
+	for _, seed := range []string{
+		user7, " " + user7 + "\n", byteOrderMark + user7, user7 + "x", "[" + user7 + "]", "null", "", "{}",
+		strings.Replace(user7, "7", "7.0", 1), strings.Replace(user7, "7", "1e400", 1), strings.Replace(user7, "7", "-0", 1),
+		strings.Replace(user7, `"u"`, `"\ud800"`, 1), strings.Replace(user7, `"u"`, "\"\x01\"", 1),
+		strings.Replace(user7, `{`, `{"x":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+",", 1),
+	} {
+		f.Add([]byte(seed))
+	}
+	rule := UserProfile()[0]
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sent := bytes.Clone(body)
+		core, ok := rule.ParseCore(body, "")
+		if !bytes.Equal(sent, body) {
+			t.Fatal("the body was changed")
+		}
+		if !ok {
+			if len(body) <= rule.CoreLimit {
+				t.Fatalf("%d bytes are within the limit", len(body))
+			}
+			return
+		}
+		if core.Failed != "" {
+			return
+		}
+		var members map[string]any
+		if err := json.Unmarshal(core.JSON, &members); err != nil {
+			t.Fatalf("encoding/json does not take %q: %v", core.JSON, err)
+		}
+		if !bytes.Contains(body, core.JSON) {
+			t.Fatalf("%q is no part of the body", core.JSON)
+		}
+		a := rule.Compose(core.Key, core, Extension{JSON: []byte(`{"a":1}`)})
+		if !json.Valid(a.Body) || !bytes.HasPrefix(a.Body, append([]byte(compositeHead), core.JSON...)) {
+			t.Fatalf("composite %q", a.Body)
+		}
+	})
+}
+
+// FuzzParseCoreTakes shows the other direction: what encoding/json takes, and has the members, is a core.
+func FuzzParseCoreTakes(f *testing.F) {
+	f.Add(`"x":1`, int64(7), "u")
+	f.Add(`"x":{"y":[null,true,"\u00fc",1e3]}`, int64(-5), "\U0001f9f5")
+	rule := UserProfile()[0]
+	f.Fuzz(func(t *testing.T, more string, id int64, name string) {
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := []byte(fmt.Sprintf(`{%s,"userId":%d,"username":%s,"email":"e","createdAt":"c"}`, more, id, quoted))
+		core, ok := rule.ParseCore(body, "")
+		if !json.Valid(body) || !bytes.Equal(bytes.ToValidUTF8(body, nil), body) || bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) > maxDepth {
+			return // encoding/json takes what is not UTF-8, and is nested deeper
+		}
+		if !ok || core.Failed != "" || !core.HasKey || core.Key != id {
+			t.Fatalf("%q: %+v", body, core)
+		}
+	})
+}
+
+func TestUnless(t *testing.T) {
+	composed := Answer{Status: 200, Body: []byte("x"), ETag: `"abc"`}
+	tests := []struct {
+		ifNoneMatch string
+		notModified bool
+	}{
+		{"", false},
+		{`"abc"`, true},
+		{`W/"abc"`, true},
+		{`"x", "abc"`, true},
+		{`"x","y" , W/"abc"`, true},
+		{`*`, true},
+		{` * `, true},
+		{`"ab"`, false},
+		{`"abc`, false},
+		{`abc`, false},
+		{`"x" "abc"`, true},
+		{`"x, \"abc\""`, false},
+		{`"x*"`, false},
+		{`W/`, false},
+		{`,,"abc"`, true},
+	}
+	for _, test := range tests {
+		a := composed.Unless(test.ifNoneMatch)
+		if (a.Status == 304) != test.notModified || (a.Body == nil) != test.notModified {
+			t.Errorf("%q: %d %q", test.ifNoneMatch, a.Status, a.Body)
+		}
+	}
+	if a := (Answer{Status: 200, Body: []byte("x")}).Unless("*"); a.Status != 200 {
+		t.Errorf("an answer without an entity tag: %d", a.Status)
+	}
+}
+
+func FuzzUnless(f *testing.F) {
+	f.Add(`"x", W/"abc"`)
+	f.Fuzz(func(t *testing.T, ifNoneMatch string) {
+		a := Answer{Status: 200, Body: []byte("x"), ETag: `"abc"`}.Unless(ifNoneMatch)
+		if a.Status == 304 && strings.TrimSpace(ifNoneMatch) != "*" && !strings.Contains(ifNoneMatch, `"abc"`) {
+			t.Errorf("%q does not hold the tag", ifNoneMatch)
+		}
+	})
+}

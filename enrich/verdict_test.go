@@ -1,0 +1,89 @@
+package enrich
+
+import "testing"
+
+// TestVerdict has a row for each line of the contract's table, and for who made the response.
+func TestVerdict(t *testing.T) {
+	const known, unknown = 100, -1
+	legacy := func(status int) Response {
+		return Response{Origin: OriginLegacy, Status: status, ContentLength: unknown}
+	}
+	with := func(r Response, change func(*Response)) Response { change(&r); return r }
+	v1, v3 := UserProfile()[0], UserProfile()[1]
+	never, authenticated, stream := *v1, *v1, *v1
+	never.Degrade, authenticated.Degrade, stream.Large = DegradeNever, DegradeAuthenticated, StreamLarge
+
+	tests := []struct {
+		name   string
+		rule   *Rule
+		resp   Response
+		action Action
+		reason Reason
+	}{
+		{"200", v1, legacy(200), Compose, ""},
+		{"200 of known length", v1, with(legacy(200), func(r *Response) { r.ContentLength = known }), Compose, ""},
+		{"200 just within the limit", v1, with(legacy(200), func(r *Response) { r.ContentLength = 1 << 20 }), Compose, ""},
+		{"200 over the limit", v1, with(legacy(200), func(r *Response) { r.ContentLength = 1<<20 + 1 }), Pass, CoreTooLarge},
+		{"200 without a body", v1, with(legacy(200), func(r *Response) { r.Bodyless = true }), Degrade, CoreEmpty},
+		{"200 gzip", v1, with(legacy(200), func(r *Response) { r.ContentEncoding = "GZIP" }), Compose, ""},
+		{"200 deflate", v1, with(legacy(200), func(r *Response) { r.ContentEncoding = "deflate" }), Compose, ""},
+		{"200 identity", v1, with(legacy(200), func(r *Response) { r.ContentEncoding = "identity" }), Compose, ""},
+		{"200 br", v1, with(legacy(200), func(r *Response) { r.ContentEncoding = "br" }), Pass, CoreEncoded},
+		{"200 gzip twice", v1, with(legacy(200), func(r *Response) { r.ContentEncoding = "gzip, gzip" }), Pass, CoreEncoded},
+		{"200 no-transform", v1, with(legacy(200), func(r *Response) { r.NoTransform = true }), Pass, NoTransform},
+		{"201", v1, legacy(201), Compose, ""},
+		{"204", v1, legacy(204), Degrade, CoreEmpty},
+		{"205", v1, legacy(205), Degrade, CoreEmpty},
+		{"206", v1, legacy(206), Pass, PartialContent},
+		{"101", v1, legacy(101), Pass, NotFinal},
+		{"302", v1, legacy(302), Pass, LegacyRedirect},
+		{"304", v1, legacy(304), Pass, LegacyRedirect},
+		{"401", v1, legacy(401), Pass, LegacyRefused},
+		{"403 on the composite route", v3, legacy(403), Pass, LegacyRefused},
+		{"404", v1, legacy(404), Pass, LegacyNotFound},
+		{"404 on the composite route", v3, legacy(404), Degrade, CoreNotFound},
+		{"429", v1, legacy(429), Pass, LegacyRefused},
+		{"500", v1, legacy(500), Degrade, LegacyError},
+		{"503 on the composite route", v3, legacy(503), Degrade, LegacyError},
+		{"no status", v1, legacy(0), Pass, NotFinal},
+
+		{"unreachable", v1, Response{Origin: OriginUnreachable, Status: 503}, Degrade, LegacyUnreachable},
+		{"unreachable, by a status that says something else", v1, Response{Origin: OriginUnreachable, Status: 404}, Pass, LocalReply},
+		{"the proxy's own 403", v1, Response{Origin: OriginProxy, Status: 403}, Pass, LocalReply},
+		{"the proxy's own 404", v3, Response{Origin: OriginProxy, Status: 404}, Pass, LocalReply},
+		{"the proxy's own 500", v1, Response{Origin: OriginProxy, Status: 500}, Pass, LocalReply},
+		{"the proxy's own 200", v1, Response{Origin: OriginProxy, Status: 200}, Pass, LocalReply},
+		{"a proxy that does not say who answered", v1, Response{Status: 200}, Pass, OriginNotSaid},
+		{"nothing at all", v1, Response{}, Pass, OriginNotSaid},
+
+		{"never", &never, legacy(500), Pass, NotDegraded},
+		{"never, unreachable", &never, Response{Origin: OriginUnreachable, Status: 503}, Pass, NotDegraded},
+		{"never is not for a 200: the legacy service has seen who asks", &never, legacy(204), Degrade, CoreEmpty},
+		{"authenticated, and nobody is", &authenticated, legacy(500), Pass, NotDegraded},
+		{"authenticated", &authenticated, with(legacy(500), func(r *Response) { r.Verified = true }), Degrade, LegacyError},
+
+		{"stream over the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength = 1 << 30 }), Stream, ""},
+		{"stream of unknown length", &stream, legacy(200), Stream, ""},
+		{"stream within the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength = known }), Compose, ""},
+		{"stream gzip within the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength, r.ContentEncoding = known, "gzip" }), Compose, ""},
+		{"stream gzip over the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength, r.ContentEncoding = 1<<30, "gzip" }), Pass, CoreTooLarge},
+	}
+	for _, test := range tests {
+		if action, reason := test.rule.Verdict(test.resp); action != test.action || reason != test.reason {
+			t.Errorf("%s: %d %q, want %d %q", test.name, action, reason, test.action, test.reason)
+		}
+	}
+}
+
+func TestOutcomeString(t *testing.T) {
+	for want, outcome := range map[string]Outcome{
+		"composed":                      {Disposition: Composed},
+		"passed; reason=refused":        {Disposition: Passed, Reason: LegacyRefused},
+		"degraded; reason=legacy-error": {Disposition: Degraded, Reason: LegacyError},
+		"degraded; reason=legacy-unreachable+extension-timeout": {Disposition: Degraded, Reason: LegacyUnreachable, Also: ExtensionTimeout},
+	} {
+		if got := outcome.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
