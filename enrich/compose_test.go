@@ -25,20 +25,42 @@ func TestCompose(t *testing.T) {
 		want string // x-weft, status, body
 	}{
 		{"both", core, extension, `composed 200 {"core":` + user7 + `,"extension":{"tags":[]},"errors":[]}`},
-		{"no core", FailedCore(LegacyError), extension,
-			`degraded; reason=legacy-error 200 {"core":null,"extension":{"tags":[]},"errors":[` + coreFailed + `]}`},
-		{"a wrong type", core, Extension{Err: fmt.Errorf("field: %w", ErrWrongType)},
-			`degraded; reason=extension-invalid 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
-		{"too late", core, Extension{Err: context.DeadlineExceeded},
-			`degraded; reason=extension-timeout 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
-		{"MongoDB fails", core, Extension{Err: errors.New("no reachable servers")},
-			`degraded; reason=extension-failed 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
-		{"another one's core", Core{JSON: []byte(user7), Key: 8, HasKey: true}, extension,
-			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
-		{"a core whose key is nobody's", Core{JSON: []byte(user7)}, extension,
-			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`},
-		{"neither", FailedCore(CoreInvalid), Extension{Err: context.DeadlineExceeded},
-			`degraded; reason=core-invalid+extension-timeout 503 {"detail":"All upstream services are unavailable."}`},
+		{
+			"no core", FailedCore(LegacyError), extension,
+			`degraded; reason=legacy-error 200 {"core":null,"extension":{"tags":[]},"errors":[` + coreFailed + `]}`,
+		},
+		{
+			"a wrong type", core,
+			Extension{Err: fmt.Errorf("field: %w", ErrWrongType)},
+			`degraded; reason=extension-invalid 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+		},
+		{
+			"too late", core,
+			Extension{Err: context.DeadlineExceeded},
+			`degraded; reason=extension-timeout 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+		},
+		{
+			"MongoDB fails", core,
+			Extension{Err: errors.New("no reachable servers")},
+			`degraded; reason=extension-failed 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+		},
+		{
+			"another one's core",
+			Core{JSON: []byte(user7), Key: 8, HasKey: true},
+			extension,
+			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+		},
+		{
+			"a core whose key is nobody's",
+			Core{JSON: []byte(user7)},
+			extension,
+			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+		},
+		{
+			"neither", FailedCore(CoreInvalid),
+			Extension{Err: context.DeadlineExceeded},
+			`degraded; reason=core-invalid+extension-timeout 503 {"detail":"All upstream services are unavailable."}`,
+		},
 	}
 	for _, test := range tests {
 		a := rule.Compose(7, test.core, test.ext)

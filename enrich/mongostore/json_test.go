@@ -149,7 +149,7 @@ func FuzzAppendValue(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if a, b := comparable(t, got), comparable(t, want); a != b {
+			if a, b := canonical(t, got), canonical(t, want); a != b {
 				t.Fatalf("%x\n  becomes %s\nthe driver %s", doc, a, b)
 			}
 		}
@@ -177,8 +177,8 @@ func plain(doc []byte) bool {
 	return err == nil
 }
 
-// comparable spells strings in one way, and numbers as doubles.
-func comparable(t *testing.T, text []byte) string {
+// canonical spells strings in one way, and numbers as doubles.
+func canonical(t *testing.T, text []byte) string {
 	v := jsontext.Value(strings.Clone(string(text)))
 	if err := v.Format(jsontext.AllowDuplicateNames(true), jsontext.CanonicalizeRawFloats(true), jsontext.PreserveRawStrings(false)); err != nil {
 		t.Fatalf("%s: %v", text, err)

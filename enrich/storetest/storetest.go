@@ -35,19 +35,37 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		want      string // empty for an error
 		err       error
 	}{
-		{"all fields", []string{`{"id":7,"names":["a","b"],"score":2.5,"label":"l","more":{"z":[1,{"y":null}],"a":true}}`},
-			`{"id":7,"names":["a","b"],"score":2.5,"label":"l","more":{"z":[1,{"y":null}],"a":true}}`, nil},
-		{"another order, unknown fields", []string{`{"more":{},"secret":1,"label":"l","score":2.5,"names":[],"id":7}`},
-			`{"id":7,"names":[],"score":2.5,"label":"l","more":{}}`, nil},
+		{
+			"all fields",
+			[]string{`{"id":7,"names":["a","b"],"score":2.5,"label":"l","more":{"z":[1,{"y":null}],"a":true}}`},
+			`{"id":7,"names":["a","b"],"score":2.5,"label":"l","more":{"z":[1,{"y":null}],"a":true}}`, nil,
+		},
+		{
+			"another order, unknown fields",
+			[]string{`{"more":{},"secret":1,"label":"l","score":2.5,"names":[],"id":7}`},
+			`{"id":7,"names":[],"score":2.5,"label":"l","more":{}}`, nil,
+		},
 		{"defaults", []string{`{"id":7}`}, `{"id":7,"names":["nobody"],"score":0.5,"label":"","more":{}}`, nil},
-		{"a whole number is a key and a number", []string{`{"id":7.0,"score":2}`},
-			`{"id":7,"names":["nobody"],"score":2.0,"label":"","more":{}}`, nil},
-		{"text", []string{`{"id":7,"label":"\"\\\n\u0000ü🧵"}`},
-			`{"id":7,"names":["nobody"],"score":0.5,"label":"\"\\\n\u0000ü🧵","more":{}}`, nil},
-		{"among others", []string{`{"id":6,"label":"six"}`, `{"id":7,"label":"seven"}`, `{"id":8,"label":"eight"}`},
-			`{"id":7,"names":["nobody"],"score":0.5,"label":"seven","more":{}}`, nil},
-		{"the first of two", []string{`{"id":7,"label":"first"}`, `{"id":7,"label":"second"}`},
-			`{"id":7,"names":["nobody"],"score":0.5,"label":"first","more":{}}`, nil},
+		{
+			"a whole number is a key and a number",
+			[]string{`{"id":7.0,"score":2}`},
+			`{"id":7,"names":["nobody"],"score":2.0,"label":"","more":{}}`, nil,
+		},
+		{
+			"text",
+			[]string{`{"id":7,"label":"\"\\\n\u0000ü🧵"}`},
+			`{"id":7,"names":["nobody"],"score":0.5,"label":"\"\\\n\u0000ü🧵","more":{}}`, nil,
+		},
+		{
+			"among others",
+			[]string{`{"id":6,"label":"six"}`, `{"id":7,"label":"seven"}`, `{"id":8,"label":"eight"}`},
+			`{"id":7,"names":["nobody"],"score":0.5,"label":"seven","more":{}}`, nil,
+		},
+		{
+			"the first of two",
+			[]string{`{"id":7,"label":"first"}`, `{"id":7,"label":"second"}`},
+			`{"id":7,"names":["nobody"],"score":0.5,"label":"first","more":{}}`, nil,
+		},
 		{"the first of two, though it is bad", []string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`}, "", enrich.ErrWrongType},
 
 		{"no document", nil, "", enrich.ErrNotFound},

@@ -1,0 +1,138 @@
+package extproc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"weft/enrich"
+	"weft/extproc"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		_, _ = os.Stderr.WriteString(err.Error())
+		code = 1
+	}
+	os.Exit(code)
+}
+
+const core7 = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
+
+// peer plays Envoy, message by message. What a real Envoy does is tested in package envoy; here are the messages that
+// it does not send, too.
+type peer struct {
+	client  extprocv3.ExternalProcessorClient
+	reports chan enrich.Report
+}
+
+func newPeer(t testing.TB, store enrich.Store) *peer {
+	p := &peer{reports: make(chan enrich.Report, 20_000)} // more than any test has exchanges
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer(extproc.ServerOptions()...)
+	extprocv3.RegisterExternalProcessorServer(server, &extproc.Server{
+		Rules:  enrich.UserProfile(),
+		Store:  store,
+		Report: func(r enrich.Report) { p.reports <- r },
+	})
+	go func() { _ = server.Serve(listener) }()
+	conn, err := grpc.NewClient("passthrough:///weft", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+	})
+	p.client = extprocv3.NewExternalProcessorClient(conn)
+	return p
+}
+
+func (p *peer) stream(ctx context.Context, t testing.TB) extprocv3.ExternalProcessor_ProcessClient {
+	t.Helper()
+	s, err := p.client.Process(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func headers(pairs ...string) *corev3.HeaderMap {
+	m := &corev3.HeaderMap{}
+	for i := 0; i < len(pairs); i += 2 {
+		m.Headers = append(m.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
+	}
+	return m
+}
+
+func requestHeaders(pairs ...string) *extprocv3.ProcessingRequest {
+	return &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_RequestHeaders{
+		RequestHeaders: &extprocv3.HttpHeaders{Headers: headers(pairs...)},
+	}}
+}
+
+func get7() *extprocv3.ProcessingRequest {
+	return requestHeaders(":method", "GET", ":path", "/api/v1/users/7")
+}
+
+func responseHeaders(details string, bodyless bool, pairs ...string) *extprocv3.ProcessingRequest {
+	attributes, _ := structpb.NewStruct(map[string]any{"response.code_details": details})
+	return &extprocv3.ProcessingRequest{
+		Request: &extprocv3.ProcessingRequest_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HttpHeaders{Headers: headers(pairs...), EndOfStream: bodyless},
+		},
+		Attributes: map[string]*structpb.Struct{"envoy.filters.http.ext_proc": attributes},
+	}
+}
+
+func responseBody(body string, end bool) *extprocv3.ProcessingRequest {
+	return &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseBody{
+		ResponseBody: &extprocv3.HttpBody{Body: []byte(body), EndOfStream: end},
+	}}
+}
+
+// say sends a message and returns the reply, or nil if the stream ends with OK instead.
+func say(t testing.TB, s extprocv3.ExternalProcessor_ProcessClient, msg *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
+	t.Helper()
+	if err := s.Send(msg); err != nil && !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	reply, err := s.Recv()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reply
+}
+
+// ends fails the test unless the stream ends with OK.
+func ends(t testing.TB, s extprocv3.ExternalProcessor_ProcessClient) {
+	t.Helper()
+	if reply, err := s.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream goes on: %v, %v", reply, err)
+	}
+}
+
+func setHeader(r *extprocv3.CommonResponse, name string) string {
+	for _, h := range r.GetHeaderMutation().GetSetHeaders() {
+		if h.GetHeader().GetKey() == name {
+			return string(h.GetHeader().GetRawValue())
+		}
+	}
+	return ""
+}

@@ -1,0 +1,282 @@
+package extproc_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/metadata"
+
+	"weft/enrich"
+	"weft/enrich/storetest"
+	"weft/extproc"
+)
+
+// TestProcess walks each way through the conversation.
+func TestProcess(t *testing.T) {
+	p := newPeer(t, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
+	extension := `{"userId":7,"tags":["vip"],"lastActivityScore":0.0,"customSettings":{}}`
+	composite := `{"core":` + core7 + `,"extension":` + extension + `,"errors":[]}`
+	coreNull := `{"core":null,"extension":` + extension + `,"errors":["Failed to fetch core user profile."]}`
+	ok := []string{":status", "200"}
+	known := []string{":status", "200", "content-length", "55"}
+	tests := []struct {
+		name     string
+		response *extprocv3.ProcessingRequest
+		mode     filterv3.ProcessingMode_BodySendMode // asked for in the reply; NONE if the exchange ends there
+		body     *extprocv3.ProcessingRequest
+		want     string // the new body; empty if the legacy one passes
+		outcome  string
+		length   string // content-length that is set; empty for none
+	}{
+		{
+			"of unknown length", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			responseBody(core7, true), composite, "composed", "",
+		},
+		{
+			"of known length", responseHeaders("via_upstream", false, known...), filterv3.ProcessingMode_BUFFERED,
+			responseBody(core7, true), composite, "composed", strconv.Itoa(len(composite)),
+		},
+		{
+			"of known length, with trailers to come", responseHeaders("via_upstream", false, known...), filterv3.ProcessingMode_BUFFERED,
+			responseBody(core7, false), composite, "composed", strconv.Itoa(len(composite)),
+		},
+		{
+			"only a part fits", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			responseBody(core7, false), "", "passed; reason=core-too-large", "",
+		},
+		{
+			"over the limit", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			responseBody(strings.Repeat(" ", 1<<20+1), true), "", "passed; reason=core-too-large", "",
+		},
+		{
+			"invalid", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			responseBody("{", true), coreNull, "degraded; reason=core-invalid", "",
+		},
+		{
+			"500", responseHeaders("via_upstream", false, ":status", "500"), filterv3.ProcessingMode_NONE, nil,
+			coreNull, "degraded; reason=legacy-error", "",
+		},
+		{
+			"timeout", responseHeaders("response_timeout", false, ":status", "504"), filterv3.ProcessingMode_NONE, nil,
+			coreNull, "degraded; reason=legacy-unreachable", "",
+		},
+		{
+			"204", responseHeaders("via_upstream", true, ":status", "204"), filterv3.ProcessingMode_NONE, nil,
+			coreNull, "degraded; reason=core-empty", "",
+		},
+		{
+			"403", responseHeaders("via_upstream", false, ":status", "403"), filterv3.ProcessingMode_NONE, nil,
+			"", "passed; reason=refused", "",
+		},
+		{
+			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), filterv3.ProcessingMode_NONE, nil,
+			"", "passed; reason=local-reply", "",
+		},
+		{
+			"an Envoy that sends no attributes", responseHeaders("", false, ok...), filterv3.ProcessingMode_NONE, nil,
+			"", "passed; reason=origin-unknown", "",
+		},
+		{
+			"a status that is none", responseHeaders("via_upstream", false, ":status", "many"), filterv3.ProcessingMode_NONE, nil,
+			"", "passed; reason=not-final", "",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := p.stream(t.Context(), t)
+			if got := say(t, s, get7()).GetRequestHeaders(); got == nil {
+				t.Fatal("no reply to request_headers")
+			}
+			reply := say(t, s, test.response)
+			if got := reply.GetModeOverride().GetResponseBodyMode(); got != test.mode {
+				t.Fatalf("body mode %v, want %v", got, test.mode)
+			}
+			common := reply.GetResponseHeaders().GetResponse()
+			if test.body != nil {
+				if n := len(common.GetHeaderMutation().GetSetHeaders()); n > 0 {
+					t.Errorf("%d headers are changed before the body is there", n)
+				}
+				common = say(t, s, test.body).GetResponseBody().GetResponse()
+			}
+			if got := string(common.GetBodyMutation().GetBody()); got != test.want {
+				t.Errorf("body\n got %s\nwant %s", got, test.want)
+			}
+			if got := setHeader(common, "x-weft"); got != test.outcome {
+				t.Errorf("x-weft %q, want %q", got, test.outcome)
+			}
+			if got := setHeader(common, "content-length"); got != test.length {
+				t.Errorf("content-length %q, want %q", got, test.length)
+			}
+			ends(t, s)
+			if r := <-p.reports; r.Rule != "user" || r.Outcome.String() != test.outcome {
+				t.Errorf("report %+v, want %s", r, test.outcome)
+			}
+		})
+	}
+}
+
+// TestOutOfOrder sends what a conversation has no place for. The answer is always the end of the stream, with OK.
+func TestOutOfOrder(t *testing.T) {
+	p := newPeer(t, storetest.Mem{})
+	ok := responseHeaders("via_upstream", false, ":status", "200")
+	trailers := &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseTrailers{}}
+	tests := []struct {
+		name     string
+		messages []*extprocv3.ProcessingRequest
+		outcome  string
+	}{
+		{"no message of a known kind", []*extprocv3.ProcessingRequest{{}}, "passed; reason=out-of-order"},
+		{"a kind without content", []*extprocv3.ProcessingRequest{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}}, "passed; reason=no-rule"},
+		{"response first, as after RBAC's 403", []*extprocv3.ProcessingRequest{ok}, "passed; reason=out-of-order"},
+		{"body first", []*extprocv3.ProcessingRequest{responseBody("x", true)}, "passed; reason=out-of-order"},
+		{"request twice", []*extprocv3.ProcessingRequest{get7(), get7()}, "passed; reason=out-of-order"},
+		{"no response headers", []*extprocv3.ProcessingRequest{get7(), responseBody("x", true)}, "passed; reason=out-of-order"},
+		{"response twice", []*extprocv3.ProcessingRequest{get7(), ok, ok}, "passed; reason=out-of-order"},
+		{"trailers for a body", []*extprocv3.ProcessingRequest{get7(), ok, trailers}, "passed; reason=out-of-order"},
+		{"no rule", []*extprocv3.ProcessingRequest{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
+		{"no headers", []*extprocv3.ProcessingRequest{requestHeaders()}, "passed; reason=no-rule"},
+		{"bytes that are no text", []*extprocv3.ProcessingRequest{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")}, "passed; reason=no-rule"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := p.stream(t.Context(), t)
+			last := len(test.messages) - 1
+			for _, msg := range test.messages[:last] {
+				if say(t, s, msg) == nil {
+					t.Fatal("the stream has ended too early")
+				}
+			}
+			if reply := say(t, s, test.messages[last]); reply != nil {
+				t.Errorf("a reply: %v", reply)
+			}
+			if r := <-p.reports; r.Outcome.String() != test.outcome {
+				t.Errorf("report %+v, want %s", r, test.outcome)
+			}
+		})
+	}
+}
+
+// held is a Store that does not answer before its context ends.
+type held struct {
+	asked chan struct{}
+	ended chan error
+}
+
+func (h held) Find(ctx context.Context, _ *enrich.Source, _ int64) ([]byte, error) {
+	close(h.asked)
+	<-ctx.Done()
+	h.ended <- ctx.Err()
+	return nil, ctx.Err()
+}
+
+// TestReadIsEarly: the read is under way before there is a response, and ends with the stream.
+func TestReadIsEarly(t *testing.T) {
+	store := held{asked: make(chan struct{}), ended: make(chan error, 1)}
+	p := newPeer(t, store)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := p.stream(ctx, t)
+	say(t, s, get7())
+	<-store.asked // there was no response yet
+	cancel()
+	if err := <-store.ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the read ended with %v", err)
+	}
+	if r := <-p.reports; r.Outcome.Reason != enrich.StreamEnded {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// TestBudget: a store that does not answer costs the client the budget, not the shape.
+func TestBudget(t *testing.T) {
+	store := held{asked: make(chan struct{}), ended: make(chan error, 1)}
+	p := newPeer(t, store)
+	s := p.stream(metadata.AppendToOutgoingContext(t.Context(), extproc.BudgetHeader, (10*time.Millisecond).String()), t)
+	say(t, s, get7())
+	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
+	reply := say(t, s, responseBody(core7, true)).GetResponseBody().GetResponse()
+	want := `{"core":` + core7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
+	if got := string(reply.GetBodyMutation().GetBody()); got != want {
+		t.Errorf("body\n got %s\nwant %s", got, want)
+	}
+	ends(t, s)
+	if r := <-p.reports; r.Outcome.Reason != enrich.ExtensionTimeout || !errors.Is(r.Err, context.DeadlineExceeded) {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// TestIdleStreams opens streams that are never used, and ends them.
+func TestIdleStreams(t *testing.T) {
+	p := newPeer(t, storetest.Mem{})
+	ctx, cancel := context.WithCancel(t.Context())
+	const streams = 10_000
+	for range streams {
+		p.stream(ctx, t)
+	}
+	s := p.stream(t.Context(), t)
+	if say(t, s, get7()).GetRequestHeaders() == nil {
+		t.Error("among idle streams a busy one got no reply")
+	}
+	cancel()
+	for range streams {
+		if r := <-p.reports; r.Outcome.Reason != enrich.StreamEnded {
+			t.Fatalf("report %+v", r)
+		}
+	}
+}
+
+// FuzzProcess sends messages in any order, with anything in them. Each exchange ends, with OK, and is reported once.
+func FuzzProcess(f *testing.F) {
+	f.Add([]byte("\x00\x02\x03"), "/api/v1/users/7", core7, "200")
+	f.Add([]byte("\x00\x03\x03"), "/api/v3/composite-profile/7", "{", "500")
+	f.Add([]byte("\x00\x02\x04\x01\x05"), "/", "", "404")
+	p := newPeer(f, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
+	f.Fuzz(func(t *testing.T, order []byte, path, body, status string) {
+		if len(order) > 10 {
+			return
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s := p.stream(ctx, t)
+		for _, kind := range order {
+			var msg *extprocv3.ProcessingRequest
+			switch kind % 6 {
+			case 0:
+				msg = requestHeaders(":method", "GET", ":path", path)
+			case 1:
+				msg = requestHeaders(":method", "HEAD", ":path", path, "if-none-match", body)
+			case 2:
+				msg = responseHeaders("via_upstream", false, ":status", status)
+			case 3:
+				msg = responseHeaders("via_upstream", kind > 6, ":status", status, "content-length", body, "content-encoding", path)
+			case 4:
+				msg = responseBody(body, kind > 6)
+			default:
+				msg = &extprocv3.ProcessingRequest{}
+			}
+			if s.Send(msg) != nil {
+				break
+			}
+		}
+		_ = s.CloseSend()
+		for {
+			if _, err := s.Recv(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-p.reports
+		select {
+		case r := <-p.reports:
+			t.Errorf("a second report: %+v", r)
+		default:
+		}
+	})
+}
