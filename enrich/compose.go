@@ -13,6 +13,7 @@ type Answer struct {
 	Body    []byte // JSON; nil for a 304
 	ETag    string // entity tag of a composite with both halves; empty for other answers
 	Outcome Outcome
+	Err     error // what stood behind the outcome, of the core or the store; nil if nothing did
 }
 
 const compositeHead = `{"core":`
@@ -23,7 +24,7 @@ func (r *Rule) Compose(key int64, core Core, ext Extension) Answer {
 	extFailed := r.extensionFailure(key, core, ext)
 	if core.Failed != "" && extFailed != "" {
 		body := append(appendQuoted([]byte(`{"detail":`), r.Messages.BothFailed), '}')
-		return Answer{Status: 503, Body: body, Outcome: Outcome{Degraded, core.Failed, extFailed}}
+		return Answer{Status: 503, Body: body, Outcome: Outcome{Degraded, core.Failed, extFailed}, Err: errors.Join(core.Err, ext.Err)}
 	}
 	body := make([]byte, 0, len(core.JSON)+len(ext.JSON)+200) // of 200, the frame and a message take about half
 	body = append(body, compositeHead...)
@@ -32,7 +33,12 @@ func (r *Rule) Compose(key int64, core Core, ext Extension) Answer {
 	} else {
 		body = append(body, core.JSON...)
 	}
-	answer := Answer{Status: 200, Body: r.appendTail(body, core.Failed, extFailed, ext), Outcome: Outcome{Disposition: Composed}}
+	answer := Answer{
+		Status:  200,
+		Body:    r.appendTail(body, core.Failed, extFailed, ext),
+		Outcome: Outcome{Disposition: Composed},
+		Err:     errors.Join(core.Err, ext.Err),
+	}
 	if reason := core.Failed + extFailed; reason != "" { // one of them at most
 		answer.Outcome = Outcome{Disposition: Degraded, Reason: reason}
 		return answer

@@ -142,26 +142,49 @@ func (s scalar) is(t Type) bool {
 // isInteger reports whether a JSON number is an integer. It may be spelled 7, 7.0 or 7e0, and be of any size, but one
 // with a fraction or an exponent must fit a double, as it must for every client.
 func isInteger(number string) bool {
-	if !strings.ContainsAny(number, ".eE") {
-		return true
+	if _, integer, _ := parseInteger(number); !integer {
+		return false
 	}
 	f, err := strconv.ParseFloat(number, 64)
-	return err == nil && f == math.Trunc(f)
+	return !strings.ContainsAny(number, ".eE") || err == nil && !math.IsInf(f, 0)
 }
 
-// int64 returns the value of an integer that is exact in int64.
+// int64 returns the value of an integer, if int64 holds it.
 func (s scalar) int64() (int64, bool) {
 	if s.kind != '0' {
 		return 0, false
 	}
-	if !strings.ContainsAny(s.number, ".eE") {
-		n, err := strconv.ParseInt(s.number, 10, 64)
-		return n, err == nil
+	n, _, fits := parseInteger(s.number)
+	return n, fits
+}
+
+// parseInteger reads a JSON number digit by digit: a double would take 9007199254740993.0 for its neighbour.
+func parseInteger(number string) (n int64, integer, fits bool) {
+	mantissa, exponent := number, 0
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(number[i+1:]); err != nil {
+			return 0, false, false // an exponent that is no int is one of a number that is no double
+		}
+		mantissa = number[:i]
 	}
-	f, err := strconv.ParseFloat(s.number, 64)
-	const exact = 1 << 53 // beyond it a double may stand for several integers
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > exact {
-		return 0, false
+	sign := ""
+	if rest, negative := strings.CutPrefix(mantissa, "-"); negative {
+		sign, mantissa = "-", rest
 	}
-	return int64(f), true
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	// The value is 0.digits times ten to the power of point.
+	digits := strings.TrimLeft(whole+fraction, "0")
+	point := exponent + len(whole) - (len(whole) + len(fraction) - len(digits))
+	digits = strings.TrimRight(digits, "0")
+	switch {
+	case digits == "":
+		return 0, true, true
+	case len(digits) > point:
+		return 0, false, false
+	case point > len("9223372036854775807"):
+		return 0, true, false
+	}
+	n, err := strconv.ParseInt(sign+digits+strings.Repeat("0", point-len(digits)), 10, 64)
+	return n, true, err == nil
 }

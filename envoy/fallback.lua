@@ -113,7 +113,12 @@ end
 -- is_a tells of the text of a valid value whether it is of a type.
 local is_a = {
   string = function(text) return text:sub(1, 1) == '"' end,
-  int64 = function(text) return text:find("^%-?%d") ~= nil and tonumber(text) % 1 == 0 end,
+  int64 = function(text)
+    if text:find("^%-?%d+$") then return true end
+    local fraction = text:match("^%-?%d+%.(%d+)$")
+    if fraction then return fraction:find("^0+$") ~= nil end
+    return text:find("^%-?%d") ~= nil and tonumber(text) % 1 == 0
+  end,
 }
 
 -- trim leaves out a byte order mark, and white space at both ends. It looks at each byte once: a pattern would take

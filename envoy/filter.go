@@ -77,8 +77,6 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 			},
 			ResponseAttributes: extproc.Attributes(),
 			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwarded},
-			// weft never answers in place of the legacy service, only after it.
-			DisableImmediateResponse: true,
 		})},
 	}
 }

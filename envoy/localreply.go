@@ -43,13 +43,10 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 						ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
 					}},
 					// Envoy's own 500: a body that outgrew its buffer while weft was down and the fallback waited for it.
-					&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
-						StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
-							Op:    accesslogv3.ComparisonFilter_EQ,
-							Value: &corev3.RuntimeUInt32{DefaultValue: 500, RuntimeKey: "weft.local_reply_status"},
-						}},
-					}},
+					statusFilter(accesslogv3.ComparisonFilter_EQ),
 				),
+				// An answer of weft's own may come as a local reply, too.
+				statusFilter(accesslogv3.ComparisonFilter_GE),
 				headerFilter(":method", exact("GET")),
 				headerFilter(":path", pathRegex(path)),
 			),
@@ -79,6 +76,16 @@ func allOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter
 func anyOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
 		OrFilter: &accesslogv3.OrFilter{Filters: filters},
+	}}
+}
+
+// statusFilter compares the status with 500.
+func statusFilter(op accesslogv3.ComparisonFilter_Op) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+			Op:    op,
+			Value: &corev3.RuntimeUInt32{DefaultValue: 500, RuntimeKey: "weft.local_reply_status"},
+		}},
 	}}
 }
 

@@ -11,6 +11,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -142,7 +143,7 @@ func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) err
 
 // replaceResponse answers in place of the response, whose body, if it has one, is dropped by Envoy. So is any
 // content-length: the client gets the answer chunked.
-func (x *exchange) replaceResponse(a enrich.Answer, errs ...error) error {
+func (x *exchange) replaceResponse(a enrich.Answer) error {
 	x.send(&extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
 			ResponseHeaders: &extprocv3.HeadersResponse{
@@ -154,7 +155,23 @@ func (x *exchange) replaceResponse(a enrich.Answer, errs ...error) error {
 			},
 		},
 	})
-	return x.finish(a.Outcome, errs...)
+	return x.finish(a.Outcome, a.Err)
+}
+
+// replaceImmediately answers although not all of the legacy body has come. Nothing of the legacy response is left, not
+// even headers.
+func (x *exchange) replaceImmediately(a enrich.Answer) error {
+	x.send(&extprocv3.ProcessingResponse{
+		Response: &extprocv3.ProcessingResponse_ImmediateResponse{
+			ImmediateResponse: &extprocv3.ImmediateResponse{
+				Status:  &typev3.HttpStatus{Code: typev3.StatusCode(a.Status)},
+				Headers: mutation(enrich.Headers{Set: a.Headers().Set}),
+				Body:    a.Body,
+				Details: "weft",
+			},
+		},
+	})
+	return x.finish(a.Outcome, a.Err)
 }
 
 // passBody lets the body go as it is, and marks the response.
@@ -171,7 +188,7 @@ func (x *exchange) passBody(reason enrich.Reason) error {
 
 // replaceBody puts the answer in the place of the body. Head and body change in this one message, so that a weft that
 // dies before it leaves the legacy response whole.
-func (x *exchange) replaceBody(a enrich.Answer, errs ...error) error {
+func (x *exchange) replaceBody(a enrich.Answer) error {
 	x.send(&extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_ResponseBody{
 			ResponseBody: &extprocv3.BodyResponse{
@@ -182,7 +199,7 @@ func (x *exchange) replaceBody(a enrich.Answer, errs ...error) error {
 			},
 		},
 	})
-	return x.finish(a.Outcome, errs...)
+	return x.finish(a.Outcome, a.Err)
 }
 
 // verified reports whether a claim of a token that Envoy has verified is the key. Its jwt_authn filter keeps the token's

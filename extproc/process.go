@@ -33,7 +33,7 @@ type Server struct {
 //	  ◀──────────── continue, whole please
 //	  (the legacy service and MongoDB work, side by side)
 //	  response headers ──────────────────▶  verdict    pass ─────▶ mark, end
-//	                                                   degrade ──▶ wait for the extension, replace, end
+//	                                                   degrade ──▶ wait for the extension, see processDegraded
 //	                                                   stream ───▶ see processStream
 //	  ◀─────────────── continue, with body
 //	  response body ─────────────────────▶  parse      too large ▶ mark, end
@@ -68,8 +68,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	case enrich.Pass:
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
-		extension := x.await(read)
-		return x.replaceResponse(rule.Compose(key, enrich.FailedCore(reason), extension), extension.Err)
+		return processDegraded(x, response, rule.Compose(key, enrich.FailedCore(reason), x.await(read)))
 	case enrich.Stream:
 		return processStream(x, rule, key, x.await(read))
 	}
@@ -83,8 +82,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	if !ok {
 		return x.passBody(enrich.CoreTooLarge)
 	}
-	extension := x.await(read)
-	return x.replaceBody(rule.Compose(key, core, extension).Unless(request.IfNoneMatch), core.Err, extension.Err)
+	return x.replaceBody(rule.Compose(key, core, x.await(read)).Unless(request.IfNoneMatch))
 }
 
 // processHead is the conversation about a HEAD. There is no body, so there is nothing to read; but what the legacy
@@ -114,6 +112,28 @@ func (x *exchange) await(read *enrich.Read) enrich.Extension {
 	}
 	return read.Wait(ctx)
 }
+
+// processDegraded puts the answer in the place of a response that has no core in it. Envoy would replace it at once, but
+// would end the answer only with the legacy body, and an error page that never ends would leave the client with one that
+// breaks off. So the body is read, if there is one, and the answer takes its place.
+//
+//	◀─────────────── continue, with body      or, if no body is to come, replace, end
+//	response body ─────────────────────▶      too large ▶ answer at once, end
+//	◀──────────────── continue, new body
+//	                                      end
+func processDegraded(x *exchange, response enrich.Response, answer enrich.Answer) error {
+	if response.Bodyless || response.Origin != enrich.OriginLegacy || response.ContentLength > maxErrorPage {
+		return x.replaceResponse(answer)
+	}
+	x.continueWithBody(response.ContentLength)
+	if _, whole := x.receiveResponseBody(); !whole {
+		return x.replaceImmediately(answer)
+	}
+	return x.replaceBody(answer)
+}
+
+// maxErrorPage is how many bytes of a body that goes nowhere are read to its end.
+const maxErrorPage = 64 << 10
 
 // processStream is the rest of the conversation about a core that is too large to hold. Chunks are answered as they
 // come, so Envoy's flow control holds the legacy service back when the client is slow.
