@@ -97,12 +97,12 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	return response(headers, msg.GetAttributes())
 }
 
-// continueWithBody asks for the response's body. Of a known length, which the verdict has found to be within the
-// limit, Envoy sends it whole and the new length is told exactly (BUFFERED; over the limit that would end in a 500).
-// Otherwise it sends what fits its buffer (BUFFERED_PARTIAL; a content-length, there, would end in a 500).
-func (x *exchange) continueWithBody(contentLength int64) {
+// continueWithBody asks for the response's body. If its length is known to be within the limit, Envoy sends it whole and
+// the new length is told exactly (BUFFERED; over Envoy's own limit that would end in a 500). Otherwise it sends what fits
+// its buffer (BUFFERED_PARTIAL; there a content-length would end in a 500).
+func (x *exchange) continueWithBody(contentLength int64, limit int) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
-	if x.buffered = contentLength >= 0; x.buffered {
+	if x.buffered = contentLength >= 0 && contentLength <= int64(limit); x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
 	}
 	x.send(&extprocv3.ProcessingResponse{

@@ -118,9 +118,9 @@ func value(h *corev3.HeaderValue) string {
 func answerMutation(a enrich.Answer, exactLength bool) *extprocv3.HeaderMutation {
 	m := mutation(a.Headers())
 	m.SetHeaders = append(m.SetHeaders, set(":status", strconv.Itoa(a.Status)))
-	if a.Status == http.StatusNotModified {
+	if a.Status == http.StatusNotModified || !exactLength {
 		m.RemoveHeaders = append(m.RemoveHeaders, "content-length")
-	} else if exactLength {
+	} else {
 		m.SetHeaders = append(m.SetHeaders, set("content-length", strconv.Itoa(len(a.Body))))
 	}
 	return m

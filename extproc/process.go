@@ -68,11 +68,11 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	case enrich.Pass:
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
-		return processDegraded(x, response, rule.Compose(key, enrich.FailedCore(reason), x.await(read)))
+		return processDegraded(x, rule, response, rule.Compose(key, enrich.FailedCore(reason), x.await(read)))
 	case enrich.Stream:
 		return processStream(x, rule, key, x.await(read))
 	}
-	x.continueWithBody(response.ContentLength)
+	x.continueWithBody(response.ContentLength, rule.CoreLimit)
 
 	body, whole := x.receiveResponseBody()
 	if !whole {
@@ -121,19 +121,16 @@ func (x *exchange) await(read *enrich.Read) enrich.Extension {
 //	response body ─────────────────────▶      too large ▶ answer at once, end
 //	◀──────────────── continue, new body
 //	                                      end
-func processDegraded(x *exchange, response enrich.Response, answer enrich.Answer) error {
-	if response.Bodyless || response.Origin != enrich.OriginLegacy || response.ContentLength > maxErrorPage {
+func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, answer enrich.Answer) error {
+	if response.Bodyless || response.Origin != enrich.OriginLegacy {
 		return x.replaceResponse(answer)
 	}
-	x.continueWithBody(response.ContentLength)
+	x.continueWithBody(response.ContentLength, rule.CoreLimit)
 	if _, whole := x.receiveResponseBody(); !whole {
 		return x.replaceImmediately(answer)
 	}
 	return x.replaceBody(answer)
 }
-
-// maxErrorPage is how many bytes of a body that goes nowhere are read to its end.
-const maxErrorPage = 64 << 10
 
 // processStream is the rest of the conversation about a core that is too large to hold. Chunks are answered as they
 // come, so Envoy's flow control holds the legacy service back when the client is slow.

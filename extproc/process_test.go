@@ -60,7 +60,15 @@ func TestProcess(t *testing.T) {
 			responseBody("{", true), coreNull, "degraded; reason=core-invalid", "",
 		},
 		{
-			"500", responseHeaders("via_upstream", false, ":status", "500"), filterv3.ProcessingMode_NONE, nil,
+			"500, when its body is over", responseHeaders("via_upstream", false, ":status", "500"), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", "",
+		},
+		{
+			"500 of known length", responseHeaders("via_upstream", false, ":status", "500", "content-length", "4"), filterv3.ProcessingMode_BUFFERED,
+			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", strconv.Itoa(len(coreNull)),
+		},
+		{
+			"500 without a body", responseHeaders("via_upstream", true, ":status", "500"), filterv3.ProcessingMode_NONE, nil,
 			coreNull, "degraded; reason=legacy-error", "",
 		},
 		{
@@ -120,6 +128,22 @@ func TestProcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLargeErrorPage: what goes nowhere is not waited for when it is large.
+func TestLargeErrorPage(t *testing.T) {
+	p := newPeer(t, storetest.Mem{})
+	s := p.stream(t.Context(), t)
+	say(t, s, get7())
+	reply := say(t, s, responseHeaders("via_upstream", false, ":status", "500", "content-length", "5000000"))
+	if mode := reply.GetModeOverride().GetResponseBodyMode(); mode != filterv3.ProcessingMode_BUFFERED_PARTIAL {
+		t.Errorf("body mode %v", mode)
+	}
+	immediate := say(t, s, responseBody("<h1>", false)).GetImmediateResponse()
+	if got := string(immediate.GetBody()); immediate.GetStatus().GetCode() != 200 || !strings.HasPrefix(got, `{"core":null,`) {
+		t.Errorf("%v %s", immediate.GetStatus(), got)
+	}
+	ends(t, s)
 }
 
 // TestOutOfOrder sends what a conversation has no place for. The answer is always the end of the stream, with OK.
