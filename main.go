@@ -225,8 +225,11 @@ func adviseIndexes(ctx context.Context, logger *slog.Logger, store *mongostore.S
 		}
 		seen[at] = true
 		advice, err := store.IndexAdvice(ctx, &r.Source)
-		for ; mongostore.IsUnavailable(err) && ctx.Err() == nil; advice, err = store.IndexAdvice(ctx, &r.Source) {
-			logger.Warn("MongoDB does not answer; the extension is null until it does", "error", err)
+		if mongostore.IsUnavailable(err) && ctx.Err() == nil {
+			logger.Warn("MongoDB does not answer; until it does, extensions are null", "error", err)
+		}
+		for mongostore.IsUnavailable(err) && ctx.Err() == nil {
+			advice, err = store.IndexAdvice(ctx, &r.Source)
 		}
 		switch {
 		case ctx.Err() != nil:

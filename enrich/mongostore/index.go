@@ -3,6 +3,7 @@ package mongostore
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -32,5 +33,11 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 			return "", nil
 		}
 	}
-	return fmt.Sprintf("db.getSiblingDB(%q).getCollection(%q).createIndex({%q: 1})", src.Database, src.Collection, src.Key), nil
+	return fmt.Sprintf("db.getSiblingDB(%s).getCollection(%s).createIndex({%s: 1})",
+		quoteJS(src.Database), quoteJS(src.Collection), quoteJS(src.Key)), nil
+}
+
+// quoteJS quotes a name for mongosh. Single quotes stay as they are in a log line, which has double ones of its own.
+func quoteJS(name string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
 }

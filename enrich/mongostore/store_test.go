@@ -159,7 +159,7 @@ func TestIndexAdvice(t *testing.T) {
 		got, err := store.IndexAdvice(t.Context(), source)
 		want := ""
 		if test.advises {
-			want = fmt.Sprintf(`db.getSiblingDB(%q).getCollection("documents").createIndex({"id": 1})`, source.Database)
+			want = fmt.Sprintf(`db.getSiblingDB('%s').getCollection('documents').createIndex({'id': 1})`, source.Database)
 		}
 		if err != nil || got != want {
 			t.Errorf("%s: %q, %v; want %q", test.name, got, err, want)
