@@ -90,6 +90,8 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
 		HttpFilters:      slices.Concat(c.Filters, []*hcmv3.HttpFilter{stripFilter(), fallbackFilter(c), extProcFilter(c), routerFilter()}),
 		LocalReplyConfig: localReplies(c),
+		// Clients do not change: one that is old enough to speak HTTP/1.0 got an answer before.
+		HttpProtocolOptions: &corev3.Http1ProtocolOptions{AcceptHttp_10: true, DefaultHostForHttp_10: "localhost"},
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 			// Over HTTP/2 this, and not the limit of the connection, is what Envoy buffers of a response.
 			InitialStreamWindowSize: wrapperspb.UInt32(bufferLimit(c)),

@@ -94,3 +94,18 @@ func TestConnectionStaysInStep(t *testing.T) {
 		checkAnswer(t, w, "", answers[i])
 	}
 }
+
+// TestHTTP10 asks as a client from before chunked bodies, and without a Host: the end of the connection is the end of the
+// body.
+func TestHTTP10(t *testing.T) {
+	s := startSystem(t, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	s.legacy.answer("/api/v1/users/9", raw("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n"))
+	for path, body := range map[string]string{
+		"/api/v1/users/7": `{"core":` + coreUser7 + `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`,
+		"/api/v1/users/9": `{"core":null,"extension":{"userId":9,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":["Failed to fetch core user profile."]}`,
+	} {
+		answers := s.conversation(t, "GET "+path+" HTTP/1.0")
+		checkAnswer(t, "200\ntransfer-encoding: -\n\n"+body, "", answers[0])
+	}
+}
