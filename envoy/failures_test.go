@@ -56,7 +56,9 @@ What no case file can show has a test of its own:
 |---|---|---|
 | MongoDB is down, comes up, goes away under warm connections | ` + "`extension: null`" + ` within the budget; whole again without a restart | [TestMongoDBDown](../envoy/recovery_test.go) |
 | weft is down | v1: the legacy answer as it is; v3: the shape, with ` + "`extension: null`" + ` | [TestFallback](../envoy/fallback_test.go) |
-| weft, MongoDB or the legacy service is killed or frozen under load | a composite, a degraded one, or (v1) the legacy answer | ` + "`make chaos`" + ` |
+| MongoDB is frozen, with 200 requests at once | the same | [TestMongoDBFrozen](../envoy/recovery_test.go) |
+| weft ends abruptly and comes back, again and again, under load | a composite, ` + "`extension: null`" + `, or (v1) the legacy answer; never less | [TestWeftComesAndGoes](../envoy/restart_test.go) |
+| weft ends while it holds a body | the same | [TestWeftDiesInTheMiddle](../envoy/death_test.go) |
 | the client hangs up, at any point | nothing is left behind | [TestNothingOutlivesAnExchange](../envoy/leak_test.go) |
 | answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestConnectionStaysInStep](../envoy/http_test.go) |
 | the legacy service fails and a rule says who may see the extension alone | the extension, or the failure as it is | [TestWhoGetsAnExtensionAlone](../envoy/degrade_test.go) |

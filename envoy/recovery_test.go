@@ -2,7 +2,10 @@ package envoy_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,4 +50,45 @@ func TestMongoDBDown(t *testing.T) {
 		got.header.Set("x-weft", strings.ReplaceAll(got.header.Get("x-weft"), "extension-failed", "extension-timeout"))
 		checkAnswer(t, degraded, "", got)
 	}
+}
+
+// TestMongoDBFrozen stops MongoDB in its tracks, with warm connections, under 200 requests at once. Each gets its
+// composite, without an extension; and when MongoDB goes on, so does weft.
+func TestMongoDBFrozen(t *testing.T) {
+	server, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Kill() })
+	s := startSystem(t, systemOptions{mongodbURI: server.URI(), message: 3 * time.Second})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	whole := func() bool { return s.get(t, "/api/v1/users/7").header.Get("x-weft") == "composed" }
+	eventually(t, "an answer is whole", whole)
+
+	if err := server.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Signal(syscall.SIGCONT) })
+	var asking sync.WaitGroup
+	for range 200 {
+		asking.Go(func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/api/v1/users/7", http.NoBody)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got, err := s.try(http1(), req)
+			want := `{"core":` + coreUser7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
+			if err != nil || got.status != http.StatusOK || got.body != want {
+				t.Errorf("%v, %d %q", err, got.status, got.body)
+			}
+		})
+	}
+	asking.Wait()
+
+	if err := server.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an answer is whole again", whole)
+	s.checkIdle(t)
 }

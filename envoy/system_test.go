@@ -59,6 +59,8 @@ type system struct {
 	weft     *grpc.Server
 	envoy    *stack.Envoy
 	url      string // of Envoy's listener, without a slash at the end
+	socket   string // path of weft's
+	rules    []*enrich.Rule
 	profiles *mongo.Collection
 
 	mu      sync.Mutex
@@ -90,7 +92,8 @@ func startSystem(t testing.TB, o systemOptions) *system {
 			t.Logf("Envoy's log:\n%s", log)
 		}
 	})
-	socket := "unix:" + filepath.Join(dir, "w") // the path of a socket has 108 bytes at most
+	s.socket = filepath.Join(dir, "w") // the path of a socket has 108 bytes at most
+	socket := "unix:" + s.socket
 
 	rules := o.rules
 	if rules == nil {
@@ -100,6 +103,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	for _, r := range rules {
 		r.Source.Database = database
 	}
+	s.rules = rules
 	s.startWeft(socket, rules, o.mongodbURI)
 	s.profiles = collection(t, rules[0].Source)
 
@@ -214,6 +218,15 @@ func http2() *http.Protocols {
 // doWith is do over another protocol.
 func (s *system) doWith(t testing.TB, protocols *http.Protocols, req *http.Request) answer {
 	t.Helper()
+	got, err := s.try(protocols, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// try is doWith for a test that expects errors, or must not end at once.
+func (s *system) try(protocols *http.Protocols, req *http.Request) (answer, error) {
 	transport := &http.Transport{DisableCompression: true, Protocols: protocols}
 	defer transport.CloseIdleConnections()
 	client := http.Client{
@@ -225,17 +238,17 @@ func (s *system) doWith(t testing.TB, protocols *http.Protocols, req *http.Reque
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		t.Fatalf("the answer breaks off after %q: %v", body, err)
+		return answer{}, fmt.Errorf("the answer breaks off after %q: %w", body, err)
 	}
 	if resp.ContentLength >= 0 {
 		resp.Header.Set("Content-Length", fmt.Sprint(resp.ContentLength))
 	}
-	return answer{status: resp.StatusCode, header: resp.Header, body: string(body)}
+	return answer{status: resp.StatusCode, header: resp.Header, body: string(body)}, nil
 }
 
 // get is do for a plain GET.
