@@ -39,7 +39,7 @@ func TestCases(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	s := startSystem(t, systemOptions{timeout: time.Second})
+	s := startSystem(t, systemOptions{timeout: 2 * time.Second}) // cases that hang wait for it, the others must not
 	for _, file := range files {
 		c, err := readCase(file)
 		if err != nil {
