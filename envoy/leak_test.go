@@ -86,10 +86,13 @@ func (s *system) checkIdle(t *testing.T) {
 	eventually(t, "no request of a client is left", func() bool { return s.gauge("http.main.downstream_rq_active") == 0 })
 }
 
+// eventuallyTimeout is far more than what is waited for takes, also on a busy machine.
+const eventuallyTimeout = 20 * time.Second
+
 // eventually waits for a condition that comes true by itself, and fails the test if it does not.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(eventuallyTimeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
