@@ -55,7 +55,9 @@ func response(msg *extprocv3.HttpHeaders, attributes map[string]*structpb.Struct
 	for _, h := range msg.GetHeaders().GetHeaders() {
 		switch h.GetKey() {
 		case ":status":
-			resp.Status, _ = strconv.Atoi(value(h)) // what is no number is no status that a verdict takes up
+			if n, err := strconv.Atoi(value(h)); err == nil { // else zero: no status that a verdict takes up
+				resp.Status = n
+			}
 		case "content-length":
 			if n, err := strconv.ParseInt(value(h), 10, 64); err == nil {
 				resp.ContentLength = n

@@ -34,6 +34,7 @@ const core7 = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 // peer plays Envoy, message by message. What a real Envoy does is tested in package envoy; here are the messages that
 // it does not send, too.
 type peer struct {
+	conn    *grpc.ClientConn
 	client  extprocv3.ExternalProcessorClient
 	reports chan enrich.Report
 }
@@ -57,6 +58,7 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 		_ = conn.Close()
 		server.Stop()
 	})
+	p.conn = conn
 	p.client = extprocv3.NewExternalProcessorClient(conn)
 	return p
 }

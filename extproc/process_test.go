@@ -12,6 +12,7 @@ import (
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
 	"weft/enrich/storetest"
@@ -257,11 +258,17 @@ func TestIdleStreams(t *testing.T) {
 
 // FuzzProcess sends messages in any order, with anything in them. Each exchange ends, with OK, and is reported once.
 func FuzzProcess(f *testing.F) {
-	f.Add([]byte("\x00\x02\x03"), "/api/v1/users/7", core7, "200")
-	f.Add([]byte("\x00\x03\x03"), "/api/v3/composite-profile/7", "{", "500")
-	f.Add([]byte("\x00\x02\x04\x01\x05"), "/", "", "404")
+	raw, err := proto.Marshal(responseHeaders("via_upstream", true, ":status", "200"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("\x00\x02\x04"), "/api/v1/users/7", core7, "200", raw)
+	f.Add([]byte("\x00\x02\x0a"), "/api/v1/users/7", core7, "200", raw)
+	f.Add([]byte("\x00\x03\x03"), "/api/v3/composite-profile/7", "{", "500", raw)
+	f.Add([]byte("\x00\x02\x04\x01\x05"), "/", "", "404", raw)
+	f.Add([]byte("\x00\x05\x04"), "/api/v1/users/7", core7, "200", raw)
 	p := newPeer(f, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
-	f.Fuzz(func(t *testing.T, order []byte, path, body, status string) {
+	f.Fuzz(func(t *testing.T, order []byte, path, body, status string, raw []byte) {
 		if len(order) > 10 {
 			return
 		}
@@ -281,8 +288,11 @@ func FuzzProcess(f *testing.F) {
 				msg = responseHeaders("via_upstream", kind > 6, ":status", status, "content-length", body, "content-encoding", path)
 			case 4:
 				msg = responseBody(body, kind > 6)
-			default:
+			default: // any message that protobuf can read
 				msg = &extprocv3.ProcessingRequest{}
+				if proto.Unmarshal(raw, msg) != nil {
+					msg.Reset()
+				}
 			}
 			if s.Send(msg) != nil {
 				break
