@@ -31,12 +31,16 @@ fuzz: go ## each fuzz target for FUZZTIME=10s
 	  done; \
 	done
 
+.PHONY: chaos
+chaos: tools build ## kill, freeze and stop each process under 64 clients, and look at every answer; CHAOS="-for 5s" is quicker
+	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
+
 .PHONY: build
 build: go ## weft and the demo's programs into bin/
 	@echo "building weft …"
 	@$(BUILD) -o bin/weft .
 	@echo "building the demo …"
-	@cd examples && $(BUILD) -o ../bin/ ./legacy ./demo
+	@cd examples && $(BUILD) -o ../bin/ ./legacy ./demo ./chaos
 
 .PHONY: tools
 tools: ## fetch Envoy and mongod into .tools/, once

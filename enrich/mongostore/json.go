@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -194,7 +195,9 @@ func appendRegex(dst []byte, pattern, options string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if dst, err = appendString(append(dst, `,"options":`...), options); err != nil {
+	sorted := []byte(options) // as Extended JSON wants them
+	slices.Sort(sorted)
+	if dst, err = appendString(append(dst, `,"options":`...), string(sorted)); err != nil {
 		return nil, err
 	}
 	return append(dst, "}}"...), nil

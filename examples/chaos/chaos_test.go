@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// TestChaos plays all scenarios, shortly and with few clients. Timeouts are so long that a busy machine does not matter.
+func TestChaos(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	bin := t.TempDir()
+	for folder, arguments := range map[string][]string{
+		"../..": {"build", "-o", filepath.Join(bin, "weft"), "."},
+		"..":    {"build", "-o", bin + "/", "./legacy"},
+	} {
+		command := exec.CommandContext(t.Context(), "go", arguments...)
+		command.Dir = folder
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(arguments, " "), err, output)
+		}
+	}
+	var out bytes.Buffer
+	wrong, err := run(t.Context(), options{
+		weft: filepath.Join(bin, "weft"), legacy: filepath.Join(bin, "legacy"),
+		length: time.Second, clients: 16, messageTimeout: 5 * time.Second,
+	}, &out)
+	t.Logf("\n%s", out.String())
+	if wrong > 0 || err != nil {
+		t.Errorf("%d wrong, error %v", wrong, err)
+	}
+	for _, s := range scenarios() {
+		if !strings.Contains(out.String(), "| "+s.name+" |") {
+			t.Errorf("no row for %q", s.name)
+		}
+	}
+}
+
+// TestKind: whatever differs by a byte is wrong.
+func TestKind(t *testing.T) {
+	e := expect(7, `{"userId":7}`)
+	for _, test := range []struct {
+		v1     bool
+		status int
+		body   string
+		want   kind
+	}{
+		{true, 200, e.whole, composed},
+		{false, 200, e.whole, composed},
+		{false, 200, e.coreOnly, degraded},
+		{true, 200, e.extensionOnly, degraded},
+		{true, 200, e.legacy, passed},
+		{false, 200, e.legacy, wrong},
+		{true, 503, unavailable, detail},
+		{true, 200, unavailable, wrong},
+		{true, 503, e.whole, wrong},
+		{true, 200, e.whole[:len(e.whole)-1], wrong},
+		{true, 200, e.whole + "\n", wrong},
+		{true, 200, "", wrong},
+		{true, 200, expect(8, `{"userId":8}`).whole, wrong},
+		{true, 502, "", wrong},
+	} {
+		if got := e.kind(test.v1, test.status, test.body); got != test.want {
+			t.Errorf("v1 %t, %d %q: %d, want %d", test.v1, test.status, test.body, got, test.want)
+		}
+	}
+}
