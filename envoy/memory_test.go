@@ -1,28 +1,37 @@
 package envoy_test
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"weft/enrich"
 )
 
+var (
+	streams   = flag.Int("streams", 20, "how many cores TestLargeCoresInConstantMemory streams at once")
+	megabytes = flag.Int("megabytes", 20, "how large each of them is")
+)
+
 // TestLargeCoresInConstantMemory streams 20 cores of 20 MB at once. Weft, the legacy service and the clients, all in this
-// process, never hold as much as a quarter of what passes.
+// process, never hold as much as a quarter of what passes. It logs what the whole process, and Envoy, took at most.
 func TestLargeCoresInConstantMemory(t *testing.T) {
-	const clients, chunks, chunkSize = 20, 320, 64 << 10
+	const chunkSize = 64 << 10
+	clients, chunks := *streams, *megabytes<<20/chunkSize
 	rules := enrich.UserProfile()
 	for _, r := range rules {
 		r.Large = enrich.StreamLarge
 	}
-	s := startSystem(t, systemOptions{rules: rules, timeout: eventuallyTimeout})
+	s := startSystem(t, systemOptions{rules: rules, timeout: 5 * time.Minute})
 	var peak atomic.Uint64
 	chunk := []byte(fmt.Sprintf("%x\r\n%s\r\n", chunkSize, strings.Repeat("x", chunkSize)))
 	s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
@@ -52,16 +61,28 @@ func TestLargeCoresInConstantMemory(t *testing.T) {
 			}
 			defer func() { _ = resp.Body.Close() }()
 			n, err := io.Copy(io.Discard, resp.Body)
-			if err != nil || n < chunks*chunkSize {
+			if err != nil || n < int64(chunks)*chunkSize {
 				t.Errorf("%d bytes, %v", n, err)
 			}
 		})
 	}
 	asking.Wait()
 	http.DefaultClient.CloseIdleConnections()
-	const passed = clients * chunks * chunkSize
-	t.Logf("%d MB passed, the heap was never over %d MB", passed>>20, peak.Load()>>20)
-	if peak.Load() > passed/4 {
+	passed := clients * chunks * chunkSize
+	t.Logf("%d MB passed in %d streams; weft, clients and legacy service together: heap at most %d MB, resident at most %s; Envoy: resident at most %s",
+		passed>>20, clients, peak.Load()>>20, resident(t, os.Getpid()), resident(t, s.envoy.Pid()))
+	if peak.Load() > uint64(passed)/4 {
 		t.Errorf("the heap grew to %d bytes", peak.Load())
 	}
+}
+
+// resident is the most memory that a process ever had, as the kernel says it (proc_pid_status(5), VmHWM).
+func resident(t *testing.T, pid int) string {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(line)
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"weft/internal/stack"
 )
 
@@ -91,4 +93,29 @@ func TestMongoDBFrozen(t *testing.T) {
 	}
 	eventually(t, "an answer is whole again", whole)
 	s.checkIdle(t)
+}
+
+// TestLargestDocument joins a document as large as MongoDB stores: 16 MB.
+func TestLargestDocument(t *testing.T) {
+	s := startSystem(t, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	settings := `{"a":"` + strings.Repeat("x", 16<<20-200) + `"}`
+	var doc bson.Raw
+	if err := bson.UnmarshalExtJSON([]byte(`{"userId":7,"customSettings":`+settings+`}`), false, &doc); err != nil {
+		t.Fatal(err)
+	}
+	s.setProfiles(doc)
+	want := "200\nx-weft: composed\n\n" +
+		`{"core":` + coreUser7 + `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":` + settings + `},"errors":[]}`
+	for _, route := range routes {
+		for _, protocols := range []*http.Protocols{http1(), http2()} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+route.path+"/7", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkAnswer(t, want, "", s.doWith(t, protocols, req))
+		}
+	}
+	s.legacy.answer("/api/v1/users/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n"+coreUser7))
+	checkAnswer(t, want, "", s.get(t, "/api/v1/users/7"))
 }

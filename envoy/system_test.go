@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -74,6 +75,7 @@ type systemOptions struct {
 	message    time.Duration // message timeout; default so long that a busy machine does not matter
 	rules      []*enrich.Rule
 	filters    []*hcmv3.HttpFilter
+	change     func(*bootstrapv3.Bootstrap) // nil for none
 }
 
 func startSystem(t testing.TB, o systemOptions) *system {
@@ -119,6 +121,9 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.change != nil {
+		o.change(bootstrap)
 	}
 	text, err := envoy.YAML(bootstrap)
 	if err != nil {
