@@ -184,7 +184,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	server := grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(server, &extproc.Server{
-		Rules:  rules,
+		Rules:  func() []*enrich.Rule { return rules },
 		Store:  store,
 		Report: observe.Log(logger),
 	})
@@ -219,17 +219,18 @@ func adviseIndexes(ctx context.Context, logger *slog.Logger, store *mongostore.S
 	type place struct{ database, collection, key string }
 	seen := map[place]bool{}
 	for _, r := range rules {
-		at := place{r.Source.Database, r.Source.Collection, r.Source.Key}
+		src := r.Sources[0]
+		at := place{src.Database, src.Collection, src.Where[0].Field}
 		if seen[at] {
 			continue
 		}
 		seen[at] = true
-		advice, err := store.IndexAdvice(ctx, &r.Source)
+		advice, err := store.IndexAdvice(ctx, src)
 		if mongostore.IsUnavailable(err) && ctx.Err() == nil {
 			logger.Warn("MongoDB does not answer; until it does, extensions are null", "error", err)
 		}
 		for mongostore.IsUnavailable(err) && ctx.Err() == nil {
-			advice, err = store.IndexAdvice(ctx, &r.Source)
+			advice, err = store.IndexAdvice(ctx, src)
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -11,67 +11,168 @@ import (
 type Answer struct {
 	Status  int
 	Body    []byte // JSON; nil for a 304
-	ETag    string // entity tag of a composite with both halves; empty for other answers
+	ETag    string // entity tag of an answer in which nothing is missing; empty for others
 	Outcome Outcome
 	Err     error // what stood behind the outcome, of the core or the store; nil if nothing did
 }
 
-const compositeHead = `{"core":`
-
-// Compose joins the two halves. Core and extension are spliced as they are; the result is valid JSON if both are.
-// It is 200 if at least one of them is there.
-func (r *Rule) Compose(key int64, core Core, ext Extension) Answer {
-	extFailed := r.extensionFailure(key, core, ext)
-	if core.Failed != "" && extFailed != "" {
-		body := append(appendQuoted([]byte(`{"detail":`), r.Messages.BothFailed), '}')
-		return Answer{Status: 503, Body: body, Outcome: Outcome{Degraded, core.Failed, extFailed}, Err: errors.Join(core.Err, ext.Err)}
-	}
-	body := make([]byte, 0, len(core.JSON)+len(ext.JSON)+200) // of 200, the frame and a message take about half
-	body = append(body, compositeHead...)
+// Compose joins the halves. Core and extensions are spliced as they are; the result is valid JSON if they are. It is 200
+// if at least one of them is there. Where there is no place for a missing core, Core.Failed must be empty.
+func (r *Rule) Compose(params []Value, core Core, found Found) Answer {
 	if core.Failed != "" {
-		body = append(body, "null"...)
-	} else {
-		body = append(body, core.JSON...)
+		return r.composeWithout(core, found)
 	}
-	answer := Answer{
-		Status:  200,
-		Body:    r.appendTail(body, core.Failed, extFailed, ext),
-		Outcome: Outcome{Disposition: Composed},
-		Err:     errors.Join(core.Err, ext.Err),
+	size := len(core.JSON)
+	for i := range core.units {
+		for source := range r.Sources {
+			size += len(found.of(source, i).JSON) + 100 // the frame and a message
+		}
 	}
-	if reason := core.Failed + extFailed; reason != "" { // one of them at most
-		answer.Outcome = Outcome{Disposition: Degraded, Reason: reason}
+	body := make([]byte, 0, size+100)
+	answer := Answer{Status: 200, Outcome: Outcome{Disposition: Composed}}
+	var missing Reason
+	done := 0
+	for i := range core.units {
+		u := &core.units[i]
+		failed := r.failures(params, u, i, found)
+		body = append(body, core.JSON[done:u.start]...)
+		body = r.appendUnit(body, core.JSON, u, i, found, failed)
+		done = u.end
+		for source, reason := range failed {
+			if reason != "" && missing == "" {
+				missing, answer.Err = reason, found.of(source, i).Err
+			}
+		}
+	}
+	answer.Body = append(body, core.JSON[done:]...)
+	if missing != "" {
+		answer.Outcome = Outcome{Disposition: Degraded, Reason: missing}
 		return answer
 	}
 	answer.ETag = entityTag(answer.Body)
 	return answer
 }
 
-// extensionFailure says why there is no extension; it is empty if there is one. If the core is another one's, it is
-// withheld.
-func (r *Rule) extensionFailure(key int64, core Core, ext Extension) Reason {
-	if core.Failed == "" && (!core.HasKey || core.Key != key) {
-		return KeyMismatch
+// composeWithout is the answer without a core.
+func (r *Rule) composeWithout(core Core, found Found) Answer {
+	failed := r.failures(nil, nil, 0, found)
+	errs := []error{core.Err}
+	var missing Reason
+	have := false
+	for source, reason := range failed {
+		errs = append(errs, found.of(source, 0).Err)
+		have = have || reason == ""
+		if missing == "" {
+			missing = reason
+		}
 	}
-	return failure(ext.Err)
+	answer := Answer{Outcome: Outcome{Degraded, core.Failed, missing}, Err: errors.Join(errs...)}
+	if !have {
+		answer.Status, answer.Body = 503, r.Unavailable()
+		return answer
+	}
+	answer.Status = 200
+	answer.Body = r.appendTail(append(r.head(), "null"...), true, 0, found, failed)
+	return answer
+}
+
+// Unavailable is the body of the 503 that says that nothing is to be had.
+func (r *Rule) Unavailable() []byte {
+	return append(appendQuoted([]byte(`{"detail":`), r.Messages.BothFailed), '}')
+}
+
+// Frame returns what stands around a core to which no extension is to be had, in ShapeComposite.
+func (r *Rule) Frame() (head, tail []byte) {
+	none, failed := Found{bySource: make([][]Extension, len(r.Sources))}, make([]Reason, len(r.Sources))
+	for i := range failed {
+		failed[i] = ExtensionFailed
+	}
+	return r.head(), r.appendTail(nil, false, 0, none, failed)
+}
+
+func (r *Rule) head() []byte { return append(appendQuoted([]byte{'{'}, r.Members.Core), ':') }
+
+// failures says of each source why there is no extension of a core; a reason is empty if there is one. If the core is
+// another one's, it is withheld. u is nil if there is no core.
+func (r *Rule) failures(params []Value, u *unit, i int, found Found) []Reason {
+	reasons := make([]Reason, len(r.Sources))
+	mismatch := u != nil && !r.belongs(u, params)
+	for source := range r.Sources {
+		if reasons[source] = failure(found.of(source, i).Err); mismatch {
+			reasons[source] = KeyMismatch
+		}
+	}
+	return reasons
+}
+
+// appendUnit appends a core with its extensions.
+func (r *Rule) appendUnit(dst, text []byte, u *unit, i int, found Found, failed []Reason) []byte {
+	if r.Shape == ShapeComposite {
+		dst = append(append(dst, r.head()...), text[u.start:u.end]...)
+		return r.appendTail(dst, false, i, found, failed)
+	}
+	dst = append(dst, text[u.start:u.insert]...)
+	first := u.empty
+	for source, s := range r.Sources {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(appendQuoted(dst, s.Name), ':')
+		dst = appendExtension(dst, found.of(source, i), failed[source])
+	}
+	if hasFailure(failed) {
+		dst = append(appendQuoted(append(dst, ','), r.Members.Errors), ':')
+		dst = r.appendErrors(dst, false, failed)
+	}
+	return append(dst, text[u.insert:u.end]...)
+}
+
+func hasFailure(failed []Reason) bool {
+	for _, reason := range failed {
+		if reason != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // appendTail appends what follows the core in a composite.
-func (r *Rule) appendTail(dst []byte, coreFailed, extFailed Reason, ext Extension) []byte {
-	dst = append(dst, `,"extension":`...)
-	if extFailed != "" {
-		dst = append(dst, "null"...)
-	} else {
-		dst = append(dst, ext.JSON...)
+func (r *Rule) appendTail(dst []byte, coreFailed bool, i int, found Found, failed []Reason) []byte {
+	for source, s := range r.Sources {
+		dst = append(appendQuoted(append(dst, ','), s.Name), ':')
+		dst = appendExtension(dst, found.of(source, i), failed[source])
 	}
-	dst = append(dst, `,"errors":[`...)
-	switch {
-	case coreFailed != "":
-		dst = appendQuoted(dst, r.Messages.CoreFailed)
-	case extFailed != "":
-		dst = appendQuoted(dst, r.Messages.ExtensionFailed)
+	dst = append(appendQuoted(append(dst, ','), r.Members.Errors), ':')
+	return append(r.appendErrors(dst, coreFailed, failed), '}')
+}
+
+func appendExtension(dst []byte, ext Extension, failed Reason) []byte {
+	if failed != "" {
+		return append(dst, "null"...)
 	}
-	return append(dst, `]}`...)
+	return append(dst, ext.JSON...)
+}
+
+func (r *Rule) appendErrors(dst []byte, coreFailed bool, failed []Reason) []byte {
+	dst = append(dst, '[')
+	first := true
+	add := func(message string) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = appendQuoted(dst, message)
+	}
+	if coreFailed {
+		add(r.Messages.CoreFailed)
+	}
+	for source, reason := range failed {
+		if reason != "" {
+			add(r.Sources[source].Failed)
+		}
+	}
+	return append(dst, ']')
 }
 
 // failure names the error of a read; it is empty if there is none.

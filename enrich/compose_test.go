@@ -15,7 +15,15 @@ const user7 = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 
 func TestCompose(t *testing.T) {
 	rule := UserProfile()[0]
-	core := Core{JSON: []byte(user7), Key: 7, HasKey: true}
+	parse := func(body string) Core {
+		core, ok := rule.ParseCore([]byte(body), "")
+		if !ok || core.Failed != "" {
+			t.Fatalf("%s: %+v", body, core)
+		}
+		return core
+	}
+	core, user8 := parse(user7), strings.Replace(user7, "7", "8", 1)
+	nobody := strings.Replace(user7, "7", "9223372036854775808", 1)
 	extension := Extension{JSON: []byte(`{"tags":[]}`)}
 	const coreFailed, extensionFailed = `"Failed to fetch core user profile."`, `"Failed to fetch extended user profile."`
 	tests := []struct {
@@ -46,15 +54,15 @@ func TestCompose(t *testing.T) {
 		},
 		{
 			"another one's core",
-			Core{JSON: []byte(user7), Key: 8, HasKey: true},
+			parse(user8),
 			extension,
-			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=key-mismatch 200 {"core":` + user8 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"a core whose key is nobody's",
-			Core{JSON: []byte(user7)},
+			parse(nobody),
 			extension,
-			`degraded; reason=key-mismatch 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=key-mismatch 200 {"core":` + nobody + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"neither", FailedCore(CoreInvalid),
@@ -63,7 +71,7 @@ func TestCompose(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		a := rule.Compose(7, test.core, test.ext)
+		a := rule.Compose([]Value{{Type: Int64, Int: 7}}, test.core, Found{bySource: [][]Extension{{test.ext}}})
 		if got := fmt.Sprintf("%s %d %s", a.Outcome, a.Status, a.Body); got != test.want {
 			t.Errorf("%s\n got %s\nwant %s", test.name, got, test.want)
 		}
@@ -111,8 +119,8 @@ func FuzzParseCore(f *testing.F) {
 		if !bytes.Contains(body, core.JSON) {
 			t.Fatalf("%q is no part of the body", core.JSON)
 		}
-		a := rule.Compose(core.Key, core, Extension{JSON: []byte(`{"a":1}`)})
-		if !json.Valid(a.Body) || !bytes.HasPrefix(a.Body, append([]byte(compositeHead), core.JSON...)) {
+		a := rule.Compose([]Value{{Type: Int64, Int: 7}}, core, Found{bySource: [][]Extension{{{JSON: []byte(`{"a":1}`)}}}})
+		if !json.Valid(a.Body) || !bytes.HasPrefix(a.Body, append([]byte(`{"core":`), core.JSON...)) {
 			t.Fatalf("composite %q", a.Body)
 		}
 	})
@@ -133,7 +141,7 @@ func FuzzParseCoreTakes(f *testing.F) {
 		if !json.Valid(body) || !bytes.Equal(bytes.ToValidUTF8(body, nil), body) || bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) > maxDepth {
 			return // encoding/json takes what is not UTF-8, and is nested deeper
 		}
-		if !ok || core.Failed != "" || !core.HasKey || core.Key != id {
+		if !ok || core.Failed != "" || !rule.belongs(&core.units[0], []Value{{Type: Int64, Int: id}}) {
 			t.Fatalf("%q: %+v", body, core)
 		}
 	})

@@ -3,6 +3,7 @@ package enrich
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -16,13 +17,22 @@ import (
 // have: a core that they could not read counts as failed.
 const maxDepth = 1000
 
-// Core is the legacy half of a composite, or the reason why there is none.
+// Core is the legacy half of a composite, or the reason why there is none. If the rule has a list, it is all of them.
 type Core struct {
-	JSON   []byte // one valid JSON object, byte for byte as the legacy service wrote it
-	Key    int64  // value of the rule's CoreKey, if HasKey
-	HasKey bool   // the rule's CoreKey is an integer that is exact in int64
+	JSON   []byte // one valid JSON text, byte for byte as the legacy service wrote it; nil if it is streamed
 	Failed Reason // empty if there is a core
 	Err    error  // what was wrong with it; nil if the failure is not of the body's making
+
+	units []unit
+}
+
+// unit is one core: all of the JSON, or an element of the list.
+type unit struct {
+	start, end int // its bytes in JSON
+	insert     int // for ShapeMerge: where in JSON members can be added; -1 if that object is not there
+	empty      bool
+	taken      bool     // for ShapeMerge: a member of that name is there already
+	members    []member // by slot
 }
 
 // FailedCore is the core of a response that has none.
@@ -45,98 +55,185 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 	if !utf8.Valid(body) {
 		return Core{Failed: CoreInvalid, Err: errNotUTF8}, true
 	}
-	core = Core{JSON: body}
-	if err := r.checkCore(&core, bytes.NewBuffer(body)); err != nil {
+	units, err := r.check(bytes.NewBuffer(body))
+	if err != nil {
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
-	return core, true
+	return Core{JSON: body, units: units}.merged(), true
+}
+
+// merged fails a core that has a member with the name of one to be added: what the legacy service says stands.
+func (c Core) merged() Core {
+	for _, u := range c.units {
+		if u.taken {
+			return Core{Failed: MemberTaken}
+		}
+	}
+	return c
 }
 
 const byteOrderMark = "\xef\xbb\xbf"
 
 var errNotUTF8 = errors.New("not UTF-8")
 
-// checkCore validates the JSON text in body, which is known to be UTF-8, and sets the core's key.
-func (r *Rule) checkCore(core *Core, body io.Reader) error {
+// check validates the JSON text in body, which is known to be UTF-8, and notes what the rule needs of each core in it.
+func (r *Rule) check(body io.Reader) ([]unit, error) {
 	// A lone surrogate escape is "invalid UTF-8" to jsontext, but passes as it stands. Of duplicate names the last one
 	// counts.
-	dec := jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if token, err := dec.ReadToken(); err != nil {
-		return err
-	} else if token.Kind() != '{' {
-		return errors.New("not an object")
+	w := walker{
+		rule: r,
+		dec:  jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
 	}
-	fits := make([]bool, len(r.Core))
-	for dec.PeekKind() != '}' {
-		nameToken, err := dec.ReadToken()
-		if err != nil {
-			return err
+	if r.List == nil {
+		if err := w.readCore(); err != nil {
+			return nil, err
 		}
-		name := nameToken.String()
-		value, err := readValue(dec)
-		if err != nil {
-			return err
-		}
-		for i, f := range r.Core {
-			if f.Name == name {
-				fits[i] = value.is(f.Type)
+	} else if err := w.read(r.plan.root, nil); err != nil {
+		return nil, err
+	} else if !w.listed {
+		return nil, fmt.Errorf("no array at %q", *r.List)
+	}
+	if _, err := w.dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more after the end")
+	}
+	return w.units, nil
+}
+
+// walker reads a response once, and notes what the plan of a rule says.
+type walker struct {
+	rule   *Rule
+	dec    *jsontext.Decoder
+	units  []unit
+	listed bool // the list was there
+}
+
+// read reads the next value, which is at n if n is not nil. u is the core that it is in; nil on the way to the list.
+func (w *walker) read(n *node, u *unit) error {
+	token, err := w.dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	kind := token.Kind()
+	if n == nil {
+		return w.skip(kind)
+	}
+	if u != nil {
+		n.clear(u)
+		if n.slot >= 0 {
+			m := member{kind: kind}
+			if kind == '0' || kind == '"' && n.text {
+				m.text = token.String()
 			}
-		}
-		if name == r.CoreKey {
-			core.Key, core.HasKey = value.int64()
+			u.members[n.slot] = m
 		}
 	}
-	if _, err := dec.ReadToken(); err != nil {
-		return err
+	switch {
+	case kind == '{':
+		return w.readMembers(n, u)
+	case kind == '[' && n.elements != nil:
+		return w.readList()
+	default:
+		return w.skip(kind)
 	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return errors.New("more after the object")
+}
+
+// skip reads over the rest of a value that began with a token of a kind.
+func (w *walker) skip(kind jsontext.Kind) error {
+	if kind != '{' && kind != '[' {
+		return nil
 	}
-	for i, f := range r.Core {
-		if !fits[i] {
-			return errors.New("member " + strconv.Quote(f.Name) + " is missing or of a wrong type")
+	for outer := w.dec.StackDepth() - 1; w.dec.StackDepth() > outer; {
+		if w.dec.StackDepth() > maxDepth {
+			return errDepth
+		}
+		if _, err := w.dec.ReadToken(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// scalar is the first token of a JSON value: its kind, and its text if it is a number.
-type scalar struct {
-	kind   jsontext.Kind
-	number string
+var errDepth = errors.New("nested too deep")
+
+// readMembers reads the rest of an object after its brace.
+func (w *walker) readMembers(n *node, u *unit) error {
+	if w.dec.StackDepth() > maxDepth {
+		return errDepth
+	}
+	if u != nil && n.merge {
+		u.insert, u.empty, u.taken = int(w.dec.InputOffset()), true, false
+	}
+	for w.dec.PeekKind() != '}' {
+		token, err := w.dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if len(n.children) == 0 && !n.merge {
+			if err := w.read(nil, u); err != nil {
+				return err
+			}
+			continue
+		}
+		name := token.String()
+		if err := w.read(n.children[name], u); err != nil {
+			return err
+		}
+		if u != nil && n.merge {
+			u.insert, u.empty = int(w.dec.InputOffset()), false
+			u.taken = u.taken || w.rule.plan.added[name]
+		}
+	}
+	_, err := w.dec.ReadToken()
+	return err
 }
 
-// readValue reads over the next value.
-func readValue(dec *jsontext.Decoder) (scalar, error) {
-	outer := dec.StackDepth()
-	token, err := dec.ReadToken()
+// readList reads the rest of the list after its bracket. Of two lists in the same place the last one counts.
+func (w *walker) readList() error {
+	w.units, w.listed = nil, true
+	for w.dec.PeekKind() != ']' {
+		if err := w.readCore(); err != nil {
+			return err
+		}
+	}
+	_, err := w.dec.ReadToken()
+	return err
+}
+
+// readCore reads one core, and checks that it is as the rule says.
+func (w *walker) readCore() error {
+	token, err := w.dec.ReadToken()
 	if err != nil {
-		return scalar{}, err
+		return err
 	}
-	first := scalar{kind: token.Kind()}
-	if first.kind == '0' {
-		first.number = token.String()
+	if token.Kind() != '{' {
+		return errors.New("not an object")
 	}
-	for dec.StackDepth() > outer {
-		if dec.StackDepth() > maxDepth {
-			return scalar{}, errors.New("nested too deep")
+	u := unit{start: int(w.dec.InputOffset()) - 1, insert: -1, members: make([]member, w.rule.plan.slots)}
+	if err := w.readMembers(w.rule.plan.core, &u); err != nil {
+		return err
+	}
+	u.end = int(w.dec.InputOffset())
+	for i, f := range w.rule.Core {
+		if !u.members[w.rule.plan.fields[i]].is(f.Type) {
+			return fmt.Errorf("member %q is missing or of a wrong type", f.At)
 		}
-		if _, err := dec.ReadToken(); err != nil {
-			return scalar{}, err
-		}
 	}
-	return first, nil
+	if w.rule.Shape == ShapeMerge && u.insert < 0 {
+		return fmt.Errorf("no object at %q", w.rule.MergeAt)
+	}
+	w.units = append(w.units, u)
+	return nil
 }
 
-func (s scalar) is(t Type) bool {
-	switch t {
-	case String:
-		return s.kind == '"'
-	case Int64:
-		return s.kind == '0' && isInteger(s.number)
-	default:
-		return false
+// belongs reports whether a core is of the one that the request names.
+func (r *Rule) belongs(u *unit, params []Value) bool {
+	for i, v := range r.Verify {
+		want := params[v.Param]
+		if got, ok := u.members[r.plan.verify[i]].value(want.Type); !ok || got != want {
+			return false
+		}
 	}
+	return true
 }
 
 // isInteger reports whether a JSON number is an integer. It may be spelled 7, 7.0 or 7e0, and be of any size, but one
@@ -147,15 +244,6 @@ func isInteger(number string) bool {
 	}
 	f, err := strconv.ParseFloat(number, 64)
 	return !strings.ContainsAny(number, ".eE") || err == nil && !math.IsInf(f, 0)
-}
-
-// int64 returns the value of an integer, if int64 holds it.
-func (s scalar) int64() (int64, bool) {
-	if s.kind != '0' {
-		return 0, false
-	}
-	n, _, fits := parseInteger(s.number)
-	return n, fits
 }
 
 // parseInteger reads a JSON number digit by digit: a double would take 9007199254740993.0 for its neighbour.

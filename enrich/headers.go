@@ -11,8 +11,11 @@ type Header struct{ Name, Value string }
 
 // LegacyRequest is how the request for a core differs from the client's: whole, in no content encoding, and under no
 // condition, since the legacy service's validators and ranges are those of half an answer (RFC 9110, sections 12.5.3,
-// 13.1 and 14.2).
-func LegacyRequest() Headers {
+// 13.1 and 14.2). The conditions of a request that may change something stay: they guard the change.
+func LegacyRequest(method string) Headers {
+	if !isRead(method) {
+		return Headers{Set: []Header{{"accept-encoding", "identity"}}}
+	}
 	return Headers{
 		Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
 		Set:    []Header{{"accept-encoding", "identity"}},

@@ -1,7 +1,7 @@
 package enrich
 
 import (
-	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -52,58 +52,50 @@ func TestMatch(t *testing.T) {
 	}
 	rules := UserProfile()
 	for _, test := range tests {
-		rule, key, ok := Match(rules, Request{Method: test.method, Path: test.path})
+		rule, params, ok := Match(rules, Request{Method: test.method, Path: test.path})
 		if !ok {
-			rule = &Rule{}
+			rule, params = &Rule{}, []Value{{Type: Int64}}
 		}
-		if rule.Name != test.rule || key != test.key {
-			t.Errorf("%s %s: rule %q, key %d; want %q, %d", test.method, test.path, rule.Name, key, test.rule, test.key)
+		if rule.Name != test.rule || len(params) != 1 || params[0] != (Value{Type: Int64, Int: test.key}) {
+			t.Errorf("%s %s: rule %q, %v; want %q, %d", test.method, test.path, rule.Name, params, test.rule, test.key)
 		}
 	}
 }
 
-// FuzzTemplate shows that a path that matches is the one that its key would be written in.
+// FuzzTemplate shows that a path that matches is the one that its template makes of its parameters.
 func FuzzTemplate(f *testing.F) {
-	f.Add("/a/{id}", "/a/7")
-	f.Add("/a/{id}/b", "/a/-5/b")
+	f.Add("/a/{id:int64}", "/a/7")
+	f.Add("/a/{id:int64}/b{name:string}.json", "/a/-5/bc.json")
+	f.Add("/{u:uuid}/{o:objectid}", "/01234567-89ab-cdef-0123-456789abcdef/0123456789abcdef01234567")
 	f.Add("{", "0")
-	f.Add("/a/{id}/a/", "/a/")
-	f.Fuzz(func(t *testing.T, template, path string) {
-		key, ok := Template(template).Match(path)
+	f.Add("/a/{id:int64}/a/", "/a/")
+	f.Fuzz(func(t *testing.T, text, path string) {
+		template, err := ParseTemplate(text)
+		if err != nil {
+			return
+		}
+		params, ok := template.Match(nil, path)
 		if !ok {
 			return
 		}
-		number := strconv.FormatInt(key, 10)
-		for i := 0; i+len(number) <= len(path); i++ {
-			rest := path[:i] + path[i+len(number):]
-			if path[i:i+len(number)] == number && len(rest) <= len(template) && rest == withoutParameter(template) {
-				return
+		var made strings.Builder
+		for _, s := range template.Segments() {
+			made.WriteString("/" + s.Prefix)
+			if s.HasParam {
+				made.WriteString(params[0].String() + s.Suffix)
+				params = params[1:]
 			}
 		}
-		t.Errorf("template %q matches %q with %d", template, path, key)
+		if made.String() != path || len(params) != 0 {
+			t.Errorf("template %q matches %q as %q", text, path, made.String())
+		}
 	})
 }
 
-func withoutParameter(template string) string {
-	var out []byte
-	state := 0 // before, inside and after the first pair of braces
-	for _, c := range []byte(template) {
-		switch {
-		case state == 0 && c == '{':
-			state = 1
-		case state == 1 && c == '}':
-			state = 2
-		case state != 1:
-			out = append(out, c)
-		}
-	}
-	return string(out)
-}
-
 func TestSourceDefault(t *testing.T) {
-	source := UserProfile()[0].Source
+	source := UserProfile()[0].Sources[0]
 	want := `{"userId":-5,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
-	if got := string(source.Default(-5)); got != want {
+	if got := string(source.Default(Key{{Type: Int64, Int: -5}})); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -11,37 +11,50 @@ import (
 // the suffix after its last. What the head of the answer says is said before the core has been seen.
 
 // StreamHeaders is how the head of a streamed composite differs from the legacy response's. Its status is 200.
-func (r *Rule) StreamHeaders(ext Extension) Headers {
+func (r *Rule) StreamHeaders(found Found) Headers {
+	var reason Reason
+	for _, failed := range r.failures(nil, nil, 0, found) {
+		if reason == "" {
+			reason = failed
+		}
+	}
 	return Headers{
 		Remove: append(describeLegacyBody(), "content-length"),
 		Set: []Header{
 			{"content-type", "application/json"},
 			{"cache-control", "no-store"}, // it may yet break off
-			Outcome{Disposition: Streamed, Reason: failure(ext.Err)}.Header(),
+			Outcome{Disposition: Streamed, Reason: reason}.Header(),
 		},
 	}
 }
 
 // StreamPrefix returns what the client gets in place of the first chunk of the core.
-func StreamPrefix(chunk []byte) []byte {
-	chunk = bytes.TrimPrefix(chunk, []byte(byteOrderMark))
-	return append([]byte(compositeHead), chunk...)
+func (r *Rule) StreamPrefix(chunk []byte) []byte {
+	return append(r.head(), bytes.TrimPrefix(chunk, []byte(byteOrderMark))...)
 }
 
-// StreamSuffix returns what follows the core: the extension, unless the core is another one's.
-func (r *Rule) StreamSuffix(key int64, core Core, ext Extension) ([]byte, Outcome) {
-	reason := r.extensionFailure(key, core, ext)
-	return r.appendTail(nil, "", reason, ext), Outcome{Disposition: Streamed, Reason: reason}
+// StreamSuffix returns what follows the core: the extensions, unless the core is another one's. The error is that of the
+// first that is missing.
+func (r *Rule) StreamSuffix(params []Value, core Core, found Found) ([]byte, Outcome, error) {
+	failed := r.failures(params, &core.units[0], 0, found)
+	outcome := Outcome{Disposition: Streamed}
+	var err error
+	for source, reason := range failed {
+		if reason != "" && outcome.Reason == "" {
+			outcome.Reason, err = reason, found.of(source, 0).Err
+		}
+	}
+	return r.appendTail(nil, false, 0, found, failed), outcome, err
 }
 
 // CheckCore reads a core of any size and validates it as ParseCore does, in constant memory; the result has no JSON. It
 // reads body to its end, or to the first mistake.
 func (r *Rule) CheckCore(body io.Reader) Core {
-	var core Core
-	if err := r.checkCore(&core, &shortener{in: body, first: true}); err != nil {
+	units, err := r.check(&shortener{in: body, first: true})
+	if err != nil {
 		return Core{Failed: CoreInvalid, Err: err}
 	}
-	return core
+	return Core{units: units}
 }
 
 // shortener reads JSON and leaves out most of the inside of long strings, so that a tokenizer, which holds a token at

@@ -10,7 +10,8 @@ type Response struct {
 	ContentEncoding string // as in the header, empty for none
 	NoTransform     bool   // cache-control has no-transform (RFC 9111, section 5.2.2.6)
 	Bodyless        bool   // the response ends with its head
-	Verified        bool   // the proxy has verified that the caller is the one whom the key names (Rule.Identity)
+	Verified        bool   // the proxy has verified that the caller is the one whom the first parameter names (Rule.Identity)
+	Method          string // of the request
 }
 
 // Origin says who made a response.
@@ -33,8 +34,28 @@ const (
 	Stream                // the same, but it is too large to be read first: see StreamHeaders
 )
 
-// Verdict decides from the head of a response what becomes of it. The reason is empty for Compose.
+// Verdict decides from the head of a response what becomes of it. The reason is empty for Compose and Stream.
 func (r *Rule) Verdict(resp Response) (Action, Reason) {
+	action, reason := r.verdict(resp)
+	if action == Degrade && !r.degrades(resp.Method) {
+		return Pass, reason
+	}
+	return action, reason
+}
+
+// VerdictOnCore decides the same from the core, once it is there. The reason is empty for Compose.
+func (r *Rule) VerdictOnCore(resp Response, core Core) (Action, Reason) {
+	switch {
+	case core.Failed == "":
+		return Compose, ""
+	case r.degrades(resp.Method):
+		return Degrade, core.Failed
+	default:
+		return Pass, core.Failed
+	}
+}
+
+func (r *Rule) verdict(resp Response) (Action, Reason) {
 	switch status := resp.Status; {
 	case resp.Origin == OriginUnknown:
 		return Pass, OriginNotSaid
@@ -117,6 +138,8 @@ const (
 	CoreNotFound      Reason = "core-not-found"     // core failed: 404, where the rule degrades it
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
 	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON object that the rule asks for
+
+	MemberTaken Reason = "member-taken" // passed: the core has a member with the name of an extension
 
 	KeyMismatch      Reason = "key-mismatch"      // extension withheld: the core is another one's
 	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field of a wrong type

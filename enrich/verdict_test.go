@@ -6,7 +6,7 @@ import "testing"
 func TestVerdict(t *testing.T) {
 	const known, unknown = 100, -1
 	legacy := func(status int) Response {
-		return Response{Origin: OriginLegacy, Status: status, ContentLength: unknown}
+		return Response{Method: "GET", Origin: OriginLegacy, Status: status, ContentLength: unknown}
 	}
 	with := func(r Response, change func(*Response)) Response { change(&r); return r }
 	v1, v3 := UserProfile()[0], UserProfile()[1]
@@ -47,17 +47,17 @@ func TestVerdict(t *testing.T) {
 		{"503 on the composite route", v3, legacy(503), Degrade, LegacyError},
 		{"no status", v1, legacy(0), Pass, NotFinal},
 
-		{"unreachable", v1, Response{Origin: OriginUnreachable, Status: 503}, Degrade, LegacyUnreachable},
-		{"unreachable, by a status that says something else", v1, Response{Origin: OriginUnreachable, Status: 404}, Pass, LocalReply},
-		{"the proxy's own 403", v1, Response{Origin: OriginProxy, Status: 403}, Pass, LocalReply},
-		{"the proxy's own 404", v3, Response{Origin: OriginProxy, Status: 404}, Pass, LocalReply},
-		{"the proxy's own 500", v1, Response{Origin: OriginProxy, Status: 500}, Pass, LocalReply},
-		{"the proxy's own 200", v1, Response{Origin: OriginProxy, Status: 200}, Pass, LocalReply},
+		{"unreachable", v1, Response{Method: "GET", Origin: OriginUnreachable, Status: 503}, Degrade, LegacyUnreachable},
+		{"unreachable, by a status that says something else", v1, Response{Method: "GET", Origin: OriginUnreachable, Status: 404}, Pass, LocalReply},
+		{"the proxy's own 403", v1, Response{Method: "GET", Origin: OriginProxy, Status: 403}, Pass, LocalReply},
+		{"the proxy's own 404", v3, Response{Method: "GET", Origin: OriginProxy, Status: 404}, Pass, LocalReply},
+		{"the proxy's own 500", v1, Response{Method: "GET", Origin: OriginProxy, Status: 500}, Pass, LocalReply},
+		{"the proxy's own 200", v1, Response{Method: "GET", Origin: OriginProxy, Status: 200}, Pass, LocalReply},
 		{"a proxy that does not say who answered", v1, Response{Status: 200}, Pass, OriginNotSaid},
 		{"nothing at all", v1, Response{}, Pass, OriginNotSaid},
 
 		{"never", &never, legacy(500), Pass, NotDegraded},
-		{"never, unreachable", &never, Response{Origin: OriginUnreachable, Status: 503}, Pass, NotDegraded},
+		{"never, unreachable", &never, Response{Method: "GET", Origin: OriginUnreachable, Status: 503}, Pass, NotDegraded},
 		{"never is not for a 200: the legacy service has seen who asks", &never, legacy(204), Degrade, CoreEmpty},
 		{"authenticated, and nobody is", &authenticated, legacy(500), Pass, NotDegraded},
 		{"authenticated", &authenticated, with(legacy(500), func(r *Response) { r.Verified = true }), Degrade, LegacyError},

@@ -2,7 +2,6 @@ package envoy
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -35,24 +34,48 @@ func fallbackRules(rules []*enrich.Rule) string {
 		if r.Fallback != enrich.FallbackComposite {
 			continue
 		}
-		unavailable := enrich.Extension{Err: errors.New("weft is down")}
-		both := r.Compose(0, enrich.FailedCore(enrich.LegacyUnreachable), unavailable).Body
-		composite := string(r.Compose(0, enrich.Core{JSON: []byte("{}"), HasKey: true}, unavailable).Body)
-		_, tail, _ := strings.Cut(composite, "{}")
-		_, suffix, _ := strings.Cut(string(r.Path), "}")
-		fmt.Fprintf(&b, "  {\n    prefix = %s,\n    suffix = %s,\n    limit = %d,\n    degrade_not_found = %t,\n",
-			lua(prefix(r.Path)), lua(suffix), r.CoreLimit, r.NotFound == enrich.DegradeNotFound)
-		fmt.Fprintf(&b, "    both_failed = %s,\n    tail = %s,\n    core = {\n", lua(string(both)), lua(tail))
-		for _, f := range r.Core {
-			kind := "int64"
-			if f.Type == enrich.String {
-				kind = "string"
+		head, tail := r.Frame()
+		fmt.Fprintf(&b, "  [%s] = {\n    segments = {", lua(r.Name))
+		for _, s := range r.Path.Segments() {
+			kind := "nil"
+			if s.HasParam {
+				kind = lua(typeName(s.Param.Type))
 			}
-			fmt.Fprintf(&b, "      [%s] = %s,\n", lua(f.Name), lua(kind))
+			fmt.Fprintf(&b, " { %s, %s, %s },", lua(s.Prefix), kind, lua(s.Suffix))
+		}
+		fmt.Fprintf(&b, " },\n    limit = %d,\n    degrade_not_found = %t,\n", r.CoreLimit, r.NotFound == enrich.DegradeNotFound)
+		fmt.Fprintf(&b, "    both_failed = %s,\n    head = %s,\n    tail = %s,\n    core = {\n", lua(string(r.Unavailable())), lua(string(head)), lua(string(tail)))
+		for _, f := range r.Core {
+			if names := f.At.Names(); len(names) == 1 { // what is deeper is not looked at
+				fmt.Fprintf(&b, "      [%s] = %s,\n", lua(names[0]), lua(typeName(f.Type)))
+			}
 		}
 		b.WriteString("    },\n  },\n")
 	}
 	return b.String()
+}
+
+func typeName(t enrich.Type) string {
+	switch t {
+	case enrich.Int64:
+		return "int64"
+	case enrich.Number:
+		return "number"
+	case enrich.Bool:
+		return "bool"
+	case enrich.Object:
+		return "object"
+	case enrich.Array:
+		return "array"
+	case enrich.ObjectID:
+		return "objectid"
+	case enrich.UUID:
+		return "uuid"
+	case enrich.String:
+		return "string"
+	default:
+		return "any"
+	}
 }
 
 // lua quotes a string. Bytes outside of printable ASCII become decimal escapes, which is all that Lua 5.1 has.

@@ -1,20 +1,36 @@
 -- Keeps the composite shape of a rule while weft is down. weft marks every response that it has seen with x-weft; what
--- comes without that mark, on a path of a rule, becomes a composite here, with no extension. The generated table
--- "rules" stands before this text.
+-- comes without that mark, on the route of a rule, becomes a composite here, with no extension. The generated table
+-- "rules" stands before this text; the route says which of them is its own.
 
--- rule_for returns the rule for a request, or nil. Only the canonical spelling of an int64 is a key, as in weft.
-local function rule_for(method, path)
-  if method ~= "GET" then return nil end
-  path = path:match("^[^?]*")
-  for _, rule in ipairs(rules) do
-    local key = path:sub(#rule.prefix + 1, #path - #rule.suffix)
-    if path == rule.prefix .. key .. rule.suffix and (key == "0" or key:find("^%-?[1-9]%d*$")) then
-      local digits = key:gsub("^%-", "")
-      local largest = key:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
-      if #digits < #largest or (#digits == #largest and digits <= largest) then return rule end
-    end
+-- is_param tells whether a parameter is in the one spelling that weft takes.
+local is_param = {
+  int64 = function(s)
+    if s ~= "0" and not s:find("^%-?[1-9]%d*$") then return false end
+    local digits = s:gsub("^%-", "")
+    local largest = s:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
+    return #digits < #largest or (#digits == #largest and digits <= largest)
+  end,
+  string = function(s) return s:find("^[%w%-._~]+$") ~= nil and s ~= "." and s ~= ".." end,
+  objectid = function(s) return #s == 24 and s:find("^[0-9a-f]+$") ~= nil end,
+  uuid = function(s)
+    return s:gsub("[0-9a-f]", "0") == "00000000-0000-0000-0000-000000000000"
+  end,
+}
+
+-- is_under tells whether weft would take a request for one of a rule, to whose route it has come.
+local function is_under(rule, method, path)
+  if method ~= "GET" then return false end
+  local i = 0
+  for part in path:match("^[^?]*"):gmatch("/([^/]*)") do
+    i = i + 1
+    local segment = rule.segments[i]
+    if not segment then return false end
+    local prefix, kind, suffix = segment[1], segment[2], segment[3]
+    local param = part:sub(#prefix + 1, #part - #suffix)
+    if part ~= prefix .. param .. suffix then return false end
+    if kind and not is_param[kind](param) or not kind and param ~= "" then return false end
   end
-  return nil
+  return i == #rule.segments
 end
 
 -- after_string returns the position after the JSON string that begins at i, or nil.
@@ -110,8 +126,13 @@ local function is_utf8(s)
   return true
 end
 
--- is_a tells of the text of a valid value whether it is of a type.
+-- is_a tells of the text of a valid value, or "", whether it is of a type.
 local is_a = {
+  any = function(text) return text ~= "" end,
+  array = function(text) return text:sub(1, 1) == "[" end,
+  bool = function(text) return text == "true" or text == "false" end,
+  number = function(text) return text:find("^[%-%d]") ~= nil end,
+  object = function(text) return text:sub(1, 1) == "{" end,
   string = function(text) return text:sub(1, 1) == '"' end,
   int64 = function(text)
     if text:find("^%-?%d+$") then return true end
@@ -145,16 +166,16 @@ end
 
 function envoy_on_request(request)
   local headers = request:headers()
-  if rule_for(headers:get(":method"), headers:get(":path")) then
-    request:streamInfo():dynamicMetadata():set("weft.fallback", "path", headers:get(":path"))
+  local rule = rules[request:filterContext():get("rule")]
+  if rule and is_under(rule, headers:get(":method"), headers:get(":path")) then
+    request:streamInfo():dynamicMetadata():set("weft.fallback", "enriched", true)
   end
 end
 
 function envoy_on_response(response)
-  local request = response:streamInfo():dynamicMetadata():get("weft.fallback")
   local headers = response:headers()
-  if not request or headers:get("x-weft") then return end
-  local rule = rule_for("GET", request["path"])
+  if headers:get("x-weft") or not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
+  local rule = rules[response:filterContext():get("rule")]
   local status = tonumber(headers:get(":status"))
   local legacy_answered = status >= 200 and status < 300 and status ~= 206
   if not legacy_answered and status < 500 and not (status == 404 and rule.degrade_not_found) then return end
@@ -170,7 +191,7 @@ function envoy_on_response(response)
   end
   local answer, code = rule.both_failed, "503"
   if core then
-    answer, code = '{"core":' .. core .. rule.tail, "200"
+    answer, code = rule.head .. core .. rule.tail, "200"
   end
   for _, name in ipairs({ "content-encoding", "etag", "last-modified", "accept-ranges", "content-md5", "digest",
     "content-digest", "repr-digest" }) do

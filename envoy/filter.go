@@ -1,21 +1,16 @@
 package envoy
 
 import (
-	"strings"
-
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	headermutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 	"weft/extproc"
@@ -85,57 +80,6 @@ func routerFilter() *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name:       "envoy.filters.http.router",
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})},
-	}
-}
-
-// routes sends everything to the legacy service. Only what may fall under a rule goes through weft; the rest has the
-// filter disabled.
-func routes(c Config) *routev3.RouteConfiguration {
-	host := &routev3.VirtualHost{
-		Name:    "legacy",
-		Domains: []string{"*"},
-		// Only weft says what weft did. This takes effect before the response's filters.
-		ResponseHeadersToRemove: []string{enrich.OutcomeHeader},
-	}
-	for _, r := range c.Rules {
-		host.Routes = append(host.Routes, &routev3.Route{
-			Name:   r.Name,
-			Match:  prefixMatch(prefix(r.Path)),
-			Action: &routev3.Route_Route{Route: ruleAction(c, prefix(r.LegacyPath))},
-		})
-	}
-	host.Routes = append(host.Routes, &routev3.Route{
-		Name:   "other",
-		Match:  prefixMatch("/"),
-		Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster}}},
-		TypedPerFilterConfig: map[string]*anypb.Any{
-			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
-		},
-	})
-	return &routev3.RouteConfiguration{Name: "routes", VirtualHosts: []*routev3.VirtualHost{host}}
-}
-
-// prefix is the part of a template before its parameter.
-func prefix(t enrich.Template) string {
-	p, _, _ := strings.Cut(string(t), "{")
-	return p
-}
-
-func prefixMatch(prefix string) *routev3.RouteMatch {
-	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: prefix}}
-}
-
-func ruleAction(c Config, rewrite string) *routev3.RouteAction {
-	return &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster},
-		PrefixRewrite:    rewrite,
-		Timeout:          durationpb.New(c.RouteTimeout),
-		RetryPolicy: &routev3.RetryPolicy{
-			RetryOn:    "5xx,reset,connect-failure",
-			NumRetries: wrapperspb.UInt32(1),
-			// Nobody knows what a second POST would do.
-			RetriableRequestHeaders: []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))},
-		},
 	}
 }
 

@@ -1,15 +1,12 @@
 package envoy
 
 import (
-	"regexp"
-	"strings"
+	"slices"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
@@ -27,14 +24,13 @@ func unreachableFlags() []string {
 // Where weft can, it replaces this answer by the composite.
 func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
-	seen := map[enrich.Template]bool{}
+	seen := map[string]bool{}
 	for _, r := range c.Rules {
 		path := legacyPath(r)
-		if seen[path] {
-			continue
+		if seen[path] || r.Shape != enrich.ShapeComposite || r.List != nil || !slices.Contains(r.Methods, "GET") {
+			continue // there is no such answer in its shape
 		}
 		seen[path] = true
-		body, _ := jsontext.AppendQuote([]byte(`{"detail":`), r.Messages.BothFailed)
 		outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.LegacyUnreachable}
 		config.Mappers = append(config.Mappers, &hcmv3.ResponseMapper{
 			Filter: allOf(
@@ -48,10 +44,10 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 				// An answer of weft's own may come as a local reply, too.
 				statusFilter(accesslogv3.ComparisonFilter_GE),
 				headerFilter(":method", exact("GET")),
-				headerFilter(":path", pathRegex(path)),
+				headerFilter(":path", regex(path+`(\?.*)?`)),
 			),
 			StatusCode: wrapperspb.UInt32(503),
-			Body:       inline(string(body) + "}"),
+			Body:       inline(string(r.Unavailable())),
 			BodyFormatOverride: &corev3.SubstitutionFormatString{
 				Format: &corev3.SubstitutionFormatString_TextFormatSource{
 					TextFormatSource: inline("%LOCAL_REPLY_BODY%"),
@@ -95,43 +91,18 @@ func headerFilter(name string, match *matcherv3.StringMatcher) *accesslogv3.Acce
 	}}
 }
 
-func header(name string, match *matcherv3.StringMatcher) *routev3.HeaderMatcher {
-	return &routev3.HeaderMatcher{
-		Name:                 name,
-		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: match},
-	}
-}
-
-func exact(s string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
-}
-
-func regex(s string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}}
-}
-
-// pathRegex matches the paths of a template. Of 19 digits it cannot tell whether they fit an int64; here that does no
-// harm.
-func pathRegex(template enrich.Template) *matcherv3.StringMatcher {
-	_, suffix, _ := strings.Cut(string(template), "}")
-	return regex(regexp.QuoteMeta(prefix(template)) + `(0|-?[1-9][0-9]{0,18})` + regexp.QuoteMeta(suffix) + `(\?.*)?`)
-}
-
-// legacyPath is the path that the legacy service is asked for. Once a route is taken, requests have it.
-func legacyPath(r *enrich.Rule) enrich.Template {
-	if r.LegacyPath != "" {
-		return r.LegacyPath
-	}
-	return r.Path
-}
-
-func inline(s string) *corev3.DataSource {
-	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: s}}
-}
-
 func overwrite(h enrich.Header) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{
 		Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
 		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}
+}
+
+// legacyPath is a regular expression for the path that the legacy service is asked for. Once a route is taken, requests
+// have it.
+func legacyPath(r *enrich.Rule) string {
+	if r.LegacyPath.IsZero() {
+		return exactPattern(r.Path)
+	}
+	return exactPattern(r.LegacyPath)
 }

@@ -103,11 +103,11 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	}
 	database := fmt.Sprintf("test_%d", time.Now().UnixNano())
 	for _, r := range rules {
-		r.Source.Database = database
+		r.Sources[0].Database = database
 	}
 	s.rules = rules
 	s.startWeft(socket, rules, o.mongodbURI)
-	s.profiles = collection(t, rules[0].Source)
+	s.profiles = collection(t, rules[0].Sources[0])
 
 	bootstrap, err := envoy.Bootstrap(envoy.Config{
 		Rules:          rules,
@@ -152,7 +152,7 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 		s.t.Fatal(err)
 	}
 	s.weft = grpc.NewServer(extproc.ServerOptions()...)
-	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: rules, Store: store, Report: s.report})
+	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: func() []*enrich.Rule { return rules }, Store: store, Report: s.report})
 	go func() { _ = s.weft.Serve(listener) }()
 	s.t.Cleanup(func() {
 		s.weft.Stop()
@@ -163,7 +163,7 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 }
 
 // collection returns the collection that a source reads, for the test to write to. It is dropped with the test.
-func collection(t testing.TB, src enrich.Source) *mongo.Collection {
+func collection(t testing.TB, src *enrich.Source) *mongo.Collection {
 	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
 	if err != nil {
 		t.Fatal(err)

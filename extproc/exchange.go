@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -175,7 +174,7 @@ func (x *exchange) replaceImmediately(a enrich.Answer) error {
 }
 
 // passBody lets the body go as it is, and marks the response.
-func (x *exchange) passBody(reason enrich.Reason) error {
+func (x *exchange) passBody(reason enrich.Reason, err error) error {
 	x.send(&extprocv3.ProcessingResponse{
 		Response: &extprocv3.ProcessingResponse_ResponseBody{
 			ResponseBody: &extprocv3.BodyResponse{
@@ -183,7 +182,7 @@ func (x *exchange) passBody(reason enrich.Reason) error {
 			},
 		},
 	})
-	return x.end(reason)
+	return x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: reason}, err)
 }
 
 // replaceBody puts the answer in the place of the body. Head and body change in this one message, so that a weft that
@@ -202,16 +201,20 @@ func (x *exchange) replaceBody(a enrich.Answer) error {
 	return x.finish(a.Outcome, a.Err)
 }
 
-// verified reports whether a claim of a token that Envoy has verified is the key. Its jwt_authn filter keeps the token's
+// verified reports whether a claim of a token that Envoy has verified is the first parameter. Its jwt_authn filter keeps the token's
 // payload in its metadata, which the configuration forwards.
-func (x *exchange) verified(claim enrich.Claim, key int64) bool {
+func (x *exchange) verified(claim enrich.Claim, params []enrich.Value) bool {
+	if len(params) == 0 {
+		return false
+	}
+	key := params[0]
 	payload := x.metadata.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
 	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return value.StringValue == strconv.FormatInt(key, 10)
+		return value.StringValue == key.String()
 	case *structpb.Value_NumberValue:
 		const exact = 1 << 53 // beyond it a double may stand for several integers
-		return value.NumberValue == float64(key) && key > -exact && key < exact
+		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact
 	default:
 		return false
 	}

@@ -19,7 +19,7 @@ const filterName = "envoy.filters.http.ext_proc"
 // forward any more.
 func Headers() []string {
 	return []string{
-		":method", ":path", "if-none-match",
+		":method", ":authority", ":path", "if-none-match",
 		":status", "content-length", "content-encoding", "cache-control",
 	}
 }
@@ -36,11 +36,16 @@ func request(msg *extprocv3.HttpHeaders) enrich.Request {
 		switch h.GetKey() {
 		case ":method":
 			req.Method = value(h)
+		case ":authority":
+			req.Host = value(h)
 		case ":path":
 			req.Path = value(h)
 		case "if-none-match":
 			req.IfNoneMatch = join(req.IfNoneMatch, value(h))
 		}
+	}
+	if req.Method != http.MethodGet { // for others it guards a change, and the legacy service sees it (RFC 9110, section 13.1.2)
+		req.IfNoneMatch = ""
 	}
 	return req
 }

@@ -42,9 +42,10 @@ type peer struct {
 func newPeer(t testing.TB, store enrich.Store) *peer {
 	p := &peer{reports: make(chan enrich.Report, 20_000)} // more than any test has exchanges
 	listener := bufconn.Listen(1 << 20)
+	rules := enrich.UserProfile()
 	server := grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(server, &extproc.Server{
-		Rules:  enrich.UserProfile(),
+		Rules:  func() []*enrich.Rule { return rules },
 		Store:  store,
 		Report: func(r enrich.Report) { p.reports <- r },
 	})

@@ -16,7 +16,7 @@ import (
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 
-	Rules []*enrich.Rule
+	Rules func() []*enrich.Rule // asked once for each exchange
 	Store enrich.Store
 
 	// Report, if not nil, is told what became of each exchange, when it has ended. It is called by many goroutines.
@@ -49,7 +49,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	x := &exchange{stream: stream, reporter: s.Report}
 
 	request := x.receiveRequestHeaders()
-	rule, key, ok := enrich.Match(s.Rules, request)
+	rule, params, ok := enrich.Match(s.Rules(), request)
 	if !ok {
 		return x.end(enrich.NoRule)
 	}
@@ -57,32 +57,37 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	if request.Method == http.MethodHead {
 		return processHead(x, rule)
 	}
-	read := enrich.Fetch(stream.Context(), s.Store, &rule.Source, key)
+	read := enrich.Fetch(stream.Context(), s.Store, rule, params)
 	defer read.Stop()
-	x.continueRequest(enrich.LegacyRequest())
+	x.continueRequest(enrich.LegacyRequest(request.Method))
 
 	response := x.receiveResponseHeaders()
-	response.Verified = x.verified(rule.Identity, key)
+	response.Method, response.Verified = request.Method, x.verified(rule.Identity, params)
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
-		return processDegraded(x, rule, response, rule.Compose(key, enrich.FailedCore(reason), x.await(read)))
+		core := enrich.FailedCore(reason)
+		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core)))
 	case enrich.Stream:
-		return processStream(x, rule, key, x.await(read))
+		return processStream(x, rule, params, x.await(read, enrich.Core{}))
 	}
 	x.continueWithBody(response.ContentLength, rule.CoreLimit)
 
 	body, whole := x.receiveResponseBody()
 	if !whole {
-		return x.passBody(enrich.CoreTooLarge)
+		return x.passBody(enrich.CoreTooLarge, nil)
 	}
 	core, ok := rule.ParseCore(body, response.ContentEncoding)
 	if !ok {
-		return x.passBody(enrich.CoreTooLarge)
+		return x.passBody(enrich.CoreTooLarge, nil)
 	}
-	return x.replaceBody(rule.Compose(key, core, x.await(read)).Unless(request.IfNoneMatch))
+	if action, reason := rule.VerdictOnCore(response, core); action == enrich.Pass {
+		return x.passBody(reason, core.Err)
+	}
+	read.Join(core)
+	return x.replaceBody(rule.Compose(params, core, x.await(read, core)).Unless(request.IfNoneMatch))
 }
 
 // processHead is the conversation about a HEAD. There is no body, so there is nothing to read; but what the legacy
@@ -93,24 +98,26 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 //	◀──────────── continue, without them
 //	                                      end
 func processHead(x *exchange, rule *enrich.Rule) error {
-	x.continueRequest(enrich.LegacyRequest())
-	action, reason := rule.Verdict(x.receiveResponseHeaders())
+	x.continueRequest(enrich.LegacyRequest(http.MethodHead))
+	response := x.receiveResponseHeaders()
+	response.Method = http.MethodHead
+	action, reason := rule.Verdict(response)
 	if action == enrich.Pass {
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	}
 	return x.passResponse(enrich.HeadRequest, enrich.HeadHeaders())
 }
 
-// await returns the extension, for which it waits no longer than Envoy has patience (see [budget]). It is called when
+// await returns the extensions of a core, for which it waits no longer than Envoy has patience (see [budget]). It is called when
 // the core is there, so what it waits is what weft adds to the client's time.
-func (x *exchange) await(read *enrich.Read) enrich.Extension {
+func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	ctx := x.stream.Context()
 	if d, ok := budget(ctx); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	return read.Wait(ctx)
+	return read.Wait(ctx, core)
 }
 
 // processDegraded puts the answer in the place of a response that has no core in it. Envoy would replace it at once, but
@@ -143,14 +150,14 @@ func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, a
 //	last body chunk ───────────────────▶  check
 //	◀──────────────── continue, with suffix
 //	                                      end
-func processStream(x *exchange, rule *enrich.Rule, key int64, extension enrich.Extension) error {
-	x.continueStreamed(rule.StreamHeaders(extension))
-	body := &streamedBody{exchange: x}
+func processStream(x *exchange, rule *enrich.Rule, params []enrich.Value, found enrich.Found) error {
+	x.continueStreamed(rule.StreamHeaders(found))
+	body := &streamedBody{exchange: x, rule: rule}
 	core := rule.CheckCore(body)
 	if core.Failed != "" {
 		return x.finish(enrich.Outcome{Disposition: enrich.Streamed, Reason: core.Failed}, core.Err)
 	}
-	suffix, outcome := rule.StreamSuffix(key, core, extension)
+	suffix, outcome, err := rule.StreamSuffix(params, core, found)
 	body.end(suffix)
-	return x.finish(outcome, extension.Err)
+	return x.finish(outcome, err)
 }

@@ -194,11 +194,11 @@ type held struct {
 	ended chan error
 }
 
-func (h held) Find(ctx context.Context, _ *enrich.Source, _ int64) ([]byte, error) {
+func (h held) Find(ctx context.Context, _ *enrich.Source, _ []enrich.Key) []enrich.Extension {
 	close(h.asked)
 	<-ctx.Done()
 	h.ended <- ctx.Err()
-	return nil, ctx.Err()
+	return []enrich.Extension{{Err: ctx.Err()}}
 }
 
 // TestReadIsEarly: the read is under way before there is a response, and ends with the stream.

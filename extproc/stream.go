@@ -32,6 +32,7 @@ func (x *exchange) continueStreamed(change enrich.Headers) {
 // chunk is answered by end.
 type streamedBody struct {
 	exchange *exchange
+	rule     *enrich.Rule
 	begun    bool
 	last     bool
 	chunk    []byte // the chunk that came last, with the prefix if it is the first
@@ -54,7 +55,7 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 		b.chunk, b.unread, b.last = body.GetBody(), body.GetBody(), body.GetEndOfStream()
 		first := !b.begun
 		if b.begun = true; first {
-			b.chunk = enrich.StreamPrefix(b.chunk)
+			b.chunk = b.rule.StreamPrefix(b.chunk)
 		}
 		switch {
 		case b.last: // end answers it

@@ -3,6 +3,7 @@ package mongostore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -29,12 +30,18 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 		if index.Hidden || index.PartialFilterExpression != nil || len(index.Key) == 0 {
 			continue
 		}
-		if first := index.Key[0].Key; first == src.Key || first == "$**" {
+		first := index.Key[0].Key
+		isAsked := func(c enrich.Condition) bool { return first == c.Field }
+		if first == "$**" || slices.ContainsFunc(src.Where, isAsked) {
 			return "", nil
 		}
 	}
-	return fmt.Sprintf("db.getSiblingDB(%s).getCollection(%s).createIndex({%s: 1})",
-		quoteJS(src.Database), quoteJS(src.Collection), quoteJS(src.Key)), nil
+	var fields []string
+	for _, c := range src.Where {
+		fields = append(fields, quoteJS(c.Field)+": 1")
+	}
+	return fmt.Sprintf("db.getSiblingDB(%s).getCollection(%s).createIndex({%s})",
+		quoteJS(src.Database), quoteJS(src.Collection), strings.Join(fields, ", ")), nil
 }
 
 // quoteJS quotes a name for mongosh. Single quotes stay as they are in a log line, which has double ones of its own.

@@ -8,14 +8,24 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"weft/enrich"
 )
 
-// appendExtension appends the extension that src makes of a document: each field in turn, checked and converted, or
-// its default where the document lacks it.
-func appendExtension(dst []byte, src *enrich.Source, doc []byte) ([]byte, error) {
+// appendExtension appends the extension that src makes of a document that MongoDB found for a key: each field in turn,
+// checked and converted, or its default where the document lacks it.
+func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte) ([]byte, error) {
+	for i, c := range src.Where {
+		v, _, err := lookup(doc, c.Field)
+		if err != nil {
+			return nil, err
+		}
+		if got, ok := asValue(v); !ok || got != key[i] {
+			return nil, fmt.Errorf("field %q equals the key, but is a %s: %w", c.Field, v.Type, enrich.ErrWrongType)
+		}
+	}
 	dst = append(dst, '{')
 	for i, f := range src.Fields {
 		if i > 0 {
@@ -26,34 +36,45 @@ func appendExtension(dst []byte, src *enrich.Source, doc []byte) ([]byte, error)
 			return nil, err
 		}
 		dst = append(dst, ':')
-		value, found, err := lookup(doc, f.Name)
-		if err != nil {
+		value, found, err := lookup(doc, f.Path)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !found {
+		case found:
+			if dst, err = appendField(dst, f.Type, value); err != nil {
+				return nil, fmt.Errorf("field %q: %w", f.Path, err)
+			}
+		case f.Default == "":
+			return nil, fmt.Errorf("field %q is missing, and has no default: %w", f.Path, enrich.ErrWrongType)
+		default:
 			dst = append(dst, f.Default...)
-			continue
-		}
-		if dst, err = appendField(dst, f.Type, value); err != nil {
-			return nil, fmt.Errorf("field %q: %w", f.Name, err)
 		}
 	}
 	return append(dst, '}'), nil
 }
 
-// lookup returns the last value with a name: where a document has a name twice, drivers keep the last.
-func lookup(doc []byte, name string) (value bsoncore.Value, found bool, err error) {
+// lookup returns the value at a path with dots, through documents but not through arrays. Where a document has a name
+// twice, drivers keep the last.
+func lookup(doc []byte, path string) (value bsoncore.Value, found bool, err error) {
+	name, rest, nested := strings.Cut(path, ".")
 	err = eachElement(doc, func(key string, v bsoncore.Value) error {
 		if key == name {
 			value, found = v, true
 		}
 		return nil
 	})
-	return value, found, err
+	if err != nil || !found || !nested {
+		return value, found, err
+	}
+	if value.Type != bsoncore.TypeEmbeddedDocument {
+		return bsoncore.Value{}, false, nil
+	}
+	return lookup(value.Data, rest)
 }
 
 // appendField appends v as a value of type t. The error wraps [enrich.ErrWrongType] if it is none.
 func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
+	fits := false
 	switch t {
 	case enrich.Int64:
 		if n, ok := asInt64(v); ok {
@@ -71,12 +92,26 @@ func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
 		if v.Type == bsoncore.TypeArray {
 			return appendStrings(dst, v)
 		}
+	case enrich.UUID:
+		subtype, data, ok := v.BinaryOK()
+		fits = ok && subtype == bson.TypeBinaryUUID && len(data) == 16
+	case enrich.Bool:
+		fits = v.Type == bsoncore.TypeBoolean
+	case enrich.Date:
+		fits = v.Type == bsoncore.TypeDateTime
+	case enrich.ObjectID:
+		fits = v.Type == bsoncore.TypeObjectID
+	case enrich.Array:
+		fits = v.Type == bsoncore.TypeArray
 	case enrich.Object:
-		if v.Type == bsoncore.TypeEmbeddedDocument {
-			return appendValue(dst, v, 0)
-		}
+		fits = v.Type == bsoncore.TypeEmbeddedDocument
+	case enrich.Any:
+		fits = true
 	}
-	return nil, fmt.Errorf("%w: %s", enrich.ErrWrongType, v.Type)
+	if !fits {
+		return nil, fmt.Errorf("%w: %s", enrich.ErrWrongType, v.Type)
+	}
+	return appendValue(dst, v, 0)
 }
 
 // appendStrings appends an array of which every element must be a string.

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -15,7 +18,7 @@ import (
 	"weft/enrich"
 )
 
-// Store reads extensions with one find command each. It is safe for concurrent use. Connections are the driver's
+// Store reads extensions with one find command for each Find. It is safe for concurrent use. Connections are the driver's
 // business: a Store can be opened, and stays usable, while MongoDB is down.
 type Store struct {
 	client  *mongo.Client
@@ -26,9 +29,13 @@ var _ enrich.Store = (*Store)(nil)
 
 // Open returns a Store for a MongoDB connection string, which is the only configuration there is: read preference,
 // timeouts, pool size, TLS and credentials are options of the string. It fails if uri is malformed, not if MongoDB
-// does not answer.
-func Open(uri string) (*Store, error) {
-	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetAppName("weft"))
+// does not answer. changes are for what watches the driver.
+func Open(uri string, changes ...func(*options.ClientOptions)) (*Store, error) {
+	o := options.Client().ApplyURI(uri).SetAppName("weft")
+	for _, change := range changes {
+		change(o)
+	}
+	client, err := mongo.Connect(o)
 	if err != nil {
 		return nil, err
 	}
@@ -40,36 +47,123 @@ func (s *Store) Close(ctx context.Context) error { return s.client.Disconnect(ct
 
 // source is an enrich.Source, prepared.
 type source struct {
+	*enrich.Source
 	collection *mongo.Collection
-	options    *options.FindOneOptionsBuilder
+	projection bson.D
 }
 
 func (s *Store) source(src *enrich.Source) *source {
 	if v, ok := s.sources.Load(src); ok {
 		return v.(*source)
 	}
-	projection := bson.D{{Key: "_id", Value: 0}}
-	for _, f := range src.Fields {
-		projection = append(projection, bson.E{Key: f.Name, Value: 1})
-	}
 	v, _ := s.sources.LoadOrStore(src, &source{
+		Source:     src,
 		collection: s.client.Database(src.Database).Collection(src.Collection),
-		options:    options.FindOne().SetProjection(projection),
+		projection: projection(src),
 	})
 	return v.(*source)
 }
 
-// Find implements [enrich.Store].
-func (s *Store) Find(ctx context.Context, src *enrich.Source, key int64) ([]byte, error) {
+// projection asks for the fields of src and of its conditions. MongoDB takes no path that is inside of another.
+func projection(src *enrich.Source) bson.D {
+	paths := make([]string, 0, len(src.Fields)+len(src.Where))
+	for _, f := range src.Fields {
+		paths = append(paths, f.Path)
+	}
+	for _, c := range src.Where {
+		paths = append(paths, c.Field)
+	}
+	slices.Sort(paths)
+	asked := bson.D{}
+	for _, p := range slices.Compact(paths) {
+		inside := func(e bson.E) bool { return strings.HasPrefix(p, e.Key+".") }
+		if !slices.ContainsFunc(asked, inside) {
+			asked = append(asked, bson.E{Key: p, Value: 1})
+		}
+	}
+	if len(asked) == 0 || asked[0].Key != "_id" && !strings.HasPrefix(asked[0].Key, "_id.") {
+		asked = append(asked, bson.E{Key: "_id", Value: 0})
+	}
+	return asked
+}
+
+// Find implements [enrich.Store]: one find command, however many keys there are.
+func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
 	prepared := s.source(src)
-	doc, err := prepared.collection.FindOne(ctx, bson.D{{Key: src.Key, Value: key}}, prepared.options).Raw()
+	if len(keys) == 1 {
+		json, err := prepared.findOne(ctx, keys[0])
+		return []enrich.Extension{{JSON: json, Err: err}}
+	}
+	return prepared.findMany(ctx, keys)
+}
+
+func (s *source) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
+	filter := make(bson.D, len(key))
+	for i, c := range s.Where {
+		filter[i] = bson.E{Key: c.Field, Value: bsonValue(key[i])}
+	}
+	doc, err := s.collection.FindOne(ctx, filter, options.FindOne().SetProjection(s.projection)).Raw()
 	switch {
 	case errors.Is(err, mongo.ErrNoDocuments):
 		return nil, enrich.ErrNotFound
 	case err != nil:
-		return nil, fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
+		return nil, s.failed(err)
 	}
-	return appendExtension(nil, src, doc)
+	return appendExtension(nil, s.Source, key, doc)
+}
+
+func (s *source) failed(err error) error {
+	return fmt.Errorf("read %s.%s: %w", s.Database, s.Collection, err)
+}
+
+// findMany reads the documents of all keys at once. Of each key it takes the first, as findOne does.
+func (s *source) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extension {
+	found := make([]enrich.Extension, len(keys))
+	fail := func(err error) []enrich.Extension {
+		for i := range found {
+			found[i] = enrich.Extension{Err: err}
+		}
+		return found
+	}
+	varies := differing(keys)
+	in := make(bson.A, len(keys))
+	index := make(map[enrich.Value]int, len(keys))
+	for i, key := range keys {
+		found[i].Err = enrich.ErrNotFound
+		in[i] = bsonValue(key[varies])
+		index[key[varies]] = i
+	}
+	filter := make(bson.D, len(s.Where))
+	for i, c := range s.Where {
+		filter[i] = bson.E{Key: c.Field, Value: bsonValue(keys[0][i])}
+	}
+	filter[varies].Value = bson.D{{Key: "$in", Value: in}}
+	cursor, err := s.collection.Find(ctx, filter, options.Find().SetProjection(s.projection).SetBatchSize(int32(min(2*len(keys), math.MaxInt32))))
+	if err != nil {
+		return fail(s.failed(err))
+	}
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }()
+	for cursor.Next(ctx) {
+		for _, v := range matches(cursor.Current, s.Where[varies].Field) {
+			if i, ok := index[v]; ok && errors.Is(found[i].Err, enrich.ErrNotFound) {
+				found[i].JSON, found[i].Err = appendExtension(nil, s.Source, keys[i], cursor.Current)
+			}
+		}
+	}
+	if err := cursor.Err(); err != nil {
+		return fail(s.failed(err))
+	}
+	return found
+}
+
+// differing returns the condition in which keys differ.
+func differing(keys []enrich.Key) int {
+	for i := range keys[0] {
+		if keys[0][i] != keys[1][i] {
+			return i
+		}
+	}
+	return 0
 }
 
 // IsUnavailable reports whether err is of a server that could not be reached in the time that the connection string

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
@@ -116,9 +118,98 @@ func TestKeyTypes(t *testing.T) {
 		if _, err := collection(t, source).InsertOne(t.Context(), bson.D{{Key: "id", Value: test.key}}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.Find(t.Context(), source, 7); !errors.Is(err, test.want) {
-			t.Errorf("key %T %v: %v, want %v", test.key, test.key, err, test.want)
+		for _, keys := range [][]enrich.Key{number(7), number(7, 9), number(9, 10, 7)} {
+			err := store.Find(t.Context(), source, keys)[slices.IndexFunc(keys, func(k enrich.Key) bool { return k[0].Int == 7 })].Err
+			if !errors.Is(err, test.want) {
+				t.Errorf("key %T %v among %d: %v, want %v", test.key, test.key, len(keys), err, test.want)
+			}
 		}
+	}
+}
+
+// number makes keys of numbers.
+func number(ns ...int64) (keys []enrich.Key) {
+	for _, n := range ns {
+		keys = append(keys, enrich.Key{{Type: enrich.Int64, Int: n}})
+	}
+	return keys
+}
+
+// TestOtherKeys finds documents by what JSON has no type for, and writes such fields.
+func TestOtherKeys(t *testing.T) {
+	id := bson.NewObjectID()
+	uuid := bson.Binary{Subtype: bson.TypeBinaryUUID, Data: []byte("0123456789abcdef")}
+	decimal, err := bson.ParseDecimal128("70E-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const canonical = "30313233-3435-3637-3839-616263646566"
+	doc := bson.D{{Key: "_id", Value: id}, {Key: "uuid", Value: uuid}, {Key: "at", Value: bson.DateTime(0)}, {Key: "n", Value: bson.A{3, decimal}}}
+	fields := []enrich.Field{
+		{Name: "id", Path: "_id", Type: enrich.ObjectID},
+		{Name: "uuid", Path: "uuid", Type: enrich.UUID},
+		{Name: "at", Path: "at", Type: enrich.Date},
+		{Name: "n", Path: "n", Type: enrich.Any},
+	}
+	want := `{"id":"` + id.Hex() + `","uuid":"` + canonical + `","at":"1970-01-01T00:00:00Z","n":[3,"7.0"]}`
+	store := open(t)
+	for field, value := range map[string]enrich.Value{
+		"_id":  {Type: enrich.ObjectID, Text: id.Hex()},
+		"uuid": {Type: enrich.UUID, Text: canonical},
+	} {
+		source := &enrich.Source{Collection: "documents", Where: []enrich.Condition{{Field: field}}, Fields: fields}
+		if _, err := collection(t, source).InsertOne(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+		other := value
+		other.Text = strings.Repeat("f", 24)
+		if field == "uuid" {
+			other.Text = strings.Replace(canonical, "3", "4", 1)
+		}
+		for _, keys := range [][]enrich.Key{{{value}}, {{other}, {value}}} {
+			found := store.Find(t.Context(), source, keys)
+			if last := found[len(found)-1]; string(last.JSON) != want || last.Err != nil {
+				t.Errorf("%s: %s, %v; want %s", field, last.JSON, last.Err, want)
+			}
+			if len(found) > 1 && !errors.Is(found[0].Err, enrich.ErrNotFound) {
+				t.Errorf("another %s: %v", field, found[0].Err)
+			}
+		}
+	}
+}
+
+// TestManyAtOnce: however many keys, it is one command.
+func TestManyAtOnce(t *testing.T) {
+	source := storetest.Source()
+	c := collection(t, source)
+	var keys []enrich.Key
+	for id := range int64(1000) {
+		keys = append(keys, number(id)...)
+		if id%2 == 0 {
+			if _, err := c.InsertOne(t.Context(), bson.D{{Key: "id", Value: id}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var commands atomic.Int64
+	store, err := Open(mongod.URI(), func(o *options.ClientOptions) {
+		o.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+			if e.CommandName == "find" || e.CommandName == "getMore" {
+				commands.Add(1)
+			}
+		}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Close(context.Background()) }()
+	for id, ext := range store.Find(t.Context(), source, keys) {
+		if want := map[bool]error{true: nil, false: enrich.ErrNotFound}[id%2 == 0]; !errors.Is(ext.Err, want) {
+			t.Fatalf("%d: %v, want %v", id, ext.Err, want)
+		}
+	}
+	if commands.Load() != 1 {
+		t.Errorf("%d commands", commands.Load())
 	}
 }
 
@@ -180,7 +271,7 @@ func TestServerAway(t *testing.T) {
 	defer func() { _ = store.Close(context.Background()) }()
 	source := storetest.Source()
 
-	_, err = store.Find(t.Context(), source, 7)
+	err = find7(t.Context(), store, source)
 	if err == nil || errors.Is(err, enrich.ErrNotFound) || !IsUnavailable(err) {
 		t.Errorf("down: %v", err)
 	}
@@ -192,7 +283,7 @@ func TestServerAway(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := store.Find(ctx, source, 7); !errors.Is(err, context.Canceled) {
+	if err := find7(ctx, store, source); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
 	}
 
@@ -202,8 +293,12 @@ func TestServerAway(t *testing.T) {
 	}
 	defer func() { _ = server.Kill() }()
 	for !errors.Is(err, enrich.ErrNotFound) && t.Context().Err() == nil {
-		_, err = store.Find(t.Context(), source, 7) // waits for a while by itself
+		err = find7(t.Context(), store, source) // waits for a while by itself
 	}
+}
+
+func find7(ctx context.Context, store *Store, source *enrich.Source) error {
+	return store.Find(ctx, source, number(7))[0].Err
 }
 
 func TestOpenMistakes(t *testing.T) {

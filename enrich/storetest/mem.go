@@ -21,37 +21,76 @@ type Mem []string
 var _ enrich.Store = Mem(nil)
 
 // Find implements [enrich.Store].
-func (m Mem) Find(ctx context.Context, src *enrich.Source, key int64) ([]byte, error) {
+func (m Mem) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
+	found := make([]enrich.Extension, len(keys))
+	for i, key := range keys {
+		found[i].JSON, found[i].Err = m.find(ctx, src, key)
+	}
+	return found
+}
+
+func (m Mem) find(ctx context.Context, src *enrich.Source, key enrich.Key) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	for _, doc := range m {
-		var fields map[string]jsontext.Value
-		if err := json.Unmarshal([]byte(doc), &fields); err != nil {
-			return nil, fmt.Errorf("document %s: %w", doc, err)
+		if !json.Valid([]byte(doc)) {
+			return nil, fmt.Errorf("document %s is no JSON", doc)
 		}
-		if n, err := strconv.ParseFloat(string(fields[src.Key]), 64); err == nil && n == float64(key) {
-			return project(src, key, fields)
+		meets := true
+		for i, c := range src.Where {
+			meets = meets && equal(at(doc, c.Field), key[i])
+		}
+		if meets {
+			return project(src, key, doc)
 		}
 	}
 	return nil, enrich.ErrNotFound
 }
 
-func project(src *enrich.Source, key int64, fields map[string]jsontext.Value) ([]byte, error) {
+// at returns the value at a path with dots, or nil.
+func at(doc, path string) jsontext.Value {
+	name, rest, nested := strings.Cut(path, ".")
+	var fields map[string]jsontext.Value
+	if json.Unmarshal([]byte(doc), &fields) != nil || !nested {
+		return fields[name]
+	}
+	return at(string(fields[name]), rest)
+}
+
+func equal(v jsontext.Value, key enrich.Value) bool {
+	switch {
+	case v == nil:
+		return false
+	case key.Type == enrich.Int64:
+		n, err := strconv.ParseFloat(string(v), 64)
+		return err == nil && n == float64(key.Int)
+	case key.Type == enrich.Bool:
+		return string(v) == key.String()
+	default:
+		var s string
+		return json.Unmarshal(v, &s) == nil && v.Kind() == '"' && s == key.Text
+	}
+}
+
+func project(src *enrich.Source, key enrich.Key, doc string) ([]byte, error) {
 	out := []byte{'{'}
 	for i, f := range src.Fields {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(strconv.AppendQuote(out, f.Name), ':')
-		value, found := fields[f.Name]
+		value := at(doc, f.Path)
+		known, isKey := src.KeyOf(f, key)
 		switch {
-		case f.Name == src.Key:
-			out = strconv.AppendInt(out, key, 10)
-		case !found:
+		case isKey && known.Type == enrich.Int64:
+			out = strconv.AppendInt(out, known.Int, 10)
+		case value == nil && f.Default == "":
+			return nil, fmt.Errorf("field %q is missing: %w", f.Path, enrich.ErrWrongType)
+		case value == nil:
 			out = append(out, f.Default...)
 		case !is(value, f.Type):
-			return nil, fmt.Errorf("field %q: %w", f.Name, enrich.ErrWrongType)
+			return nil, fmt.Errorf("field %q: %w", f.Path, enrich.ErrWrongType)
 		case f.Type == enrich.Number && !strings.ContainsAny(string(value), ".eE"):
 			out = append(append(out, value...), ".0"...)
 		default:
@@ -70,6 +109,12 @@ func is(v jsontext.Value, t enrich.Type) bool {
 		return v.Kind() == '0'
 	case enrich.String:
 		return v.Kind() == '"'
+	case enrich.Bool:
+		return v.Kind() == 't' || v.Kind() == 'f'
+	case enrich.Array:
+		return v.Kind() == '['
+	case enrich.Any:
+		return true
 	case enrich.Object:
 		return v.Kind() == '{'
 	case enrich.Strings:

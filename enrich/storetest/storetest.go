@@ -3,9 +3,11 @@ package storetest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"weft/enrich"
 )
@@ -15,13 +17,13 @@ func Source() *enrich.Source {
 	return &enrich.Source{
 		Database:   "storetest",
 		Collection: "documents",
-		Key:        "id",
+		Where:      []enrich.Condition{{Field: "id"}},
 		Fields: []enrich.Field{
-			{Name: "id", Type: enrich.Int64},
-			{Name: "names", Type: enrich.Strings, Default: `["nobody"]`},
-			{Name: "score", Type: enrich.Number, Default: `0.5`},
-			{Name: "label", Type: enrich.String, Default: `""`},
-			{Name: "more", Type: enrich.Object, Default: `{}`},
+			{Name: "id", Path: "id", Type: enrich.Int64},
+			{Name: "names", Path: "names", Type: enrich.Strings, Default: `["nobody"]`},
+			{Name: "score", Path: "score", Type: enrich.Number, Default: `0.5`},
+			{Name: "label", Path: "label", Type: enrich.String, Default: `""`},
+			{Name: "more", Path: "more", Type: enrich.Object, Default: `{}`},
 		},
 	}
 }
@@ -82,27 +84,103 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			source := Source()
-			got, err := open(t, source, test.documents...).Find(t.Context(), source, 7)
-			if !errors.Is(err, test.err) {
-				t.Fatalf("error %v, want %v", err, test.err)
-			}
-			if test.want == "" {
-				return
-			}
-			if !json.Valid(got) || !sameJSON(t, string(got), test.want) {
-				t.Errorf("\n got %s\nwant %s", got, test.want)
+			store := open(t, source, test.documents...)
+			// Alone, and among others.
+			for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(70)}, {number(-7), number(700), number(7)}} {
+				found := store.Find(t.Context(), source, keys)
+				if len(found) != len(keys) {
+					t.Fatalf("%d extensions for %d keys", len(found), len(keys))
+				}
+				got := found[slices.IndexFunc(keys, func(k enrich.Key) bool { return k[0] == number(7)[0] })]
+				check(t, got, test.want, test.err)
 			}
 		})
 	}
+	t.Run("many", func(t *testing.T) {
+		source := Source()
+		store := open(t, source, `{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
+		found := store.Find(t.Context(), source, []enrich.Key{number(4), number(3), number(2), number(1)})
+		rest := `,"names":["nobody"],"score":0.5,"label":`
+		check(t, found[0], `{"id":4`+rest+`"four","more":{}}`, nil)
+		check(t, found[1], "", enrich.ErrNotFound)
+		check(t, found[2], "", enrich.ErrWrongType)
+		check(t, found[3], `{"id":1`+rest+`"one","more":{}}`, nil)
+	})
+	t.Run("several conditions, nested fields", func(t *testing.T) {
+		source := Source()
+		source.Where = []enrich.Condition{{Field: "shop.name"}, {Field: "active"}, {Field: "id"}}
+		source.Fields = []enrich.Field{
+			{Name: "name", Path: "shop.name", Type: enrich.String},
+			{Name: "city", Path: "shop.address.city", Type: enrich.String, Default: `"?"`},
+			{Name: "tags", Path: "tags", Type: enrich.Array},
+			{Name: "open", Path: "shop.open", Type: enrich.Bool, Default: `false`},
+			{Name: "any", Path: "any", Type: enrich.Any, Default: `null`},
+		}
+		store := open(t, source,
+			`{"id":7,"shop":{"name":"north"},"active":false,"tags":[]}`,
+			`{"id":7,"shop":{"name":"south"},"active":true,"tags":[]}`,
+			`{"id":7,"shop":{"name":"north","address":{"city":"Oslo"},"open":true},"active":true,"tags":[1,"a"],"any":null}`,
+			`{"id":8,"shop":{"name":"north","address":"none"},"active":true,"tags":["b"],"any":{"x":1}}`,
+			`{"id":9,"shop":{"name":"north"},"active":true}`)
+		key := func(id int64) enrich.Key {
+			return enrich.Key{{Type: enrich.String, Text: "north"}, {Type: enrich.Bool, Int: 1}, {Type: enrich.Int64, Int: id}}
+		}
+		found := store.Find(t.Context(), source, []enrich.Key{key(7), key(8), key(9), key(10)})
+		for i, want := range []struct {
+			json string
+			err  error
+		}{
+			{`{"name":"north","city":"Oslo","tags":[1,"a"],"open":true,"any":null}`, nil},
+			{`{"name":"north","city":"?","tags":["b"],"open":false,"any":{"x":1}}`, nil},
+			{"", enrich.ErrWrongType}, // tags have no default
+			{"", enrich.ErrNotFound},
+		} {
+			check(t, found[i], want.json, want.err)
+			check(t, store.Find(t.Context(), source, []enrich.Key{key(int64(7 + i))})[0], want.json, want.err)
+		}
+	})
+	t.Run("a text that looks like an operator", func(t *testing.T) {
+		source := Source()
+		source.Where = []enrich.Condition{{Field: "label"}}
+		store := open(t, source, `{"id":7,"label":"a"}`, `{"id":8,"label":"{\"$gt\":\"\"}"}`)
+		for text, want := range map[string]error{
+			`{"$gt":""}`: nil, `{"$ne":null}`: enrich.ErrNotFound, "$where": enrich.ErrNotFound, ".*": enrich.ErrNotFound,
+			"/a/": enrich.ErrNotFound, "": enrich.ErrNotFound,
+		} {
+			key := enrich.Key{{Type: enrich.String, Text: text}}
+			for _, keys := range [][]enrich.Key{{key}, {key, {{Type: enrich.String, Text: "b"}}}} {
+				if ext := store.Find(t.Context(), source, keys)[0]; !errors.Is(ext.Err, want) {
+					t.Errorf("%s: %s, %v; want %v", text, ext.JSON, ext.Err, want)
+				}
+			}
+		}
+	})
 	t.Run("a context that has ended", func(t *testing.T) {
 		source := Source()
 		store := open(t, source, `{"id":7}`)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := store.Find(ctx, source, 7); !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v, want %v", err, context.Canceled)
+		for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(8)}} {
+			for _, ext := range store.Find(ctx, source, keys) {
+				if !errors.Is(ext.Err, context.Canceled) {
+					t.Errorf("error %v, want %v", ext.Err, context.Canceled)
+				}
+			}
 		}
 	})
+}
+
+func number(n int64) enrich.Key { return enrich.Key{{Type: enrich.Int64, Int: n}} }
+
+// check compares an extension with what is wanted: JSON, or an error.
+func check(t *testing.T, got enrich.Extension, json string, err error) {
+	t.Helper()
+	switch {
+	case !errors.Is(got.Err, err):
+		t.Errorf("error %v, want %v", got.Err, err)
+	case err == nil && (!jsontext.Value(got.JSON).IsValid() || !sameJSON(t, string(got.JSON), json)):
+		t.Errorf("\n got %s\nwant %s", got.JSON, json)
+	}
 }
 
 // sameJSON compares the texts but for the escapes of strings, which are the writer's choice; the order of members counts.

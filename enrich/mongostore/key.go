@@ -1,0 +1,106 @@
+package mongostore
+
+import (
+	"encoding/hex"
+	"math/big"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"weft/enrich"
+)
+
+// bsonValue is what a field is compared with. It is never a document or a regular expression, so that MongoDB does not
+// take it for an operator.
+func bsonValue(v enrich.Value) any {
+	switch v.Type {
+	case enrich.Int64:
+		return v.Int
+	case enrich.Bool:
+		return v.Int == 1
+	case enrich.ObjectID:
+		id, err := bson.ObjectIDFromHex(v.Text)
+		if err != nil {
+			return v.Text // equals no ObjectId
+		}
+		return id
+	case enrich.UUID:
+		data, err := hex.DecodeString(strings.ReplaceAll(v.Text, "-", ""))
+		if err != nil {
+			return v.Text // equals no UUID
+		}
+		return bson.Binary{Subtype: bson.TypeBinaryUUID, Data: data}
+	default:
+		return v.Text
+	}
+}
+
+// asValue returns the key that a field holds.
+func asValue(v bsoncore.Value) (enrich.Value, bool) {
+	if n, ok := asInt64(v); ok {
+		return enrich.Value{Type: enrich.Int64, Int: n}, true
+	}
+	switch v.Type {
+	case bsoncore.TypeString:
+		s, ok := v.StringValueOK()
+		return enrich.Value{Type: enrich.String, Text: s}, ok
+	case bsoncore.TypeBoolean:
+		b, ok := v.BooleanOK()
+		if b {
+			return enrich.Value{Type: enrich.Bool, Int: 1}, ok
+		}
+		return enrich.Value{Type: enrich.Bool}, ok
+	case bsoncore.TypeObjectID:
+		id, ok := v.ObjectIDOK()
+		return enrich.Value{Type: enrich.ObjectID, Text: hex.EncodeToString(id[:])}, ok
+	case bsoncore.TypeBinary:
+		subtype, data, ok := v.BinaryOK()
+		return enrich.Value{Type: enrich.UUID, Text: string(appendBinary(nil, subtype, data))},
+			ok && subtype == bson.TypeBinaryUUID && len(data) == 16
+	}
+	return enrich.Value{}, false
+}
+
+// matches returns the keys for which MongoDB finds a document by a field. A Decimal128 equals an integer, and an array
+// each of its elements.
+func matches(doc []byte, field string) []enrich.Value {
+	v, _, err := lookup(doc, field)
+	if err != nil {
+		return nil
+	}
+	if key, ok := asValue(v); ok {
+		return []enrich.Value{key}
+	}
+	switch v.Type {
+	case bsoncore.TypeDecimal128:
+		hi, lo, ok := v.Decimal128OK()
+		n, exponent, err := bson.NewDecimal128(hi, lo).BigInt()
+		if !ok || err != nil {
+			return nil
+		}
+		for ; exponent > 0 && n.IsInt64(); exponent-- {
+			n.Mul(n, ten())
+		}
+		for rest := new(big.Int); exponent < 0; exponent++ {
+			if n.QuoRem(n, ten(), rest); rest.Sign() != 0 {
+				return nil
+			}
+		}
+		if n.IsInt64() {
+			return []enrich.Value{{Type: enrich.Int64, Int: n.Int64()}}
+		}
+	case bsoncore.TypeArray:
+		var keys []enrich.Value
+		_ = eachElement(v.Data, func(_ string, element bsoncore.Value) error {
+			if key, ok := asValue(element); ok {
+				keys = append(keys, key)
+			}
+			return nil
+		})
+		return keys
+	}
+	return nil
+}
+
+func ten() *big.Int { return big.NewInt(10) }

@@ -1,0 +1,201 @@
+package envoy
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"weft/enrich"
+)
+
+// routes sends everything to the legacy service. Only what may fall under a rule goes through weft; for the rest the
+// filters of weft are disabled.
+func routes(c Config) *routev3.RouteConfiguration {
+	config := &routev3.RouteConfiguration{Name: "routes", IgnorePortInHostMatching: len(hosts(c.Rules)) > 1}
+	for _, host := range hosts(c.Rules) {
+		virtual := &routev3.VirtualHost{
+			Name:    "legacy",
+			Domains: []string{cmp.Or(host, "*")},
+			// Only weft says what weft did. This takes effect before the response's filters.
+			ResponseHeadersToRemove: []string{enrich.OutcomeHeader},
+		}
+		if host != "" {
+			virtual.Name = "legacy for " + host
+		}
+		for _, r := range c.Rules {
+			if serves(r.Host, host) {
+				virtual.Routes = append(virtual.Routes, ruleRoute(c, r))
+			}
+		}
+		virtual.Routes = append(virtual.Routes, &routev3.Route{
+			Name:   "other",
+			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster}}},
+			TypedPerFilterConfig: map[string]*anypb.Any{
+				filterName:   packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
+				fallbackName: packed(&luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_Disabled{Disabled: true}}),
+			},
+		})
+		config.VirtualHosts = append(config.VirtualHosts, virtual)
+	}
+	return config
+}
+
+// hosts returns the hosts of the rules, and at the end "" for all others.
+func hosts(rules []*enrich.Rule) []string {
+	var hosts []string
+	for _, r := range rules {
+		if r.Host != "" && !slices.Contains(hosts, r.Host) {
+			hosts = append(hosts, r.Host)
+		}
+	}
+	return append(hosts, "")
+}
+
+// serves reports whether a rule for a host is one for requests that Envoy has sorted under another.
+func serves(rule, host string) bool {
+	if rule == "" || rule == host {
+		return true
+	}
+	suffix, isWildcard := strings.CutPrefix(rule, "*")
+	return isWildcard && strings.HasSuffix(host, suffix)
+}
+
+func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
+	fallback := &luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_Disabled{Disabled: true}}
+	if r.Fallback == enrich.FallbackComposite {
+		fallback = &luav3.LuaPerRoute{FilterContext: &structpb.Struct{
+			Fields: map[string]*structpb.Value{"rule": structpb.NewStringValue(r.Name)},
+		}}
+	}
+	return &routev3.Route{
+		Name:                 r.Name,
+		Match:                ruleMatch(c.Rules, r),
+		Action:               &routev3.Route_Route{Route: ruleAction(c, r)},
+		TypedPerFilterConfig: map[string]*anypb.Any{fallbackName: packed(fallback)},
+	}
+}
+
+// ruleMatch takes a little more than the rule does: parameters in any spelling, so that the path of each is rewritten,
+// and any method, unless there is another rule for the path.
+func ruleMatch(rules []*enrich.Rule, r *enrich.Rule) *routev3.RouteMatch {
+	m := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: r.Path.String()}}
+	if len(r.Path.Params()) > 0 {
+		m.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: loosePattern(r.Path)}}
+	}
+	samePath := func(other *enrich.Rule) bool { return other != r && loosePattern(other.Path) == loosePattern(r.Path) }
+	if slices.ContainsFunc(rules, samePath) {
+		methods := slices.Clone(r.Methods)
+		if slices.Contains(methods, "GET") {
+			methods = append(methods, "HEAD")
+		}
+		m.Headers = append(m.Headers, header(":method", regex(strings.Join(methods, "|"))))
+	}
+	for _, q := range r.Query {
+		p := &routev3.QueryParameterMatcher{
+			Name:                         q.Name,
+			QueryParameterMatchSpecifier: &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: true},
+		}
+		if q.Type == 0 {
+			p.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_StringMatch{StringMatch: exact(q.Fixed)}
+		}
+		m.QueryParameters = append(m.QueryParameters, p)
+	}
+	return m
+}
+
+func ruleAction(c Config, r *enrich.Rule) *routev3.RouteAction {
+	return &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster},
+		RegexRewrite:     rewrite(r),
+		Timeout:          durationpb.New(c.RouteTimeout),
+		RetryPolicy: &routev3.RetryPolicy{
+			RetryOn:    "5xx,reset,connect-failure",
+			NumRetries: wrapperspb.UInt32(1),
+			// Nobody knows what a second POST would do.
+			RetriableRequestHeaders: []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))},
+		},
+	}
+}
+
+// rewrite makes the path at the legacy service of the client's; nil if it is the same.
+func rewrite(r *enrich.Rule) *matcherv3.RegexMatchAndSubstitute {
+	if r.LegacyPath.IsZero() {
+		return nil
+	}
+	groups := map[string]int{}
+	for i, p := range r.Path.Params() {
+		groups[p.Name] = i + 1
+	}
+	substitution := pattern(r.LegacyPath, func(s string) string { return strings.ReplaceAll(s, `\`, `\\`) },
+		func(p enrich.Param) string { return fmt.Sprintf(`\%d`, groups[p.Name]) })
+	return &matcherv3.RegexMatchAndSubstitute{
+		Pattern:      &matcherv3.RegexMatcher{Regex: "^" + loosePattern(r.Path) + "$"},
+		Substitution: substitution,
+	}
+}
+
+// loosePattern is a regular expression (RE2) for the paths of a template, whatever its parameters are.
+func loosePattern(t enrich.Template) string {
+	return pattern(t, regexp.QuoteMeta, func(enrich.Param) string { return `([^/]*)` })
+}
+
+// exactPattern is one for the paths of a template whose parameters are of their types. Of 19 digits it cannot tell
+// whether they fit an int64; where it is used that does no harm.
+func exactPattern(t enrich.Template) string {
+	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string {
+		switch p.Type {
+		case enrich.Int64:
+			return `(0|-?[1-9][0-9]{0,18})`
+		case enrich.ObjectID:
+			return `([0-9a-f]{24})`
+		case enrich.UUID:
+			return `([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`
+		default:
+			return `([A-Za-z0-9._~-]+)`
+		}
+	})
+}
+
+// pattern writes a template with its text and its parameters each in its way.
+func pattern(t enrich.Template, text func(string) string, param func(enrich.Param) string) string {
+	var b strings.Builder
+	for _, s := range t.Segments() {
+		b.WriteString("/" + text(s.Prefix))
+		if s.HasParam {
+			b.WriteString(param(s.Param) + text(s.Suffix))
+		}
+	}
+	return b.String()
+}
+
+func header(name string, match *matcherv3.StringMatcher) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{
+		Name:                 name,
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: match},
+	}
+}
+
+func exact(s string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: s}}
+}
+
+func regex(s string) *matcherv3.StringMatcher {
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}}
+}
+
+func inline(s string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: s}}
+}
