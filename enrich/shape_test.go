@@ -1,0 +1,211 @@
+package enrich
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// orders is a list, each element of which is joined by a member of its own.
+func orders(shape Shape, list Pointer) *Rule {
+	return Rule{
+		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20, Shape: shape, List: &list,
+		Members: Members{Core: "core", Errors: "errors"},
+		Core:    []CoreField{{At: "/id", Type: Int64}},
+		Sources: []*Source{{
+			Name: "shipment", Failed: "no shipment",
+			Where:  []Condition{{Field: "orderId", From: FromCore, At: "/id", Type: Int64}},
+			Fields: []Field{{Name: "state", Path: "state", Type: String, Default: `"open"`}},
+		}},
+	}.Ready()
+}
+
+// product is an object that is joined with two collections by a member deep in it.
+func product() *Rule {
+	return Rule{
+		Name: "product", Methods: []string{"GET"}, Path: mustTemplate("/products/{sku:string}"), CoreLimit: 1 << 20,
+		Shape: ShapeMerge, MergeAt: "/data", Members: Members{Core: "core", Errors: "errors"},
+		Verify: []Verify{{At: "/data/sku"}},
+		Sources: []*Source{
+			{Name: "stock", Failed: "no stock", Where: []Condition{{Field: "sku"}}, Fields: []Field{{Name: "n", Path: "n", Type: Int64}}},
+			{Name: "reviews", Failed: "no reviews", Where: []Condition{{Field: "_id", From: FromCore, At: "/data/review", Type: ObjectID}}},
+		},
+	}.Ready()
+}
+
+// byKey makes an extension of each key; keys in bad fail.
+func byKey(bad string) Store {
+	return findFunc(func(_ *Source, keys []Key) []Extension {
+		found := make([]Extension, len(keys))
+		for i, k := range keys {
+			if text := k[len(k)-1].String(); text == bad {
+				found[i].Err = errors.New("bad")
+			} else {
+				found[i].JSON = []byte(fmt.Sprintf(`{"of":%q}`, text))
+			}
+		}
+		return found
+	})
+}
+
+type findFunc func(src *Source, keys []Key) []Extension
+
+func (f findFunc) Find(_ context.Context, src *Source, keys []Key) []Extension { return f(src, keys) }
+
+func compose(t *testing.T, rule *Rule, store Store, params []Value, body string) (Core, Answer) {
+	t.Helper()
+	core, ok := rule.ParseCore([]byte(body), "")
+	if !ok {
+		t.Fatalf("%.100q is over the limit", body)
+	}
+	if core.Failed != "" {
+		return core, Answer{}
+	}
+	read := Fetch(t.Context(), store, rule, params)
+	defer read.Stop()
+	read.Join(core)
+	return core, rule.Compose(params, core, read.Wait(t.Context(), core))
+}
+
+func TestShapes(t *testing.T) {
+	sku := []Value{{Type: String, Text: "A-1"}}
+	const review = "0123456789abcdef01234567"
+	tests := []struct {
+		name   string
+		rule   *Rule
+		params []Value
+		body   string
+		want   string // x-weft and body; the reason if the core fails
+	}{
+		{
+			"elements keep their bytes and order", orders(ShapeMerge, ""), nil,
+			`[ {"id": 2, "x":1e3} ,{"id":1.0},{"id":2}  ]`,
+			`composed [ {"id": 2, "x":1e3,"shipment":{"of":"2"}} ,{"id":1.0,"shipment":{"of":"1"}},{"id":2,"shipment":{"of":"2"}}  ]`,
+		},
+		{"an empty list", orders(ShapeMerge, ""), nil, ` [ ] `, `composed [ ]`},
+		{
+			"a list inside of an object", orders(ShapeMerge, "/page/items"), nil,
+			`{"page":{"n":1,"items":[{"id":1}],"more":false}}`,
+			`composed {"page":{"n":1,"items":[{"id":1,"shipment":{"of":"1"}}],"more":false}}`,
+		},
+		{
+			"a list of composites", orders(ShapeComposite, ""), nil, `[{"id":1},{"id":13}]`,
+			`degraded; reason=extension-failed [{"core":{"id":1},"shipment":{"of":"1"},"errors":[]},` +
+				`{"core":{"id":13},"shipment":null,"errors":["no shipment"]}]`,
+		},
+		{
+			"one of many fails", orders(ShapeMerge, ""), nil, `[{"id":1},{"id":13}]`,
+			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},{"id":13,"shipment":null,"errors":["no shipment"]}]`,
+		},
+		{"an element that is none", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
+		{"an element without its member", orders(ShapeMerge, ""), nil, `[{"id":1},{}]`, "core-invalid"},
+		{"no list there", orders(ShapeMerge, "/page/items"), nil, `{"page":{}}`, "core-invalid"},
+		{"an object for a list", orders(ShapeMerge, ""), nil, `{"id":1}`, "core-invalid"},
+		{"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`, `composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`},
+		{"a member of that name", orders(ShapeMerge, ""), nil, `[{"id":1,"shipment":0}]`, "member-taken"},
+		{"errors are a member of that name, too", orders(ShapeMerge, ""), nil, `[{"id":1,"errors":[]}]`, "member-taken"},
+		{
+			"two sources, deep", product(), sku, `{"data":{"sku":"A-1","review":"` + review + `"},"v":1}`,
+			`composed {"data":{"sku":"A-1","review":"` + review + `","stock":{"of":"A-1"},"reviews":{"of":"` + review + `"}},"v":1}`,
+		},
+		{
+			"no key: as no document", product(), sku, `{"data":{"sku":"A-1"}}`,
+			`composed {"data":{"sku":"A-1","stock":{"of":"A-1"},"reviews":{}}}`,
+		},
+		{
+			"null for a key: the same", product(), sku, `{"data":{"sku":"A-1","review":null}}`,
+			`composed {"data":{"sku":"A-1","review":null,"stock":{"of":"A-1"},"reviews":{}}}`,
+		},
+		{
+			"a key of a wrong type", product(), sku, `{"data":{"sku":"A-1","review":7}}`,
+			`degraded; reason=extension-invalid {"data":{"sku":"A-1","review":7,"stock":{"of":"A-1"},"reviews":null,"errors":["no reviews"]}}`,
+		},
+		{
+			"another one's", product(), sku, `{"data":{"sku":"B-2"}}`,
+			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,"errors":["no stock","no reviews"]}}`,
+		},
+		{"no object to merge with", product(), sku, `{"data":[]}`, "core-invalid"},
+		{
+			"an empty object", orders(ShapeMerge, "/l"), nil, `{"l":[]}`, `composed {"l":[]}`,
+		},
+		{
+			"the last of two objects", product(), sku, `{"data":{"sku":"B-2","review":1},"data":{ }}`,
+			`degraded; reason=key-mismatch {"data":{"sku":"B-2","review":1},"data":{"stock":null,"reviews":null,"errors":["no stock","no reviews"] }}`,
+		},
+	}
+	for _, test := range tests {
+		core, a := compose(t, test.rule, byKey("13"), test.params, test.body)
+		got := string(core.Failed)
+		if got == "" {
+			got = fmt.Sprintf("%s %s", a.Outcome, a.Body)
+		}
+		if got != test.want {
+			t.Errorf("%s\n got %s\nwant %s", test.name, got, test.want)
+		}
+	}
+}
+
+// TestListIsReadOnce: each key of a list is asked for once, all of them at once.
+func TestListIsReadOnce(t *testing.T) {
+	body := "[" + strings.Repeat(`{"id":1},{"id":2},`, 500) + `{"id":3}]`
+	var asked [][]Key
+	store := findFunc(func(_ *Source, keys []Key) []Extension {
+		asked = append(asked, keys)
+		return make([]Extension, len(keys))
+	})
+	compose(t, orders(ShapeMerge, ""), store, nil, body)
+	if len(asked) != 1 || len(asked[0]) != 3 {
+		t.Errorf("asked %v", asked)
+	}
+}
+
+// FuzzMerge shows that a list with extensions is the list of the legacy service when the extensions are taken away again.
+func FuzzMerge(f *testing.F) {
+	f.Add([]byte(`[{"id":1},{"id":2,"x":[{}]} ]`), false)
+	f.Add([]byte(`{"a":{"l":[{"id":1,"data":{}}]}}`), true)
+	f.Add([]byte(`{"a":{"l":[]},"a":{"l":[{"id":3}]}}`), true)
+	whole, deep := orders(ShapeMerge, ""), orders(ShapeMerge, "/a/l")
+	f.Fuzz(func(t *testing.T, body []byte, isDeep bool) {
+		rule := whole
+		if isDeep {
+			rule = deep
+		}
+		core, a := compose(t, rule, byKey("13"), nil, string(body))
+		if core.Failed != "" {
+			return
+		}
+		before, after := decoded(t, core.JSON), decoded(t, a.Body)
+		list := after
+		if isDeep {
+			list = after.(map[string]any)["a"].(map[string]any)["l"]
+		}
+		for _, element := range list.([]any) {
+			object := element.(map[string]any)
+			if _, ok := object["shipment"]; !ok {
+				t.Fatalf("an element of %q has no extension", a.Body)
+			}
+			delete(object, "shipment")
+			delete(object, "errors")
+		}
+		if !reflect.DeepEqual(before, after) {
+			t.Fatalf("%q becomes %q", core.JSON, a.Body)
+		}
+		if rest := bytes.ReplaceAll(a.Body, []byte(`"shipment"`), nil); len(rest) < len(core.JSON) {
+			t.Fatalf("%q becomes %q", core.JSON, a.Body)
+		}
+	})
+}
+
+func decoded(t *testing.T, text []byte) (v any) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber() // a number may be over all doubles
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("encoding/json does not take %q: %v", text, err)
+	}
+	return v
+}
