@@ -1,0 +1,111 @@
+package rulesfile
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"weft/enrich"
+)
+
+var update = flag.Bool("update", false, "write what is said of each bad file into it")
+
+// TestUserProfile: the example is the rules that weft has when it is given none.
+func TestUserProfile(t *testing.T) {
+	f, err := Load("../../examples/user-profile/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := enrich.UserProfile(); !reflect.DeepEqual(f.Rules, want) {
+		for i := range want {
+			t.Errorf("\n got %+v\nwant %+v", *f.Rules[i], *want[i])
+		}
+	}
+}
+
+// TestBadConfig gives files with one mistake each. What is said of it is all that the user has to go by.
+func TestBadConfig(t *testing.T) {
+	files, err := filepath.Glob("testdata/badconfig/*.txtar")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil || len(archive.Files) != 2 {
+				t.Fatalf("want rules.yaml and message: %v", err)
+			}
+			got := "\n"
+			if f, err := Parse("rules.yaml", archive.Files[0].Data); err == nil {
+				got = "warning: " + f.Warnings.In("rules.yaml") + "\n"
+			} else if mistakes := new(Error); errors.As(err, &mistakes) {
+				got = mistakes.Error() + "\n"
+			}
+			if *update {
+				archive.Files[1].Data = []byte(got)
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := string(archive.Files[1].Data); got != want {
+				t.Errorf("\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// TestEveryMistakeAtOnce: of structure and of sense, in the order of the file.
+func TestEveryMistakeAtOnce(t *testing.T) {
+	_, err := Parse("rules.yaml", []byte(`version: 1
+rules:
+  - name: a
+    match: {path: "/a/{id:int}"}
+    extensions:
+      x: {database: d, collection: c, where: {id: {param: ide}}, fields: {n: {type: int64, default: "0"}}}
+  - name: a
+    mach: {path: /b}
+    extensions: {}
+`))
+	want := []string{"4:19: rules[0].match.path: ", "6:101", "7:5: rules[1]: match is missing", "7:11: rules[1].name", "8:5: rules[1]: unknown key", "9:17: rules[1].extensions: "}
+	if err == nil {
+		t.Fatal("no mistakes")
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("%s", err)
+	}
+	for i, line := range lines {
+		if !strings.HasPrefix(line, "rules.yaml:"+want[i]) {
+			t.Errorf("%s\nwant %s", line, want[i])
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte("version: 1\nrules: [*a, &a {<<: *a}]"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file, err := Parse("f", text)
+		if err != nil {
+			if mistakes := new(Error); !errors.As(err, &mistakes) || len(mistakes.Mistakes) == 0 {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		for _, r := range file.Rules {
+			for _, s := range r.Sources {
+				s.Default(make(enrich.Key, len(s.Where)))
+			}
+		}
+	})
+}
