@@ -5,8 +5,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +18,11 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/rogpeppe/go-internal/testscript"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"weft/internal/stack"
 )
 
 // TestMain lets the test binary be weft itself, so that the tests run the real command in a process of its own.
@@ -26,8 +31,104 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"weft": main})
 }
+
+// TestScripts runs testdata/script: what a user types, and what comes.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != ""})
+}
+
+// TestReload changes the rules of a running weft, in the way in which Kubernetes changes a mounted ConfigMap.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	versions := 0
+	publish := func(path string) { // a folder for each version, and a link that is turned to it
+		versions++
+		version := fmt.Sprintf("..version_%d", versions)
+		text := strings.ReplaceAll(reloadRules, "PATH", path)
+		for _, err := range []error{
+			os.Mkdir(filepath.Join(dir, version), 0o700),
+			os.WriteFile(filepath.Join(dir, version, "rules.yaml"), []byte(text), 0o600),
+			os.Symlink(version, filepath.Join(dir, "..new")),
+			os.Rename(filepath.Join(dir, "..new"), filepath.Join(dir, "..data")),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish("/a/{id:int64}")
+	rules := filepath.Join(dir, "rules.yaml")
+	if err := os.Symlink("..data/rules.yaml", rules); err != nil {
+		t.Fatal(err)
+	}
+	port, err := stack.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := fmt.Sprintf("127.0.0.1:%d", port)
+	socket := "unix:" + filepath.Join(t.TempDir(), "w")
+	s := startServer(t, "--rules", rules, "--listen", socket, "--admin", admin)
+	conn, err := grpc.NewClient(socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	takes := func(path string) bool {
+		t.Helper()
+		stream, err := extprocv3.NewExternalProcessorClient(conn).Process(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(requestHeaders(path)); err != nil {
+			t.Fatal(err)
+		}
+		reply, err := stream.Recv()
+		_ = stream.CloseSend()
+		return err == nil && reply.GetRequestHeaders() != nil
+	}
+	if !takes("/a/1") || takes("/b/1") {
+		t.Error("the rules at the start are not those of the file")
+	}
+	publish("/b/{id:int64}")
+	s.expect(t, `msg="new rules"`)
+	s.expect(t, "Envoy configuration differs: regenerate it with weft envoy --rules "+rules)
+	if takes("/a/1") || !takes("/b/1") {
+		t.Error("new rules are not in use")
+	}
+	publish("/c/{id:int}")
+	s.expect(t, rules+":4:19: rules[0].match.path: {id:int} has an unknown type")
+	if !takes("/b/1") {
+		t.Error("a bad file has ended the rules from before")
+	}
+	resp, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	metrics, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`weft_rules_reloads_total{result="applied"} 1`, `weft_rules_reloads_total{result="refused"} 1`, `weft_rules_info{hash="`,
+		`weft_exchanges_total{also="",disposition="passed",reason="no-rule",rule=""} 2`,
+	} {
+		if !strings.Contains(string(metrics), want) {
+			t.Errorf("no %s in\n%s", want, metrics)
+		}
+	}
+}
+
+const reloadRules = `version: 1
+rules:
+  - name: a
+    match: {path: "PATH"}
+    core: {verify: {id: id}}
+    extensions:
+      x: {database: d, collection: c, where: {id: {param: id}}, fields: {n: any}}
+`
 
 func weft(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
@@ -44,7 +145,7 @@ type server struct {
 // startServer returns when weft serves. MongoDB's address is one where nothing listens: weft does not need it.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	cmd := weft(context.Background(), append([]string{"serve", "--mongodb-uri", "mongodb://127.0.0.1:1"}, args...)...)
+	cmd := weft(context.Background(), append([]string{"serve", "--mongodb-uri", "mongodb://127.0.0.1:1", "--admin", ""}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +190,7 @@ func TestServe(t *testing.T) {
 
 	s := startServer(t, "--listen", socket)
 
-	second, err := weft(t.Context(), "serve", "--listen", socket).CombinedOutput()
+	second, err := weft(t.Context(), "serve", "--admin", "", "--listen", socket).CombinedOutput()
 	if want := "weft: listen on " + socket + ": another process serves on this socket; stop it or choose another path\n"; err == nil || string(second) != want {
 		t.Errorf("a second weft on the socket: %v\n got %q\nwant %q", err, second, want)
 	}
@@ -169,41 +270,54 @@ func TestMistakes(t *testing.T) {
 		name string
 		args []string
 		want string
+		exit int
 	}{
 		{
 			"no MongoDB URI",
 			[]string{"serve", "--mongodb-uri", "localhost:27017"},
-			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`,
+			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`, 1,
 		},
-		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`},
+		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`, 2},
 		{
 			"a busy port",
 			[]string{"serve", "--listen", busy.Addr().String()},
-			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port",
+			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port", 1,
 		},
 		{
 			"a file that is no socket",
 			[]string{"serve", "--listen", "unix:" + file},
-			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock",
+			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock", 1,
 		},
-		{"an argument too many", []string{"serve", "now"}, `serve: unexpected argument "now"; see weft serve --help`},
-		{"no such flag", []string{"envoy", "--legcy", "x:1"}, "flag provided but not defined: -legcy; see weft envoy --help"},
-		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`},
+		{"an argument too many", []string{"serve", "now"}, `serve: unexpected argument "now"; see weft serve --help`, 2},
+		{"no such flag", []string{"envoy", "--legcy", "x:1"}, "flag provided but not defined: -legcy; see weft envoy --help", 2},
+		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`, 1},
 		{
 			"a timeout without a unit",
 			[]string{"envoy", "--route-timeout", "3"},
-			`invalid value "3" for flag -route-timeout: time: missing unit in duration "3"; see weft envoy --help`,
+			`invalid value "3" for flag -route-timeout: time: missing unit in duration "3"; see weft envoy --help`, 2,
 		},
-		{"no such command", []string{"sreve"}, `no such command: "sreve"; see weft --help`},
+		{"no such command", []string{"sreve"}, `no such command: "sreve"; see weft --help`, 2},
+		{"no such rules file", []string{"serve", "--rules", "nowhere.yaml"}, "rules file: open nowhere.yaml: no such file or directory", 1},
+		{
+			"a message timeout over the route timeout",
+			[]string{"envoy", "--message-timeout", "3s"},
+			"--message-timeout 3s is not less than --route-timeout 3s: an answer would be given up before weft's time for MongoDB is over", 2,
+		},
+		{"no such format", []string{"envoy", "--format", "xml"}, `--format "xml" is none of bootstrap, istio and gateway`, 2},
+		{"nothing to check", []string{"check"}, "check: which file? Write weft check rules.yaml", 2},
+		{"nothing to explain", []string{"explain", "/x"}, "explain: write weft explain GET /api/v1/users/7 rules.yaml", 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var stderr bytes.Buffer
+			if test.args[0] == "serve" {
+				test.args = append([]string{"serve", "--admin", ""}, test.args[1:]...)
+			}
 			cmd := weft(t.Context(), test.args...)
 			cmd.Stderr = &stderr
 			err := cmd.Run()
-			if cmd.ProcessState.ExitCode() != 1 {
-				t.Errorf("%v, want exit status 1", err)
+			if cmd.ProcessState.ExitCode() != test.exit {
+				t.Errorf("%v, want exit status %d", err, test.exit)
 			}
 			if want := "weft: " + test.want + "\n"; stderr.String() != want {
 				t.Errorf("stderr\n got %q\nwant %q", stderr.String(), want)

@@ -118,6 +118,7 @@ type Reason string
 
 const (
 	NoRule         Reason = "no-rule"          // passed: no rule for this request
+	Misconfigured  Reason = "misconfigured"    // passed: the proxy's configuration is not what weft needs
 	LegacyNotFound Reason = "not-found"        // passed: 404
 	LegacyRefused  Reason = "refused"          // passed: other 4xx; who may not read the core gets no extension
 	LegacyRedirect Reason = "redirect"         // passed: 3xx, 304 included

@@ -19,9 +19,8 @@ import (
 
 // Names of things in the configuration.
 const (
-	ListenerName  = "main"
-	legacyCluster = "legacy"
-	weftCluster   = "weft"
+	ListenerName = "main"
+	weftCluster  = "weft"
 )
 
 // bufferSlack is how much more than the largest core Envoy may hold: a response that fills its buffer exactly would
@@ -31,12 +30,7 @@ const bufferSlack = 64 << 10
 // Bootstrap returns the whole configuration of an Envoy that stands alone in front of a legacy service: one listener,
 // a route for each rule and one for all else, weft and the legacy service as clusters.
 func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
-	if c.RouteTimeout == 0 {
-		c.RouteTimeout = DefaultRouteTimeout
-	}
-	if c.MessageTimeout == 0 {
-		c.MessageTimeout = DefaultMessageTimeout
-	}
+	c = c.ready()
 	listen, err := address(c.Listen)
 	if err != nil {
 		return nil, err
@@ -69,7 +63,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 					}},
 				}},
 			}},
-			Clusters: []*clusterv3.Cluster{cluster(legacyCluster, legacy, legacyOptions), cluster(weftCluster, weft, weftOptions)},
+			Clusters: []*clusterv3.Cluster{cluster(c.legacyCluster, legacy, legacyOptions), cluster(weftCluster, weft, weftOptions)},
 		},
 	}
 	return b, b.ValidateAll()

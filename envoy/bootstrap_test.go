@@ -3,6 +3,7 @@ package envoy_test
 import (
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"weft/enrich"
 	"weft/envoy"
+	"weft/internal/rulesfile"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -35,7 +37,55 @@ func TestBootstrap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const golden = "testdata/bootstrap.yaml"
+	checkGolden(t, "testdata/bootstrap.yaml", got)
+}
+
+// TestFormats compares the configuration of each example's rules in each format.
+func TestFormats(t *testing.T) {
+	files, err := filepath.Glob("../examples/*/rules.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("examples: %v, %v", files, err)
+	}
+	for _, file := range files {
+		f, err := rulesfile.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := config()
+		c.Rules = f.Rules
+		name := filepath.Base(filepath.Dir(file))
+		got, err := envoy.Istio(c, envoy.IstioOptions{Namespace: "shop", Selector: "app=legacy", Port: 8080})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkGolden(t, "testdata/istio-"+name+".yaml", got)
+		c.Legacy, c.Weft = "legacy:8080", "weft:50051"
+		if got, err = envoy.Gateway(c, envoy.GatewayOptions{Namespace: "shop", Gateway: "eg"}); err != nil {
+			t.Fatal(err)
+		}
+		checkGolden(t, "testdata/gateway-"+name+".yaml", got)
+	}
+}
+
+func TestFormatMistakes(t *testing.T) {
+	c := config()
+	for _, test := range []struct {
+		make func() ([]byte, error)
+		want string
+	}{
+		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app", Port: 80}) }, `selector "app": want label=value, as in app=users`},
+		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want one from 1 to 65535"},
+		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": Envoy Gateway needs name:port of a Service, as in weft:8080`},
+	} {
+		if _, err := test.make(); err == nil || err.Error() != test.want {
+			t.Errorf("%v, want %s", err, test.want)
+		}
+	}
+}
+
+// checkGolden compares with a file, or writes it.
+func checkGolden(t *testing.T, golden string, got []byte) {
+	t.Helper()
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -46,7 +96,7 @@ func TestBootstrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got); if that is meant: go test ./envoy -run TestBootstrap -update\n%s", golden, diff)
+		t.Errorf("%s (-want +got); if that is meant: go test ./envoy -run 'TestBootstrap|TestFormats' -update\n%s", golden, diff)
 	}
 }
 

@@ -3,6 +3,8 @@
 package envoy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,8 +16,8 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"github.com/goccy/go-yaml"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 )
@@ -37,6 +39,30 @@ type Config struct {
 	// MessageTimeout is how long Envoy waits for each reply of weft before it goes on without. What is left of it
 	// after a margin is weft's budget for MongoDB once the core is there.
 	MessageTimeout time.Duration
+	// Retries is how often a GET is tried again; nil is once.
+	Retries *uint32
+
+	legacyCluster string // name of the cluster of the legacy service; "legacy" unless the mesh has another
+}
+
+// ready returns the Config with its defaults.
+func (c Config) ready() Config {
+	if c.RouteTimeout == 0 {
+		c.RouteTimeout = DefaultRouteTimeout
+	}
+	if c.MessageTimeout == 0 {
+		c.MessageTimeout = DefaultMessageTimeout
+	}
+	c.legacyCluster = "legacy"
+	return c
+}
+
+// retries is how often a request is tried again.
+func (c Config) retries() uint32 {
+	if c.Retries == nil {
+		return 1
+	}
+	return *c.Retries
 }
 
 // Defaults are the timeouts of a Config that sets none.
@@ -51,15 +77,11 @@ func (c Config) budget() time.Duration { return c.MessageTimeout - c.MessageTime
 // YAML renders a message as Envoy reads it. The order of the fields is the order of their definition, so that the same
 // message always has the same text.
 func YAML(m proto.Message) ([]byte, error) {
-	json, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	fields, err := ordered(m)
 	if err != nil {
 		return nil, err
 	}
-	var ordered yaml.MapSlice // YAML is a superset of JSON
-	if err := yaml.UnmarshalWithOptions(json, &ordered, yaml.UseOrderedMap()); err != nil {
-		return nil, err
-	}
-	return yaml.MarshalWithOptions(ordered, yaml.IndentSequence(true))
+	return yaml.MarshalWithOptions(fields, yaml.IndentSequence(true))
 }
 
 // address parses host:port, or unix:PATH (unix:///PATH) as gRPC spells it. The host may be a name.
@@ -96,4 +118,19 @@ func isName(a *corev3.Address) bool {
 	host := a.GetSocketAddress().GetAddress()
 	_, err := netip.ParseAddr(host)
 	return host != "" && err != nil
+}
+
+// Fingerprint tells the configuration for some rules from that for others; what is not of the rules does not count. Envoy
+// shows it to weft with each exchange ([extproc.RulesHeader]), so that weft can say when Envoy has an old one.
+func Fingerprint(rules []*enrich.Rule) string {
+	c := Config{Rules: rules, RouteTimeout: DefaultRouteTimeout, MessageTimeout: DefaultMessageTimeout}
+	hash := sha256.New()
+	for _, m := range []proto.Message{routes(c), fallbackFilter(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c))} {
+		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			panic(err) // for a text that is not UTF-8, which rules are checked for
+		}
+		hash.Write(text)
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:6])
 }

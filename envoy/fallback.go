@@ -22,9 +22,13 @@ func fallbackFilter(c Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name: fallbackName,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&luav3.Lua{
-			DefaultSourceCode: inline("local rules = {\n" + fallbackRules(c.Rules) + "}\n\n" + fallbackCode),
+			DefaultSourceCode: inline(fallbackScript(c.Rules)),
 		})},
 	}
+}
+
+func fallbackScript(rules []*enrich.Rule) string {
+	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + fallbackCode
 }
 
 // fallbackRules are the rules that keep their shape, as elements of a Lua table.

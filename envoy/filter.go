@@ -53,7 +53,10 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
 					EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: weftCluster},
 				},
-				InitialMetadata: []*corev3.HeaderValue{{Key: extproc.BudgetHeader, Value: c.budget().String()}},
+				InitialMetadata: []*corev3.HeaderValue{
+					{Key: extproc.BudgetHeader, Value: c.budget().String()},
+					{Key: extproc.RulesHeader, Value: Fingerprint(c.Rules)},
+				},
 			},
 			FailureModeAllow: true,
 			MessageTimeout:   durationpb.New(c.MessageTimeout),

@@ -29,7 +29,7 @@ func routes(c Config) *routev3.RouteConfiguration {
 			Name:    "legacy",
 			Domains: []string{cmp.Or(host, "*")},
 			// Only weft says what weft did. This takes effect before the response's filters.
-			ResponseHeadersToRemove: []string{enrich.OutcomeHeader},
+			ResponseHeadersToRemove: stripped(),
 		}
 		if host != "" {
 			virtual.Name = "legacy for " + host
@@ -40,17 +40,25 @@ func routes(c Config) *routev3.RouteConfiguration {
 			}
 		}
 		virtual.Routes = append(virtual.Routes, &routev3.Route{
-			Name:   "other",
-			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster}}},
-			TypedPerFilterConfig: map[string]*anypb.Any{
-				filterName:   packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
-				fallbackName: packed(&luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_Disabled{Disabled: true}}),
-			},
+			Name:                 "other",
+			Match:                &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action:               &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}},
+			TypedPerFilterConfig: withoutWeft(),
 		})
 		config.VirtualHosts = append(config.VirtualHosts, virtual)
 	}
 	return config
+}
+
+// stripped are the response headers that only weft may set.
+func stripped() []string { return []string{enrich.OutcomeHeader} }
+
+// withoutWeft is for routes that no rule is for: weft's filters cost nothing there.
+func withoutWeft() map[string]*anypb.Any {
+	return map[string]*anypb.Any{
+		filterName:   packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
+		fallbackName: packed(&luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_Disabled{Disabled: true}}),
+	}
 }
 
 // hosts returns the hosts of the rules, and at the end "" for all others.
@@ -117,17 +125,20 @@ func ruleMatch(rules []*enrich.Rule, r *enrich.Rule) *routev3.RouteMatch {
 }
 
 func ruleAction(c Config, r *enrich.Rule) *routev3.RouteAction {
-	return &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: legacyCluster},
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
 		RegexRewrite:     rewrite(r),
 		Timeout:          durationpb.New(c.RouteTimeout),
-		RetryPolicy: &routev3.RetryPolicy{
+	}
+	if retries := c.retries(); retries > 0 {
+		action.RetryPolicy = &routev3.RetryPolicy{
 			RetryOn:    "5xx,reset,connect-failure",
-			NumRetries: wrapperspb.UInt32(1),
+			NumRetries: wrapperspb.UInt32(retries),
 			// Nobody knows what a second POST would do.
 			RetriableRequestHeaders: []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))},
-		},
+		}
 	}
+	return action
 }
 
 // rewrite makes the path at the legacy service of the client's; nil if it is the same.

@@ -152,7 +152,7 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 		s.t.Fatal(err)
 	}
 	s.weft = grpc.NewServer(extproc.ServerOptions()...)
-	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: func() []*enrich.Rule { return rules }, Store: store, Report: s.report})
+	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: func() extproc.Ruleset { return extproc.Ruleset{Rules: rules} }, Store: store, Report: s.report})
 	go func() { _ = s.weft.Serve(listener) }()
 	s.t.Cleanup(func() {
 		s.weft.Stop()

@@ -7,6 +7,7 @@ replace weft => ../
 require (
 	go.mongodb.org/mongo-driver/v2 v2.10.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/tools v0.52.0
 	modernc.org/sqlite v1.62.0
 	weft v0.0.0
 )

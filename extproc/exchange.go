@@ -21,9 +21,9 @@ import (
 
 // exchange is one stream, at the level of plain values. Every method is a no-op once err is set.
 type exchange struct {
-	stream   extprocv3.ExternalProcessor_ProcessServer
-	reporter func(enrich.Report) // may be nil
-	report   enrich.Report
+	server *Server
+	stream extprocv3.ExternalProcessor_ProcessServer
+	report enrich.Report
 
 	metadata *corev3.Metadata // of the request; nil if Envoy sent none
 
@@ -65,15 +65,16 @@ func (x *exchange) unexpected(msg *extprocv3.ProcessingRequest, want string) {
 	}
 }
 
-func (x *exchange) receiveRequestHeaders() enrich.Request {
+// receiveRequestHeaders returns the request, and whether Envoy's configuration lets the exchange go on.
+func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bool) {
 	msg := x.receive()
 	headers := msg.GetRequestHeaders()
 	if headers == nil {
 		x.unexpected(msg, "request_headers")
-		return enrich.Request{}
+		return enrich.Request{}, true
 	}
 	x.metadata = msg.GetMetadataContext()
-	return request(headers)
+	return request(headers), x.server.checkFirst(x, msg, envoyConfig)
 }
 
 func (x *exchange) continueRequest(change enrich.Headers) {
@@ -93,6 +94,7 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 		x.unexpected(msg, "response_headers")
 		return enrich.Response{}
 	}
+	x.server.checkAttributes(msg)
 	return response(headers, msg.GetAttributes())
 }
 
@@ -118,8 +120,12 @@ func (x *exchange) continueWithBody(contentLength int64, limit int) {
 
 // receiveResponseBody returns the body, and whether that is all of it.
 func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
+	asked := x.err == nil
 	msg := x.receive()
 	b := msg.GetResponseBody()
+	if asked {
+		x.server.checkBody(b != nil)
+	}
 	if b == nil {
 		x.unexpected(msg, "response_body")
 		return nil, false
@@ -236,8 +242,8 @@ func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 	if x.err != nil {
 		x.report.Outcome, x.report.Err = enrich.Outcome{Disposition: enrich.Passed, Reason: ended(x.err)}, x.err
 	}
-	if x.reporter != nil {
-		x.reporter(x.report)
+	if x.server.Report != nil {
+		x.server.Report(x.report)
 	}
 	return nil
 }

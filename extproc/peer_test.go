@@ -45,7 +45,7 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	rules := enrich.UserProfile()
 	server := grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(server, &extproc.Server{
-		Rules:  func() []*enrich.Rule { return rules },
+		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: rules} },
 		Store:  store,
 		Report: func(r enrich.Report) { p.reports <- r },
 	})

@@ -6,6 +6,7 @@ package extproc
 import (
 	"context"
 	"net/http"
+	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
@@ -16,18 +17,35 @@ import (
 type Server struct {
 	extprocv3.UnimplementedExternalProcessorServer
 
-	Rules func() []*enrich.Rule // asked once for each exchange
+	Rules func() Ruleset // asked once for each exchange, so that rules can change
 	Store enrich.Store
+
+	// Budget is how long an answer may wait for MongoDB once the core is there, where Envoy does not say it (see
+	// [BudgetHeader]). Zero is as long as Envoy has patience.
+	Budget time.Duration
 
 	// Report, if not nil, is told what became of each exchange, when it has ended. It is called by many goroutines.
 	Report func(enrich.Report)
+
+	// Misconfigured, if not nil, is told once of each thing in Envoy's configuration that keeps weft from its work, and of
+	// the line to change.
+	Misconfigured func(what string)
+
+	check selfCheck
+}
+
+// Ruleset is the rules of a moment.
+type Ruleset struct {
+	Rules       []*enrich.Rule
+	EnvoyConfig string // tells the configuration that Envoy needs for them from others; empty if it is not known
 }
 
 // Process is the conversation about one HTTP exchange. Each has a stream and a goroutine of its own, so that this
 // function's position is its state:
 //
 //	Envoy                                weft
-//	  request headers ───────────────────▶  match      no rule ──▶ end
+//	  request headers ───────────────────▶  self-check misconfigured ▶ end
+//	                                        match      no rule ──▶ end
 //	                                                   HEAD ─────▶ see processHead
 //	                                        start to read the extension
 //	  ◀──────────── continue, whole please
@@ -46,10 +64,14 @@ type Server struct {
 // holds the first error; after it nothing is received (the values are zero, which no rule and no verdict takes up)
 // and nothing is sent.
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
-	x := &exchange{stream: stream, reporter: s.Report}
+	x := &exchange{server: s, stream: stream}
 
-	request := x.receiveRequestHeaders()
-	rule, params, ok := enrich.Match(s.Rules(), request)
+	rules := s.Rules()
+	request, ok := x.receiveRequestHeaders(rules.EnvoyConfig)
+	if !ok {
+		return x.end(enrich.Misconfigured)
+	}
+	rule, params, ok := enrich.Match(rules.Rules, request)
 	if !ok {
 		return x.end(enrich.NoRule)
 	}
@@ -112,7 +134,11 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 // the core is there, so what it waits is what weft adds to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	ctx := x.stream.Context()
-	if d, ok := budget(ctx); ok {
+	d, ok := budget(ctx)
+	if !ok {
+		d = x.server.Budget
+	}
+	if d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()

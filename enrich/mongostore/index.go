@@ -14,6 +14,10 @@ import (
 // IndexAdvice returns the mongosh line that creates the index that reads of src need, or "" if there is one. Without
 // it each read scans the whole collection. It waits for MongoDB as long as the connection string says, and ctx lets.
 func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, error) {
+	isID := func(c enrich.Condition) bool { return c.Field == "_id" }
+	if slices.ContainsFunc(src.Where, isID) {
+		return "", nil // every collection has that one
+	}
 	cursor, err := s.source(src).collection.Indexes().List(ctx)
 	if err != nil {
 		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)

@@ -171,7 +171,7 @@ func (w *world) startWeft(ctx context.Context) (err error) {
 	w.weft, err = stack.Start(stack.Command{
 		Name: "weft",
 		Path: w.options.weft,
-		Args: []string{"serve", "--listen", "unix:" + socket},
+		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", ""},
 		Env:  []string{"WEFT_MONGODB_URI=" + w.mongodbURI()},
 		Dir:  w.dir, // the path of a socket holds 107 bytes at most
 		Log:  filepath.Join(w.dir, "weft.log"),
@@ -191,7 +191,7 @@ func (w *world) startWeft(ctx context.Context) (err error) {
 
 func (w *world) startEnvoy(ctx context.Context) error {
 	bootstrap, err := exec.CommandContext(ctx, w.options.weft, "envoy", "--legacy", w.legacyURL[len("http://"):],
-		"--weft", "unix:"+socket, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--message-timeout", w.messageTimeout.String()).Output()
+		"--weft", "unix:"+socket, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--message-timeout", w.messageTimeout.String(), "--route-timeout", max(3*time.Second, 2*w.messageTimeout).String()).Output()
 	if err != nil {
 		return fmt.Errorf("weft envoy: %w", err)
 	}

@@ -18,6 +18,7 @@ type File struct {
 	Envoy    Envoy
 	Warnings Mistakes // what is no mistake, but may not be meant
 	Hash     string   // of the text: tells versions apart
+	Text     []byte
 }
 
 // Envoy is what a rules file says of Envoy's configuration. What it does not say is zero; Retries is then nil.
@@ -45,7 +46,7 @@ func Parse(name string, text []byte) (*File, error) {
 	}
 	mistakes = checkSchema(root)
 	b := builder{root: root, mistakes: mistakes, broken: mistakes}
-	f := &File{Envoy: b.envoy(), Rules: b.rules()}
+	f := &File{Text: text, Envoy: b.envoy(), Rules: b.rules()}
 	if len(b.mistakes) > 0 {
 		return nil, &Error{File: name, Mistakes: b.mistakes.sorted()}
 	}

@@ -1,0 +1,54 @@
+package mongostore
+
+import (
+	"fmt"
+	"strings"
+
+	"weft/enrich"
+)
+
+// Describe returns the read of a source as a line for mongosh. What comes from the core is named by its pointer.
+func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
+	conditions := make([]string, len(src.Where))
+	for i, c := range src.Where {
+		value := ""
+		switch c.From {
+		case enrich.FromParam:
+			value = mongosh(params[c.Param])
+		case enrich.FromRule:
+			value = mongosh(c.Fixed)
+		case enrich.FromCore:
+			value = "<" + string(c.At) + " of the core>"
+			if isList {
+				value = "{$in: [<" + string(c.At) + " of each element>]}"
+			}
+		}
+		conditions[i] = quoteJS(c.Field) + ": " + value
+	}
+	var fields []string
+	for _, e := range projection(src) {
+		fields = append(fields, fmt.Sprintf("%s: %v", quoteJS(e.Key), e.Value))
+	}
+	call := "findOne"
+	if isList {
+		call = "find"
+	}
+	return fmt.Sprintf("db.getSiblingDB(%s).getCollection(%s).%s({%s}, {%s})",
+		quoteJS(src.Database), quoteJS(src.Collection), call, strings.Join(conditions, ", "), strings.Join(fields, ", "))
+}
+
+// mongosh spells a value.
+func mongosh(v enrich.Value) string {
+	switch v.Type {
+	case enrich.Int64:
+		return "NumberLong(" + quoteJS(v.String()) + ")"
+	case enrich.Bool:
+		return v.String()
+	case enrich.ObjectID:
+		return "ObjectId(" + quoteJS(v.Text) + ")"
+	case enrich.UUID:
+		return "UUID(" + quoteJS(v.Text) + ")"
+	default:
+		return quoteJS(v.Text)
+	}
+}

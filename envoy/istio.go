@@ -1,0 +1,143 @@
+package envoy
+
+import (
+	"fmt"
+	"strings"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"github.com/goccy/go-yaml"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// IstioOptions say where the sidecar is.
+type IstioOptions struct {
+	Namespace string
+	Selector  string // label=value of the legacy service's pods
+	Port      int    // of its container
+}
+
+const istioHead = `# Made by "weft envoy --format istio": weft in the inbound listener of the legacy service's own sidecar (Istio).
+# weft runs in the same pod and shares its socket on an emptyDir.
+# Of the whole configuration this leaves out: timeouts and retries, which are of the callers' sidecars (VirtualService), so
+# that an answer that takes longer than theirs is lost to them; the access log, which is of Telemetry; and hosts of
+# rules, since a sidecar's inbound routes have one virtual host for all: weft looks at the host itself.
+`
+
+// Istio returns an EnvoyFilter for the inbound sidecar of the legacy service, as YAML.
+func Istio(c Config, o IstioOptions) ([]byte, error) {
+	c = c.ready()
+	label, value, ok := strings.Cut(o.Selector, "=")
+	if !ok || label == "" || value == "" {
+		return nil, fmt.Errorf("selector %q: want label=value, as in app=users", o.Selector)
+	}
+	if o.Port < 1 || o.Port > 65535 {
+		return nil, fmt.Errorf("port %d: want one from 1 to 65535", o.Port)
+	}
+	weft, err := address(c.Weft)
+	if err != nil {
+		return nil, err
+	}
+	c.legacyCluster = fmt.Sprintf("inbound|%d||", o.Port)
+	chain := yaml.MapSlice{{Key: "filter", Value: yaml.MapSlice{{Key: "name", Value: "envoy.filters.network.http_connection_manager"}}}}
+	listener := func(chain yaml.MapSlice) yaml.MapSlice {
+		return yaml.MapSlice{
+			{Key: "context", Value: "SIDECAR_INBOUND"},
+			{Key: "listener", Value: yaml.MapSlice{{Key: "portNumber", Value: o.Port}, {Key: "filterChain", Value: chain}}},
+		}
+	}
+	beforeRouter := listener(yaml.MapSlice{{Key: "filter", Value: yaml.MapSlice{
+		{Key: "name", Value: "envoy.filters.network.http_connection_manager"},
+		{Key: "subFilter", Value: yaml.MapSlice{{Key: "name", Value: "envoy.filters.http.router"}}},
+	}}})
+	vhost := func(route string) yaml.MapSlice {
+		v := yaml.MapSlice{{Key: "name", Value: fmt.Sprintf("inbound|http|%d", o.Port)}}
+		if route != "" {
+			v = append(v, yaml.MapItem{Key: "route", Value: yaml.MapSlice{{Key: "name", Value: route}}})
+		}
+		return yaml.MapSlice{
+			{Key: "context", Value: "SIDECAR_INBOUND"},
+			{Key: "routeConfiguration", Value: yaml.MapSlice{{Key: "portNumber", Value: o.Port}, {Key: "vhost", Value: v}}},
+		}
+	}
+
+	p := &patches{}
+	p.add("CLUSTER", yaml.MapSlice{{Key: "context", Value: "SIDECAR_INBOUND"}}, "ADD", cluster(weftCluster, weft, weftOptions))
+	p.add("NETWORK_FILTER", listener(chain), "MERGE", &listenerv3.Filter{
+		Name: "envoy.filters.network.http_connection_manager",
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(&hcmv3.HttpConnectionManager{
+			LocalReplyConfig: localReplies(c),
+		})},
+	})
+	p.add("LISTENER", listener(nil), "MERGE", &listenerv3.Listener{PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit(c))})
+	for _, f := range []*hcmv3.HttpFilter{stripFilter(), fallbackFilter(c), extProcFilter(c)} {
+		p.add("HTTP_FILTER", beforeRouter, "INSERT_BEFORE", f)
+	}
+	p.add("VIRTUAL_HOST", vhost(""), "MERGE", &routev3.VirtualHost{ResponseHeadersToRemove: stripped()})
+	p.add("HTTP_ROUTE", vhost("default"), "MERGE", &routev3.Route{TypedPerFilterConfig: withoutWeft()})
+	// Each goes to the front, so that the first rule is the first route when all are there.
+	for i := len(c.Rules) - 1; i >= 0; i-- {
+		route := ruleRoute(c, c.Rules[i])
+		action := route.GetRoute()
+		action.Timeout, action.RetryPolicy = nil, nil
+		p.add("HTTP_ROUTE", vhost(""), "INSERT_FIRST", route)
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	text, err := yaml.MarshalWithOptions(yaml.MapSlice{
+		{Key: "apiVersion", Value: "networking.istio.io/v1alpha3"},
+		{Key: "kind", Value: "EnvoyFilter"},
+		{Key: "metadata", Value: yaml.MapSlice{{Key: "name", Value: "weft"}, {Key: "namespace", Value: o.Namespace}}},
+		{Key: "spec", Value: yaml.MapSlice{
+			{Key: "workloadSelector", Value: yaml.MapSlice{{Key: "labels", Value: yaml.MapSlice{{Key: label, Value: value}}}}},
+			{Key: "configPatches", Value: p.list},
+		}},
+	}, yaml.IndentSequence(true))
+	return append([]byte(istioHead), text...), err
+}
+
+// patches are the configPatches of an EnvoyFilter.
+type patches struct {
+	list []yaml.MapSlice
+	err  error
+}
+
+// message is one of Envoy's messages, which can be validated.
+type message interface {
+	proto.Message
+	ValidateAll() error
+}
+
+func (p *patches) add(applyTo string, match yaml.MapSlice, operation string, m message) {
+	if p.err != nil {
+		return
+	}
+	// What is merged is a part of a message, in which required fields may be missing.
+	if operation != "MERGE" {
+		if p.err = m.ValidateAll(); p.err != nil {
+			return
+		}
+	}
+	value, err := ordered(m)
+	p.err = err
+	p.list = append(p.list, yaml.MapSlice{
+		{Key: "applyTo", Value: applyTo},
+		{Key: "match", Value: match},
+		{Key: "patch", Value: yaml.MapSlice{{Key: "operation", Value: operation}, {Key: "value", Value: value}}},
+	})
+}
+
+// ordered returns a message as a mapping of YAML, in the order of its definition.
+func ordered(m proto.Message) (yaml.MapSlice, error) {
+	json, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	var fields yaml.MapSlice // YAML is a superset of JSON
+	err = yaml.UnmarshalWithOptions(json, &fields, yaml.UseOrderedMap())
+	return fields, err
+}

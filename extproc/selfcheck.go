@@ -1,0 +1,78 @@
+package extproc
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/metadata"
+)
+
+// RulesHeader is the gRPC metadata in which the generated configuration says for which rules it was made
+// (Ruleset.EnvoyConfig).
+const RulesHeader = "x-weft-rules"
+
+// selfCheck looks for what is wrong in Envoy's configuration, as far as the messages show it. It tells of each thing
+// once. The zero value is ready.
+type selfCheck struct {
+	told sync.Map // what was told
+
+	// An Envoy that does not allow mode overrides never sends a body, and does not say why.
+	bodies, without atomic.Int64 // exchanges that asked for a body: with one; without, while there was never one
+}
+
+// withoutBodies is how many exchanges have to end without the body that they asked for to be no coincidence.
+const withoutBodies = 10
+
+func (s *Server) tell(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if _, was := s.check.told.LoadOrStore(text, true); !was && s.Misconfigured != nil {
+		s.Misconfigured(text)
+	}
+}
+
+// checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
+func (s *Server) checkFirst(x *exchange, first *extprocv3.ProcessingRequest, made string) bool {
+	md, _ := metadata.FromIncomingContext(x.stream.Context())
+	if hash := md.Get(RulesHeader); made != "" && len(hash) == 1 && hash[0] != made {
+		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", hash[0], made)
+	}
+	if _, ok := budget(x.stream.Context()); !ok && s.Budget == 0 {
+		s.tell("Envoy does not say how long it waits: add initial_metadata {key: %s, value: 900ms} to the filter's grpc_service, "+
+			"a tenth less than its message_timeout, or start weft with --budget; until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
+	}
+	config := first.GetProtocolConfig()
+	for _, mode := range []struct {
+		name string
+		got  filterv3.ProcessingMode_BodySendMode
+	}{
+		{"request_body_mode", config.GetRequestBodyMode()},
+		{"response_body_mode", config.GetResponseBodyMode()},
+	} {
+		if mode.got != filterv3.ProcessingMode_NONE {
+			s.tell("Envoy sends bodies unasked: set processing_mode.%s: NONE in the ext_proc filter, not %s; until then all exchanges pass", mode.name, mode.got)
+			return false
+		}
+	}
+	return true
+}
+
+// checkAttributes looks at a message with response headers.
+func (s *Server) checkAttributes(msg *extprocv3.ProcessingRequest) {
+	if msg.GetResponseHeaders() != nil && msg.GetAttributes()[filterName].GetFields()[codeDetails] == nil {
+		s.tell("Envoy does not say who answered: add response_attributes: [%s] to the ext_proc filter; until then all responses pass", codeDetails)
+	}
+}
+
+// checkBody counts the bodies that were asked for.
+func (s *Server) checkBody(came bool) {
+	if came {
+		s.check.bodies.Add(1)
+		return
+	}
+	if s.check.bodies.Load() == 0 && s.check.without.Add(1) == withoutBodies {
+		s.tell("Envoy never sends a body that was asked for: set allow_mode_override: true in the ext_proc filter; until then all responses pass")
+	}
+}

@@ -1,0 +1,106 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v3"
+
+	"weft/envoy"
+)
+
+const defaultSocket = "unix:///run/weft/weft.sock"
+
+func envoyCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "envoy",
+		Usage: "print the configuration of an Envoy that calls weft",
+		Description: `Formats: bootstrap, all of the configuration of an Envoy that stands alone; istio, an EnvoyFilter for the sidecar of
+the legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway. What a format cannot say stands at its top.
+
+   weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
+   weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
+   weft envoy --rules rules.yaml --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
+		Flags: []cli.Flag{
+			rulesFlag(),
+			&cli.StringFlag{Name: "format", Value: "bootstrap", Usage: "bootstrap, istio or gateway"},
+			&cli.StringFlag{
+				Name: "legacy", Sources: cli.EnvVars("WEFT_LEGACY"),
+				Usage: "`host:port` of the legacy service (in gateway, of its Service); default: the rules file's, or 127.0.0.1:8081",
+			},
+			&cli.StringFlag{
+				Name: "weft", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
+				Usage: "address of weft, as in \"weft serve --listen\" (in gateway, `host:port` of its Service)",
+			},
+			&cli.StringFlag{
+				Name: "listen", Value: "0.0.0.0:10000", Sources: cli.EnvVars("WEFT_ENVOY_LISTEN"),
+				Usage: "bootstrap: `host:port` that Envoy serves clients on",
+			},
+			&cli.StringFlag{
+				Name: "admin", Value: "127.0.0.1:9901", Sources: cli.EnvVars("WEFT_ENVOY_ADMIN"),
+				Usage: "bootstrap: `host:port` of Envoy's admin interface",
+			},
+			&cli.StringFlag{Name: "namespace", Value: "default", Sources: cli.EnvVars("WEFT_NAMESPACE"), Usage: "istio, gateway: `namespace` of the objects"},
+			&cli.StringFlag{Name: "selector", Value: "app=legacy", Sources: cli.EnvVars("WEFT_SELECTOR"), Usage: "istio: `label=value` of the legacy service's pods"},
+			&cli.IntFlag{Name: "port", Value: 8080, Sources: cli.EnvVars("WEFT_PORT"), Usage: "istio: `port` of the legacy service's container"},
+			&cli.StringFlag{Name: "gateway", Value: "eg", Sources: cli.EnvVars("WEFT_GATEWAY"), Usage: "gateway: `name` of the Gateway"},
+			&cli.DurationFlag{
+				Name: "route-timeout", Sources: cli.EnvVars("WEFT_ROUTE_TIMEOUT"),
+				Usage: "how long the legacy service may take for an answer; default: the rules file's, or 3s",
+			},
+			&cli.DurationFlag{
+				Name: "message-timeout", Sources: cli.EnvVars("WEFT_MESSAGE_TIMEOUT"),
+				Usage: "how long Envoy waits for weft; less a tenth, how long weft waits for MongoDB once the core is there; default: the rules file's, or 1s",
+			},
+		},
+		OnUsageError: onUsageError,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if err := noArguments(cmd); err != nil {
+				return err
+			}
+			text, err := envoyConfig(cmd)
+			if err != nil {
+				return err
+			}
+			_, err = cmd.Root().Writer.Write(text)
+			return err
+		},
+	}
+}
+
+// envoyConfig returns the configuration that the flags ask for.
+func envoyConfig(cmd *cli.Command) ([]byte, error) {
+	f, err := loadRules(cmd.String("rules"))
+	if err != nil {
+		return nil, err
+	}
+	c := envoy.Config{
+		Rules:          f.Rules,
+		Listen:         cmd.String("listen"),
+		Admin:          cmd.String("admin"),
+		Legacy:         cmp.Or(cmd.String("legacy"), f.Envoy.Legacy, "127.0.0.1:8081"),
+		Weft:           cmd.String("weft"),
+		RouteTimeout:   cmp.Or(cmd.Duration("route-timeout"), f.Envoy.RouteTimeout),
+		MessageTimeout: cmp.Or(cmd.Duration("message-timeout"), f.Envoy.MessageTimeout),
+		Retries:        f.Envoy.Retries,
+	}
+	route, message := cmp.Or(c.RouteTimeout, envoy.DefaultRouteTimeout), cmp.Or(c.MessageTimeout, envoy.DefaultMessageTimeout)
+	if message >= route {
+		return nil, usageError{fmt.Errorf("--message-timeout %v is not less than --route-timeout %v: an answer would be given up before weft's time for MongoDB is over", message, route)}
+	}
+	switch format := cmd.String("format"); format {
+	case "bootstrap":
+		bootstrap, err := envoy.Bootstrap(c)
+		if err != nil {
+			return nil, err
+		}
+		return envoy.YAML(bootstrap)
+	case "istio":
+		return envoy.Istio(c, envoy.IstioOptions{Namespace: cmd.String("namespace"), Selector: cmd.String("selector"), Port: cmd.Int("port")})
+	case "gateway":
+		return envoy.Gateway(c, envoy.GatewayOptions{Namespace: cmd.String("namespace"), Gateway: cmd.String("gateway")})
+	default:
+		return nil, usageError{fmt.Errorf("--format %q is none of bootstrap, istio and gateway", format)}
+	}
+}

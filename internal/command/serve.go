@@ -1,0 +1,229 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc"
+
+	"weft/enrich"
+	"weft/enrich/mongostore"
+	"weft/envoy"
+	"weft/extproc"
+	"weft/internal/observe"
+	"weft/internal/rulesfile"
+)
+
+func serveCommand(version string) *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "serve Envoy's external processing filter",
+		Description: `Serves until SIGTERM or SIGINT, then lets the exchanges under way finish; a second signal ends it at once. A rules file
+that changes is read again: good rules are for all exchanges from then on, and bad ones are refused with what is wrong,
+while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
+how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
+		Flags: []cli.Flag{
+			rulesFlag(),
+			&cli.StringFlag{
+				Name: "listen", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
+				Usage: "unix:`PATH` or host:port to serve on",
+			},
+			&cli.StringFlag{
+				Name: "admin", Value: "127.0.0.1:9902", Sources: cli.EnvVars("WEFT_ADMIN"),
+				Usage: "`host:port` for /metrics; empty for none",
+			},
+			&cli.StringFlag{
+				Name: "mongodb-uri", Value: "mongodb://localhost:27017", Sources: cli.EnvVars("WEFT_MONGODB_URI"),
+				Usage: "MongoDB connection `STRING`; in the environment, passwords do not show in the process list",
+			},
+			&cli.DurationFlag{
+				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"),
+				Usage: "how long an answer may wait for MongoDB once the core is there, where Envoy's configuration does not say it (Envoy Gateway's cannot)",
+			},
+			&cli.StringFlag{
+				Name: "log-level", Value: "info", Sources: cli.EnvVars("WEFT_LOG_LEVEL"),
+				Usage: "`LEVEL`: debug (a line for each exchange), info, warn or error",
+			},
+		},
+		OnUsageError: onUsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := noArguments(cmd); err != nil {
+				return err
+			}
+			var level slog.Level
+			if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
+				return usageError{fmt.Errorf("--log-level %q: want debug, info, warn or error", cmd.String("log-level"))}
+			}
+			s := &server{
+				rulesName: cmd.String("rules"), listen: cmd.String("listen"), admin: cmd.String("admin"),
+				mongodbURI: cmd.String("mongodb-uri"), budget: cmd.Duration("budget"), version: version,
+				logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: level})),
+			}
+			return s.run(ctx)
+		},
+	}
+}
+
+// server is a weft that serves.
+type server struct {
+	rulesName, listen, admin, mongodbURI, version string
+	budget                                        time.Duration
+
+	logger  *slog.Logger
+	metrics *observe.Metrics
+	store   *mongostore.Store
+	rules   atomic.Pointer[extproc.Ruleset]
+}
+
+// drainDeadline is how long exchanges may finish after the signal to stop. Envoy's route timeout ends them sooner.
+const drainDeadline = 10 * time.Second
+
+// run runs until the first signal, and a little longer.
+func (s *server) run(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+
+	file, err := loadRules(s.rulesName)
+	if err != nil {
+		return err
+	}
+	if s.store, err = mongostore.Open(s.mongodbURI); err != nil {
+		return uriError(err)
+	}
+	registry := prometheus.NewRegistry()
+	s.metrics = observe.NewMetrics(registry, s.version)
+	s.use(file)
+	closeAdmin, err := s.serveAdmin(registry)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin()
+
+	listener, err := extproc.Listen(s.listen)
+	if err != nil {
+		return err
+	}
+	log := observe.Log(s.logger)
+	grpcServer := grpc.NewServer(extproc.ServerOptions()...)
+	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
+		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
+		Store:         s.store,
+		Budget:        s.budget,
+		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r) },
+		Misconfigured: func(what string) { s.logger.Warn(what) },
+	})
+	go s.adviseIndexes(ctx, file.Rules)
+	if s.rulesName != "" {
+		go s.watch(ctx, file.Text)
+	}
+
+	served := make(chan error, 1)
+	go func() { served <- grpcServer.Serve(listener) }()
+	s.logger.Info("serving", "listen", s.listen, "version", s.version, "rules", len(file.Rules), "hash", file.Hash)
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop() // from here on a signal has its default effect: a second one ends weft at once
+	s.logger.Info("stopping: exchanges under way finish", "deadline", drainDeadline)
+	late := time.AfterFunc(drainDeadline, grpcServer.Stop)
+	defer late.Stop()
+	grpcServer.GracefulStop()
+
+	// With all exchanges over no read is under way, so there is nothing to wait for.
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.store.Close(now)
+	s.logger.Info("stopped")
+	return nil
+}
+
+// use makes the rules of a file those of all exchanges from now on.
+func (s *server) use(f *rulesfile.File) {
+	for _, w := range f.Warnings {
+		s.logger.Warn(rulesfile.Mistakes{w}.In(s.rulesName))
+	}
+	s.metrics.Rules(f.Hash)
+	s.rules.Store(&extproc.Ruleset{Rules: f.Rules, EnvoyConfig: envoy.Fingerprint(f.Rules)})
+}
+
+// watch applies changes of the rules file.
+func (s *server) watch(ctx context.Context, current []byte) {
+	err := rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+		s.metrics.Reloaded(err == nil)
+		if err != nil {
+			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)
+			return
+		}
+		before := s.rules.Load().EnvoyConfig
+		s.use(f)
+		s.logger.Info("new rules", "rules", len(f.Rules), "hash", f.Hash)
+		if now := s.rules.Load().EnvoyConfig; now != before {
+			s.logger.Warn("Envoy configuration differs: regenerate it with weft envoy --rules "+s.rulesName, "before", before, "now", now)
+		}
+		go s.adviseIndexes(ctx, f.Rules)
+	})
+	if err != nil {
+		s.logger.Error("changes of the rules file are not seen", "error", err)
+	}
+}
+
+// serveAdmin serves what operators ask weft for.
+func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), err error) {
+	if s.admin == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", s.admin)
+	if err != nil {
+		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" for none", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.logger.Error("admin", "error", err)
+		}
+	}()
+	return func() { _ = admin.Close() }, nil
+}
+
+// adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as
+// long as the connection string says, and the next try follows.
+func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
+	seen := map[string]bool{}
+	for _, r := range rules {
+		for _, src := range r.Sources {
+			advice, err := s.store.IndexAdvice(ctx, src)
+			if mongostore.IsUnavailable(err) && ctx.Err() == nil {
+				s.logger.Warn("MongoDB does not answer; until it does, extensions are null", "error", err)
+			}
+			for mongostore.IsUnavailable(err) && ctx.Err() == nil {
+				advice, err = s.store.IndexAdvice(ctx, src)
+			}
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				s.logger.Warn("could not look for an index", "error", err)
+			case advice != "" && !seen[advice]:
+				seen[advice] = true
+				s.logger.Warn("no index on the key: each read scans the whole collection", "rule", r.Name, "run in mongosh", advice)
+			}
+		}
+	}
+}
