@@ -117,7 +117,9 @@ func (w *walker) read(n *node, u *unit) error {
 	if n == nil {
 		return w.skip(kind)
 	}
-	if u != nil {
+	if u == nil {
+		w.units, w.listed = nil, false // of members with the same name on the way to the list, the last one counts
+	} else {
 		n.clear(u)
 		if n.slot >= 0 {
 			m := member{kind: kind}
@@ -187,9 +189,9 @@ func (w *walker) readMembers(n *node, u *unit) error {
 	return err
 }
 
-// readList reads the rest of the list after its bracket. Of two lists in the same place the last one counts.
+// readList reads the rest of the list after its bracket.
 func (w *walker) readList() error {
-	w.units, w.listed = nil, true
+	w.listed = true
 	for w.dec.PeekKind() != ']' {
 		if err := w.readCore(); err != nil {
 			return err

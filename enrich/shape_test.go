@@ -107,6 +107,7 @@ func TestShapes(t *testing.T) {
 		{"no list there", orders(ShapeMerge, "/page/items"), nil, `{"page":{}}`, "core-invalid"},
 		{"an object for a list", orders(ShapeMerge, ""), nil, `{"id":1}`, "core-invalid"},
 		{"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`, `composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`},
+		{"the last is no list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
 		{"a member of that name", orders(ShapeMerge, ""), nil, `[{"id":1,"shipment":0}]`, "member-taken"},
 		{"errors are a member of that name, too", orders(ShapeMerge, ""), nil, `[{"id":1,"errors":[]}]`, "member-taken"},
 		{

@@ -64,8 +64,9 @@ type system struct {
 	rules    []*enrich.Rule
 	profiles *mongo.Collection
 
-	mu      sync.Mutex
-	reports []enrich.Report
+	mu            sync.Mutex
+	reports       []enrich.Report
+	misconfigured []string
 }
 
 // systemOptions differ from what make run has only where a test needs it.
@@ -152,7 +153,17 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 		s.t.Fatal(err)
 	}
 	s.weft = grpc.NewServer(extproc.ServerOptions()...)
-	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{Rules: func() extproc.Ruleset { return extproc.Ruleset{Rules: rules} }, Store: store, Report: s.report})
+	ruleset := extproc.Ruleset{Rules: rules, EnvoyConfig: envoy.Fingerprint(rules)}
+	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{
+		Rules:  func() extproc.Ruleset { return ruleset },
+		Store:  store,
+		Report: s.report,
+		Misconfigured: func(what string) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.misconfigured = append(s.misconfigured, what)
+		},
+	})
 	go func() { _ = s.weft.Serve(listener) }()
 	s.t.Cleanup(func() {
 		s.weft.Stop()

@@ -1,0 +1,144 @@
+package envoy_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// TestSelfCheck gives Envoy a configuration with a mistake. The legacy answer passes, and weft says once what to change.
+func TestSelfCheck(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*extprocv3.ExternalProcessor)
+		want   string // part of what weft says
+		passes bool
+	}{
+		{"as it should be", func(*extprocv3.ExternalProcessor) {}, "", false},
+		{
+			"bodies unasked",
+			func(f *extprocv3.ExternalProcessor) {
+				f.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_BUFFERED
+			},
+			"set processing_mode.response_body_mode: NONE in the ext_proc filter, not BUFFERED", true,
+		},
+		{
+			"no attributes",
+			func(f *extprocv3.ExternalProcessor) { f.ResponseAttributes = nil },
+			"add response_attributes: [response.code_details] to the ext_proc filter", true,
+		},
+		{
+			"no mode override",
+			func(f *extprocv3.ExternalProcessor) { f.AllowModeOverride = false },
+			"set allow_mode_override: true in the ext_proc filter", true,
+		},
+		{
+			"no budget",
+			func(f *extprocv3.ExternalProcessor) {
+				f.GrpcService.InitialMetadata = f.GetGrpcService().GetInitialMetadata()[1:]
+			},
+			"add initial_metadata {key: x-weft-budget, value: 900ms}", false,
+		},
+		{
+			"other rules",
+			func(f *extprocv3.ExternalProcessor) {
+				f.GetGrpcService().GetInitialMetadata()[1].Value = "0123456789ab"
+			},
+			"Envoy configuration differs: it was made for other rules (0123456789ab, weft has ", false,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := startSystem(t, systemOptions{change: func(b *bootstrapv3.Bootstrap) { changeExtProc(t, b, test.change) }})
+			s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+			for range 20 {
+				got := s.get(t, "/api/v1/users/7")
+				if passed := got.body == coreUser7; got.status != http.StatusOK || passed != test.passes {
+					t.Fatalf("%d %s", got.status, got.body)
+				}
+			}
+			s.checkIdle(t)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if test.want == "" && len(s.misconfigured) > 0 || test.want != "" && (len(s.misconfigured) != 1 || !strings.Contains(s.misconfigured[0], test.want)) {
+				t.Errorf("weft says %q, want %q once", s.misconfigured, test.want)
+			}
+		})
+	}
+}
+
+// changeExtProc changes weft's filter in a bootstrap.
+func changeExtProc(t *testing.T, b *bootstrapv3.Bootstrap, change func(*extprocv3.ExternalProcessor)) {
+	t.Helper()
+	filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
+	var manager hcmv3.HttpConnectionManager
+	if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range manager.GetHttpFilters() {
+		if f.GetName() != "envoy.filters.http.ext_proc" {
+			continue
+		}
+		var extProc extprocv3.ExternalProcessor
+		if err := f.GetTypedConfig().UnmarshalTo(&extProc); err != nil {
+			t.Fatal(err)
+		}
+		change(&extProc)
+		f.ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(t, &extProc)}
+	}
+	filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
+}
+
+func packed(t *testing.T, m proto.Message) *anypb.Any {
+	t.Helper()
+	a, err := anypb.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestOtherRoutesCostNothing: on a path that no rule is for, Envoy does not call weft, nor any Lua.
+func TestOtherRoutesCostNothing(t *testing.T) {
+	s := startSystem(t, systemOptions{})
+	s.legacy.answer("/api/v1/orders", raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]"))
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	for range 10 {
+		s.get(t, "/api/v1/orders")
+	}
+	if started, scripts := s.stat(t, "ext_proc.streams_started"), s.stat(t, "lua.executions"); started != 0 || scripts != 0 {
+		t.Errorf("%d exchanges, %d scripts for requests under no rule", started, scripts)
+	}
+	s.get(t, "/api/v3/composite-profile/7")
+	if started, scripts := s.stat(t, "ext_proc.streams_started"), s.stat(t, "lua.executions"); started != 1 || scripts == 0 {
+		t.Errorf("%d exchanges, %d scripts for one request: these statistics show nothing", started, scripts)
+	}
+}
+
+// stat returns a counter of the listener's connection manager.
+func (s *system) stat(t *testing.T, name string) (n int) {
+	t.Helper()
+	resp, err := http.Get(s.envoy.Admin() + "/stats?filter=^http\\.main\\." + name + "$")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	defer http.DefaultClient.CloseIdleConnections()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > 0 {
+		if _, err := fmt.Sscanf(string(text), "http.main."+name+": %d", &n); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	return n
+}
