@@ -62,6 +62,12 @@ What no case file can show has a test of its own:
 | the client hangs up, at any point | nothing is left behind | [TestNothingOutlivesAnExchange](../envoy/leak_test.go) |
 | answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestConnectionStaysInStep](../envoy/http_test.go) |
 | the legacy service fails and a rule says who may see the extension alone | the extension, or the failure as it is | [TestWhoGetsAnExtensionAlone](../envoy/degrade_test.go) |
+| mongod, the legacy service and weft, each a real process, are killed, frozen and stopped, again and again, under clients | never anything else than the answers of this page | ` + "`make chaos`" + `, [TestChaos](../examples/chaos/chaos_test.go) |
+| Envoy cannot reach the legacy service: no healthy host, overflow, connect timeout, nothing listens | core null | [TestEnvoyAnswers](../envoy/localreply_test.go) |
+| Envoy refuses on its own account: RBAC, no Host | as it is | [TestEnvoyRefuses](../envoy/localreply_test.go) |
+| a document of 16 MB | the composite | [TestLargestDocument](../envoy/recovery_test.go) |
+| Envoy's configuration keeps weft from its work | as it is, and weft says once what to change | [TestSelfCheck](../envoy/selfcheck_test.go) |
+| messages that are malformed, out of order, or never come; 10,000 idle streams | as it is | [TestMalformedMessages](../extproc/hostile_test.go), [FuzzProcess, TestIdleStreams](../extproc/process_test.go) |
 | a core over the limit, where the rule says ` + "`large: stream`" + ` | the composite, streamed | [TestLargeCores](../envoy/stream_test.go) |
 `
 

@@ -4,7 +4,6 @@ package examples
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -187,6 +186,6 @@ func get(t *testing.T, url, want string) {
 		}
 	}
 	if got := strings.TrimSuffix(string(body), "\n"); got != wantBody {
-		t.Error(fmt.Sprintf("body\n got %s\nwant %s", got, wantBody))
+		t.Errorf("body\n got %s\nwant %s", got, wantBody)
 	}
 }

@@ -49,7 +49,7 @@ func run(ctx context.Context, o options, out io.Writer) (total int, err error) {
 	if err := w.start(ctx); err != nil {
 		return 0, err
 	}
-	fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong | slowest | whole again after |")
+	fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong | slowest | whole again with |")
 	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, s := range scenarios() {
 		if !strings.Contains(s.name, o.only) {
@@ -99,6 +99,9 @@ func (w *world) recover(ctx context.Context) (string, error) {
 	for n := 1; n <= patience; n++ {
 		var k kind
 		if k, what = w.ask(ctx, client, n, false); k == composed {
+			if n == 1 {
+				return "the next request", nil
+			}
 			return fmt.Sprintf("%d requests", n), nil
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
@@ -22,8 +21,8 @@ var Schema []byte
 
 const schemaURL = "https://weft.invalid/rules.schema.json"
 
-// compiled is made once, of a text that is part of the program.
-var compiled = sync.OnceValue(func() *jsonschema.Schema {
+// compile makes a validator of a text that is part of the program.
+func compile() *jsonschema.Schema {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
 	if err != nil {
 		panic(err)
@@ -33,12 +32,12 @@ var compiled = sync.OnceValue(func() *jsonschema.Schema {
 		panic(err)
 	}
 	return c.MustCompile(schemaURL)
-})
+}
 
 // checkSchema returns what is wrong with the structure of a file.
 func checkSchema(root *node) (mistakes Mistakes) {
 	var invalid *jsonschema.ValidationError
-	if err := compiled().Validate(root.value()); !errors.As(err, &invalid) {
+	if err := compile().Validate(root.value()); !errors.As(err, &invalid) {
 		return nil
 	}
 	var visit func(e *jsonschema.ValidationError)
