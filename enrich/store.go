@@ -17,7 +17,7 @@ type Store interface {
 	// The error of an extension is [ErrNotFound] when there is no such document and wraps [ErrWrongType] when one of its
 	// fields is not what src asks for, or missing without a default, or when the field of a condition holds something
 	// that equals a key but is none (a Decimal128, an array). Anything else, ctx's own error included, means that the
-	// document could not be read. The bytes belong to the caller. src is compared by address: the same Source is passed
+	// document could not be read. The bytes are not to be changed: others may have the same. src is compared by address: the same Source is passed
 	// as the same pointer.
 	Find(ctx context.Context, src *Source, keys []Key) []Extension
 }

@@ -18,7 +18,7 @@ import (
 	"weft/enrich"
 )
 
-// Store reads extensions with one find command for each Find. It is safe for concurrent use. Connections are the driver's
+// Store reads extensions. It is safe for concurrent use. Connections are the driver's
 // business: a Store can be opened, and stays usable, while MongoDB is down.
 type Store struct {
 	client  *mongo.Client
@@ -50,17 +50,20 @@ type source struct {
 	*enrich.Source
 	collection *mongo.Collection
 	projection bson.D
+	batch      batcher
 }
 
 func (s *Store) source(src *enrich.Source) *source {
 	if v, ok := s.sources.Load(src); ok {
 		return v.(*source)
 	}
-	v, _ := s.sources.LoadOrStore(src, &source{
+	prepared := &source{
 		Source:     src,
 		collection: s.client.Database(src.Database).Collection(src.Collection),
 		projection: projection(src),
-	})
+	}
+	prepared.batch.read = prepared.find
+	v, _ := s.sources.LoadOrStore(src, prepared)
 	return v.(*source)
 }
 
@@ -87,14 +90,23 @@ func projection(src *enrich.Source) bson.D {
 	return asked
 }
 
-// Find implements [enrich.Store]: one find command, however many keys there are.
+// Find implements [enrich.Store]: one find command at most, however many keys there are. Keys that come alone while a
+// command is under way share the next one.
 func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
 	prepared := s.source(src)
 	if len(keys) == 1 {
-		json, err := prepared.findOne(ctx, keys[0])
+		return []enrich.Extension{prepared.batch.find(ctx, keys[0])}
+	}
+	return prepared.find(ctx, keys)
+}
+
+// find reads with one command.
+func (s *source) find(ctx context.Context, keys []enrich.Key) []enrich.Extension {
+	if len(keys) == 1 {
+		json, err := s.findOne(ctx, keys[0])
 		return []enrich.Extension{{JSON: json, Err: err}}
 	}
-	return prepared.findMany(ctx, keys)
+	return s.findMany(ctx, keys)
 }
 
 func (s *source) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
@@ -143,15 +155,29 @@ func (s *source) findMany(ctx context.Context, keys []enrich.Key) []enrich.Exten
 		return fail(s.failed(err))
 	}
 	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }()
+	strays := false
 	for cursor.Next(ctx) {
+		known := false
 		for _, v := range matches(cursor.Current, s.Where[varies].Field) {
-			if i, ok := index[v]; ok && errors.Is(found[i].Err, enrich.ErrNotFound) {
+			i, ok := index[v]
+			known = known || ok
+			if ok && errors.Is(found[i].Err, enrich.ErrNotFound) {
 				found[i].JSON, found[i].Err = appendExtension(nil, s.Source, keys[i], cursor.Current)
 			}
 		}
+		strays = strays || !known
 	}
 	if err := cursor.Err(); err != nil {
 		return fail(s.failed(err))
+	}
+	if strays {
+		// MongoDB has found a document of which it cannot be told here for which key, by way of an array of documents for
+		// example. That is an error of one key, and must not be none of another.
+		for i, key := range keys {
+			if errors.Is(found[i].Err, enrich.ErrNotFound) {
+				found[i].JSON, found[i].Err = s.findOne(ctx, key)
+			}
+		}
 	}
 	return found
 }
@@ -163,7 +189,7 @@ func differing(keys []enrich.Key) int {
 			return i
 		}
 	}
-	return 0
+	return len(keys[0]) - 1
 }
 
 // IsUnavailable reports whether err is of a server that could not be reached in the time that the connection string

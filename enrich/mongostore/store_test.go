@@ -127,6 +127,33 @@ func TestKeyTypes(t *testing.T) {
 	}
 }
 
+// TestKeyInAnArray: MongoDB looks into arrays of documents. What it finds there is no key, for one as among others, and
+// takes nothing from the others.
+func TestKeyInAnArray(t *testing.T) {
+	source := storetest.Source()
+	source.Where[0].Field = "items.id"
+	source.Fields = []enrich.Field{{Name: "n", Path: "n", Type: enrich.Any, Default: "0"}}
+	c := collection(t, source)
+	for _, doc := range []bson.D{
+		{{Key: "items", Value: bson.A{bson.D{{Key: "id", Value: 7}}}}},
+		{{Key: "items", Value: bson.D{{Key: "id", Value: 8}}}},
+	} {
+		if _, err := c.InsertOne(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := open(t)
+	for _, keys := range [][]enrich.Key{number(7), number(7, 8, 9)} {
+		found := store.Find(t.Context(), source, keys)
+		if !errors.Is(found[0].Err, enrich.ErrWrongType) {
+			t.Errorf("among %d: %v", len(keys), found[0].Err)
+		}
+		if len(keys) > 1 && (found[1].Err != nil || !errors.Is(found[2].Err, enrich.ErrNotFound)) {
+			t.Errorf("the others: %v, %v", found[1].Err, found[2].Err)
+		}
+	}
+}
+
 // number makes keys of numbers.
 func number(ns ...int64) (keys []enrich.Key) {
 	for _, n := range ns {

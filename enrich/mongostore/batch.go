@@ -1,0 +1,189 @@
+package mongostore
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"weft/enrich"
+)
+
+// maxBatch is how many keys go into one command: enough to carry any load, and so few that the answer, of documents of a
+// usual size, comes in one message.
+const maxBatch = 256
+
+// batcher gathers the keys that are asked for while a command is under way, and asks for them with the next one (group
+// commit). There is no timer: a key that comes alone waits for nothing. Keys that cannot go together, since they differ in
+// more than one condition, do not wait for each other; nor does anybody wait for a command that a caller has given up on.
+type batcher struct {
+	read func(ctx context.Context, keys []enrich.Key) []enrich.Extension
+
+	mu     sync.Mutex
+	groups map[string]*group // those with a command under way, by what groupOf says
+}
+
+// group is what waits for a command to end.
+type group struct {
+	name    string
+	waiting []*ask // in the order in which they came
+}
+
+// command is one that is under way.
+type command struct {
+	givenUp bool // a caller has: it may be stuck, and the group goes on without it
+}
+
+// ask is a key that is asked for, by one caller or by several at once. What is not said otherwise is under the lock of the
+// batcher.
+type ask struct {
+	key     enrich.Key // never changes
+	group   *group     // never changes
+	command *command   // nil while it waits for one
+	callers int        // who still wait
+
+	gone chan struct{}    // closed when nobody waits any more
+	done chan struct{}    // closed when ext is set
+	ext  enrich.Extension // written before done is closed
+}
+
+// find returns the extension of a key, or ctx's error when ctx ends first. A caller that goes takes nothing from others;
+// when all callers of a command have gone, it is cancelled.
+func (b *batcher) find(ctx context.Context, key enrich.Key) enrich.Extension {
+	a := b.enlist(key)
+	select {
+	case <-a.done:
+		return a.ext
+	case <-ctx.Done():
+		b.leave(a)
+		return enrich.Extension{Err: ctx.Err()}
+	}
+}
+
+// enlist has a key asked for: now, with the next command of its group, or with one that is waiting to.
+func (b *batcher) enlist(key enrich.Key) *ask {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name := groupOf(key)
+	g := b.groups[name]
+	isFirst := g == nil
+	if isFirst {
+		if b.groups == nil {
+			b.groups = map[string]*group{}
+		}
+		g = &group{name: name}
+		b.groups[name] = g
+	}
+	for _, other := range g.waiting {
+		if other.callers > 0 && equal(other.key, key) {
+			other.callers++
+			return other
+		}
+	}
+	a := &ask{key: key, group: g, callers: 1, gone: make(chan struct{}), done: make(chan struct{})}
+	g.waiting = append(g.waiting, a)
+	if isFirst {
+		b.next(g)
+	}
+	return a
+}
+
+// leave takes a caller away. If the command of its key is under way, the rest of the group goes on without that.
+func (b *batcher) leave(a *ask) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if a.callers--; a.callers == 0 {
+		close(a.gone)
+	}
+	if a.command != nil && !a.command.givenUp && b.groups[a.group.name] == a.group {
+		a.command.givenUp = true
+		b.next(a.group)
+	}
+}
+
+// next starts a command for what waits in a group, or ends the group if nothing does. The lock is held.
+func (b *batcher) next(g *group) {
+	batch := g.take()
+	if len(batch) == 0 {
+		delete(b.groups, g.name)
+		return
+	}
+	c := &command{}
+	for _, a := range batch {
+		a.command = c
+	}
+	go func() {
+		b.ask(batch)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if !c.givenUp {
+			c.givenUp = true // whoever leaves from now on has been answered
+			b.next(g)
+		}
+	}()
+}
+
+// take takes the asks for the next command, without those that nobody waits for any more.
+func (g *group) take() (batch []*ask) {
+	rest := g.waiting[:0]
+	for _, a := range g.waiting {
+		switch {
+		case a.callers == 0:
+		case len(batch) < maxBatch:
+			batch = append(batch, a)
+		default:
+			rest = append(rest, a)
+		}
+	}
+	clear(g.waiting[len(rest):])
+	g.waiting = rest
+	return batch
+}
+
+// ask asks for a batch, as long as somebody waits for it.
+func (b *batcher) ask(batch []*ask) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for _, a := range batch {
+			select {
+			case <-a.gone:
+			case <-over:
+				return
+			}
+		}
+		cancel()
+	}()
+	keys := make([]enrich.Key, len(batch))
+	for i, a := range batch {
+		keys[i] = a.key
+	}
+	for i, ext := range b.read(ctx, keys) {
+		batch[i].ext = ext
+		close(batch[i].done)
+	}
+}
+
+// groupOf names all of a key but its last value, in which keys of one command may differ.
+func groupOf(key enrich.Key) string {
+	if len(key) == 1 {
+		return ""
+	}
+	var b strings.Builder
+	for _, v := range key[:len(key)-1] {
+		b.WriteByte(byte(v.Type))
+		b.WriteString(v.String())
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+func equal(a, b enrich.Key) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
