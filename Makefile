@@ -6,7 +6,7 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 GOLANGCI_LINT := .tools/golangci-lint-2.15.0/golangci-lint
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The root module is the product; the others hold what the product does not need.
-MODULES := . examples
+MODULES := . examples bench
 
 .PHONY: help
 help: ## list the targets
@@ -34,6 +34,15 @@ fuzz: go ## each fuzz target for FUZZTIME=10s
 .PHONY: chaos
 chaos: tools build ## kill, freeze and stop each process under 64 clients, and look at every answer; CHAOS="-for 5s" is quicker
 	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
+
+.PHONY: bench
+bench: tools build .tools/bench-python ## compare weft with what one would build instead; results in bench/results; BENCH="-only weft,no-op -for 1s" is quicker
+	@cd bench && $(BUILD) -o ../bin/bench .
+	@bin/bench -weft bin/weft -python .tools/bench-python/bin/python $(BENCH)
+
+.tools/bench-python: bench/aggregator/requirements.txt
+	@rm -rf $@; python3 -m venv $@ && $@/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 .PHONY: build
 build: go ## weft and the demo's programs into bin/

@@ -20,7 +20,8 @@ const fallbackName = "envoy.filters.http.lua"
 // that it sees the response after it.
 func fallbackFilter(c Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
-		Name: fallbackName,
+		Name:     fallbackName,
+		Disabled: true, // but for the routes of rules that keep their shape
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&luav3.Lua{
 			DefaultSourceCode: inline(fallbackScript(c.Rules)),
 		})},

@@ -138,7 +138,8 @@ local is_a = {
     if text:find("^%-?%d+$") then return true end
     local fraction = text:match("^%-?%d+%.(%d+)$")
     if fraction then return fraction:find("^0+$") ~= nil end
-    return text:find("^%-?%d") ~= nil and tonumber(text) % 1 == 0
+    local n = text:find("^%-?%d") and tonumber(text)
+    return n ~= nil and n % 1 == 0
   end,
 }
 
@@ -186,7 +187,8 @@ function envoy_on_response(response)
   if body:length() > rule.limit then return end
   local core
   headers = response:headers() -- the one from before is not valid after waiting for the body
-  if legacy_answered and not headers:get("content-encoding") then
+  local encoding = headers:get("content-encoding") or "identity"
+  if legacy_answered and encoding:lower() == "identity" then
     core = core_of(rule, tostring(body:getBytes(0, body:length())))
   end
   local answer, code = rule.both_failed, "503"

@@ -48,6 +48,9 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 	}
 	return &hcmv3.HttpFilter{
 		Name: filterName,
+		// Routes of rules enable it. Enabled for all, it would also be asked about requests that are so malformed that they
+		// have no route, whose clients would then get no answer at all.
+		Disabled: true,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extprocv3.ExternalProcessor{
 			GrpcService: &corev3.GrpcService{
 				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{

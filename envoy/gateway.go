@@ -140,7 +140,7 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 func gatewayMatches(r *enrich.Rule) []yaml.MapSlice {
 	path := yaml.MapSlice{{Key: "type", Value: "Exact"}, {Key: "value", Value: r.Path.String()}}
 	if len(r.Path.Params()) > 0 {
-		path = yaml.MapSlice{{Key: "type", Value: "RegularExpression"}, {Key: "value", Value: loosePattern(r.Path)}}
+		path = yaml.MapSlice{{Key: "type", Value: "RegularExpression"}, {Key: "value", Value: exactPattern(r.Path)}}
 	}
 	var query []yaml.MapSlice
 	for _, q := range r.Query {

@@ -77,8 +77,12 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		p.add("HTTP_FILTER", beforeRouter, "INSERT_BEFORE", f)
 	}
 	p.add("VIRTUAL_HOST", vhost(""), "MERGE", &routev3.VirtualHost{ResponseHeadersToRemove: stripped()})
-	p.add("HTTP_ROUTE", vhost("default"), "MERGE", &routev3.Route{TypedPerFilterConfig: withoutWeft()})
 	// Each goes to the front, so that the first rule is the first route when all are there.
+	for _, r := range c.Rules {
+		if !r.LegacyPath.IsZero() {
+			p.add("HTTP_ROUTE", vhost(""), "INSERT_FIRST", rewriteRoute(c, r))
+		}
+	}
 	for i := len(c.Rules) - 1; i >= 0; i-- {
 		route := ruleRoute(c, c.Rules[i])
 		action := route.GetRoute()

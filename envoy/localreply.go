@@ -31,47 +31,44 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 			continue // there is no such answer in its shape
 		}
 		seen[path] = true
-		outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.LegacyUnreachable}
-		config.Mappers = append(config.Mappers, &hcmv3.ResponseMapper{
-			Filter: allOf(
-				anyOf(
-					&accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-						ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
-					}},
-					// Envoy's own 500: a body that outgrew its buffer while weft was down and the fallback waited for it.
-					statusFilter(accesslogv3.ComparisonFilter_EQ),
-				),
-				// An answer of weft's own may come as a local reply, too.
-				statusFilter(accesslogv3.ComparisonFilter_GE),
-				headerFilter(":method", exact("GET")),
-				headerFilter(":path", regex(path+`(\?.*)?`)),
-			),
-			StatusCode: wrapperspb.UInt32(503),
-			Body:       inline(string(r.Unavailable())),
-			BodyFormatOverride: &corev3.SubstitutionFormatString{
-				Format: &corev3.SubstitutionFormatString_TextFormatSource{
-					TextFormatSource: inline("%LOCAL_REPLY_BODY%"),
-				},
-				ContentType: "application/json",
-			},
-			HeadersToAdd: []*corev3.HeaderValueOption{
-				overwrite(outcome.Header()),
-				overwrite(enrich.Header{Name: "cache-control", Value: "no-store"}),
-			},
-		})
+		config.Mappers = append(config.Mappers,
+			detail(r, path, enrich.LegacyUnreachable, &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+				ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
+			}}),
+			// Envoy's own 500: a body that outgrew its buffer while weft was down and the fallback waited for it.
+			detail(r, path, "weft-unavailable", statusFilter(accesslogv3.ComparisonFilter_EQ)),
+		)
 	}
 	return config
+}
+
+// detail answers with the 503 that says that nothing is to be had.
+func detail(r *enrich.Rule, path string, why enrich.Reason, when *accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
+	outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: why}
+	return &hcmv3.ResponseMapper{
+		Filter: allOf(
+			when,
+			// An answer of weft's own may come as a local reply, too.
+			statusFilter(accesslogv3.ComparisonFilter_GE),
+			headerFilter(":method", exact("GET")),
+			headerFilter(":path", regex(path+`(\?.*)?`)),
+		),
+		StatusCode: wrapperspb.UInt32(503),
+		Body:       inline(string(r.Unavailable())),
+		BodyFormatOverride: &corev3.SubstitutionFormatString{
+			Format:      &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline("%LOCAL_REPLY_BODY%")},
+			ContentType: "application/json",
+		},
+		HeadersToAdd: []*corev3.HeaderValueOption{
+			overwrite(outcome.Header()),
+			overwrite(enrich.Header{Name: "cache-control", Value: "no-store"}),
+		},
+	}
 }
 
 func allOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
 		AndFilter: &accesslogv3.AndFilter{Filters: filters},
-	}}
-}
-
-func anyOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
-		OrFilter: &accesslogv3.OrFilter{Filters: filters},
 	}}
 }
 

@@ -20,8 +20,7 @@ import (
 	"weft/enrich"
 )
 
-// routes sends everything to the legacy service. Only what may fall under a rule goes through weft; for the rest the
-// filters of weft are disabled.
+// routes sends everything to the legacy service. Only what falls under a rule goes through weft.
 func routes(c Config) *routev3.RouteConfiguration {
 	config := &routev3.RouteConfiguration{Name: "routes", IgnorePortInHostMatching: len(hosts(c.Rules)) > 1}
 	for _, host := range hosts(c.Rules) {
@@ -39,11 +38,15 @@ func routes(c Config) *routev3.RouteConfiguration {
 				virtual.Routes = append(virtual.Routes, ruleRoute(c, r))
 			}
 		}
+		for _, r := range c.Rules {
+			if serves(r.Host, host) && !r.LegacyPath.IsZero() {
+				virtual.Routes = append(virtual.Routes, rewriteRoute(c, r))
+			}
+		}
 		virtual.Routes = append(virtual.Routes, &routev3.Route{
-			Name:                 "other",
-			Match:                &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-			Action:               &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}},
-			TypedPerFilterConfig: withoutWeft(),
+			Name:   "other",
+			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}},
 		})
 		config.VirtualHosts = append(config.VirtualHosts, virtual)
 	}
@@ -52,14 +55,6 @@ func routes(c Config) *routev3.RouteConfiguration {
 
 // stripped are the response headers that only weft may set.
 func stripped() []string { return []string{enrich.OutcomeHeader} }
-
-// withoutWeft is for routes that no rule is for: weft's filters cost nothing there.
-func withoutWeft() map[string]*anypb.Any {
-	return map[string]*anypb.Any{
-		filterName:   packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Disabled{Disabled: true}}),
-		fallbackName: packed(&luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_Disabled{Disabled: true}}),
-	}
-}
 
 // hosts returns the hosts of the rules, and at the end "" for all others.
 func hosts(rules []*enrich.Rule) []string {
@@ -81,36 +76,59 @@ func serves(rule, host string) bool {
 	return isWildcard && strings.HasSuffix(host, suffix)
 }
 
+// ruleRoute is for the requests of a rule, and for no others but those whose int64 is too large, or whose parameter in the
+// query is none. weft's filters are disabled everywhere else: a route that has a configuration for them enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
-	fallback := &luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_Disabled{Disabled: true}}
-	if r.Fallback == enrich.FallbackComposite {
-		fallback = &luav3.LuaPerRoute{FilterContext: &structpb.Struct{
-			Fields: map[string]*structpb.Value{"rule": structpb.NewStringValue(r.Name)},
-		}}
+	route := &routev3.Route{
+		Name:   r.Name,
+		Match:  ruleMatch(r),
+		Action: &routev3.Route_Route{Route: ruleAction(c, r)},
+		TypedPerFilterConfig: map[string]*anypb.Any{
+			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: &extprocv3.ExtProcOverrides{}}}),
+		},
 	}
+	if r.Fallback == enrich.FallbackComposite {
+		route.TypedPerFilterConfig[fallbackName] = packed(&luav3.LuaPerRoute{FilterContext: &structpb.Struct{
+			Fields: map[string]*structpb.Value{"rule": structpb.NewStringValue(r.Name)},
+		}})
+		// weft asks for these changes, too; but while it is down, half an answer or one that cannot be read is no composite.
+		change := enrich.LegacyRequest("GET")
+		route.RequestHeadersToRemove = change.Remove
+		for _, h := range change.Set {
+			route.RequestHeadersToAdd = append(route.RequestHeadersToAdd, overwrite(h))
+		}
+	}
+	return route
+}
+
+// rewriteRoute is for what else comes to the path of a rule: other methods, and parameters in another spelling. The legacy
+// service gets it under its own path.
+func rewriteRoute(c Config, r *enrich.Rule) *routev3.Route {
 	return &routev3.Route{
-		Name:                 r.Name,
-		Match:                ruleMatch(c.Rules, r),
-		Action:               &routev3.Route_Route{Route: ruleAction(c, r)},
-		TypedPerFilterConfig: map[string]*anypb.Any{fallbackName: packed(fallback)},
+		Name:  r.Name + "-other",
+		Match: &routev3.RouteMatch{PathSpecifier: pathMatch(loosePattern(r.Path))},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
+			RegexRewrite:     rewrite(r),
+		}},
 	}
 }
 
-// ruleMatch takes a little more than the rule does: parameters in any spelling, so that the path of each is rewritten,
-// and any method, unless there is another rule for the path.
-func ruleMatch(rules []*enrich.Rule, r *enrich.Rule) *routev3.RouteMatch {
+func pathMatch(pattern string) *routev3.RouteMatch_SafeRegex {
+	return &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: pattern}}
+}
+
+// ruleMatch matches path, methods and query of a rule.
+func ruleMatch(r *enrich.Rule) *routev3.RouteMatch {
 	m := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: r.Path.String()}}
 	if len(r.Path.Params()) > 0 {
-		m.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: loosePattern(r.Path)}}
+		m.PathSpecifier = pathMatch(exactPattern(r.Path))
 	}
-	samePath := func(other *enrich.Rule) bool { return other != r && loosePattern(other.Path) == loosePattern(r.Path) }
-	if slices.ContainsFunc(rules, samePath) {
-		methods := slices.Clone(r.Methods)
-		if slices.Contains(methods, "GET") {
-			methods = append(methods, "HEAD")
-		}
-		m.Headers = append(m.Headers, header(":method", regex(strings.Join(methods, "|"))))
+	methods := r.Methods
+	if slices.Contains(methods, "GET") {
+		methods = append(slices.Clone(methods), "HEAD")
 	}
+	m.Headers = []*routev3.HeaderMatcher{header(":method", regex(strings.Join(methods, "|")))}
 	for _, q := range r.Query {
 		p := &routev3.QueryParameterMatcher{
 			Name:                         q.Name,

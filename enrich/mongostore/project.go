@@ -41,7 +41,11 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte)
 		case err != nil:
 			return nil, err
 		case found:
-			if dst, err = appendField(dst, f.Type, value); err != nil {
+			dst, err = appendField(dst, f.Type, value)
+			if err != nil && !errors.Is(err, enrich.ErrWrongType) {
+				err = fmt.Errorf("%w: %w", enrich.ErrWrongType, err) // not UTF-8, for example
+			}
+			if err != nil {
 				return nil, fmt.Errorf("field %q: %w", f.Path, err)
 			}
 		case f.Default == "":

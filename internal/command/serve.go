@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
+	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -44,6 +47,10 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				Name: "admin", Value: "127.0.0.1:9902", Sources: cli.EnvVars("WEFT_ADMIN"),
 				Usage: "`host:port` for /metrics; empty for none",
 			},
+			&cli.BoolFlag{
+				Name: "pprof", Sources: cli.EnvVars("WEFT_PPROF"),
+				Usage: "serve profiles on --admin, under /debug/pprof/",
+			},
 			&cli.StringFlag{
 				Name: "mongodb-uri", Value: "mongodb://localhost:27017", Sources: cli.EnvVars("WEFT_MONGODB_URI"),
 				Usage: "MongoDB connection `STRING`; in the environment, passwords do not show in the process list",
@@ -68,7 +75,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			}
 			s := &server{
 				rulesName: cmd.String("rules"), listen: cmd.String("listen"), admin: cmd.String("admin"),
-				mongodbURI: cmd.String("mongodb-uri"), budget: cmd.Duration("budget"), version: version,
+				mongodbURI: cmd.String("mongodb-uri"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
 				logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: level})),
 			}
 			return s.run(ctx)
@@ -80,6 +87,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 type server struct {
 	rulesName, listen, admin, mongodbURI, version string
 	budget                                        time.Duration
+	pprof                                         bool
 
 	logger  *slog.Logger
 	metrics *observe.Metrics
@@ -95,6 +103,11 @@ func (s *server) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
+	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
+	// environment's GOGC and GOMEMLIMIT are respected.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	file, err := loadRules(s.rulesName)
 	if err != nil {
 		return err
@@ -115,13 +128,13 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log := observe.Log(s.logger)
+	log, health := observe.Log(s.logger), observe.Health(s.logger)
 	grpcServer := grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
 		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
 		Store:         s.store,
 		Budget:        s.budget,
-		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r) },
+		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r); health(r) },
 		Misconfigured: func(what string) { s.logger.Warn(what) },
 	})
 	go s.adviseIndexes(ctx, file.Rules)
@@ -193,6 +206,11 @@ func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), e
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	if s.pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
