@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/internal/stack"
 )
@@ -225,7 +226,12 @@ func TestServe(t *testing.T) {
 
 func TestServeSecondSignal(t *testing.T) {
 	socket := "unix:" + filepath.Join(t.TempDir(), "weft.sock")
-	s := startServer(t, "--listen", socket)
+	port, err := stack.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := fmt.Sprintf("127.0.0.1:%d", port)
+	s := startServer(t, "--listen", socket, "--admin", admin)
 	conn, err := grpc.NewClient(socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -242,10 +248,32 @@ func TestServeSecondSignal(t *testing.T) {
 	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
+	if got := page(t, admin+"/readyz"); got != "200 ok\n" {
+		t.Errorf("/readyz: %q", got)
+	}
+	if status, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || status.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("gRPC health: %v, %v", status, err)
+	}
+	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{Service: "envoy.service.ext_proc.v3.ExternalProcessor"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := watch.Recv(); err != nil || status.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("gRPC health: %v, %v", status, err)
+	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	s.expect(t, "stopping:")
+	if status, err := watch.Recv(); err != nil || status.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("gRPC health while it stops: %v, %v", status, err)
+	}
+	if got := page(t, admin+"/readyz"); got != "503 stopping\n" {
+		t.Errorf("/readyz while it stops: %q", got)
+	}
+	if got := page(t, admin+"/livez"); got != "200 ok\n" {
+		t.Errorf("/livez while it stops: %q", got)
+	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +281,21 @@ func TestServeSecondSignal(t *testing.T) {
 	if status := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("the second signal did not end weft: %v", s.cmd.ProcessState)
 	}
+}
+
+// page returns the status and the body of a page.
+func page(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, body)
 }
 
 // TestMistakes gives each command something wrong. What it prints is all that the user has to go by.

@@ -38,7 +38,8 @@ func TestBench(t *testing.T) {
 
 func TestMedian(t *testing.T) {
 	m := median([]measurement{
-		{Requests: 1, PerSec: 5, CPU: map[string]float64{"a": 1}}, {Requests: 2, PerSec: 1, CPU: map[string]float64{"a": 7}},
+		{Requests: 1, PerSec: 5, CPU: map[string]float64{"a": 1}},
+		{Requests: 2, PerSec: 1, CPU: map[string]float64{"a": 7}},
 		{Requests: 3, PerSec: 3, CPU: map[string]float64{"a": 2}},
 	})
 	if m.Requests != 6 || m.PerSec != 3 || m.CPU["a"] != 2 || m.total() != 2 {

@@ -24,7 +24,7 @@ the legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy 
    weft envoy --rules rules.yaml --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
 		Flags: []cli.Flag{
 			rulesFlag(),
-			&cli.StringFlag{Name: "format", Value: "bootstrap", Usage: "bootstrap, istio or gateway"},
+			&cli.StringFlag{Name: "format", Value: "bootstrap", Sources: cli.EnvVars("WEFT_FORMAT"), Usage: "bootstrap, istio or gateway"},
 			&cli.StringFlag{
 				Name: "legacy", Sources: cli.EnvVars("WEFT_LEGACY"),
 				Usage: "`host:port` of the legacy service (in gateway, of its Service); default: the rules file's, or 127.0.0.1:8081",

@@ -2,12 +2,8 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/http/pprof"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -17,9 +13,10 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/urfave/cli/v3"
 	"google.golang.org/grpc"
+	grpchealth "google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/enrich"
 	"weft/enrich/mongostore"
@@ -45,7 +42,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			},
 			&cli.StringFlag{
 				Name: "admin", Value: "127.0.0.1:9902", Sources: cli.EnvVars("WEFT_ADMIN"),
-				Usage: "`host:port` for /metrics; empty for none",
+				Usage: "`host:port` for /metrics, /livez and /readyz; empty for none",
 			},
 			&cli.BoolFlag{
 				Name: "pprof", Sources: cli.EnvVars("WEFT_PPROF"),
@@ -93,6 +90,9 @@ type server struct {
 	metrics *observe.Metrics
 	store   *mongostore.Store
 	rules   atomic.Pointer[extproc.Ruleset]
+
+	health   *observe.Health
+	stopping atomic.Bool
 }
 
 // drainDeadline is how long exchanges may finish after the signal to stop. Envoy's route timeout ends them sooner.
@@ -117,6 +117,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	registry := prometheus.NewRegistry()
 	s.metrics = observe.NewMetrics(registry, s.version)
+	s.health = observe.NewHealth(s.logger)
 	s.use(file)
 	closeAdmin, err := s.serveAdmin(registry)
 	if err != nil {
@@ -128,15 +129,18 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	log, health := observe.Log(s.logger), observe.Health(s.logger)
+	log := observe.Log(s.logger)
 	grpcServer := grpc.NewServer(extproc.ServerOptions()...)
 	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
 		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
 		Store:         s.store,
 		Budget:        s.budget,
-		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r); health(r) },
+		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r) },
 		Misconfigured: func(what string) { s.logger.Warn(what) },
 	})
+	health := grpchealth.NewServer() // of the server as a whole, and of the one service
+	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(grpcServer, health)
 	go s.adviseIndexes(ctx, file.Rules)
 	if s.rulesName != "" {
 		go s.watch(ctx, file.Text)
@@ -152,6 +156,8 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	stop() // from here on a signal has its default effect: a second one ends weft at once
+	s.stopping.Store(true)
+	health.Shutdown()
 	s.logger.Info("stopping: exchanges under way finish", "deadline", drainDeadline)
 	late := time.AfterFunc(drainDeadline, grpcServer.Stop)
 	defer late.Stop()
@@ -193,31 +199,6 @@ func (s *server) watch(ctx context.Context, current []byte) {
 	if err != nil {
 		s.logger.Error("changes of the rules file are not seen", "error", err)
 	}
-}
-
-// serveAdmin serves what operators ask weft for.
-func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), err error) {
-	if s.admin == "" {
-		return func() {}, nil
-	}
-	listener, err := net.Listen("tcp", s.admin)
-	if err != nil {
-		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" for none", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
-	if s.pprof {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	}
-	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.logger.Error("admin", "error", err)
-		}
-	}()
-	return func() { _ = admin.Close() }, nil
 }
 
 // adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as

@@ -28,13 +28,16 @@ func report(d enrich.Disposition, reason, also enrich.Reason) enrich.Report {
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		health := observe.Health(slog.New(slog.NewTextHandler(&log, nil)))
+		health := observe.NewHealth(slog.New(slog.NewTextHandler(&log, nil)))
 		whole, failed := report(enrich.Composed, "", ""), report(enrich.Degraded, enrich.LegacyError, enrich.ExtensionTimeout)
 		for _, r := range []enrich.Report{whole, failed, failed, report(enrich.Passed, enrich.NoRule, ""), failed, whole, whole, failed, whole} {
-			health(r)
+			health.Watch(r)
+			if failed := r.Outcome.Disposition == enrich.Degraded; r.Outcome.Disposition != enrich.Passed && health.Failing() != failed {
+				t.Errorf("failing: %t after %v", health.Failing(), r)
+			}
 		}
 		time.Sleep(11 * time.Second)
-		health(failed)
+		health.Watch(failed)
 		var levels []string
 		for line := range strings.Lines(log.String()) {
 			_, rest, _ := strings.Cut(line, "level=")
