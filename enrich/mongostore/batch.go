@@ -30,6 +30,8 @@ type group struct {
 
 // command is one that is under way.
 type command struct {
+	cancel  context.CancelFunc
+	wanted  int  // asks of it that somebody waits for; it is cancelled when there are none
 	givenUp bool // a caller has: it may be stuck, and the group goes on without it
 }
 
@@ -41,7 +43,6 @@ type ask struct {
 	command *command   // nil while it waits for one
 	callers int        // who still wait
 
-	gone chan struct{}    // closed when nobody waits any more
 	done chan struct{}    // closed when ext is set
 	ext  enrich.Extension // written before done is closed
 }
@@ -79,7 +80,7 @@ func (b *batcher) enlist(key enrich.Key) *ask {
 			return other
 		}
 	}
-	a := &ask{key: key, group: g, callers: 1, gone: make(chan struct{}), done: make(chan struct{})}
+	a := &ask{key: key, group: g, callers: 1, done: make(chan struct{})}
 	g.waiting = append(g.waiting, a)
 	if isFirst {
 		b.next(g)
@@ -91,11 +92,18 @@ func (b *batcher) enlist(key enrich.Key) *ask {
 func (b *batcher) leave(a *ask) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a.callers--; a.callers == 0 {
-		close(a.gone)
+	a.callers--
+	c := a.command
+	if c == nil {
+		return // it will not be asked for
 	}
-	if a.command != nil && !a.command.givenUp && b.groups[a.group.name] == a.group {
-		a.command.givenUp = true
+	if a.callers == 0 {
+		if c.wanted--; c.wanted == 0 {
+			c.cancel()
+		}
+	}
+	if !c.givenUp {
+		c.givenUp = true
 		b.next(a.group)
 	}
 }
@@ -107,12 +115,18 @@ func (b *batcher) next(g *group) {
 		delete(b.groups, g.name)
 		return
 	}
-	c := &command{}
-	for _, a := range batch {
-		a.command = c
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &command{cancel: cancel, wanted: len(batch)}
+	keys := make([]enrich.Key, len(batch))
+	for i, a := range batch {
+		a.command, keys[i] = c, a.key
 	}
 	go func() {
-		b.ask(batch)
+		defer cancel()
+		for i, ext := range b.read(ctx, keys) {
+			batch[i].ext = ext
+			close(batch[i].done)
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if !c.givenUp {
@@ -137,32 +151,6 @@ func (g *group) take() (batch []*ask) {
 	clear(g.waiting[len(rest):])
 	g.waiting = rest
 	return batch
-}
-
-// ask asks for a batch, as long as somebody waits for it.
-func (b *batcher) ask(batch []*ask) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	over := make(chan struct{})
-	defer close(over)
-	go func() {
-		for _, a := range batch {
-			select {
-			case <-a.gone:
-			case <-over:
-				return
-			}
-		}
-		cancel()
-	}()
-	keys := make([]enrich.Key, len(batch))
-	for i, a := range batch {
-		keys[i] = a.key
-	}
-	for i, ext := range b.read(ctx, keys) {
-		batch[i].ext = ext
-		close(batch[i].done)
-	}
 }
 
 // groupOf names all of a key but its last value, in which keys of one command may differ.
