@@ -13,7 +13,21 @@ import (
 )
 
 // bench measures all, and writes the results.
-func bench(ctx context.Context, o options) (err error) {
+func bench(ctx context.Context, o options) error {
+	r := &results{Machine: machine(), Users: users}
+	if err := closedLoops(ctx, o, r); err != nil || o.pgo != "" {
+		return err
+	}
+	t, err := overlap(ctx, o)
+	if err != nil {
+		return err
+	}
+	r.Tables = append(r.Tables, t)
+	return r.write(o.results)
+}
+
+// closedLoops measures with so many clients, each of whom asks again as soon as there is an answer.
+func closedLoops(ctx context.Context, o options, r *results) (err error) {
 	w := &world{options: o}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	fmt.Fprintln(os.Stderr, "bench: starting …")
@@ -23,7 +37,6 @@ func bench(ctx context.Context, o options) (err error) {
 	if o.pgo != "" {
 		return w.profile(ctx)
 	}
-	r := &results{Machine: machine(), Users: users}
 	for _, connections := range []int{1, 32, 256} {
 		t, err := w.takeTurns(ctx, load{connections: connections})
 		if err != nil {
@@ -35,7 +48,7 @@ func bench(ctx context.Context, o options) (err error) {
 		}
 		r.Tables = append(r.Tables, t)
 	}
-	return r.write(o.results)
+	return nil
 }
 
 // takeTurns measures the variants one after the other, and that a few times; each after a little load that is not

@@ -102,6 +102,16 @@ func (r *results) markdown(w io.Writer) {
 		}
 		fmt.Fprintf(w, "| %s, %d connections | %s | %s | %.2f | %s %.2f | %s |\n", t.what, t.connections, t.of, t.to, ratio, sign, t.want, met)
 	}
+	weft, ok := r.find(0, "weft")
+	if alone, okAlone := r.find(0, "Envoy alone"); ok && okAlone {
+		met := "met"
+		if weft.P50/alone.P50 > 1.05 {
+			met = "**missed**"
+		}
+		// The legacy service alone is the longer of both: its 20 ms, and the way there through Envoy.
+		fmt.Fprintf(w, "| p50, 20 ms longer on both sides | weft | Envoy alone: the longer of both | %.2f | ≤ 1.05 | %s |\n", weft.P50/alone.P50, met)
+		fmt.Fprintf(w, "| the same | weft | that and MongoDB's 20 ms: the sum of both | %.2f | | |\n", weft.P50/(alone.P50+us(delay)))
+	}
 	if m, ok := r.find(256, "weft"); ok {
 		fmt.Fprintf(w, "\nAt 256 connections weft has %d MiB resident, and MongoDB gets %.2f commands for each composite.\n", m.RSS["sidecar"]>>20, m.Finds)
 	}
