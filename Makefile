@@ -20,7 +20,9 @@ run: tools build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_
 
 .PHONY: test
 test: tools go ## all tests of all modules, with the real Envoy and the real mongod
-	@status=0; for module in $(MODULES); do echo "testing $$module …"; (cd $$module && go test -race -timeout 10m ./...) || status=1; done; exit $$status
+	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \
+	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, and a change of weft is not seen by the cache of tests; \
+	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
 
 FUZZTIME := 10s
 .PHONY: fuzz
@@ -39,6 +41,15 @@ chaos: tools build ## kill, freeze and stop each process under 64 clients, and l
 bench: tools build .tools/bench-python ## compare weft with what one would build instead; results in bench/results; BENCH="-only weft,no-op -for 1s" is quicker
 	@cd bench && $(BUILD) -o ../bin/bench .
 	@bin/bench -weft bin/weft -python .tools/bench-python/bin/python $(BENCH)
+
+BASE := HEAD~1
+MICRO := go test -run '^$$' -bench . -benchmem -count 8 ./enrich ./enrich/mongostore ./extproc
+.PHONY: benchstat
+benchstat: tools go ## compare the micro-benchmarks of a commit, BASE=HEAD~1, with those of this tree
+	@old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm -rf "$$old"' EXIT; \
+	git worktree add -q --detach "$$old/tree" $(BASE) && ln -s $(CURDIR)/.tools "$$old/tree/.tools" && \
+	echo "measuring $(BASE) …" && (cd "$$old/tree" && $(MICRO) >"$$old/before") && \
+	echo "measuring this tree …" && $(MICRO) >"$$old/after" && cd bench && go tool benchstat "$$old/before" "$$old/after"
 
 .tools/bench-python: bench/aggregator/requirements.txt
 	@rm -rf $@; python3 -m venv $@ && $@/bin/pip install -q --disable-pip-version-check -r $<
