@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"slices"
+
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -42,10 +44,6 @@ func stripFilter() *hcmv3.HttpFilter {
 // sent unless weft asks for one (allow_mode_override), and of the headers only those that it reads: cookies and
 // credentials stay here.
 func extProcFilter(c Config) *hcmv3.HttpFilter {
-	forwarded := &matcherv3.ListStringMatcher{}
-	for _, h := range extproc.Headers() {
-		forwarded.Patterns = append(forwarded.Patterns, exact(h))
-	}
 	return &hcmv3.HttpFilter{
 		Name: filterName,
 		// Routes of rules enable it. Enabled for all, it would also be asked about requests that are so malformed that they
@@ -71,14 +69,32 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 				RequestTrailerMode:  extprocv3.ProcessingMode_SKIP,
 				ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
 			},
-			AllowModeOverride: true,
-			// Who the caller is, if a jwt_authn filter before this one has verified it.
-			MetadataOptions: &extprocv3.MetadataOptions{
-				ForwardingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.JWTMetadata}},
-			},
+			AllowModeOverride:  true,
+			MetadataOptions:    forwardedMetadata(c.Rules),
 			ResponseAttributes: extproc.Attributes(),
-			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwarded},
+			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwardedHeaders()},
 		})},
+	}
+}
+
+// forwardedHeaders are those that weft gets to see.
+func forwardedHeaders() *matcherv3.ListStringMatcher {
+	forwarded := &matcherv3.ListStringMatcher{}
+	for _, h := range extproc.Headers() {
+		forwarded.Patterns = append(forwarded.Patterns, exact(h))
+	}
+	return forwarded
+}
+
+// forwardedMetadata has weft told who the caller is, as a jwt_authn filter before this one has verified it, if a rule
+// asks for that: it is sent with each message.
+func forwardedMetadata(rules []*enrich.Rule) *extprocv3.MetadataOptions {
+	asks := func(r *enrich.Rule) bool { return r.Degrade == enrich.DegradeAuthenticated }
+	if !slices.ContainsFunc(rules, asks) {
+		return nil
+	}
+	return &extprocv3.MetadataOptions{
+		ForwardingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.JWTMetadata}},
 	}
 }
 

@@ -10,10 +10,10 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
@@ -25,77 +25,56 @@ type exchange struct {
 	stream extprocv3.ExternalProcessor_ProcessServer
 	report enrich.Report
 
-	metadata *corev3.Metadata // of the request; nil if Envoy sent none
+	request  message // its head
+	response message // its head
+	body     message // what came last of it
 
-	err      error // the first that a receive or a send met
-	buffered bool  // the response's length is known, and its body is to come in one piece
+	err         error // the first that a receive or a send met
+	buffered    bool  // the response's length is known, and its body is to come in one piece
+	seesHeaders bool  // Envoy forwards all headers that weft reads or changes
 }
 
 // errUnexpected is a message that the conversation has no place for.
-type errUnexpected struct {
-	got  any    // the message's oneof
-	want string // the message that the conversation is at
-}
+type errUnexpected struct{ got, want kind }
 
-func (e errUnexpected) Error() string { return fmt.Sprintf("received %T, expected %s", e.got, e.want) }
+func (e errUnexpected) Error() string { return fmt.Sprintf("received %s, expected %s", e.got, e.want) }
 
-// receive returns the next message, or nil.
-func (x *exchange) receive() *extprocv3.ProcessingRequest {
+// receive reads the next message into m. It reports whether that is of the kind that the conversation is at; if not, it
+// records the error.
+func (x *exchange) receive(m *message, want kind) bool {
 	if x.err != nil {
-		return nil
+		return false
 	}
-	msg, err := x.stream.Recv()
-	if err != nil {
-		x.err = err
-		return nil
+	if x.err = x.stream.RecvMsg(m); x.err == nil && m.kind != want {
+		x.err = errUnexpected{got: m.kind, want: want}
 	}
-	return msg
+	return x.err == nil
 }
 
-func (x *exchange) send(msg *extprocv3.ProcessingResponse) {
+func (x *exchange) send(r *reply) {
 	if x.err == nil {
-		x.err = x.stream.Send(msg)
-	}
-}
-
-// unexpected records that msg, if there is one, is out of order.
-func (x *exchange) unexpected(msg *extprocv3.ProcessingRequest, want string) {
-	if x.err == nil {
-		x.err = errUnexpected{got: msg.GetRequest(), want: want}
+		x.err = x.stream.SendMsg(r)
 	}
 }
 
 // receiveRequestHeaders returns the request, and whether Envoy's configuration lets the exchange go on.
 func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bool) {
-	msg := x.receive()
-	headers := msg.GetRequestHeaders()
-	if headers == nil {
-		x.unexpected(msg, "request_headers")
+	if !x.receive(&x.request, requestHeaders) {
 		return enrich.Request{}, true
 	}
-	x.metadata = msg.GetMetadataContext()
-	return request(headers), x.server.checkFirst(x, msg, envoyConfig)
+	return x.request.request(), x.checkFirst(envoyConfig)
 }
 
 func (x *exchange) continueRequest(change enrich.Headers) {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_RequestHeaders{
-			RequestHeaders: &extprocv3.HeadersResponse{
-				Response: &extprocv3.CommonResponse{HeaderMutation: mutation(change)},
-			},
-		},
-	})
+	x.send(&reply{to: requestHeaders, change: x.needed(&x.request, change)})
 }
 
 func (x *exchange) receiveResponseHeaders() enrich.Response {
-	msg := x.receive()
-	headers := msg.GetResponseHeaders()
-	if headers == nil {
-		x.unexpected(msg, "response_headers")
+	if !x.receive(&x.response, responseHeaders) {
 		return enrich.Response{}
 	}
-	x.server.checkAttributes(msg)
-	return response(headers, msg.GetAttributes())
+	x.server.checkAttributes(&x.response)
+	return x.response.response()
 }
 
 // continueWithBody asks for the response's body. If its length is known to be within the limit, Envoy sends it whole and
@@ -106,115 +85,65 @@ func (x *exchange) continueWithBody(contentLength int64, limit int) {
 	if x.buffered = contentLength >= 0 && contentLength <= int64(limit); x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
 	}
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-			ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{}},
-		},
-		ModeOverride: &filterv3.ProcessingMode{
-			RequestHeaderMode:  filterv3.ProcessingMode_SEND,
-			ResponseHeaderMode: filterv3.ProcessingMode_SEND,
-			ResponseBodyMode:   mode,
-		},
-	})
+	x.send(&reply{to: responseHeaders, mode: mode})
 }
 
 // receiveResponseBody returns the body, and whether that is all of it.
 func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
 	asked := x.err == nil
-	msg := x.receive()
-	b := msg.GetResponseBody()
+	came := x.receive(&x.body, responseBody)
 	if asked {
-		x.server.checkBody(b != nil)
+		x.server.checkBody(came)
 	}
-	if b == nil {
-		x.unexpected(msg, "response_body")
-		return nil, false
-	}
-	return b.GetBody(), x.buffered || b.GetEndOfStream()
+	return x.body.body, came && (x.buffered || x.body.endOfStream)
 }
 
 // passResponse lets the response go with no more than a change of its headers, and ends the exchange. No body was asked
 // for.
 func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) error {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-			ResponseHeaders: &extprocv3.HeadersResponse{
-				Response: &extprocv3.CommonResponse{HeaderMutation: mutation(change)},
-			},
-		},
-	})
+	x.send(&reply{to: responseHeaders, change: x.needed(&x.response, change)})
 	return x.end(reason)
 }
 
 // replaceResponse answers in place of the response, whose body, if it has one, is dropped by Envoy. So is any
 // content-length: the client gets the answer chunked.
 func (x *exchange) replaceResponse(a enrich.Answer) error {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-			ResponseHeaders: &extprocv3.HeadersResponse{
-				Response: &extprocv3.CommonResponse{
-					Status:         extprocv3.CommonResponse_CONTINUE_AND_REPLACE,
-					HeaderMutation: answerMutation(a, false),
-					BodyMutation:   &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: a.Body}},
-				},
-			},
-		},
-	})
+	x.send(&reply{to: responseHeaders, replace: true, change: x.needed(&x.response, answerChange(a, false)), newBody: true, body: a.Body})
 	return x.finish(a.Outcome, a.Err)
 }
 
 // replaceImmediately answers although not all of the legacy body has come. Nothing of the legacy response is left, not
 // even headers.
 func (x *exchange) replaceImmediately(a enrich.Answer) error {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ImmediateResponse{
-			ImmediateResponse: &extprocv3.ImmediateResponse{
-				Status:  &typev3.HttpStatus{Code: typev3.StatusCode(a.Status)},
-				Headers: mutation(enrich.Headers{Set: a.Headers().Set}),
-				Body:    a.Body,
-				Details: "weft",
-			},
-		},
-	})
+	x.send(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body})
 	return x.finish(a.Outcome, a.Err)
 }
 
 // passBody lets the body go as it is, and marks the response.
 func (x *exchange) passBody(reason enrich.Reason, err error) error {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseBody{
-			ResponseBody: &extprocv3.BodyResponse{
-				Response: &extprocv3.CommonResponse{HeaderMutation: mutation(enrich.PassHeaders(reason))},
-			},
-		},
-	})
+	x.send(&reply{to: responseBody, change: enrich.PassHeaders(reason)})
 	return x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: reason}, err)
 }
 
 // replaceBody puts the answer in the place of the body. Head and body change in this one message, so that a weft that
 // dies before it leaves the legacy response whole.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseBody{
-			ResponseBody: &extprocv3.BodyResponse{
-				Response: &extprocv3.CommonResponse{
-					HeaderMutation: answerMutation(a, x.buffered),
-					BodyMutation:   &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: a.Body}},
-				},
-			},
-		},
-	})
+	x.send(&reply{to: responseBody, change: x.needed(&x.response, answerChange(a, x.buffered)), newBody: true, body: a.Body})
 	return x.finish(a.Outcome, a.Err)
 }
 
 // verified reports whether a claim of a token that Envoy has verified is the first parameter. Its jwt_authn filter keeps the token's
 // payload in its metadata, which the configuration forwards.
 func (x *exchange) verified(claim enrich.Claim, params []enrich.Value) bool {
-	if len(params) == 0 {
+	if len(params) == 0 || len(x.request.metadata) == 0 {
 		return false
 	}
 	key := params[0]
-	payload := x.metadata.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
+	md := &corev3.Metadata{}
+	if err := proto.Unmarshal(x.request.metadata, md); err != nil {
+		return false
+	}
+	payload := md.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
 	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
 	case *structpb.Value_StringValue:
 		return value.StringValue == key.String()

@@ -13,12 +13,12 @@ import (
 	"google.golang.org/grpc"
 )
 
-// ServerOptions are the options of a gRPC server that serves a [Server].
+// ServerOptions are the options that a gRPC server must have to serve a [Server].
 func ServerOptions() []grpc.ServerOption {
 	// A message holds a body. Envoy's configuration keeps those to a little over the rule's limit; but it is Envoy that
 	// decides, and a message that is refused here ends the exchange in an error.
 	const maxMessage = 64 << 20
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessage)}
+	return []grpc.ServerOption{grpc.MaxRecvMsgSize(maxMessage), grpc.ForceServerCodecV2(newCodec())}
 }
 
 // Listen opens the socket that Envoy is to connect to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -34,22 +33,23 @@ func (s *Server) tell(format string, args ...any) {
 }
 
 // checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
-func (s *Server) checkFirst(x *exchange, first *extprocv3.ProcessingRequest, made string) bool {
-	md, _ := metadata.FromIncomingContext(x.stream.Context())
-	if hash := md.Get(RulesHeader); made != "" && len(hash) == 1 && hash[0] != made {
+func (x *exchange) checkFirst(made string) bool {
+	s, ctx := x.server, x.stream.Context()
+	hash := metadata.ValueFromIncomingContext(ctx, RulesHeader)
+	x.seesHeaders = made != "" && len(hash) == 1 && hash[0] == made
+	if made != "" && len(hash) == 1 && hash[0] != made {
 		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", hash[0], made)
 	}
-	if _, ok := budget(x.stream.Context()); !ok && s.Budget == 0 {
+	if _, ok := budget(ctx); !ok && s.Budget == 0 {
 		s.tell("Envoy does not say how long it waits: add initial_metadata {key: %s, value: 900ms} to the filter's grpc_service, "+
 			"a tenth less than its message_timeout, or start weft with --budget; until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
 	}
-	config := first.GetProtocolConfig()
 	for _, mode := range []struct {
 		name string
 		got  filterv3.ProcessingMode_BodySendMode
 	}{
-		{"request_body_mode", config.GetRequestBodyMode()},
-		{"response_body_mode", config.GetResponseBodyMode()},
+		{"request_body_mode", x.request.requestBodies},
+		{"response_body_mode", x.request.responseBodies},
 	} {
 		if mode.got != filterv3.ProcessingMode_NONE {
 			s.tell("Envoy sends bodies unasked: set processing_mode.%s: NONE in the ext_proc filter, not %s; until then all exchanges pass", mode.name, mode.got)
@@ -60,8 +60,8 @@ func (s *Server) checkFirst(x *exchange, first *extprocv3.ProcessingRequest, mad
 }
 
 // checkAttributes looks at a message with response headers.
-func (s *Server) checkAttributes(msg *extprocv3.ProcessingRequest) {
-	if msg.GetResponseHeaders() != nil && msg.GetAttributes()[filterName].GetFields()[codeDetails] == nil {
+func (s *Server) checkAttributes(m *message) {
+	if m.codeDetails == nil {
 		s.tell("Envoy does not say who answered: add response_attributes: [%s] to the ext_proc filter; until then all responses pass", codeDetails)
 	}
 }

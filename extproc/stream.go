@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"weft/enrich"
 )
@@ -14,18 +13,8 @@ import (
 // continueStreamed changes the head of the response, which then goes to the client, and asks for the body in chunks
 // (STREAMED).
 func (x *exchange) continueStreamed(change enrich.Headers) {
-	head := mutation(change)
-	head.SetHeaders = append(head.SetHeaders, set(":status", strconv.Itoa(http.StatusOK)))
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-			ResponseHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{HeaderMutation: head}},
-		},
-		ModeOverride: &filterv3.ProcessingMode{
-			RequestHeaderMode:  filterv3.ProcessingMode_SEND,
-			ResponseHeaderMode: filterv3.ProcessingMode_SEND,
-			ResponseBodyMode:   filterv3.ProcessingMode_STREAMED,
-		},
-	})
+	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(http.StatusOK)})
+	x.send(&reply{to: responseHeaders, change: x.needed(&x.response, change), mode: filterv3.ProcessingMode_STREAMED})
 }
 
 // streamedBody reads the body of a streamed response and passes it on: reading a chunk answers the one before. The last
@@ -46,13 +35,10 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		x := b.exchange
-		msg := x.receive()
-		body := msg.GetResponseBody()
-		if body == nil {
-			x.unexpected(msg, "response_body")
+		if !x.receive(&x.body, responseBody) {
 			return 0, x.err
 		}
-		b.chunk, b.unread, b.last = body.GetBody(), body.GetBody(), body.GetEndOfStream()
+		b.chunk, b.unread, b.last = x.body.body, x.body.body, x.body.endOfStream
 		first := !b.begun
 		if b.begun = true; first {
 			b.chunk = b.rule.StreamPrefix(b.chunk)
@@ -62,9 +48,7 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 		case first:
 			x.sendChunk(b.chunk)
 		default:
-			x.send(&extprocv3.ProcessingResponse{
-				Response: &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: &extprocv3.BodyResponse{}},
-			})
+			x.send(&reply{to: responseBody})
 		}
 	}
 	n := copy(p, b.unread)
@@ -79,13 +63,5 @@ func (b *streamedBody) end(suffix []byte) {
 
 // sendChunk puts bytes in the place of a chunk.
 func (x *exchange) sendChunk(chunk []byte) {
-	x.send(&extprocv3.ProcessingResponse{
-		Response: &extprocv3.ProcessingResponse_ResponseBody{
-			ResponseBody: &extprocv3.BodyResponse{
-				Response: &extprocv3.CommonResponse{
-					BodyMutation: &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: chunk}},
-				},
-			},
-		},
-	})
+	x.send(&reply{to: responseBody, newBody: true, body: chunk})
 }
