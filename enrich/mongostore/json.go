@@ -23,7 +23,7 @@ const maxDepth = 1000
 var errMalformed = errors.New("malformed BSON")
 
 // eachElement calls visit for each element of a BSON document or array.
-func eachElement(doc []byte, visit func(key string, v bsoncore.Value) error) error {
+func eachElement(doc []byte, visit func(key []byte, v bsoncore.Value) error) error {
 	length, rest, ok := bsoncore.ReadLength(doc)
 	if !ok || int(length) != len(doc) || length < 5 || doc[length-1] != 0 {
 		return errMalformed
@@ -34,7 +34,7 @@ func eachElement(doc []byte, visit func(key string, v bsoncore.Value) error) err
 		if elem, rest, ok = bsoncore.ReadElement(rest); !ok {
 			return errMalformed
 		}
-		key, err := elem.KeyErr()
+		key, err := elem.KeyBytesErr()
 		if err != nil {
 			return errMalformed
 		}
@@ -120,7 +120,7 @@ func appendContainer(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
 	}
 	dst = append(dst, opening)
 	first := true
-	err := eachElement(v.Data, func(key string, v bsoncore.Value) (err error) {
+	err := eachElement(v.Data, func(key []byte, v bsoncore.Value) (err error) {
 		if !first {
 			dst = append(dst, ',')
 		}
@@ -138,7 +138,7 @@ func appendContainer(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
 }
 
 // appendString appends s as a JSON string. MongoDB does not check that a string is UTF-8, so that it may not be.
-func appendString(dst []byte, s string) ([]byte, error) {
+func appendString[T []byte | string](dst []byte, s T) ([]byte, error) {
 	dst, err := jsontext.AppendQuote(dst, s)
 	if err != nil {
 		return nil, errors.New("string is not UTF-8")

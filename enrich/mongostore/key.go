@@ -92,7 +92,7 @@ func matches(doc []byte, field string) []enrich.Value {
 		}
 	case bsoncore.TypeArray:
 		var keys []enrich.Value
-		_ = eachElement(v.Data, func(_ string, element bsoncore.Value) error {
+		_ = eachElement(v.Data, func(_ []byte, element bsoncore.Value) error {
 			if key, ok := asValue(element); ok {
 				keys = append(keys, key)
 			}

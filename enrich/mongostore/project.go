@@ -61,8 +61,8 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte)
 // twice, drivers keep the last.
 func lookup(doc []byte, path string) (value bsoncore.Value, found bool, err error) {
 	name, rest, nested := strings.Cut(path, ".")
-	err = eachElement(doc, func(key string, v bsoncore.Value) error {
-		if key == name {
+	err = eachElement(doc, func(key []byte, v bsoncore.Value) error {
+		if string(key) == name {
 			value, found = v, true
 		}
 		return nil
@@ -122,7 +122,7 @@ func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
 func appendStrings(dst []byte, array bsoncore.Value) ([]byte, error) {
 	dst = append(dst, '[')
 	first := true
-	err := eachElement(array.Data, func(index string, v bsoncore.Value) (err error) {
+	err := eachElement(array.Data, func(index []byte, v bsoncore.Value) (err error) {
 		s, ok := asString(v)
 		if !ok {
 			return fmt.Errorf("%w: element %s: %s", enrich.ErrWrongType, index, v.Type)

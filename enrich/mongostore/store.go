@@ -121,7 +121,7 @@ func (s *source) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
 	case err != nil:
 		return nil, s.failed(err)
 	}
-	return appendExtension(nil, s.Source, key, doc)
+	return appendExtension(make([]byte, 0, len(doc)), s.Source, key, doc)
 }
 
 func (s *source) failed(err error) error {
@@ -162,7 +162,7 @@ func (s *source) findMany(ctx context.Context, keys []enrich.Key) []enrich.Exten
 			i, ok := index[v]
 			known = known || ok
 			if ok && errors.Is(found[i].Err, enrich.ErrNotFound) {
-				found[i].JSON, found[i].Err = appendExtension(nil, s.Source, keys[i], cursor.Current)
+				found[i].JSON, found[i].Err = appendExtension(make([]byte, 0, len(cursor.Current)), s.Source, keys[i], cursor.Current)
 			}
 		}
 		strays = strays || !known
