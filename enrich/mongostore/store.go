@@ -84,7 +84,8 @@ func projection(src *enrich.Source) bson.D {
 			asked = append(asked, bson.E{Key: p, Value: 1})
 		}
 	}
-	if len(asked) == 0 || asked[0].Key != "_id" && !strings.HasPrefix(asked[0].Key, "_id.") {
+	isID := func(e bson.E) bool { return e.Key == "_id" || strings.HasPrefix(e.Key, "_id.") }
+	if !slices.ContainsFunc(asked, isID) {
 		asked = append(asked, bson.E{Key: "_id", Value: 0})
 	}
 	return asked

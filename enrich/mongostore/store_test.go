@@ -171,12 +171,12 @@ func TestOtherKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	const canonical = "30313233-3435-3637-3839-616263646566"
-	doc := bson.D{{Key: "_id", Value: id}, {Key: "uuid", Value: uuid}, {Key: "at", Value: bson.DateTime(0)}, {Key: "n", Value: bson.A{3, decimal}}}
+	doc := bson.D{{Key: "_id", Value: id}, {Key: "uuid", Value: uuid}, {Key: "at", Value: bson.DateTime(0)}, {Key: "N", Value: bson.A{3, decimal}}}
 	fields := []enrich.Field{
 		{Name: "id", Path: "_id", Type: enrich.ObjectID},
 		{Name: "uuid", Path: "uuid", Type: enrich.UUID},
 		{Name: "at", Path: "at", Type: enrich.Date},
-		{Name: "n", Path: "n", Type: enrich.Any},
+		{Name: "n", Path: "N", Type: enrich.Any}, // sorts before _id
 	}
 	want := `{"id":"` + id.Hex() + `","uuid":"` + canonical + `","at":"1970-01-01T00:00:00Z","n":[3,"7.0"]}`
 	store := open(t)
