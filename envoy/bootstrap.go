@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -65,9 +66,24 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 			}},
 			Clusters: []*clusterv3.Cluster{cluster(c.legacyCluster, legacy, legacyOptions), cluster(weftCluster, weft, weftOptions)},
 		},
+		LayeredRuntime: runtime(),
 	}
 	return b, b.ValidateAll()
 }
+
+// runtime lets the patterns of paths be as large as those of Istio's sidecars: Envoy's default refuses a single UUID. The
+// layer of the admin interface is there unless others are named.
+func runtime() *bootstrapv3.LayeredRuntime {
+	return &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
+		{Name: "weft", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{
+			Fields: map[string]*structpb.Value{"re2.max_program_size.error_level": structpb.NewNumberValue(maxPatternSize)},
+		}}},
+		{Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}}},
+	}}
+}
+
+// maxPatternSize is in instructions of RE2.
+const maxPatternSize = 32768
 
 // bufferLimit is what Envoy may buffer of a body, in bytes.
 func bufferLimit(c Config) uint32 {

@@ -46,6 +46,10 @@ rules:
   - name: read
     match: {path: "/things/{id:objectid}.json"}
     extensions: *thing
+  - name: long
+    match: {path: "/organizations/{_organization:uuid}/departments-and-subsidiaries/{_department:uuid}/things/{id:objectid}/current-version"}
+    legacy_path: /internal/{id}
+    extensions: *thing
 `)
 	s := startSystem(t, systemOptions{rules: rules})
 	for _, r := range rules {
@@ -74,7 +78,7 @@ rules:
 	body := func(status int, path, body string) {
 		s.legacy.answer(path, raw(fmt.Sprintf("HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%s", status, len(body), body)))
 	}
-	for _, path := range []string{"/internal/a", "/things/a", "/things/" + uuid, "/things/" + strings.ToUpper(uuid), "/things/" + id + ".json", "/things/%7B%22$gt%22:1%7D"} {
+	for _, path := range []string{"/internal/a", "/things/a", "/things/" + uuid, "/things/" + strings.ToUpper(uuid), "/things/" + id + ".json", "/things/%7B%22$gt%22:1%7D", "/internal/" + id} {
 		body(200, path, `{"n":1}`)
 	}
 	body(500, "/things/0123456789abcdef01234567.json", "not done")
@@ -96,6 +100,8 @@ rules:
 		{"GET", "x", "/things/" + id + ".json", `{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
 		{"POST", "x", "/things/" + id + ".json", `{"n":1,"thing":{"v":"thing by ObjectId"}}`},
 		{"PUT", "x", "/things/" + id + ".json", `{"n":1}`},
+		{"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid + "/things/" + id + "/current-version",
+			`{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
 		{"POST", "x", "/things/0123456789abcdef01234567.json", "not done"},
 		{"GET", "x", "/things/0123456789abcdef01234567.json", "not done"}, // degrade: never
 	} {
