@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
 
@@ -28,53 +25,37 @@ type node struct {
 	keyAt    map[string]position
 	children map[string]*node // of a mapping
 	elements []*node
-}
-
-// parse reads one YAML document. Mistakes have their positions.
-func parse(text []byte) (*node, Mistakes) {
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		var syntax *yaml.SyntaxError
-		if errors.As(err, &syntax) {
-			if strings.Contains(syntax.Message, "'\t'") {
-				return nil, Mistakes{{position: at(syntax.Token), Text: "not YAML: a tab; indent with spaces"}}
-			}
-			return nil, Mistakes{{position: at(syntax.Token), Text: "not YAML: " + syntax.Message}}
-		}
-		return nil, Mistakes{{position: position{1, 1}, Text: "not YAML: " + err.Error()}}
-	}
-	var documents []*ast.DocumentNode
-	for _, d := range file.Docs {
-		if d.Body != nil {
-			documents = append(documents, d)
-		}
-	}
-	switch len(documents) {
-	case 0:
-		return nil, Mistakes{{position: position{1, 1}, Text: "the file is empty; begin with version: 1 and rules:"}}
-	case 1:
-	default:
-		return nil, Mistakes{{position: at(documents[1].Body.GetToken()), Text: "there is a second document; put all rules into one, without ---"}}
-	}
-	r := reader{anchors: map[string]*node{}}
-	n := r.read(documents[0].Body)
-	return n, r.mistakes
-}
-
-func at(t *token.Token) position {
-	if t == nil || t.Position == nil {
-		return position{1, 1}
-	}
-	return position{t.Position.Line, t.Position.Column}
+	size     int // how many values it is when aliases are written out; no more than maxValues+1
 }
 
 // reader makes nodes of the library's tree.
 type reader struct {
 	anchors  map[string]*node
 	mistakes Mistakes
+	tooLarge bool // that is said
 }
 
+// read makes a node of a tree, and counts what is in it.
 func (r *reader) read(from ast.Node) *node {
+	n := r.make(from)
+	if n.size > 0 {
+		return n // an alias
+	}
+	n.size = 1
+	for _, child := range n.children {
+		n.size = min(n.size+child.size, maxValues+1)
+	}
+	for _, e := range n.elements {
+		n.size = min(n.size+e.size, maxValues+1)
+	}
+	if n.size > maxValues && !r.tooLarge {
+		r.tooLarge = true
+		r.mistakes = append(r.mistakes, Mistake{position: n.at, Text: fmt.Sprintf("is more than %d values with its aliases written out; no rules file is", maxValues)})
+	}
+	return n
+}
+
+func (r *reader) make(from ast.Node) *node {
 	n := &node{at: at(from.GetToken())}
 	switch v := from.(type) {
 	case *ast.MappingNode:
@@ -134,13 +115,30 @@ func (r *reader) read(from ast.Node) *node {
 func (r *reader) addPair(n *node, pair *ast.MappingValueNode) {
 	key := pair.Key.GetToken()
 	if _, ok := pair.Key.(*ast.MergeKeyNode); ok {
-		merged := r.read(pair.Value)
-		for _, name := range merged.keys {
-			n.add(name, merged.keyAt[name], merged.children[name])
-		}
+		r.merge(n, r.read(pair.Value))
 		return
 	}
 	n.add(key.Value, at(key), r.read(pair.Value))
+}
+
+// merge adds the keys of a mapping, or of several, that n does not have: what is written wins, wherever it stands, and of
+// several mappings the first.
+func (r *reader) merge(n, from *node) {
+	mappings := []*node{from}
+	if from.isList {
+		mappings = from.elements
+	}
+	for _, m := range mappings {
+		if !m.isMap {
+			r.mistakes = append(r.mistakes, Mistake{position: m.at, Text: "<< wants the alias of a mapping, or a list of such: <<: *name"})
+			continue
+		}
+		for _, name := range m.keys {
+			if n.children[name] == nil {
+				n.add(name, m.keyAt[name], m.children[name])
+			}
+		}
+	}
 }
 
 func (n *node) add(name string, at position, child *node) {

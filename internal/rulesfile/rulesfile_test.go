@@ -109,3 +109,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestSpellings of one file, which mean the same.
+func TestSpellings(t *testing.T) {
+	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spelled := range map[string]string{
+		"byte order mark": "\ufeff" + string(text),
+		"directive":       "%YAML 1.2\n---\n" + string(text) + "...\n",
+		"CRLF":            strings.ReplaceAll(string(text), "\n", "\r\n"),
+	} {
+		f, err := Parse("rules.yaml", []byte(spelled))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(f.Rules, enrich.UserProfile()) {
+			t.Errorf("%s: other rules", name)
+		}
+	}
+}
