@@ -52,7 +52,7 @@ func BenchmarkCompose(b *testing.B) {
 	found := Found{bySource: [][]Extension{{{JSON: []byte(`{"userId":7,"tags":["vip"],"lastActivityScore":25.9,"customSettings":{"theme":"dark"}}`)}}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if a := rule.Compose(params, core, found); a.Status != 200 || a.ETag == "" {
+		if a := rule.Compose(params, core, found, 1<<20); a.Status != 200 || a.ETag == "" {
 			b.Fatalf("%+v", a)
 		}
 	}

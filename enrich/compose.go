@@ -17,18 +17,36 @@ type Answer struct {
 }
 
 // Compose joins the halves. Core and extensions are spliced as they are; the result is valid JSON if they are. It is 200
-// if at least one of them is there. Where there is no place for a missing core, Core.Failed must be empty.
-func (r *Rule) Compose(params []Value, core Core, found Found) Answer {
+// if at least one of them is there. Where there is no place for a missing core, Core.Failed must be empty. When the body
+// would be longer than limit, in bytes, the extensions are left out as if they had failed.
+func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
 	if core.Failed != "" {
 		return r.composeWithout(core, found)
 	}
-	size := len(core.JSON)
+	if r.atLeast(core, found) > limit { // so that no memory is asked for it
+		return r.join(params, core, found.without(errAnswerTooLarge))
+	}
+	answer := r.join(params, core, found)
+	if len(answer.Body) > limit {
+		return r.join(params, core, found.without(errAnswerTooLarge))
+	}
+	return answer
+}
+
+// atLeast returns how long a body is, without the frames.
+func (r *Rule) atLeast(core Core, found Found) int {
+	n := len(core.JSON)
 	for i := range core.units {
 		for source := range r.Sources {
-			size += len(found.of(source, i).JSON) + 100 // the frame and a message
+			n += len(found.of(source, i).JSON)
 		}
 	}
-	body := make([]byte, 0, size+100)
+	return n
+}
+
+func (r *Rule) join(params []Value, core Core, found Found) Answer {
+	const frame = 100 // and a message
+	body := make([]byte, 0, r.atLeast(core, found)+frame*(len(core.units)*len(r.Sources)+1))
 	answer := Answer{Status: 200, Outcome: Outcome{Disposition: Composed}}
 	var missing Reason
 	done := 0
@@ -184,6 +202,8 @@ func failure(err error) Reason {
 		return ExtensionInvalid
 	case errors.Is(err, context.DeadlineExceeded):
 		return ExtensionTimeout
+	case errors.Is(err, errAnswerTooLarge):
+		return AnswerTooLarge
 	default:
 		return ExtensionFailed
 	}

@@ -71,7 +71,7 @@ func TestCompose(t *testing.T) {
 		},
 	}
 	for _, test := range tests {
-		a := rule.Compose([]Value{{Type: Int64, Int: 7}}, test.core, Found{bySource: [][]Extension{{test.ext}}})
+		a := rule.Compose([]Value{{Type: Int64, Int: 7}}, test.core, Found{bySource: [][]Extension{{test.ext}}}, 1<<20)
 		if got := fmt.Sprintf("%s %d %s", a.Outcome, a.Status, a.Body); got != test.want {
 			t.Errorf("%s\n got %s\nwant %s", test.name, got, test.want)
 		}
@@ -119,7 +119,7 @@ func FuzzParseCore(f *testing.F) {
 		if !bytes.Contains(body, core.JSON) {
 			t.Fatalf("%q is no part of the body", core.JSON)
 		}
-		a := rule.Compose([]Value{{Type: Int64, Int: 7}}, core, Found{bySource: [][]Extension{{{JSON: []byte(`{"a":1}`)}}}})
+		a := rule.Compose([]Value{{Type: Int64, Int: 7}}, core, Found{bySource: [][]Extension{{{JSON: []byte(`{"a":1}`)}}}}, 1<<20)
 		if !json.Valid(a.Body) || !bytes.HasPrefix(a.Body, append([]byte(`{"core":`), core.JSON...)) {
 			t.Fatalf("composite %q", a.Body)
 		}

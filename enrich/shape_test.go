@@ -69,7 +69,7 @@ func compose(t *testing.T, rule *Rule, store Store, params []Value, body string)
 	read := Fetch(t.Context(), store, rule, params)
 	defer read.Stop()
 	read.Join(core)
-	return core, rule.Compose(params, core, read.Wait(t.Context(), core))
+	return core, rule.Compose(params, core, read.Wait(t.Context(), core), 1<<20)
 }
 
 func TestShapes(t *testing.T) {
@@ -209,4 +209,42 @@ func decoded(t *testing.T, text []byte) (v any) {
 		t.Fatalf("encoding/json does not take %q: %v", text, err)
 	}
 	return v
+}
+
+// TestComposeLimit: what would be too large goes out without extensions, in each shape, and nothing is made that is too
+// large first.
+func TestComposeLimit(t *testing.T) {
+	large := Extension{JSON: []byte(`{"a":"` + strings.Repeat("x", 1000) + `"}`)}
+	for name, test := range map[string]struct {
+		change func(*Rule)
+		core   string
+		want   string
+	}{
+		"composite": {func(*Rule) {}, `{"id":1}`, `{"core":{"id":1},"extension":null,"errors":["no extension"]}`},
+		"merge":     {func(r *Rule) { r.Shape = ShapeMerge }, `{"id":1}`, `{"id":1,"extension":null,"errors":["no extension"]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := &Rule{
+				CoreLimit: 1 << 20, Members: Members{Core: "core", Errors: "errors"},
+				Sources: []*Source{{Name: "extension", Failed: "no extension"}},
+			}
+			test.change(rule)
+			rule = rule.Ready()
+			core, _ := rule.ParseCore([]byte(test.core), "")
+			found := Found{bySource: [][]Extension{{large}}}
+			whole := rule.Compose(nil, core, found, 1<<20)
+			if whole.Outcome.Disposition != Composed {
+				t.Fatalf("%+v", whole)
+			}
+			if a := rule.Compose(nil, core, found, len(whole.Body)); string(a.Body) != string(whole.Body) {
+				t.Errorf("at the limit: %s", a.Body)
+			}
+			for _, limit := range []int{len(whole.Body) - 1, 1000, 0} {
+				a := rule.Compose(nil, core, found, limit)
+				if string(a.Body) != test.want || a.Outcome.String() != "degraded; reason=answer-too-large" || a.Status != 200 {
+					t.Errorf("limit %d: %d %s %s", limit, a.Status, a.Outcome, a.Body)
+				}
+			}
+		})
+	}
 }

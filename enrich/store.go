@@ -26,7 +26,8 @@ var (
 	ErrNotFound  = errors.New("no such document")
 	ErrWrongType = errors.New("wrong type")
 
-	errCoreFailed = errors.New("its key is in the core, which failed")
+	errCoreFailed     = errors.New("its key is in the core, which failed")
+	errAnswerTooLarge = errors.New("with the extensions the answer would be too large")
 )
 
 // Extension is the outcome of a read: one JSON object, or the error that stands for it.
@@ -157,6 +158,18 @@ func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, 
 
 // Found are the extensions of an exchange.
 type Found struct{ bySource [][]Extension }
+
+// without returns as many extensions, all with an error.
+func (f Found) without(err error) Found {
+	failed := Found{bySource: make([][]Extension, len(f.bySource))}
+	for source, found := range f.bySource {
+		failed.bySource[source] = make([]Extension, len(found))
+		for i := range found {
+			failed.bySource[source][i].Err = err
+		}
+	}
+	return failed
+}
 
 // of returns the extension of a core. If there is none for want of a core, that is its error.
 func (f Found) of(source, unit int) Extension {

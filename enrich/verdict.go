@@ -146,6 +146,7 @@ const (
 	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field of a wrong type
 	ExtensionTimeout Reason = "extension-timeout" // extension failed: not there within the proxy's budget
 	ExtensionFailed  Reason = "extension-failed"  // extension failed: the store could not be read
+	AnswerTooLarge   Reason = "answer-too-large"  // extensions left out: with them the body would be more than the proxy takes
 )
 
 // Outcome is a disposition with its reason, or with two where both halves failed.

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"weft/extproc"
 )
 
 // Names of things in the configuration.
@@ -23,10 +25,6 @@ const (
 	ListenerName = "main"
 	weftCluster  = "weft"
 )
-
-// bufferSlack is how much more than the largest core Envoy may hold: a response that fills its buffer exactly would
-// already count as too large.
-const bufferSlack = 64 << 10
 
 // Bootstrap returns the whole configuration of an Envoy that stands alone in front of a legacy service: one listener,
 // a route for each rule and one for all else, weft and the legacy service as clusters.
@@ -91,7 +89,7 @@ func bufferLimit(c Config) uint32 {
 	for _, r := range c.Rules {
 		limit = max(limit, r.CoreLimit)
 	}
-	return uint32(limit) + bufferSlack
+	return uint32(limit) + extproc.BufferSlack
 }
 
 func connectionManager(c Config) *hcmv3.HttpConnectionManager {

@@ -116,6 +116,49 @@ func TestLargestDocument(t *testing.T) {
 			checkAnswer(t, want, "", s.doWith(t, protocols, req))
 		}
 	}
+	// Where the legacy service says a length, Envoy would buffer the answer, too. The first one shows that it is too large.
 	s.legacy.answer("/api/v1/users/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n"+coreUser7))
-	checkAnswer(t, want, "", s.get(t, "/api/v1/users/7"))
+	for _, route := range routes {
+		got := s.get(t, route.path+"/7")
+		checkAnswer(t, "200\nx-weft: degraded; reason=answer-too-large\n\n"+
+			`{"core":`+coreUser7+`,"extension":null,"errors":["Failed to fetch extended user profile."]}`, "", got)
+		for range 5 {
+			checkAnswer(t, want, "", s.get(t, route.path+"/7"))
+		}
+	}
+}
+
+// TestLargeAnswers: whatever length an answer has, it arrives. Envoy's buffer is 1 MiB and 64 KiB.
+func TestLargeAnswers(t *testing.T) {
+	for _, kib := range []int{1000, 1086, 1087, 1088, 1089, 1500, 4000} {
+		s := startSystem(t, systemOptions{})
+		s.legacy.answer("/api/v1/users/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n"+coreUser7))
+		settings := strings.Repeat("x", kib<<10)
+		var docs []bson.Raw
+		for id := 7; id <= 9; id++ {
+			doc, err := bson.Marshal(bson.M{"userId": id, "customSettings": bson.M{"a": settings}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs = append(docs, doc)
+		}
+		s.setProfiles(docs...)
+		s.legacy.answer("/api/v1/users/8", raw("HTTP/1.1 500 Oops\r\ncontent-length: 4\r\n\r\noops"))
+		s.legacy.answer("/api/v1/users/9", raw("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"))
+		for i := range 6 {
+			for _, failed := range []string{"8", "9"} {
+				got := s.get(t, "/api/v1/users/"+failed)
+				if !strings.HasPrefix(got.body, `{"core":null,"extension":{"userId":`) || !strings.Contains(got.body, settings) {
+					t.Errorf("%d KiB without a core: %d %.100s", kib, got.status, got.body)
+				}
+			}
+			got := s.get(t, "/api/v1/users/7")
+			if !strings.HasPrefix(got.body, `{"core":`+coreUser7) || got.status != http.StatusOK {
+				t.Errorf("%d KiB: %d %.100s", kib, got.status, got.body)
+			}
+			if whole := strings.Contains(got.body, settings); whole != (i > 0 || kib < 1088) {
+				t.Errorf("%d KiB, answer %d: %s, %d bytes", kib, i, got.header.Get("x-weft"), len(got.body))
+			}
+		}
+	}
 }

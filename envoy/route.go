@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
+	"weft/extproc"
 )
 
 // routes sends everything to the legacy service. Only what falls under a rule goes through weft.
@@ -79,12 +80,16 @@ func serves(rule, host string) bool {
 // ruleRoute is for the requests of a rule, and for no others but those whose int64 is too large, or whose parameter in the
 // query is none. weft's filters are disabled everywhere else: a route that has a configuration for them enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
+	overrides := &extprocv3.ExtProcOverrides{}
+	if !r.LegacyPath.IsZero() {
+		overrides.GrpcInitialMetadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
+	}
 	route := &routev3.Route{
 		Name:   r.Name,
 		Match:  ruleMatch(r),
 		Action: &routev3.Route_Route{Route: ruleAction(c, r)},
 		TypedPerFilterConfig: map[string]*anypb.Any{
-			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: &extprocv3.ExtProcOverrides{}}}),
+			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}),
 		},
 	}
 	if r.Fallback == enrich.FallbackComposite {
@@ -101,12 +106,16 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	return route
 }
 
-// rewriteRoute is for what else comes to the path of a rule: other methods, and parameters in another spelling. The legacy
-// service gets it under its own path.
+// rewriteRoute is for what else is asked for under the path of a rule, such as parameters in another spelling: the legacy
+// service gets it under its own path. What may change something does not get there by a second name, past whoever
+// guards the first one.
 func rewriteRoute(c Config, r *enrich.Rule) *routev3.Route {
 	return &routev3.Route{
 		Name:  r.Name + "-other",
-		Match: &routev3.RouteMatch{PathSpecifier: pathMatch(loosePattern(r.Path))},
+		Match: &routev3.RouteMatch{
+			PathSpecifier: pathMatch(loosePattern(r.Path)),
+			Headers:       []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD|OPTIONS"))},
+		},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
 			RegexRewrite:     rewrite(r),
@@ -182,7 +191,7 @@ func loosePattern(t enrich.Template) string {
 }
 
 // exactPattern is one for the paths of a template whose parameters are of their types. Of 19 digits it cannot tell
-// whether they fit an int64; where it is used that does no harm.
+// whether they fit an int64; see extproc.RuleHeader.
 func exactPattern(t enrich.Template) string {
 	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string {
 		switch p.Type {

@@ -31,7 +31,7 @@ type exchange struct {
 
 	err         error // the first that a receive or a send met
 	buffered    bool  // the response's length is known, and its body is to come in one piece
-	seesHeaders bool  // Envoy forwards all headers that weft reads or changes
+	seesHeaders bool  // Envoy's configuration is the generated one, and forwards all headers that weft reads or changes
 }
 
 // errUnexpected is a message that the conversation has no place for.
@@ -78,14 +78,39 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 }
 
 // continueWithBody asks for the response's body. If its length is known to be within the limit, Envoy sends it whole and
-// the new length is told exactly (BUFFERED; over Envoy's own limit that would end in a 500). Otherwise it sends what fits
-// its buffer (BUFFERED_PARTIAL; there a content-length would end in a 500).
-func (x *exchange) continueWithBody(contentLength int64, limit int) {
+// the new length is told exactly (BUFFERED; over Envoy's own limit that would end in a 500). Otherwise, or where answers of
+// the rule are known to be large, it sends what fits its buffer (BUFFERED_PARTIAL; there a content-length would end in a 500).
+func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
-	if x.buffered = contentLength >= 0 && contentLength <= int64(limit); x.buffered {
+	_, large := x.server.large.Load(rule)
+	if x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !large; x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
 	}
 	x.send(&reply{to: responseHeaders, mode: mode})
+}
+
+const (
+	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its buffer
+	// exactly would already count as too large, and there is room for the extension.
+	BufferSlack = 64 << 10
+
+	// maxAnswer is how many bytes an answer may have that Envoy does not have to buffer. A list could have any number of
+	// copies of a large document.
+	maxAnswer = 32 << 20
+)
+
+// compose makes the answer. In the place of a body that was buffered whole, Envoy takes no more than its buffer can hold:
+// the client would get a 503. So it gets a core without extensions then, and the rule's next answers are not told their
+// length, which takes that limit away.
+func (x *exchange) compose(rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found) enrich.Answer {
+	if !x.buffered {
+		return rule.Compose(params, core, found, maxAnswer)
+	}
+	answer := rule.Compose(params, core, found, rule.CoreLimit+BufferSlack)
+	if answer.Outcome.Reason == enrich.AnswerTooLarge {
+		x.server.large.Store(rule, true)
+	}
+	return answer
 }
 
 // receiveResponseBody returns the body, and whether that is all of it.

@@ -6,6 +6,7 @@ package extproc
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -32,6 +33,7 @@ type Server struct {
 	Misconfigured func(what string)
 
 	check selfCheck
+	large sync.Map // *enrich.Rule → true: those of which an answer was larger than Envoy's buffer
 }
 
 // Ruleset is the rules of a moment.
@@ -72,7 +74,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := enrich.Match(rules.Rules, request)
-	if !ok {
+	if !ok || !x.routedBy(rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
@@ -91,11 +93,11 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
 		core := enrich.FailedCore(reason)
-		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core)))
+		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core), maxAnswer))
 	case enrich.Stream:
 		return processStream(x, rule, params, x.await(read, enrich.Core{}))
 	}
-	x.continueWithBody(response.ContentLength, rule.CoreLimit)
+	x.continueWithBody(response.ContentLength, rule)
 
 	body, whole := x.receiveResponseBody()
 	if !whole {
@@ -109,7 +111,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 		return x.passBody(reason, core.Err)
 	}
 	read.Join(core)
-	return x.replaceBody(rule.Compose(params, core, x.await(read, core)).Unless(request.IfNoneMatch))
+	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).Unless(request.IfNoneMatch))
 }
 
 // processHead is the conversation about a HEAD. There is no body, so there is nothing to read; but what the legacy
@@ -148,17 +150,25 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 
 // processDegraded puts the answer in the place of a response that has no core in it. Envoy would replace it at once, but
 // would end the answer only with the legacy body, and an error page that never ends would leave the client with one that
-// breaks off. So the body is read, if there is one, and the answer takes its place.
+// breaks off. So the body is read, if there is one, and the answer takes its place. Where Envoy would have to buffer it, an
+// answer that it cannot hold would be a 503.
 //
-//	◀─────────────── continue, with body      or, if no body is to come, replace, end
+//	◀─────────────── continue, with body      or, if no body is to come, replace (answer at once), end
 //	response body ─────────────────────▶      too large ▶ answer at once, end
 //	◀──────────────── continue, new body
 //	                                      end
 func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, answer enrich.Answer) error {
-	if response.Bodyless || response.Origin != enrich.OriginLegacy {
+	fits := len(answer.Body) <= rule.CoreLimit+BufferSlack
+	length := response.ContentLength
+	switch bodyless := response.Bodyless || response.Origin != enrich.OriginLegacy; {
+	case bodyless && fits:
 		return x.replaceResponse(answer)
+	case bodyless:
+		return x.replaceImmediately(answer)
+	case !fits:
+		length = -1
 	}
-	x.continueWithBody(response.ContentLength, rule.CoreLimit)
+	x.continueWithBody(length, rule)
 	if _, whole := x.receiveResponseBody(); !whole {
 		return x.replaceImmediately(answer)
 	}

@@ -7,6 +7,8 @@ import (
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	"google.golang.org/grpc/metadata"
+
+	"weft/enrich"
 )
 
 // RulesHeader is the gRPC metadata in which the generated configuration says for which rules it was made
@@ -57,6 +59,20 @@ func (x *exchange) checkFirst(made string) bool {
 		}
 	}
 	return true
+}
+
+// RuleHeader is the gRPC metadata in which a route that rewrites the path says for which rule it does.
+const RuleHeader = "x-weft-rule"
+
+// routedBy reports whether Envoy has sent the request to the legacy service by the rule under which it falls. A pattern of a
+// route takes a few requests that the rule does not, such as a number that is too large; the core would then be that of
+// one rule, and the extension that of another.
+func (x *exchange) routedBy(rule *enrich.Rule) bool {
+	name := metadata.ValueFromIncomingContext(x.stream.Context(), RuleHeader)
+	if len(name) > 0 {
+		return name[0] == rule.Name
+	}
+	return rule.LegacyPath.IsZero() || !x.seesHeaders // by hand, a path can be rewritten in other ways
 }
 
 // checkAttributes looks at a message with response headers.
