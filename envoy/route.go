@@ -106,16 +106,12 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	return route
 }
 
-// rewriteRoute is for what else is asked for under the path of a rule, such as parameters in another spelling: the legacy
-// service gets it under its own path. What may change something does not get there by a second name, past whoever
-// guards the first one.
+// rewriteRoute is for what else comes to the path of a rule: other methods, and parameters in another spelling. The legacy
+// service gets it under its own path.
 func rewriteRoute(c Config, r *enrich.Rule) *routev3.Route {
 	return &routev3.Route{
 		Name:  r.Name + "-other",
-		Match: &routev3.RouteMatch{
-			PathSpecifier: pathMatch(loosePattern(r.Path)),
-			Headers:       []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD|OPTIONS"))},
-		},
+		Match: &routev3.RouteMatch{PathSpecifier: pathMatch(loosePattern(r.Path))},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
 			RegexRewrite:     rewrite(r),
