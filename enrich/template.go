@@ -32,6 +32,9 @@ func ParseTemplate(text string) (Template, error) {
 	if strings.ContainsAny(text, "?# \\%") {
 		return Template{}, fmt.Errorf("the path %q has a character that no path of a rule has (one of ?, #, %%, \\ and space)", text)
 	}
+	if i := strings.IndexFunc(text, isNoPath); i >= 0 {
+		return Template{}, fmt.Errorf("the path %q has the character %q, which no request has there as it is", text, []rune(text[i:])[0])
+	}
 	t := Template{text: text}
 	seen := map[string]bool{}
 	for part := range strings.SplitSeq(text[1:], "/") {
@@ -46,6 +49,11 @@ func ParseTemplate(text string) (Template, error) {
 		t.segments = append(t.segments, s)
 	}
 	return t, nil
+}
+
+// isNoPath reports whether a character is encoded in every path (RFC 3986, section 3.3); braces are the template's.
+func isNoPath(c rune) bool {
+	return c <= ' ' || c > '~' || strings.ContainsRune("\"<>^`|", c)
 }
 
 func parseSegment(part string) (Segment, error) {

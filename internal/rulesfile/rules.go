@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,8 +43,10 @@ func (b *builder) envoy() (e Envoy) {
 	}
 	n := b.root.get("envoy")
 	e.Legacy = n.get("legacy").str("")
-	e.RouteTimeout, _ = time.ParseDuration(n.get("route_timeout").str("0"))
-	e.MessageTimeout, _ = time.ParseDuration(n.get("message_timeout").str("0"))
+	if host, port, err := net.SplitHostPort(e.Legacy); e.Legacy != "" && (err != nil || host == "" || !isPort(port)) {
+		b.fail([]string{"envoy", "legacy"}, "%q: write host:port, such as users.internal:8080", e.Legacy)
+	}
+	e.RouteTimeout, e.MessageTimeout = b.duration("route_timeout"), b.duration("message_timeout")
 	if retries, ok := n.get("retries").scalar.(int64); ok {
 		e.Retries = new(uint32(retries))
 	}
@@ -58,6 +61,25 @@ func (b *builder) envoy() (e Envoy) {
 		b.fail([]string{"envoy", "message_timeout"}, "%v is not less than the route_timeout of %v: an answer would be given up before weft's time for MongoDB is over", message, route)
 	}
 	return e
+}
+
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+// duration returns a time of the envoy section; zero if there is none.
+func (b *builder) duration(name string) time.Duration {
+	text := b.root.get("envoy", name).str("")
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Millisecond || d > time.Hour {
+		b.fail([]string{"envoy", name}, "%q: write a duration from 1ms to 60m, such as 900ms or 3s", text)
+		return 0
+	}
+	return d
 }
 
 func (b *builder) rules() []*enrich.Rule {
@@ -136,8 +158,12 @@ func (b *ruleBuilder) match() {
 			r.Methods = append(r.Methods, m.str(""))
 		}
 	}
-	r.Host = n.get("host").str("")
+	r.Host = strings.ToLower(n.get("host").str("")) // names are the same in any case, to Envoy too
 	for _, name := range n.get("query").keys {
+		if _, ok := enrich.ParseParam(enrich.String, name); !ok {
+			b.fail(b.path("match", "query", name), "%q is no name of a parameter: nothing is decoded, so write letters, digits and - . _ ~", name)
+			continue
+		}
 		q := enrich.QueryParam{Param: enrich.Param{Name: name}, Fixed: n.get("query", name, "value").str("")}
 		if typeName := n.get("query", name, "type").str(""); typeName != "" {
 			q.Type = typeOf(typeName)
@@ -152,6 +178,9 @@ func (b *ruleBuilder) match() {
 		b.legacyPath(legacy)
 	}
 }
+
+// maxRewritten is how many groups of a pattern Envoy's substitution can name: \1 to \9.
+const maxRewritten = 9
 
 // legacyPath takes the types of the parameters from the path.
 func (b *ruleBuilder) legacyPath(text string) {
@@ -169,6 +198,9 @@ func (b *ruleBuilder) legacyPath(text string) {
 		switch {
 		case i < 0:
 			b.fail(b.path("legacy_path"), "{%s} is no parameter of the path %s", p.Name, b.rule.Path)
+		case i >= maxRewritten:
+			b.used[p.Name] = true
+			b.fail(b.path("legacy_path"), "{%s} is the %dth parameter of match.path; Envoy can put the first %d of them into another path", p.Name, i+1, maxRewritten)
 		case p.Type != 0:
 			b.fail(b.path("legacy_path"), "{%s:%s} has its type from match.path; write {%s}", p.Name, typeName(p.Type), p.Name)
 		default:

@@ -129,3 +129,15 @@ func TestSpellings(t *testing.T) {
 		}
 	}
 }
+
+// TestHost: a name is the same in any case. Envoy takes no two virtual hosts with one name.
+func TestHost(t *testing.T) {
+	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse("rules.yaml", []byte(strings.Replace(string(text), "    match:\n", "    match:\n      host: \"*.Example.COM\"\n", 1)))
+	if err != nil || f.Rules[0].Host != "*.example.com" {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
