@@ -48,6 +48,16 @@ func fallbackRules(rules []*enrich.Rule) string {
 			}
 			fmt.Fprintf(&b, " { %s, %s, %s },", lua(s.Prefix), kind, lua(s.Suffix))
 		}
+		if len(r.Query) > 0 {
+			b.WriteString(" },\n    query = {")
+		}
+		for _, q := range r.Query {
+			kind := "nil"
+			if q.Type != 0 {
+				kind = lua(typeName(q.Type))
+			}
+			fmt.Fprintf(&b, " { %s, %s, %s },", lua(q.Name), kind, lua(q.Fixed))
+		}
 		fmt.Fprintf(&b, " },\n    limit = %d,\n    degrade_not_found = %t,\n", r.CoreLimit, r.NotFound == enrich.DegradeNotFound)
 		fmt.Fprintf(&b, "    both_failed = %s,\n    head = %s,\n    tail = %s,\n    core = {\n", lua(string(r.Unavailable())), lua(string(head)), lua(string(tail)))
 		for _, f := range r.Core {

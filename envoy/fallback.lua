@@ -17,6 +17,18 @@ local is_param = {
   end,
 }
 
+-- has_param tells whether a parameter is in a query once, and as a rule wants it.
+local function has_param(query, name, kind, fixed)
+  local found, value = 0, nil
+  for pair in (query .. "&"):gmatch("([^&]*)&") do
+    local n, v = pair:match("^([^=]*)=?(.*)$")
+    if n == name then found, value = found + 1, v end
+  end
+  if found ~= 1 then return false end
+  if kind then return is_param[kind](value) end
+  return value == fixed
+end
+
 -- is_under tells whether weft would take a request for one of a rule, to whose route it has come.
 local function is_under(rule, method, path)
   if method ~= "GET" then return false end
@@ -29,6 +41,9 @@ local function is_under(rule, method, path)
     local param = part:sub(#prefix + 1, #part - #suffix)
     if part ~= prefix .. param .. suffix then return false end
     if kind and not is_param[kind](param) or not kind and param ~= "" then return false end
+  end
+  for _, q in ipairs(rule.query or {}) do
+    if not has_param(path:match("%?(.*)$") or "", q[1], q[2], q[3]) then return false end
   end
   return i == #rule.segments
 end

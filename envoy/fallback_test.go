@@ -78,3 +78,27 @@ func TestFallback(t *testing.T) {
 		})
 	}
 }
+
+// TestFallbackOfQuery: what weft leaves alone for its query, the fallback leaves alone, too, whether weft is there or not.
+func TestFallbackOfQuery(t *testing.T) {
+	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
+rules:
+  - name: thing
+    match: {path: /thing, query: {id: {type: int64}, view: {value: full}}}
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
+`)})
+	s.legacy.answer("/thing", raw(chunked(`{"n":1}`)))
+	for _, want := range []string{`{"core":{"n":1},"e":{"v":"none"},"errors":[]}`, `{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`} {
+		for query, want := range map[string]string{
+			"?id=7&view=full": want, "?x&view=full&id=-7&": want,
+			"?id=7&view=full&id=7": `{"n":1}`, "?id=07&view=full": `{"n":1}`, "?id=&view=full": `{"n":1}`,
+			"?%69d=7&view=full": `{"n":1}`, "?id=7&view=ful": `{"n":1}`, "?id=7": `{"n":1}`, "": `{"n":1}`,
+		} {
+			if got := s.get(t, "/thing"+query); got.body != want {
+				t.Errorf("%s: %s, want %s", query, got.body, want)
+			}
+		}
+		s.weft.Stop()
+	}
+}

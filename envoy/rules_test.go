@@ -100,8 +100,10 @@ rules:
 		{"GET", "x", "/things/" + id + ".json", `{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
 		{"POST", "x", "/things/" + id + ".json", `{"n":1,"thing":{"v":"thing by ObjectId"}}`},
 		{"PUT", "x", "/things/" + id + ".json", `{"n":1}`},
-		{"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid + "/things/" + id + "/current-version",
-			`{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
+		{
+			"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid + "/things/" + id + "/current-version",
+			`{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`,
+		},
 		{"POST", "x", "/things/0123456789abcdef01234567.json", "not done"},
 		{"GET", "x", "/things/0123456789abcdef01234567.json", "not done"}, // degrade: never
 	} {
