@@ -166,7 +166,7 @@ type server struct {
 // startServer returns when weft serves. MongoDB's address is one where nothing listens: weft does not need it.
 func startServer(t *testing.T, args ...string) *server {
 	t.Helper()
-	cmd := weft(context.Background(), append([]string{"serve", "--mongodb-uri", "mongodb://127.0.0.1:1", "--admin", ""}, args...)...)
+	cmd := weft(context.Background(), append([]string{"serve", "--mongodb-uri", "mongodb://127.0.0.1:1", "--admin", "", "--drain-window", "0"}, args...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -91,7 +91,7 @@ func (w *world) startVariants(ctx context.Context, mongodbURI string) error {
 		return err
 	}
 	w.admin = fmt.Sprintf("127.0.0.1:%d", port)
-	if server, err = w.command(ctx, "weft", w.weft, []string{"WEFT_MONGODB_URI=" + mongodbURI}, "serve", "--listen", "unix:"+socket, "--admin", w.admin, "--pprof"); err != nil {
+	if server, err = w.command(ctx, "weft", w.weft, []string{"WEFT_MONGODB_URI=" + mongodbURI, "WEFT_DRAIN_WINDOW=0"}, "serve", "--listen", "unix:"+socket, "--admin", w.admin, "--pprof"); err != nil {
 		return err
 	}
 	weft.processes["sidecar"] = server.Pid()

@@ -42,7 +42,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	weft, err := address(c.Weft)
+	weft, err := c.clusterOfWeft()
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 					}},
 				}},
 			}},
-			Clusters: []*clusterv3.Cluster{cluster(c.legacyCluster, legacy, legacyOptions), cluster(weftCluster, weft, weftOptions)},
+			Clusters: []*clusterv3.Cluster{cluster(c.legacyCluster, []*corev3.Address{legacy}, legacyOptions), weft},
 		},
 		LayeredRuntime: runtime(),
 	}
@@ -108,25 +108,20 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 	}
 }
 
-// cluster has one endpoint, and what options add.
-func cluster(name string, a *corev3.Address, options func(*clusterv3.Cluster)) *clusterv3.Cluster {
-	discovery := clusterv3.Cluster_STATIC
-	if isName(a) {
-		discovery = clusterv3.Cluster_STRICT_DNS
-	}
+// cluster has an endpoint for each address, and what options add.
+func cluster(name string, addresses []*corev3.Address, options func(*clusterv3.Cluster)) *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
 		Name:                 name,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: discovery},
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: name,
-			Endpoints: []*endpointv3.LocalityLbEndpoints{{
-				LbEndpoints: []*endpointv3.LbEndpoint{{
-					HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: a}},
-				}},
-			}},
-		},
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		LoadAssignment:       &endpointv3.ClusterLoadAssignment{ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{{}}},
 	}
-	if isName(a) {
+	for _, a := range addresses {
+		c.LoadAssignment.Endpoints[0].LbEndpoints = append(c.LoadAssignment.Endpoints[0].LbEndpoints, &endpointv3.LbEndpoint{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: a}},
+		})
+	}
+	if slices.ContainsFunc(addresses, isName) {
+		c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 	}
 	options(c)
@@ -163,24 +158,6 @@ func legacyOptions(c *clusterv3.Cluster) {
 		BaseEjectionTime:   seconds(5),
 		MaxEjectionPercent: wrapperspb.UInt32(50),
 	}
-}
-
-// weftOptions: HTTP/2 for gRPC, and as many exchanges at once as there are requests. Each is a stream here, so that the
-// default limit of 1,024 would let the excess pass without weft.
-func weftOptions(c *clusterv3.Cluster) {
-	c.ConnectTimeout = seconds(1)
-	c.CircuitBreakers = thresholds(&clusterv3.CircuitBreakers_Thresholds{
-		MaxConnections:     wrapperspb.UInt32(65536),
-		MaxPendingRequests: wrapperspb.UInt32(65536),
-		MaxRequests:        wrapperspb.UInt32(65536),
-	})
-	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: explicit(&httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
-			},
-		}),
-	})
 }
 
 func protocolOptions(o *httpv3.HttpProtocolOptions) map[string]*anypb.Any {

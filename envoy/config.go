@@ -29,7 +29,7 @@ type Config struct {
 	Listen string // host:port that clients connect to
 	Admin  string // host:port of Envoy's admin interface
 	Legacy string // host:port of the legacy service; a name is resolved by Envoy, again and again
-	Weft   string // weft's address: unix:PATH or host:port
+	Weft   string // weft's address: unix:PATH or host:port; several have commas between them
 
 	// Filters go before weft's: authentication, for example. What they refuse, weft passes.
 	Filters []*hcmv3.HttpFilter

@@ -37,7 +37,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, fmt.Errorf("port %d: want one from 1 to 65535", o.Port)
 	}
-	weft, err := address(c.Weft)
+	weft, err := c.clusterOfWeft()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	}
 
 	p := &patches{}
-	p.add("CLUSTER", yaml.MapSlice{{Key: "context", Value: "SIDECAR_INBOUND"}}, "ADD", cluster(weftCluster, weft, weftOptions))
+	p.add("CLUSTER", yaml.MapSlice{{Key: "context", Value: "SIDECAR_INBOUND"}}, "ADD", weft)
 	p.add("NETWORK_FILTER", listener(chain), "MERGE", &listenerv3.Filter{
 		Name: "envoy.filters.network.http_connection_manager",
 		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(&hcmv3.HttpConnectionManager{

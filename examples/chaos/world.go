@@ -171,7 +171,7 @@ func (w *world) startWeft(ctx context.Context) (err error) {
 	w.weft, err = stack.Start(stack.Command{
 		Name: "weft",
 		Path: w.options.weft,
-		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", ""},
+		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", "", "--drain-window", "0"},
 		Env:  []string{"WEFT_MONGODB_URI=" + w.mongodbURI()},
 		Dir:  w.dir, // the path of a socket holds 107 bytes at most
 		Log:  filepath.Join(w.dir, "weft.log"),

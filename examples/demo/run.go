@@ -180,7 +180,7 @@ func (r *runner) startWeft(ctx context.Context) error {
 	weft, err := stack.Start(stack.Command{
 		Name: "weft",
 		Path: r.bin.weft,
-		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", ""},
+		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", "", "--drain-window", "0"},
 		Env:  []string{"WEFT_MONGODB_URI=" + r.mongodbURI},
 		Dir:  r.data,
 		Log:  r.log("weft"),

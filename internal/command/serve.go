@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,11 +31,12 @@ func serveCommand(version string) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "serve Envoy's external processing filter",
-		Description: `Serves until SIGTERM or SIGINT, then lets the exchanges under way finish; a second signal ends it at once. A rules file
+		Description: `Serves until SIGTERM or SIGINT; then its health checks say that it stops, it takes exchanges for a drain window, and lets
+those under way finish. A second signal ends it at once. A rules file
 that changes is read again: good rules are for all exchanges from then on, and bad ones are refused with what is wrong,
 while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
 how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			rulesFlag(),
 			&cli.StringFlag{
 				Name: "listen", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
@@ -60,7 +62,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				Name: "log-level", Value: "info", Sources: cli.EnvVars("WEFT_LOG_LEVEL"),
 				Usage: "`LEVEL`: debug (a line for each exchange), info, warn or error",
 			},
-		},
+		}, drainFlags()),
 		OnUsageError: onUsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {
@@ -73,6 +75,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			s := &server{
 				rulesName: cmd.String("rules"), listen: cmd.String("listen"), admin: cmd.String("admin"),
 				mongodbURI: cmd.String("mongodb-uri"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
+				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
 				logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: level})),
 			}
 			return s.run(ctx)
@@ -85,6 +88,7 @@ type server struct {
 	rulesName, listen, admin, mongodbURI, version string
 	budget                                        time.Duration
 	pprof                                         bool
+	drain                                         drain
 
 	logger  *slog.Logger
 	metrics *observe.Metrics
@@ -94,9 +98,6 @@ type server struct {
 	health   *observe.Health
 	stopping atomic.Bool
 }
-
-// drainDeadline is how long exchanges may finish after the signal to stop. Envoy's route timeout ends them sooner.
-const drainDeadline = 10 * time.Second
 
 // run runs until the first signal, and a little longer.
 func (s *server) run(ctx context.Context) error {
@@ -130,7 +131,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	log := observe.Log(s.logger)
-	grpcServer := grpc.NewServer(extproc.ServerOptions()...)
+	grpcServer := grpc.NewServer(slices.Concat(extproc.ServerOptions(), s.drain.serverOptions())...)
 	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
 		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
 		Store:         s.store,
@@ -156,12 +157,9 @@ func (s *server) run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	stop() // from here on a signal has its default effect: a second one ends weft at once
-	s.stopping.Store(true)
-	health.Shutdown()
-	s.logger.Info("stopping: exchanges under way finish", "deadline", drainDeadline)
-	late := time.AfterFunc(drainDeadline, grpcServer.Stop)
-	defer late.Stop()
-	grpcServer.GracefulStop()
+	if err := s.finish(grpcServer, health, served); err != nil {
+		return err
+	}
 
 	// With all exchanges over no read is under way, so there is nothing to wait for.
 	now, cancel := context.WithCancel(context.Background())

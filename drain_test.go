@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"syscall"
+	"testing"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// TestRollingRestart restarts two instances of weft, one after the other and again and again, under clients who look at
+// every answer: each is a whole composite.
+func TestRollingRestart(t *testing.T) {
+	const restarts, clients = 20, 64
+	w := startWorld(t)
+	var sockets [2]string
+	var instances [2]*server
+	start := func(i int) {
+		// Envoy checks once a second which instances there are.
+		instances[i] = startServer(t, "--listen", sockets[i], "--mongodb-uri", w.mongod.URI(), "--drain-window", "3s")
+	}
+	for i := range sockets {
+		sockets[i] = socket(t)
+		start(i)
+	}
+	w.startEnvoy(t, "--weft", sockets[0]+","+sockets[1])
+	load := w.startLoad(t, clients)
+	for n := range restarts {
+		if t.Failed() {
+			break
+		}
+		old := instances[n%2]
+		if err := old.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		old.expect(t, "msg=stopped")
+		if err := old.cmd.Wait(); err != nil {
+			t.Errorf("restart %d: weft did not end with 0: %v", n, err)
+		}
+		start(n % 2)
+	}
+	t.Logf("%d restarts, %d whole answers", restarts, load.end())
+}
+
+// TestConnectionAge lets connections grow no older than a moment: Envoy opens new ones, and nothing is lost.
+func TestConnectionAge(t *testing.T) {
+	w := startWorld(t)
+	at := socket(t)
+	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--max-connection-age", "200ms")
+	w.startEnvoy(t, "--weft", at)
+	load := w.startLoad(t, 16)
+	eventually(t, "50 connections have been opened", func() bool { return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > 50 })
+	t.Logf("%d whole answers", load.end())
+}
+
+// TestDrainDeadline: an exchange that does not end is not waited for without end, and weft ends with 0.
+func TestDrainDeadline(t *testing.T) {
+	at := socket(t)
+	s := startServer(t, "--listen", at, "--drain-deadline", "50ms")
+	conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	stream, err := extprocv3.NewExternalProcessorClient(conn).Process(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(requestHeaders("/api/v1/users/7")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("the exchange has ended by itself: %v", err)
+	}
+	s.expect(t, "the drain deadline is over")
+	s.expect(t, "msg=stopped")
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("weft did not end with 0: %v", err)
+	}
+}

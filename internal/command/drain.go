@@ -1,0 +1,70 @@
+package command
+
+import (
+	"time"
+
+	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc"
+	grpchealth "google.golang.org/grpc/health"
+	"google.golang.org/grpc/keepalive"
+)
+
+// drain is how weft stops: first it says so, then it takes exchanges a while longer, then it has those under way finish.
+type drain struct {
+	window   time.Duration // how long it takes exchanges after it has said that it stops
+	deadline time.Duration // how long exchanges may finish after that
+	maxAge   time.Duration // of a connection, give or take a tenth; 0 is without end
+}
+
+func drainFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.DurationFlag{
+			Name: "drain-window", Value: 5 * time.Second, Sources: cli.EnvVars("WEFT_DRAIN_WINDOW"),
+			Usage: "after SIGTERM, how long weft still takes exchanges while its health checks say that it stops; more than Envoy's interval of checks, 0 for none",
+		},
+		&cli.DurationFlag{
+			Name: "drain-deadline", Value: 10 * time.Second, Sources: cli.EnvVars("WEFT_DRAIN_DEADLINE"),
+			Usage: "how long exchanges may finish after the drain window; more than the route's timeout",
+		},
+		&cli.DurationFlag{
+			Name: "max-connection-age", Value: 30 * time.Minute, Sources: cli.EnvVars("WEFT_MAX_CONNECTION_AGE"),
+			Usage: "after that, a tenth more or less, Envoy is asked to open a new connection, so that new instances and certificates come into use; 0 for never",
+		},
+	}
+}
+
+// serverOptions: connections of a certain age end like those of a weft that stops, but that new ones are taken.
+func (d drain) serverOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: d.maxAge, // gRPC adds the jitter; it waits for the exchanges without end
+			// An Envoy that is gone without a word, as a machine that loses its power is, leaves nothing here for long.
+			Time:    time.Minute,
+			Timeout: 20 * time.Second,
+		}),
+		// Envoy may be configured to look after its connections in the same way. gRPC would take offence at once in five minutes.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// finish returns when the exchanges are over, or when their time is. Envoy, which checks weft's health, sends new exchanges
+// elsewhere in the window, and has answers to all it has sent here: a GOAWAY refuses none that is on its way.
+func (s *server) finish(server *grpc.Server, health *grpchealth.Server, served <-chan error) error {
+	s.stopping.Store(true)
+	health.Shutdown() // NOT_SERVING, to those who watch, too
+	s.logger.Info("stopping: exchanges are taken for the drain window, then those under way finish", "window", s.drain.window, "deadline", s.drain.deadline)
+	window := time.NewTimer(s.drain.window)
+	defer window.Stop()
+	select {
+	case err := <-served:
+		return err
+	case <-window.C:
+	}
+	late := time.AfterFunc(s.drain.deadline, func() {
+		s.logger.Warn("the drain deadline is over: what is under way ends; Envoy lets these responses pass")
+		server.Stop()
+	})
+	defer late.Stop()
+	server.GracefulStop()
+	return nil
+}
