@@ -204,6 +204,8 @@ func failure(err error) Reason {
 		return ExtensionTimeout
 	case errors.Is(err, errAnswerTooLarge):
 		return AnswerTooLarge
+	case errors.Is(err, ErrOverloaded):
+		return Overloaded
 	default:
 		return ExtensionFailed
 	}

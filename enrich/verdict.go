@@ -147,6 +147,7 @@ const (
 	ExtensionTimeout Reason = "extension-timeout" // extension failed: not there within the proxy's budget
 	ExtensionFailed  Reason = "extension-failed"  // extension failed: the store could not be read
 	AnswerTooLarge   Reason = "answer-too-large"  // extensions left out: with them the body would be more than the proxy takes
+	Overloaded       Reason = "overloaded"        // extension failed: too many reads of the store were under way
 )
 
 // Outcome is a disposition with its reason, or with two where both halves failed.
