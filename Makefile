@@ -4,6 +4,7 @@ SHELL := /bin/sh
 VERSION := devel
 BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 GOLANGCI_LINT := .tools/golangci-lint-2.15.0/golangci-lint
+CYCLONEDX_GOMOD := .tools/cyclonedx-gomod-1.10.0/cyclonedx-gomod
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The root module is the product; the others hold what the product does not need.
 MODULES := . examples bench
@@ -79,6 +80,15 @@ $(GOLANGCI_LINT): | go
 .PHONY: vuln
 vuln: go ## known vulnerabilities in what weft uses; needs the vulnerability database
 	@set -e; for module in $(MODULES); do echo "checking $$module …"; (cd $$module && go run $(GOVULNCHECK) ./...); done
+
+.PHONY: sbom
+sbom: build $(CYCLONEDX_GOMOD) ## bin/weft.cdx.json: what bin/weft is made of (CycloneDX), from the module list inside the binary
+	@$(CYCLONEDX_GOMOD) bin -json -std -licenses -version $(VERSION) -output bin/weft.cdx.json bin/weft 2>bin/sbom.log || { cat bin/sbom.log >&2; exit 1; }
+	@rm bin/sbom.log; echo "bin/weft.cdx.json: $$(grep -c '"purl"' bin/weft.cdx.json) modules"
+
+$(CYCLONEDX_GOMOD): | go
+	@mkdir -p $(@D); GOBIN=$(CURDIR)/$(@D) go install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 \
+	  >$(@D)/build.log 2>&1 || { cat $(@D)/build.log >&2; exit 1; }
 
 .PHONY: image
 image: ## container image weft:VERSION, with docker or buildah
