@@ -32,14 +32,7 @@ func TestRollingRestart(t *testing.T) {
 		if t.Failed() {
 			break
 		}
-		old := instances[n%2]
-		if err := old.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		old.expect(t, "msg=stopped")
-		if err := old.cmd.Wait(); err != nil {
-			t.Errorf("restart %d: weft did not end with 0: %v", n, err)
-		}
+		instances[n%2].stop(t)
 		start(n % 2)
 	}
 	t.Logf("%d restarts, %d whole answers", restarts, load.end())

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -151,54 +148,6 @@ rules:
       x: {database: d, collection: c, where: {id: {param: id}}, fields: {n: any}}
 `
 
-func weft(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "WEFT_TEST_IS_WEFT=1")
-	return cmd
-}
-
-// server is a running "weft serve".
-type server struct {
-	cmd *exec.Cmd
-	log chan string // its lines; closed when it has ended
-}
-
-// startServer returns when weft serves. MongoDB's address is one where nothing listens: weft does not need it.
-func startServer(t *testing.T, args ...string) *server {
-	t.Helper()
-	cmd := weft(context.Background(), append([]string{"serve", "--mongodb-uri", "mongodb://127.0.0.1:1", "--admin", "", "--drain-window", "0"}, args...)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{cmd: cmd, log: make(chan string, 100)}
-	go func() {
-		defer close(s.log)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			s.log <- lines.Text()
-		}
-	}()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	s.expect(t, "msg=serving")
-	return s
-}
-
-// expect waits for a line of the log.
-func (s *server) expect(t *testing.T, part string) {
-	t.Helper()
-	var seen []string
-	for line := range s.log {
-		if strings.Contains(line, part) {
-			return
-		}
-		seen = append(seen, line)
-	}
-	t.Fatalf("weft has ended and did not log %q:\n%s", part, strings.Join(seen, "\n"))
-}
-
 // TestServe is the life of a server: it serves while MongoDB is down, survives the leftovers of kill -9, keeps others
 // from its socket, and lets the exchanges under way finish when it is told to stop.
 func TestServe(t *testing.T) {
@@ -232,13 +181,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("a message that is no request: %v, want the end of the stream", err)
 	}
 
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	s.expect(t, "msg=stopped")
-	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("weft did not end with 0: %v", err)
-	}
+	s.stop(t)
 	if _, err := os.Stat(strings.TrimPrefix(socket, "unix:")); !os.IsNotExist(err) {
 		t.Errorf("the socket is left: %v", err)
 	}
@@ -343,7 +286,7 @@ func TestMistakes(t *testing.T) {
 		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`, 2},
 		{
 			"a busy port",
-			[]string{"serve", "--listen", busy.Addr().String()},
+			[]string{"serve", "--insecure", "--listen", busy.Addr().String()},
 			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port", 1,
 		},
 		{
@@ -366,7 +309,48 @@ func TestMistakes(t *testing.T) {
 			[]string{"envoy", "--message-timeout", "3s"},
 			"--message-timeout 3s is not less than --route-timeout 3s: an answer would be given up before weft's time for MongoDB is over", 2,
 		},
-		{"no such format", []string{"envoy", "--format", "xml"}, `--format "xml" is none of bootstrap, istio and gateway`, 2},
+		{"no such format", []string{"envoy", "--format", "xml"}, `--format "xml" is none of bootstrap, istio, gateway, weft-ca and weft-client`, 2},
+		{
+			"a password for everybody to read",
+			[]string{"serve", "--mongodb-uri", "mongodb://user:password@localhost"},
+			"--mongodb-uri has a password in it, which ps shows to everybody: use WEFT_MONGODB_URI or --mongodb-uri-file, and take another password", 2,
+		},
+		{
+			"two connection strings",
+			[]string{"serve", "--mongodb-uri", "mongodb://localhost", "--mongodb-uri-file", file},
+			"--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file (WEFT_MONGODB_URI_FILE) are both given: which?", 2,
+		},
+		{
+			"no file with a connection string",
+			[]string{"serve", "--mongodb-uri-file", "nowhere"},
+			"--mongodb-uri-file: open nowhere: no such file or directory", 1,
+		},
+		{
+			"TCP that anybody may read",
+			[]string{"serve", "--listen", "0.0.0.0:1"},
+			"--listen 0.0.0.0:1 is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", 2,
+		},
+		{"half a certificate", []string{"serve", "--tls-cert", file}, "--tls-cert and --tls-key go together", 2},
+		{"no certificate", []string{"serve", "--tls-cert", file, "--tls-key", file}, "TLS: " + file + " and " + file + ": tls: failed to find any PEM data in certificate input", 1},
+		{"clients without TLS", []string{"serve", "--tls-client-ca", file}, "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key", 2},
+		{
+			"ids that nobody shows",
+			[]string{"serve", "--tls-cert", file, "--tls-key", file, "--allow-spiffe-id", "spiffe://x/y"},
+			"--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate", 2,
+		},
+		{"TLS or not", []string{"serve", "--tls-cert", file, "--tls-key", file, "--insecure"}, "--insecure is without TLS: leave it out, or --tls-cert", 2},
+		{
+			"no SPIFFE id",
+			[]string{"serve", "--allow-spiffe-id", "envoy"},
+			`--allow-spiffe-id "envoy": scheme is missing or invalid; want, for example, spiffe://cluster.local/ns/shop/sa/envoy`, 2,
+		},
+		{
+			"TLS with anybody",
+			[]string{"envoy", "--weft-tls-ca", "/ca.crt"},
+			"TLS to weft: --weft-tls-ca and --weft-tls-san are needed; without both anybody could pose as weft", 1,
+		},
+		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key go together", 1},
+		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca is made of --weft-tls-ca", 1},
 		{"nothing to check", []string{"check"}, "check: which file? Write weft check rules.yaml", 2},
 		{"nothing to explain", []string{"explain", "/x"}, "explain: write weft explain GET /api/v1/users/7 rules.yaml", 2},
 	}

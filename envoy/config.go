@@ -30,6 +30,11 @@ type Config struct {
 	Admin  string // host:port of Envoy's admin interface
 	Legacy string // host:port of the legacy service; a name is resolved by Envoy, again and again
 	Weft   string // weft's address: unix:PATH or host:port; several have commas between them
+	TLS    TLS    // with weft; zero for none
+
+	// WeftStreams is how many exchanges weft takes at once on a connection. Were it more than that, Envoy would send them
+	// before it hears of weft's limit, and these would pass.
+	WeftStreams uint32
 
 	// Filters go before weft's: authentication, for example. What they refuse, weft passes.
 	Filters []*hcmv3.HttpFilter
@@ -53,6 +58,9 @@ func (c Config) ready() Config {
 	if c.MessageTimeout == 0 {
 		c.MessageTimeout = DefaultMessageTimeout
 	}
+	if c.WeftStreams == 0 {
+		c.WeftStreams = DefaultWeftStreams
+	}
 	c.legacyCluster = "legacy"
 	return c
 }
@@ -65,10 +73,11 @@ func (c Config) retries() uint32 {
 	return *c.Retries
 }
 
-// Defaults are the timeouts of a Config that sets none.
+// Defaults are those of a Config that sets none.
 const (
 	DefaultRouteTimeout   = 3 * time.Second
 	DefaultMessageTimeout = 1 * time.Second
+	DefaultWeftStreams    = 1024
 )
 
 // budget is the part of the message timeout that weft may use up: a tenth is left for the way there and back.

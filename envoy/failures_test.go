@@ -58,6 +58,11 @@ What no case file can show has a test of its own:
 | weft is down | v1: the legacy answer as it is; v3: the shape, with ` + "`extension: null`" + ` | [TestFallback](../envoy/fallback_test.go) |
 | MongoDB is frozen, with 200 requests at once | the same | [TestMongoDBFrozen](../envoy/recovery_test.go) |
 | weft ends abruptly and comes back, again and again, under load | a composite, ` + "`extension: null`" + `, or (v1) the legacy answer; never less | [TestWeftComesAndGoes](../envoy/restart_test.go) |
+| two instances of weft are restarted in turn, under load | the composite, always | [TestRollingRestart](../drain_test.go) |
+| connections to weft grow old, or its certificates are replaced, under load | the composite, always | [TestConnectionAge](../drain_test.go), [TestCertificatesRotate](../tls_test.go) |
+| Envoy shows weft a certificate that it does not take, or weft Envoy | as it is | [TestRefused](../tls_test.go) |
+| more reads wait for MongoDB than may | ` + "`extension: null`" + ` at once, reason ` + "`overloaded`" + `; whole again without a restart | [TestOverload](../overload_test.go) |
+| a message to weft is larger than it takes | as it is | [TestLimits](../limits_test.go) |
 | weft ends while it holds a body | the same | [TestWeftDiesInTheMiddle](../envoy/death_test.go) |
 | the client hangs up, at any point | nothing is left behind | [TestNothingOutlivesAnExchange](../envoy/leak_test.go) |
 | answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestConnectionStaysInStep](../envoy/http_test.go) |

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,6 +27,8 @@ const gatewayHead = `# Made by "weft envoy --format gateway": for each rule an H
 #   - local_reply_config by path: when the legacy service breaks off in the middle of a body, the client gets Envoy's own 502 or
 #     504, not the detail in JSON.
 #   - prefixes in header removal: of a client's own x-weft headers only x-weft itself is removed.
+#   - TLS with weft: make a BackendTLSPolicy for its Service; without one, weft is to be started with --insecure.
+#   - health checks of weft: its pods' readiness probe is what takes them out.
 #   - the size of Envoy's buffer is of the Gateway: set ClientTrafficPolicy connection.bufferLimit to %s at least.
 `
 
@@ -35,6 +38,9 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	legacy, err := backend("legacy", c.Legacy)
 	if err != nil {
 		return nil, err
+	}
+	if c.TLS != (TLS{}) {
+		return nil, errors.New("--format gateway does not take --weft-tls-…: Envoy Gateway speaks TLS to a Service that a BackendTLSPolicy of yours names")
 	}
 	weft, err := backend("weft", c.Weft)
 	if err != nil {

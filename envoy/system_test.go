@@ -20,6 +20,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	grpchealth "google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/enrich"
 	"weft/enrich/mongostore"
@@ -164,6 +166,9 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 			s.misconfigured = append(s.misconfigured, what)
 		},
 	})
+	health := grpchealth.NewServer()
+	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(s.weft, health)
 	go func() { _ = s.weft.Serve(listener) }()
 	s.t.Cleanup(func() {
 		s.weft.Stop()

@@ -27,28 +27,31 @@ func (c Config) clusterOfWeft() (*clusterv3.Cluster, error) {
 	if slices.ContainsFunc(addresses, isName) && slices.ContainsFunc(addresses, isSocket) {
 		return nil, fmt.Errorf("weft at %s: Envoy does not take sockets and names to resolve together", c.Weft)
 	}
-	return cluster(weftCluster, addresses, weftOptions), nil
+	weft := cluster(weftCluster, addresses, c.weftOptions)
+	var err error
+	weft.TransportSocket, err = c.TLS.transportSocket()
+	return weft, err
 }
 
 // weftOptions: HTTP/2 for gRPC, and as many exchanges at once as there are requests. Each is a stream here, so that the
 // default limit of 1,024 would let the excess pass without weft.
-func weftOptions(c *clusterv3.Cluster) {
-	c.ConnectTimeout = seconds(1)
-	c.CircuitBreakers = thresholds(&clusterv3.CircuitBreakers_Thresholds{
+func (c Config) weftOptions(weft *clusterv3.Cluster) {
+	weft.ConnectTimeout = seconds(1)
+	weft.CircuitBreakers = thresholds(&clusterv3.CircuitBreakers_Thresholds{
 		MaxConnections:     wrapperspb.UInt32(65536),
 		MaxPendingRequests: wrapperspb.UInt32(65536),
 		MaxRequests:        wrapperspb.UInt32(65536),
 	})
-	c.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
+	weft.TypedExtensionProtocolOptions = protocolOptions(&httpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: explicit(&httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{MaxConcurrentStreams: wrapperspb.UInt32(c.WeftStreams)},
 			},
 		}),
 	})
 	// An instance that says that it stops gets no new exchanges from the next check on, one that does not answer from the
 	// second. That is less than weft's drain window.
-	c.HealthChecks = []*corev3.HealthCheck{{
+	weft.HealthChecks = []*corev3.HealthCheck{{
 		Timeout:            seconds(1),
 		Interval:           seconds(1),
 		NoTrafficInterval:  seconds(1), // the default, a minute, would let the first clients find out
@@ -59,5 +62,5 @@ func weftOptions(c *clusterv3.Cluster) {
 		},
 	}}
 	// When no instance is left, all are tried: one that stops still takes exchanges, and one that is not there costs nothing.
-	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 1}}
+	weft.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: 1}}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v3"
 
@@ -17,21 +18,22 @@ func envoyCommand() *cli.Command {
 		Name:  "envoy",
 		Usage: "print the configuration of an Envoy that calls weft",
 		Description: `Formats: bootstrap, all of the configuration of an Envoy that stands alone; istio, an EnvoyFilter for the sidecar of
-the legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway. What a format cannot say stands at its top.
+the legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway; weft-ca and weft-client, the two files of the folder that --weft-tls-secrets names.
+What a format cannot say stands at its top.
 
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
    weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
    weft envoy --rules rules.yaml --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			rulesFlag(),
-			&cli.StringFlag{Name: "format", Value: "bootstrap", Sources: cli.EnvVars("WEFT_FORMAT"), Usage: "bootstrap, istio or gateway"},
+			&cli.StringFlag{Name: "format", Value: "bootstrap", Sources: cli.EnvVars("WEFT_FORMAT"), Usage: "bootstrap, istio, gateway, weft-ca or weft-client"},
 			&cli.StringFlag{
 				Name: "legacy", Sources: cli.EnvVars("WEFT_LEGACY"),
 				Usage: "`host:port` of the legacy service (in gateway, of its Service); default: the rules file's, or 127.0.0.1:8081",
 			},
 			&cli.StringFlag{
 				Name: "weft", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
-				Usage: "address of weft, as in \"weft serve --listen\" (in gateway, `host:port` of its Service)",
+				Usage: "address of weft, as in \"weft serve --listen\", or several with commas (in gateway, `host:port` of its Service)",
 			},
 			&cli.StringFlag{
 				Name: "listen", Value: "0.0.0.0:10000", Sources: cli.EnvVars("WEFT_ENVOY_LISTEN"),
@@ -53,7 +55,7 @@ the legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy 
 				Name: "message-timeout", Sources: cli.EnvVars("WEFT_MESSAGE_TIMEOUT"),
 				Usage: "how long Envoy waits for weft; less a tenth, how long weft waits for MongoDB once the core is there; default: the rules file's, or 1s",
 			},
-		},
+		}, weftFlags()),
 		OnUsageError: onUsageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {
@@ -81,6 +83,8 @@ func envoyConfig(cmd *cli.Command) ([]byte, error) {
 		Admin:          cmd.String("admin"),
 		Legacy:         cmp.Or(cmd.String("legacy"), f.Envoy.Legacy, "127.0.0.1:8081"),
 		Weft:           cmd.String("weft"),
+		TLS:            weftTLS(cmd),
+		WeftStreams:    cmd.Uint32("weft-max-streams"),
 		RouteTimeout:   cmp.Or(cmd.Duration("route-timeout"), f.Envoy.RouteTimeout),
 		MessageTimeout: cmp.Or(cmd.Duration("message-timeout"), f.Envoy.MessageTimeout),
 		Retries:        f.Envoy.Retries,
@@ -96,11 +100,52 @@ func envoyConfig(cmd *cli.Command) ([]byte, error) {
 			return nil, err
 		}
 		return envoy.YAML(bootstrap)
+	case envoy.CASecret, envoy.CertSecret:
+		secret, err := envoy.Secret(c.TLS, format)
+		if err != nil {
+			return nil, err
+		}
+		return envoy.YAML(secret)
 	case "istio":
 		return envoy.Istio(c, envoy.IstioOptions{Namespace: cmd.String("namespace"), Selector: cmd.String("selector"), Port: cmd.Int("port")})
 	case "gateway":
 		return envoy.Gateway(c, envoy.GatewayOptions{Namespace: cmd.String("namespace"), Gateway: cmd.String("gateway")})
 	default:
-		return nil, usageError{fmt.Errorf("--format %q is none of bootstrap, istio and gateway", format)}
+		return nil, usageError{fmt.Errorf("--format %q is none of bootstrap, istio, gateway, weft-ca and weft-client", format)}
+	}
+}
+
+// weftFlags say how Envoy speaks with weft. Files are as Envoy finds them.
+func weftFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.Uint32Flag{
+			Name: "weft-max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
+			Usage: "exchanges at once on one connection, as in \"weft serve --max-streams\"",
+		},
+		&cli.StringFlag{
+			Name: "weft-tls-ca", Sources: cli.EnvVars("WEFT_ENVOY_TLS_CA"),
+			Usage: "TLS with weft: `FILE`, as Envoy finds it, with the authorities (PEM) that vouch for weft",
+		},
+		&cli.StringFlag{
+			Name: "weft-tls-san", Sources: cli.EnvVars("WEFT_ENVOY_TLS_SAN"),
+			Usage: "`NAME` that weft's certificate must have: a SPIFFE id, DNS name or IP address",
+		},
+		&cli.StringFlag{
+			Name: "weft-tls-sni", Sources: cli.EnvVars("WEFT_ENVOY_TLS_SNI"),
+			Usage: "`NAME` that Envoy asks weft for; default: that of --weft-tls-san, if it is a DNS name",
+		},
+		&cli.StringFlag{Name: "weft-tls-cert", Sources: cli.EnvVars("WEFT_ENVOY_TLS_CERT"), Usage: "mutual TLS: `FILE` with Envoy's certificate (PEM)"},
+		&cli.StringFlag{Name: "weft-tls-key", Sources: cli.EnvVars("WEFT_ENVOY_TLS_KEY"), Usage: "`FILE` with its key (PEM)"},
+		&cli.StringFlag{
+			Name: "weft-tls-secrets", Sources: cli.EnvVars("WEFT_ENVOY_TLS_SECRETS"),
+			Usage: "`FOLDER` with weft-ca.yaml and weft-client.yaml, made with --format weft-ca and weft-client: through them Envoy reads those files again when they are replaced; without, only at its start",
+		},
+	}
+}
+
+func weftTLS(cmd *cli.Command) envoy.TLS {
+	return envoy.TLS{
+		CA: cmd.String("weft-tls-ca"), SAN: cmd.String("weft-tls-san"), SNI: cmd.String("weft-tls-sni"),
+		Cert: cmd.String("weft-tls-cert"), Key: cmd.String("weft-tls-key"), Secrets: cmd.String("weft-tls-secrets"),
 	}
 }

@@ -54,20 +54,19 @@ func checkCommand() *cli.Command {
 		ArgsUsage: "FILE...",
 		Description: `Prints every mistake at once, as file:line:column: what is wrong and what would be right, and then exits with 1.
 Warnings are of what is no mistake but may not be meant. Given a MongoDB, also of indexes that are missing.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{
-				Name: "mongodb-uri", Sources: cli.EnvVars("WEFT_MONGODB_URI"),
-				Usage: "MongoDB connection `STRING`: look whether the fields that documents are looked for by have an index",
-			},
-		},
+		Flags:        mongodbFlags("", ": look whether the fields that documents are looked for by have an index"),
 		OnUsageError: onUsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if !cmd.Args().Present() {
 				return usageError{errors.New("check: which file? Write weft check rules.yaml")}
 			}
+			uri, err := mongodbURI(cmd)
+			if err != nil {
+				return err
+			}
 			isBad := false
 			for _, name := range cmd.Args().Slice() {
-				if err := check(ctx, cmd.Root().Writer, name, cmd.String("mongodb-uri")); err != nil {
+				if err := check(ctx, cmd.Root().Writer, name, uri); err != nil {
 					isBad = true
 					fmt.Fprintln(cmd.Root().ErrWriter, err)
 				}
@@ -105,7 +104,7 @@ func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 func checkIndexes(ctx context.Context, out io.Writer, name string, rules []*enrich.Rule, uri string) error {
 	store, err := mongostore.Open(uri)
 	if err != nil {
-		return uriError(err)
+		return uriError(uri, err)
 	}
 	defer func() { _ = store.Close(context.WithoutCancel(ctx)) }()
 	for _, r := range rules {
@@ -121,8 +120,4 @@ func checkIndexes(ctx context.Context, out io.Writer, name string, rules []*enri
 		}
 	}
 	return nil
-}
-
-func uriError(err error) error {
-	return fmt.Errorf("--mongodb-uri: %w; want, for example, mongodb://localhost:27017", err)
 }

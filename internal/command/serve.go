@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
@@ -36,12 +37,7 @@ those under way finish. A second signal ends it at once. A rules file
 that changes is read again: good rules are for all exchanges from then on, and bad ones are refused with what is wrong,
 while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
 how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
-		Flags: slices.Concat([]cli.Flag{
-			rulesFlag(),
-			&cli.StringFlag{
-				Name: "listen", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
-				Usage: "unix:`PATH` or host:port to serve on",
-			},
+		Flags: slices.Concat([]cli.Flag{rulesFlag()}, portFlags(), mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
 			&cli.StringFlag{
 				Name: "admin", Value: "127.0.0.1:9902", Sources: cli.EnvVars("WEFT_ADMIN"),
 				Usage: "`host:port` for /metrics, /livez and /readyz; empty for none",
@@ -50,9 +46,9 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				Name: "pprof", Sources: cli.EnvVars("WEFT_PPROF"),
 				Usage: "serve profiles on --admin, under /debug/pprof/",
 			},
-			&cli.StringFlag{
-				Name: "mongodb-uri", Value: "mongodb://localhost:27017", Sources: cli.EnvVars("WEFT_MONGODB_URI"),
-				Usage: "MongoDB connection `STRING`; in the environment, passwords do not show in the process list",
+			&cli.Int64Flag{
+				Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
+				Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
 			},
 			&cli.DurationFlag{
 				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"),
@@ -72,9 +68,17 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
 				return usageError{fmt.Errorf("--log-level %q: want debug, info, warn or error", cmd.String("log-level"))}
 			}
+			uri, err := mongodbURI(cmd)
+			if err != nil {
+				return err
+			}
+			port, err := portOf(cmd)
+			if err != nil {
+				return err
+			}
 			s := &server{
-				rulesName: cmd.String("rules"), listen: cmd.String("listen"), admin: cmd.String("admin"),
-				mongodbURI: cmd.String("mongodb-uri"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
+				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
+				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
 				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
 				logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: level})),
 			}
@@ -85,10 +89,12 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 
 // server is a weft that serves.
 type server struct {
-	rulesName, listen, admin, mongodbURI, version string
-	budget                                        time.Duration
-	pprof                                         bool
-	drain                                         drain
+	rulesName, admin, mongodbURI, version string
+	port                                  port
+	maxReads                              int64
+	budget                                time.Duration
+	pprof                                 bool
+	drain                                 drain
 
 	logger  *slog.Logger
 	metrics *observe.Metrics
@@ -109,12 +115,17 @@ func (s *server) run(ctx context.Context) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
+	// Near the limit of the cgroup the garbage collector works harder, so that the kernel need not kill weft. The number of
+	// threads Go takes from the cgroup by itself.
+	if _, err := memlimit.Set(); err != nil {
+		s.logger.Info("GOMEMLIMIT is not taken from a cgroup", "error", err)
+	}
 	file, err := loadRules(s.rulesName)
 	if err != nil {
 		return err
 	}
 	if s.store, err = mongostore.Open(s.mongodbURI); err != nil {
-		return uriError(err)
+		return uriError(s.mongodbURI, err)
 	}
 	registry := prometheus.NewRegistry()
 	s.metrics = observe.NewMetrics(registry, s.version)
@@ -126,15 +137,19 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer closeAdmin()
 
-	listener, err := extproc.Listen(s.listen)
+	options, err := s.serverOptions()
+	if err != nil {
+		return err
+	}
+	listener, err := extproc.Listen(s.port.listen)
 	if err != nil {
 		return err
 	}
 	log := observe.Log(s.logger)
-	grpcServer := grpc.NewServer(slices.Concat(extproc.ServerOptions(), s.drain.serverOptions())...)
+	grpcServer := grpc.NewServer(options...)
 	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
 		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
-		Store:         s.store,
+		Store:         enrich.Limit(s.store, s.maxReads),
 		Budget:        s.budget,
 		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r) },
 		Misconfigured: func(what string) { s.logger.Warn(what) },
@@ -149,7 +164,7 @@ func (s *server) run(ctx context.Context) error {
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(listener) }()
-	s.logger.Info("serving", "listen", s.listen, "version", s.version, "rules", len(file.Rules), "hash", file.Hash)
+	s.logger.Info("serving", "listen", s.port.listen, "version", s.version, "rules", len(file.Rules), "hash", file.Hash)
 
 	select {
 	case err := <-served:

@@ -1,0 +1,107 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc"
+
+	"weft/envoy"
+	"weft/extproc"
+	"weft/internal/mtls"
+)
+
+// port is who may talk to weft, and how much at once.
+type port struct {
+	listen   string
+	insecure bool
+	tls      mtls.Options
+	streams  uint32 // of a connection
+	message  int    // bytes
+}
+
+func portFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name: "listen", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
+			Usage: "unix:`PATH`, or host:port with TLS, to serve on",
+		},
+		&cli.StringFlag{
+			Name: "tls-cert", Sources: cli.EnvVars("WEFT_TLS_CERT"),
+			Usage: "`FILE` with weft's certificate (PEM); this and the other two are read again when they change",
+		},
+		&cli.StringFlag{Name: "tls-key", Sources: cli.EnvVars("WEFT_TLS_KEY"), Usage: "`FILE` with its key (PEM)"},
+		&cli.StringFlag{
+			Name: "tls-client-ca", Sources: cli.EnvVars("WEFT_TLS_CLIENT_CA"),
+			Usage: "`FILE` with the authorities (PEM) that vouch for clients: mutual TLS",
+		},
+		&cli.StringSliceFlag{
+			Name: "allow-spiffe-id", Sources: cli.EnvVars("WEFT_ALLOW_SPIFFE_ID"),
+			Usage: "SPIFFE `ID` of a client that may connect; may be repeated, or have commas (default: all that --tls-client-ca vouches for)",
+		},
+		&cli.BoolFlag{
+			Name: "insecure", Sources: cli.EnvVars("WEFT_INSECURE"),
+			Usage: "serve on host:port without TLS: whoever reaches the port can read what MongoDB has of anybody",
+		},
+		&cli.Uint32Flag{
+			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
+			Usage: "exchanges at once on one connection, as in \"weft envoy --weft-max-streams\"; Envoy opens another one for more",
+		},
+		&cli.IntFlag{
+			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"),
+			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; a response that is larger passes",
+		},
+	}
+}
+
+func portOf(cmd *cli.Command) (port, error) {
+	p := port{
+		listen: cmd.String("listen"), insecure: cmd.Bool("insecure"), streams: cmd.Uint32("max-streams"), message: cmd.Int("max-message-bytes"),
+		tls: mtls.Options{Cert: cmd.String("tls-cert"), Key: cmd.String("tls-key"), ClientCA: cmd.String("tls-client-ca")},
+	}
+	for _, text := range cmd.StringSlice("allow-spiffe-id") {
+		id, err := spiffeid.FromString(strings.TrimSpace(text))
+		if err != nil {
+			return p, usageError{fmt.Errorf("--allow-spiffe-id %q: %w; want, for example, spiffe://cluster.local/ns/shop/sa/envoy", text, err)}
+		}
+		p.tls.Allowed = append(p.tls.Allowed, id)
+	}
+	var mistake string
+	switch hasTLS := p.tls.Cert != ""; {
+	case hasTLS != (p.tls.Key != ""):
+		mistake = "--tls-cert and --tls-key go together"
+	case !hasTLS && (p.tls.ClientCA != "" || len(p.tls.Allowed) > 0):
+		mistake = "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key"
+	case p.tls.ClientCA == "" && len(p.tls.Allowed) > 0:
+		mistake = "--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate"
+	case hasTLS && p.insecure:
+		mistake = "--insecure is without TLS: leave it out, or --tls-cert"
+	case !hasTLS && !p.insecure && !strings.HasPrefix(p.listen, "unix:"):
+		mistake = fmt.Sprintf("--listen %s is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", p.listen)
+	}
+	if mistake != "" {
+		return p, usageError{errors.New(mistake)}
+	}
+	return p, nil
+}
+
+// serverOptions are the options of the gRPC server.
+func (s *server) serverOptions() ([]grpc.ServerOption, error) {
+	options := slices.Concat(extproc.ServerOptions(), s.drain.serverOptions(),
+		[]grpc.ServerOption{grpc.MaxConcurrentStreams(s.port.streams), grpc.MaxRecvMsgSize(s.port.message)})
+	if s.port.tls.Cert == "" {
+		return options, nil
+	}
+	credentials, err := mtls.Credentials(s.port.tls, s.logger)
+	if err != nil {
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	if s.port.tls.ClientCA == "" {
+		s.logger.Warn("TLS without --tls-client-ca: whoever reaches the port can read what MongoDB has of anybody")
+	}
+	return append(options, grpc.Creds(credentials)), nil
+}

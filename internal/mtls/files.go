@@ -1,0 +1,76 @@
+package mtls
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+)
+
+// files are the PEM files of Options, and what came of them.
+type files struct {
+	Options
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	content [3][]byte   // of the files, in current
+	current *tls.Config // made of the last files that were good
+	failure string      // what the log was told of files that are not
+}
+
+// config returns the configuration for a handshake.
+func (f *files) config() *tls.Config {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch err := f.load(); {
+	case err == nil:
+		f.failure = ""
+	case err.Error() != f.failure:
+		f.failure = err.Error()
+		f.logger.Error("the certificate files are refused; those from before stay in use", "error", err)
+	}
+	return f.current
+}
+
+// load reads the files, and makes a configuration of them if they have changed.
+func (f *files) load() error {
+	var content [3][]byte
+	for i, name := range []string{f.Cert, f.Key, f.ClientCA} {
+		if name == "" {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		content[i] = text
+	}
+	if f.current != nil && bytes.Equal(content[0], f.content[0]) && bytes.Equal(content[1], f.content[1]) && bytes.Equal(content[2], f.content[2]) {
+		return nil
+	}
+	cert, err := tls.X509KeyPair(content[0], content[1]) // its errors quote nothing of the key
+	if err != nil {
+		return fmt.Errorf("%s and %s: %w", f.Cert, f.Key, err)
+	}
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"h2"},
+		Certificates: []tls.Certificate{cert},
+		// A connection that is resumed would be one that nobody looks at again. There are few, they need no shortcut.
+		SessionTicketsDisabled: true,
+	}
+	if f.ClientCA != "" {
+		config.ClientCAs = x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(content[2]) {
+			return fmt.Errorf("%s: no certificate in it", f.ClientCA)
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		config.VerifyConnection = f.verify
+	}
+	f.logger.Info("TLS certificate", "subject", cert.Leaf.Subject.String(), "serial", cert.Leaf.SerialNumber.Text(16), "not_after", cert.Leaf.NotAfter)
+	f.content, f.current = content, config
+	return nil
+}
