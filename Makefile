@@ -8,11 +8,12 @@ CYCLONEDX_GOMOD := .tools/cyclonedx-gomod-1.10.0/cyclonedx-gomod
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The root module is the product; the others hold what the product does not need.
 MODULES := . examples bench
+LINTED := $(MODULES) k8s/proof
 
 .PHONY: help
 help: ## list the targets
 	@echo "weft joins a legacy REST answer with a MongoDB document inside Envoy. Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 12
 	@echo 'Start with "make run".'
 
 .PHONY: run
@@ -24,6 +25,20 @@ test: tools go ## all tests of all modules, with the real Envoy and the real mon
 	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \
 	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, and a change of weft is not seen by the cache of tests; \
 	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
+
+PROOFS := ./...
+.PHONY: test-k8s
+test-k8s: tools k8s-tools ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS=./manifests is quicker
+	@cd k8s/proof && go test -trimpath -timeout 20m -count=1 -v $(PROOFS)
+
+.PHONY: k8s-tools
+k8s-tools: go ## build the tools that test-k8s needs into .tools/k8s/ (some minutes, once)
+	@echo "building the tools of the proofs, unless they are there …"
+	@k8s/proof/tools/install.sh .tools/k8s
+
+.PHONY: k8s
+k8s: build ## write what is Envoy's in k8s/ again, after a change of k8s/base/rules.yaml
+	@PATH="$(CURDIR)/bin:$$PATH" k8s/generate.sh
 
 FUZZTIME := 10s
 .PHONY: fuzz
@@ -70,7 +85,7 @@ tools: ## fetch Envoy and mongod into .tools/, once
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint over all modules
-	@status=0; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
+	@status=0; for module in $(LINTED); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
 
 $(GOLANGCI_LINT): | go
 	@echo "building golangci-lint 2.15.0 (some minutes, once) …"

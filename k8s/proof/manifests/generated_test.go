@@ -1,0 +1,64 @@
+// Package manifests shows that the manifests are such as an API server and Envoy take, and are made as they should be.
+package manifests_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weft/enrich"
+	"weft/envoy"
+	"weft/internal/rulesfile"
+	"weft/k8s/proof"
+)
+
+// TestGenerated shows that all of Envoy's in the manifests is what generate.sh makes of the rules.
+func TestGenerated(t *testing.T) {
+	out := t.TempDir()
+	for _, overlay := range proof.Overlays() {
+		if err := os.Mkdir(filepath.Join(out, overlay), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	generate := exec.CommandContext(t.Context(), proof.Path(t, "k8s", "generate.sh"), out)
+	generate.Env = append(os.Environ(), "PATH="+filepath.Dir(proof.Weft(t))+":"+os.Getenv("PATH"))
+	if output, err := generate.CombinedOutput(); err != nil {
+		t.Fatalf("generate.sh: %v\n%s", err, output)
+	}
+	files, err := filepath.Glob(out + "/*/*")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("generate.sh made %v, %v", files, err)
+	}
+	for _, file := range files {
+		name, err := filepath.Rel(out, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(read(t, proof.Path(t, "k8s", "overlays", name)), read(t, file)); diff != "" {
+			t.Errorf("k8s/overlays/%s (-is +should be); run \"make k8s\"\n%s", name, diff)
+		}
+	}
+}
+
+// TestRules shows that the rules of the manifests are those that weft has by itself, which all other tests are about.
+func TestRules(t *testing.T) {
+	f, err := rulesfile.Load(proof.Path(t, "k8s", "base", "rules.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(enrich.UserProfile()); got != want {
+		t.Errorf("they make the Envoy configuration %s, weft's own %s", got, want)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

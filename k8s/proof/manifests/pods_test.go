@@ -1,0 +1,134 @@
+package manifests_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+
+	"weft/k8s/proof"
+)
+
+// TestRestricted asks the code of the API server's PodSecurity admission about each pod.
+func TestRestricted(t *testing.T) {
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	refused := func(pod corev1.PodTemplateSpec) string {
+		result := policy.AggregateCheckResults(evaluator.EvaluatePod(level, &pod.ObjectMeta, &pod.Spec))
+		return result.ForbiddenDetail()
+	}
+	for _, overlay := range proof.Overlays() {
+		pods := templates(t, with(t, overlay, "mongodb"))
+		if len(pods) < 2 {
+			t.Fatalf("%s has %d pods", overlay, len(pods))
+		}
+		for name, pod := range pods {
+			if why := refused(pod); why != "" {
+				t.Errorf("%s, %s: %s", overlay, name, why)
+			}
+			pod.Spec.HostNetwork = true
+			if refused(pod) == "" {
+				t.Errorf("%s, %s: not even the host's network is refused", overlay, name)
+			}
+		}
+	}
+}
+
+// templates returns the pods of Deployments and StatefulSets by their name.
+func templates(t *testing.T, manifest []byte) map[string]corev1.PodTemplateSpec {
+	t.Helper()
+	pods := map[string]corev1.PodTemplateSpec{}
+	objects := proof.Objects(t, manifest)
+	for _, o := range objects {
+		switch o.Kind {
+		case "Deployment":
+			var d appsv1.Deployment
+			proof.Find(t, objects, o.Kind, o.Metadata.Name, &d)
+			pods[o.Metadata.Name] = d.Spec.Template
+		case "StatefulSet":
+			var s appsv1.StatefulSet
+			proof.Find(t, objects, o.Kind, o.Metadata.Name, &s)
+			pods[o.Metadata.Name] = s.Spec.Template
+		}
+	}
+	return pods
+}
+
+// weftIn returns weft's container.
+func weftIn(t *testing.T, pod corev1.PodTemplateSpec) corev1.Container {
+	t.Helper()
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == "weft" {
+			return c
+		}
+	}
+	t.Fatal("weft is not in this pod")
+	return corev1.Container{}
+}
+
+// TestSameWeft shows that weft is the same everywhere, but for what must differ.
+func TestSameWeft(t *testing.T) {
+	alone := weftIn(t, templates(t, proof.Overlay(t, "gateway"))["weft"])
+	for _, overlay := range []string{"sidecar", "standalone"} {
+		beside := weftIn(t, templates(t, proof.Overlay(t, overlay))["legacy"])
+		// A native sidecar that fails does not keep the pod from starting or from getting requests.
+		if beside.RestartPolicy == nil || *beside.RestartPolicy != corev1.ContainerRestartPolicyAlways || beside.StartupProbe != nil || beside.ReadinessProbe != nil {
+			t.Errorf("%s: weft may take the legacy service away", overlay)
+		}
+		want := *alone.DeepCopy()
+		want.RestartPolicy = beside.RestartPolicy
+		want.ReadinessProbe, want.Lifecycle = nil, nil
+		want.Ports = slices.DeleteFunc(want.Ports, func(p corev1.ContainerPort) bool { return p.Name == "grpc" })
+		want.VolumeMounts = append([]corev1.VolumeMount{{Name: "weft-socket", MountPath: "/run/weft"}}, want.VolumeMounts...)
+		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool { return e.Name == "WEFT_BUDGET" })
+		want.Env[0].Value = "unix:///run/weft/weft.sock"
+		if diff := cmp.Diff(want, beside); diff != "" {
+			t.Errorf("weft in gateway and in %s (-gateway +%s):\n%s", overlay, overlay, diff)
+		}
+	}
+}
+
+// TestFlags shows that weft knows what the manifests tell it.
+func TestFlags(t *testing.T) {
+	c := weftIn(t, templates(t, proof.Overlay(t, "gateway"))["weft"])
+	help := string(proof.Run(t, proof.Weft(t), "serve", "--help"))
+	for _, e := range c.Env {
+		if e.Name != "GOMEMLIMIT" && !strings.Contains(help, "[$"+e.Name+"]") {
+			t.Errorf("weft serve does not know %s", e.Name)
+		}
+	}
+	for _, arg := range c.Args[1:] {
+		flag, _, _ := strings.Cut(arg, "=")
+		if !strings.Contains(help, flag+" ") {
+			t.Errorf("weft serve does not know %s", flag)
+		}
+	}
+}
+
+// TestReload shows that a change of the rules arrives in pods that run: the ConfigMap keeps its name, and is mounted as
+// a folder, since what is mounted with subPath never changes.
+func TestReload(t *testing.T) {
+	for _, overlay := range proof.Overlays() {
+		pods := templates(t, proof.Overlay(t, overlay))
+		pod, ok := pods["weft"]
+		if !ok {
+			pod = pods["legacy"]
+		}
+		for _, m := range weftIn(t, pod).VolumeMounts {
+			if m.SubPath != "" {
+				t.Errorf("%s: %s is mounted with subPath", overlay, m.Name)
+			}
+		}
+		if !slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.ConfigMap != nil && v.ConfigMap.Name == "weft-rules" }) {
+			t.Errorf("%s: there is no weft-rules", overlay)
+		}
+	}
+}

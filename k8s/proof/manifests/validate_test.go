@@ -1,0 +1,80 @@
+package manifests_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"weft/k8s/proof"
+)
+
+// kubernetes is the version whose API server judges.
+const kubernetes = "1.32"
+
+// validate asks for an API server's judgement: fields, types, and the CEL rules of custom resources.
+func validate(t *testing.T, manifest []byte) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "manifest.yaml")
+	if err := os.WriteFile(file, manifest, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, err := proof.Try(t, proof.Tool(t, "kubectl-validate"), "--version", kubernetes, "--local-crds", proof.Path(t, ".tools", "k8s", "crds"), file)
+	return string(stdout) + string(stderr), err
+}
+
+// with returns a kustomization: an overlay and components.
+func with(t *testing.T, overlay string, components ...string) []byte {
+	t.Helper()
+	// kustomize wants paths relative to the folder.
+	dir, err := os.MkdirTemp(proof.Path(t, "k8s", "proof"), "kustomization-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	text := "namespace: shop\nresources: [../../overlays/" + overlay + "]\ncomponents:\n"
+	for _, c := range components {
+		text += "  - ../../components/" + c + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return proof.Render(t, dir)
+}
+
+func TestAccepted(t *testing.T) {
+	for _, overlay := range proof.Overlays() {
+		t.Run(overlay, func(t *testing.T) {
+			for name, manifest := range map[string][]byte{
+				"alone":           proof.Overlay(t, overlay),
+				"with components": with(t, overlay, "monitoring", "mongodb"),
+			} {
+				if output, err := validate(t, manifest); err != nil {
+					t.Errorf("%s: %v\n%s", name, err, output)
+				}
+			}
+		})
+	}
+}
+
+// TestRefused shows that it would be seen if they were wrong.
+func TestRefused(t *testing.T) {
+	for _, test := range []struct{ overlay, old, new, want string }{
+		{"sidecar", "livenessProbe:", "liveProbe:", "spec.template.spec.initContainers[0].liveProbe: Invalid value: value provided for unknown field"},
+		{"sidecar", "configPatches:", "patches:", "spec.patches: Invalid value: value provided for unknown field"},
+		{"sidecar", "applyTo: CLUSTER", "applyTo: CLUSTERS", `Unsupported value: "CLUSTERS"`},
+		{"gateway", "messageTimeout: 1s", "timeout: 1s", "spec.extProc[0].timeout: Invalid value: value provided for unknown field"},
+		{"gateway", "allowModeOverride: true", "allowModeOverride: 1", "allowModeOverride"},
+		{"gateway", "type: Inline", "type: ValueRef", "Exactly one of inline or valueRef must be set"}, // CEL
+		{"standalone", "minReplicas: 3", "minReplicas: three", "spec.minReplicas"},
+	} {
+		manifest := string(proof.Overlay(t, test.overlay))
+		if !strings.Contains(manifest, test.old) {
+			t.Fatalf("%s has no %q", test.overlay, test.old)
+		}
+		output, err := validate(t, []byte(strings.ReplaceAll(manifest, test.old, test.new)))
+		if err == nil || !strings.Contains(output, test.want) {
+			t.Errorf("%s with %q: %v, want %s\n%s", test.overlay, test.new, err, test.want, output)
+		}
+	}
+}
