@@ -64,8 +64,8 @@ func Try(t testing.TB, name string, args ...string) (stdout, stderr []byte, err 
 	return out.Bytes(), errors.Bytes(), err
 }
 
-// Weft builds weft and returns the path of its binary, whose name is weft.
-func Weft(t testing.TB) string {
+// BuildWeft builds weft and returns the path of its binary, whose name is weft.
+func BuildWeft(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weft")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")

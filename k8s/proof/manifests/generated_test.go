@@ -24,7 +24,7 @@ func TestGenerated(t *testing.T) {
 		}
 	}
 	generate := exec.CommandContext(t.Context(), proof.Path(t, "k8s", "generate.sh"), out)
-	generate.Env = append(os.Environ(), "PATH="+filepath.Dir(proof.Weft(t))+":"+os.Getenv("PATH"))
+	generate.Env = append(os.Environ(), "PATH="+filepath.Dir(proof.BuildWeft(t))+":"+os.Getenv("PATH"))
 	if output, err := generate.CombinedOutput(); err != nil {
 		t.Fatalf("generate.sh: %v\n%s", err, output)
 	}

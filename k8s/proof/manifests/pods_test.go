@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
@@ -26,7 +25,7 @@ func TestRestricted(t *testing.T) {
 		return result.ForbiddenDetail()
 	}
 	for _, overlay := range proof.Overlays() {
-		pods := templates(t, with(t, overlay, "mongodb"))
+		pods := proof.Pods(t, with(t, overlay, "mongodb"))
 		if len(pods) < 2 {
 			t.Fatalf("%s has %d pods", overlay, len(pods))
 		}
@@ -42,43 +41,11 @@ func TestRestricted(t *testing.T) {
 	}
 }
 
-// templates returns the pods of Deployments and StatefulSets by their name.
-func templates(t *testing.T, manifest []byte) map[string]corev1.PodTemplateSpec {
-	t.Helper()
-	pods := map[string]corev1.PodTemplateSpec{}
-	objects := proof.Objects(t, manifest)
-	for _, o := range objects {
-		switch o.Kind {
-		case "Deployment":
-			var d appsv1.Deployment
-			proof.Find(t, objects, o.Kind, o.Metadata.Name, &d)
-			pods[o.Metadata.Name] = d.Spec.Template
-		case "StatefulSet":
-			var s appsv1.StatefulSet
-			proof.Find(t, objects, o.Kind, o.Metadata.Name, &s)
-			pods[o.Metadata.Name] = s.Spec.Template
-		}
-	}
-	return pods
-}
-
-// weftIn returns weft's container.
-func weftIn(t *testing.T, pod corev1.PodTemplateSpec) corev1.Container {
-	t.Helper()
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name == "weft" {
-			return c
-		}
-	}
-	t.Fatal("weft is not in this pod")
-	return corev1.Container{}
-}
-
 // TestSameWeft shows that weft is the same everywhere, but for what must differ.
 func TestSameWeft(t *testing.T) {
-	alone := weftIn(t, templates(t, proof.Overlay(t, "gateway"))["weft"])
+	alone := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
 	for _, overlay := range []string{"sidecar", "standalone"} {
-		beside := weftIn(t, templates(t, proof.Overlay(t, overlay))["legacy"])
+		beside := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, overlay))["legacy"])
 		// A native sidecar that fails does not keep the pod from starting or from getting requests.
 		if beside.RestartPolicy == nil || *beside.RestartPolicy != corev1.ContainerRestartPolicyAlways || beside.StartupProbe != nil || beside.ReadinessProbe != nil {
 			t.Errorf("%s: weft may take the legacy service away", overlay)
@@ -98,8 +65,8 @@ func TestSameWeft(t *testing.T) {
 
 // TestFlags shows that weft knows what the manifests tell it.
 func TestFlags(t *testing.T) {
-	c := weftIn(t, templates(t, proof.Overlay(t, "gateway"))["weft"])
-	help := string(proof.Run(t, proof.Weft(t), "serve", "--help"))
+	c := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
+	help := string(proof.Run(t, proof.BuildWeft(t), "serve", "--help"))
 	for _, e := range c.Env {
 		if e.Name != "GOMEMLIMIT" && !strings.Contains(help, "[$"+e.Name+"]") {
 			t.Errorf("weft serve does not know %s", e.Name)
@@ -117,12 +84,12 @@ func TestFlags(t *testing.T) {
 // a folder, since what is mounted with subPath never changes.
 func TestReload(t *testing.T) {
 	for _, overlay := range proof.Overlays() {
-		pods := templates(t, proof.Overlay(t, overlay))
+		pods := proof.Pods(t, proof.Overlay(t, overlay))
 		pod, ok := pods["weft"]
 		if !ok {
 			pod = pods["legacy"]
 		}
-		for _, m := range weftIn(t, pod).VolumeMounts {
+		for _, m := range proof.WeftIn(t, pod).VolumeMounts {
 			if m.SubPath != "" {
 				t.Errorf("%s: %s is mounted with subPath", overlay, m.Name)
 			}

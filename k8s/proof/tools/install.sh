@@ -9,8 +9,8 @@ out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
 
 command -v python3 >/dev/null || { echo 'python3 is missing; install it (on Debian: apt-get install python3 python3-pip)' >&2; exit 1; }
-for package in buildah busybox; do
-  command -v $package >/dev/null || { echo "$package is missing; install it (on Debian: apt-get install buildah busybox-static)" >&2; exit 1; }
+for package in buildah busybox runc; do
+  command -v $package >/dev/null || { echo "$package is missing; install it (on Debian: apt-get install buildah busybox-static runc)" >&2; exit 1; }
 done
 
 GOBIN=$out go install -trimpath tool
