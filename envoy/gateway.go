@@ -20,7 +20,7 @@ type GatewayOptions struct {
 }
 
 const gatewayHead = `# Made by "weft envoy --format gateway": for each rule an HTTPRoute, its EnvoyExtensionPolicy and its BackendTrafficPolicy
-# (Envoy Gateway 1.9). All other paths of the legacy service stay in the HTTPRoute that you have for them.
+# (Envoy Gateway 1.9, with extensionApis.enableLua where a policy has Lua: without it such a route answers nothing but 500). All other paths of the legacy service stay in the HTTPRoute that you have for them.
 # What Envoy Gateway cannot express, and what comes of it:
 #   - gRPC metadata: weft is not told how long Envoy waits. Start it with --budget %s.
 #   - forward_rules: all request headers go to weft, cookies and credentials too. weft reads none of them.
@@ -79,8 +79,18 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 		{Key: "group", Value: "gateway.networking.k8s.io"}, {Key: "kind", Value: "HTTPRoute"}, {Key: "name", Value: name},
 	}}}
 
+	modifier := yaml.MapSlice{{Key: "remove", Value: stripped()}}
+	if r.Fallback == enrich.FallbackComposite {
+		// As in ruleRoute.
+		change := enrich.LegacyRequest("GET")
+		var set []yaml.MapSlice
+		for _, h := range change.Set {
+			set = append(set, yaml.MapSlice{{Key: "name", Value: h.Name}, {Key: "value", Value: h.Value}})
+		}
+		modifier = yaml.MapSlice{{Key: "set", Value: set}, {Key: "remove", Value: append(stripped(), change.Remove...)}}
+	}
 	filters := []yaml.MapSlice{
-		{{Key: "type", Value: "RequestHeaderModifier"}, {Key: "requestHeaderModifier", Value: yaml.MapSlice{{Key: "remove", Value: stripped()}}}},
+		{{Key: "type", Value: "RequestHeaderModifier"}, {Key: "requestHeaderModifier", Value: modifier}},
 	}
 	var objects []yaml.MapSlice
 	if w := rewrite(r); w != nil {
@@ -110,6 +120,9 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 		{Key: "backendRefs", Value: []yaml.MapSlice{legacy}},
 	}}})
 	objects = append(objects, object("gateway.networking.k8s.io/v1", "HTTPRoute", route))
+	if !r.LegacyPath.IsZero() {
+		objects = append(objects, otherRoute(r, o, route, legacy, filters[len(filters)-1]))
+	}
 
 	policy := yaml.MapSlice{target}
 	if r.Fallback == enrich.FallbackComposite {
@@ -140,6 +153,23 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 		}}}))
 	}
 	return objects
+}
+
+// otherRoute is as rewriteRoute. None of weft's policies is for it.
+func otherRoute(r *enrich.Rule, o GatewayOptions, route, legacy, rewrite yaml.MapSlice) yaml.MapSlice {
+	spec := append(slices.Clone(route[:len(route)-1]), yaml.MapItem{Key: "rules", Value: []yaml.MapSlice{{
+		{Key: "matches", Value: []yaml.MapSlice{{{Key: "path", Value: yaml.MapSlice{
+			{Key: "type", Value: "RegularExpression"}, {Key: "value", Value: loosePattern(r.Path)},
+		}}}}},
+		{Key: "filters", Value: []yaml.MapSlice{rewrite}},
+		{Key: "backendRefs", Value: []yaml.MapSlice{legacy}},
+	}}})
+	return yaml.MapSlice{
+		{Key: "apiVersion", Value: "gateway.networking.k8s.io/v1"},
+		{Key: "kind", Value: "HTTPRoute"},
+		{Key: "metadata", Value: yaml.MapSlice{{Key: "name", Value: "weft-" + r.Name + "-other"}, {Key: "namespace", Value: o.Namespace}}},
+		{Key: "spec", Value: spec},
+	}
 }
 
 // gatewayMatches has a match for each method, HEAD included: an HTTPRoute names no two in one.
