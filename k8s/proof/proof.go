@@ -20,16 +20,24 @@ func Overlays() []string { return []string{"gateway", "sidecar", "standalone"} }
 // Path returns the absolute path of a file of the repository.
 func Path(t testing.TB, elements ...string) string {
 	t.Helper()
-	dir, err := os.Getwd()
+	root, err := repository()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return filepath.Join(append([]string{root}, elements...)...)
+}
+
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
 	for ; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "k8s", "proof", "go.mod")); err == nil {
-			return filepath.Join(append([]string{dir}, elements...)...)
+			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatal("this is not inside weft's repository")
+			return "", errors.New("this is not inside weft's repository")
 		}
 	}
 }
@@ -67,13 +75,24 @@ func Try(t testing.TB, name string, args ...string) (stdout, stderr []byte, err 
 // BuildWeft builds weft and returns the path of its binary, whose name is weft.
 func BuildWeft(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "weft")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")
-	cmd.Dir = Path(t)
-	if output, err := cmd.CombinedOutput(); err != nil {
+	if weft := os.Getenv(inside); weft != "" {
+		return weft
+	}
+	weft := filepath.Join(t.TempDir(), "weft")
+	if output, err := buildWeft(weft); err != nil {
 		t.Fatalf("go build: %v\n%s", err, output)
 	}
-	return path
+	return weft
+}
+
+func buildWeft(path string) ([]byte, error) {
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Dir = root
+	return cmd.CombinedOutput()
 }
 
 // Render returns what kustomize makes of a folder.
