@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -38,7 +40,36 @@ func TestSelfCheck(t *testing.T) {
 		{
 			"no mode override",
 			func(f *extprocv3.ExternalProcessor) { f.AllowModeOverride = false },
-			"set allow_mode_override: true in the ext_proc filter", true,
+			"set allow_mode_override: true, and no allowed_override_modes, in the ext_proc filter", true,
+		},
+		{
+			"no modes to override to",
+			func(f *extprocv3.ExternalProcessor) {
+				f.AllowedOverrideModes = []*extprocv3.ProcessingMode{{ResponseBodyMode: extprocv3.ProcessingMode_STREAMED}}
+			},
+			"set allow_mode_override: true, and no allowed_override_modes, in the ext_proc filter", true,
+		},
+		{
+			"no requests",
+			func(f *extprocv3.ExternalProcessor) {
+				f.ProcessingMode.RequestHeaderMode = extprocv3.ProcessingMode_SKIP
+			},
+			"set processing_mode.request_header_mode: SEND", true,
+		},
+		{
+			"nothing but a look",
+			func(f *extprocv3.ExternalProcessor) { f.ObservabilityMode = true },
+			"remove observability_mode from the ext_proc filter", true,
+		},
+		{
+			"a header too few",
+			func(f *extprocv3.ExternalProcessor) { hide(f, ":path") },
+			`add {exact: ":path"} to forward_rules.allowed_headers.patterns`, true,
+		},
+		{
+			"no status",
+			func(f *extprocv3.ExternalProcessor) { hide(f, ":status") },
+			`add {exact: ":status"} to forward_rules.allowed_headers.patterns`, true,
 		},
 		{
 			"no budget",
@@ -72,6 +103,12 @@ func TestSelfCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hide has a header not forwarded.
+func hide(f *extprocv3.ExternalProcessor, name string) {
+	headers := f.GetForwardRules().GetAllowedHeaders()
+	headers.Patterns = slices.DeleteFunc(headers.GetPatterns(), func(m *matcherv3.StringMatcher) bool { return m.GetExact() == name })
 }
 
 // changeExtProc changes weft's filter in a bootstrap.

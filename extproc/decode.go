@@ -17,6 +17,8 @@ type message struct {
 	body        []byte   // of request_body and response_body
 	endOfStream bool
 
+	observed bool // observability_mode: Envoy does not wait for replies
+
 	codeDetails    []byte                               // the attribute response.code_details; nil if there is none
 	metadata       []byte                               // metadata_context, as it is
 	requestBodies  filterv3.ProcessingMode_BodySendMode // protocol_config
@@ -79,6 +81,8 @@ func (m *message) decode(b []byte) error {
 			m.metadata = merge(m.metadata, f.bytes)
 		case bytesTag(9):
 			return m.decodeAttribute(f.bytes)
+		case varintTag(10):
+			m.observed = protowire.DecodeBool(f.varint)
 		case bytesTag(11):
 			return m.decodeProtocolConfig(f.bytes)
 		}

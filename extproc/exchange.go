@@ -60,6 +60,7 @@ func (x *exchange) send(r *reply) {
 // receiveRequestHeaders returns the request, and whether Envoy's configuration lets the exchange go on.
 func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bool) {
 	if !x.receive(&x.request, requestHeaders) {
+		x.server.checkOrder(&x.request)
 		return enrich.Request{}, true
 	}
 	return x.request.request(), x.checkFirst(envoyConfig)
@@ -73,7 +74,7 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	if !x.receive(&x.response, responseHeaders) {
 		return enrich.Response{}
 	}
-	x.server.checkAttributes(&x.response)
+	x.server.checkResponse(&x.response)
 	return x.response.response()
 }
 

@@ -37,6 +37,11 @@ func (s *Server) tell(format string, args ...any) {
 // checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
 func (x *exchange) checkFirst(made string) bool {
 	s, ctx := x.server, x.stream.Context()
+	s.checkShown(&x.request, ":method", ":path")
+	if x.request.observed {
+		s.tell("Envoy does not wait for weft: remove observability_mode from the ext_proc filter; until then all responses pass")
+		return false
+	}
 	hash := metadata.ValueFromIncomingContext(ctx, RulesHeader)
 	x.seesHeaders = made != "" && len(hash) == 1 && hash[0] == made
 	if made != "" && len(hash) == 1 && hash[0] != made {
@@ -75,8 +80,26 @@ func (x *exchange) routedBy(rule *enrich.Rule) bool {
 	return rule.LegacyPath.IsZero() || !x.seesHeaders // by hand, a path can be rewritten in other ways
 }
 
-// checkAttributes looks at a message with response headers.
-func (s *Server) checkAttributes(m *message) {
+// checkOrder looks at a first message that is no request. What Envoy itself answers can come without one.
+func (s *Server) checkOrder(first *message) {
+	if first.kind == responseHeaders && origin(string(first.codeDetails)) == enrich.OriginLegacy {
+		s.tell("Envoy does not send requests: set processing_mode.request_header_mode: SEND in the ext_proc filter; until then all responses pass")
+	}
+}
+
+// checkShown looks for headers that each message has.
+func (s *Server) checkShown(m *message, names ...string) {
+	for _, name := range names {
+		if n, _ := m.header(name); n == 0 {
+			s.tell("Envoy does not show %s: add {exact: %q} to forward_rules.allowed_headers.patterns of the ext_proc filter, or regenerate it with weft envoy; "+
+				"until then all responses pass", name, name)
+		}
+	}
+}
+
+// checkResponse looks at a message with response headers.
+func (s *Server) checkResponse(m *message) {
+	s.checkShown(m, ":status")
 	if m.codeDetails == nil {
 		s.tell("Envoy does not say who answered: add response_attributes: [%s] to the ext_proc filter; until then all responses pass", codeDetails)
 	}
@@ -89,6 +112,6 @@ func (s *Server) checkBody(came bool) {
 		return
 	}
 	if s.check.bodies.Load() == 0 && s.check.without.Add(1) == withoutBodies {
-		s.tell("Envoy never sends a body that was asked for: set allow_mode_override: true in the ext_proc filter; until then all responses pass")
+		s.tell("Envoy never sends a body that was asked for: set allow_mode_override: true, and no allowed_override_modes, in the ext_proc filter; until then all responses pass")
 	}
 }
