@@ -75,11 +75,7 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) error 
 	}
 	for _, s := range rule.Sources {
 		say("query", "%s", mongostore.Describe(s, params, rule.List != nil))
-		missing := string(s.Default(make(enrich.Key, len(s.Where))))
-		if len(params) > 0 {
-			missing = string(s.Default(describeKey(s, params)))
-		}
-		say("", "no such document: %s", missing)
+		say("", "no such document: %s", s.Default(describeKey(s, params)))
 	}
 	say("shape", "%s", shape(rule))
 	return nil
