@@ -48,10 +48,10 @@ func (r *Rule) VerdictOnCore(resp Response, core Core) (Action, Reason) {
 	switch {
 	case core.Failed == "":
 		return Compose, ""
-	case r.degrades(resp.Method):
-		return Degrade, core.Failed
-	default:
+	case !r.degrades(resp.Method):
 		return Pass, core.Failed
+	default: // what is no core may be a login page: nobody is known to have checked the caller
+		return r.mayDegrade(resp, core.Failed)
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 	case resp.NoTransform:
 		return Pass, NoTransform
 	case resp.Bodyless || status == 204 || status == 205:
-		return Degrade, CoreEmpty
+		return r.mayDegrade(resp, CoreEmpty)
 	case !canDecode(resp.ContentEncoding):
 		return Pass, CoreEncoded
 	case resp.ContentLength >= 0 && resp.ContentLength <= int64(r.CoreLimit):

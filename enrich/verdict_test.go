@@ -58,7 +58,7 @@ func TestVerdict(t *testing.T) {
 
 		{"never", &never, legacy(500), Pass, NotDegraded},
 		{"never, unreachable", &never, Response{Method: "GET", Origin: OriginUnreachable, Status: 503}, Pass, NotDegraded},
-		{"never is not for a 200: the legacy service has seen who asks", &never, legacy(204), Degrade, CoreEmpty},
+		{"never, and a 200 that is no core: it may be a login page", &never, Response{Method: "GET", Origin: OriginLegacy, Status: 200, Bodyless: true}, Pass, NotDegraded},
 		{"authenticated, and nobody is", &authenticated, legacy(500), Pass, NotDegraded},
 		{"authenticated", &authenticated, with(legacy(500), func(r *Response) { r.Verified = true }), Degrade, LegacyError},
 
@@ -84,6 +84,35 @@ func TestOutcomeString(t *testing.T) {
 	} {
 		if got := outcome.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestVerdictOnCore: what is no core is a failure of the legacy service like others.
+func TestVerdictOnCore(t *testing.T) {
+	always, get := UserProfile()[0], Response{Method: "GET", Origin: OriginLegacy, Status: 200}
+	never, authenticated := *always, *always
+	never.Degrade, authenticated.Degrade = DegradeNever, DegradeAuthenticated
+	verified, post := get, get
+	verified.Verified, post.Method = true, "POST"
+	invalid := Core{Failed: CoreInvalid}
+	for _, test := range []struct {
+		name   string
+		rule   *Rule
+		resp   Response
+		core   Core
+		action Action
+		reason Reason
+	}{
+		{"a core", always, get, Core{}, Compose, ""},
+		{"none", always, get, invalid, Degrade, CoreInvalid},
+		{"none, and never", &never, get, invalid, Pass, NotDegraded},
+		{"none, and nobody is authenticated", &authenticated, get, invalid, Pass, NotDegraded},
+		{"none, and somebody is", &authenticated, verified, invalid, Degrade, CoreInvalid},
+		{"none, of a POST", always, post, invalid, Pass, CoreInvalid},
+	} {
+		if action, reason := test.rule.VerdictOnCore(test.resp, test.core); action != test.action || reason != test.reason {
+			t.Errorf("%s: %v %q, want %v %q", test.name, action, reason, test.action, test.reason)
 		}
 	}
 }

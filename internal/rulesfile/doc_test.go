@@ -151,6 +151,7 @@ the name of an extension passes as it is, too.
 **No document** is no error: the extension has the defaults of its fields, or is ` + "`null`" + ` if one of them has none. A document that is there with a
 field of a wrong type, or without one that has no default, is an error: the extension is ` + "`null`" + `, and ` + "`errors`" + ` says so.
 
-**Mind what ` + "`degrade`" + ` means.** When the legacy service fails, nobody has checked who is asking. *never* (the default) lets the failure pass;
+**Mind what ` + "`degrade`" + ` means.** When the legacy service fails, or answers 200 with something that is no core (a login
+page, say), nobody is known to have checked who is asking. *never* (the default) lets that pass;
 *authenticated* gives the extension to the one whose token Envoy's jwt_authn filter has verified; *always* gives it to whoever asks.
 `
