@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/urfave/cli/v3"
@@ -92,7 +93,11 @@ func portOf(cmd *cli.Command) (port, error) {
 // serverOptions are the options of the gRPC server.
 func (s *server) serverOptions() ([]grpc.ServerOption, error) {
 	options := slices.Concat(extproc.ServerOptions(), s.drain.serverOptions(),
-		[]grpc.ServerOption{grpc.MaxConcurrentStreams(s.port.streams), grpc.MaxRecvMsgSize(s.port.message)})
+		[]grpc.ServerOption{
+			grpc.MaxConcurrentStreams(s.port.streams),
+			grpc.MaxRecvMsgSize(s.port.message),
+			grpc.ConnectionTimeout(10 * time.Second), // for the handshake; a connection without one is held by nobody good
+		})
 	if s.port.tls.Cert == "" {
 		return options, nil
 	}
