@@ -17,7 +17,7 @@ help: ## list the targets
 	@echo 'Start with "make run".'
 
 .PHONY: run
-run: tools build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
+run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
 	@exec bin/demo -weft bin/weft -legacy bin/legacy
 
 .PHONY: test
@@ -50,11 +50,11 @@ fuzz: go ## each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: chaos
-chaos: tools build ## kill, freeze and stop each process under 64 clients, and look at every answer; CHAOS="-for 5s" is quicker
+chaos: servers build ## kill, freeze and stop each process under 64 clients, and look at every answer; CHAOS="-for 5s" is quicker
 	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
 
 .PHONY: bench
-bench: tools build .tools/bench-python ## compare weft with what one would build instead; results in bench/results; BENCH="-only weft,no-op -for 1s" is quicker
+bench: servers build .tools/bench-python ## compare weft with what one would build instead; results in bench/results; BENCH="-only weft,no-op -for 1s" is quicker
 	@cd bench && $(BUILD) -o ../bin/bench .
 	@bin/bench -weft bin/weft -python .tools/bench-python/bin/python $(BENCH)
 
@@ -79,7 +79,11 @@ build: go ## weft and the demo's programs into bin/
 	@cd examples && $(BUILD) -o ../bin/ ./legacy ./demo ./chaos
 
 .PHONY: tools
-tools: ## fetch Envoy and mongod into .tools/, once
+tools: servers ## fetch Envoy, mongod and what only tests need into .tools/, once
+	@python3 internal/stack/fetch_tools.py tests
+
+.PHONY: servers
+servers:
 	@command -v python3 >/dev/null || { echo 'python3 is missing; install it (on Debian: apt-get install python3 python3-pip), then run make again' >&2; exit 1; }
 	@python3 internal/stack/fetch_tools.py
 

@@ -34,6 +34,8 @@ var (
 type Extension struct {
 	JSON []byte
 	Err  error
+
+	Command *Command // the one that it came with; nil if the store does not say
 }
 
 // Read is the reads of an exchange, which are under way side by side.
@@ -119,7 +121,7 @@ func (r *Read) read(i int, units []unit) []Extension {
 	}
 	for n, ext := range r.store.Find(r.ctx, src, keys) {
 		if errors.Is(ext.Err, ErrNotFound) {
-			ext = Extension{JSON: src.Default(keys[n])}
+			ext = Extension{JSON: src.Default(keys[n]), Command: ext.Command}
 		}
 		for _, u := range asks[n] {
 			found[u] = ext
@@ -157,7 +159,11 @@ func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, 
 }
 
 // Found are the extensions of an exchange.
-type Found struct{ bySource [][]Extension }
+type Found struct {
+	bySource [][]Extension
+
+	Reads []SourceRead // those that were waited for, in the order of the sources
+}
 
 // without returns as many extensions, all with an error.
 func (f Found) without(err error) Found {
@@ -181,23 +187,36 @@ func (f Found) of(source, unit int) Extension {
 
 // Wait returns the extensions. Where ctx ends first, its error stands for what is not there.
 func (r *Read) Wait(ctx context.Context, core Core) Found {
-	f := Found{bySource: make([][]Extension, len(r.sources))}
+	f := Found{bySource: make([][]Extension, len(r.sources)), Reads: make([]SourceRead, 0, len(r.sources))}
 	for i := range r.sources {
 		s := &r.sources[i]
 		if s.done == nil {
 			continue
 		}
+		read := SourceRead{Source: r.rule.Sources[i], Late: r.rule.List != nil || r.rule.Sources[i].isLate()}
 		select {
 		case <-s.done:
 			f.bySource[i] = s.found
+			read.Command = commandOf(s.found)
 		case <-ctx.Done():
 			f.bySource[i] = make([]Extension, max(1, len(core.units)))
 			for u := range f.bySource[i] {
 				f.bySource[i][u].Err = ctx.Err()
 			}
 		}
+		f.Reads = append(f.Reads, read)
 	}
 	return f
+}
+
+// commandOf returns the command of the extensions of a source: there is one at most.
+func commandOf(found []Extension) *Command {
+	for _, ext := range found {
+		if ext.Command != nil {
+			return ext.Command
+		}
+	}
+	return nil
 }
 
 // Stop cancels the reads that are still under way, and returns when they have ended.

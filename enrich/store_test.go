@@ -14,7 +14,7 @@ type storeFunc func(ctx context.Context) ([]byte, error)
 
 func (f storeFunc) Find(ctx context.Context, _ *Source, keys []Key) []Extension {
 	json, err := f(ctx)
-	return slices.Repeat([]Extension{{json, err}}, len(keys))
+	return slices.Repeat([]Extension{{JSON: json, Err: err}}, len(keys))
 }
 
 func TestFetch(t *testing.T) {

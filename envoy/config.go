@@ -135,7 +135,7 @@ func Fingerprint(rules []*enrich.Rule) string {
 	c := Config{Rules: rules, RouteTimeout: DefaultRouteTimeout, MessageTimeout: DefaultMessageTimeout}
 	hash := sha256.New()
 	for _, m := range []proto.Message{
-		routes(c), fallbackFilter(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), forwardedMetadata(rules),
+		routes(c), fallbackFilter(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules),
 	} {
 		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err != nil {

@@ -70,7 +70,7 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 				ResponseTrailerMode: extprocv3.ProcessingMode_SKIP,
 			},
 			AllowModeOverride:  true,
-			MetadataOptions:    forwardedMetadata(c.Rules),
+			MetadataOptions:    metadataOptions(c.Rules),
 			ResponseAttributes: extproc.Attributes(),
 			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwardedHeaders()},
 		})},
@@ -86,16 +86,17 @@ func forwardedHeaders() *matcherv3.ListStringMatcher {
 	return forwarded
 }
 
-// forwardedMetadata has weft told who the caller is, as a jwt_authn filter before this one has verified it, if a rule
-// asks for that: it is sent with each message.
-func forwardedMetadata(rules []*enrich.Rule) *extprocv3.MetadataOptions {
+// metadataOptions lets in what weft says of an exchange, for the access log. They have weft told who the caller is, as a
+// jwt_authn filter before this one has verified it, if a rule asks for that: it is sent with each message.
+func metadataOptions(rules []*enrich.Rule) *extprocv3.MetadataOptions {
+	options := &extprocv3.MetadataOptions{
+		ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.MetadataNamespace}},
+	}
 	asks := func(r *enrich.Rule) bool { return r.Degrade == enrich.DegradeAuthenticated }
-	if !slices.ContainsFunc(rules, asks) {
-		return nil
+	if slices.ContainsFunc(rules, asks) {
+		options.ForwardingNamespaces = &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.JWTMetadata}}
 	}
-	return &extprocv3.MetadataOptions{
-		ForwardingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{extproc.JWTMetadata}},
-	}
+	return options
 }
 
 func routerFilter() *hcmv3.HttpFilter {
@@ -105,10 +106,13 @@ func routerFilter() *hcmv3.HttpFilter {
 	}
 }
 
-// accessLog says of each request who answered it (response code details) and what weft made of it.
+// accessLog says of each request who answered it (response code details), what weft made of it, and who took how long: the
+// legacy service, MongoDB beside it, and weft in addition. x-weft is there for answers of the fallback's, too.
 func accessLog() []*accesslogv3.AccessLog {
 	const format = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% ` +
-		`%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %BYTES_SENT%B %DURATION%ms legacy=%UPSTREAM_HOST% weft="%RESP(X-WEFT)%"` + "\n"
+		`%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %BYTES_SENT%B %DURATION%ms legacy=%UPSTREAM_HOST% weft="%RESP(X-WEFT)%" rule=%DYNAMIC_METADATA(weft:rule)% ` +
+		`legacy_ms=%DYNAMIC_METADATA(weft:legacy_ms)% mongodb_ms=%DYNAMIC_METADATA(weft:mongodb_ms)% added_ms=%DYNAMIC_METADATA(weft:added_ms)% ` +
+		`request=%REQ(X-REQUEST-ID)% trace=%TRACE_ID%` + "\n"
 	return []*accesslogv3.AccessLog{{
 		Name: "envoy.access_loggers.stdout",
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: packed(&streamv3.StdoutAccessLog{

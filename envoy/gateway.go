@@ -141,7 +141,10 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 			{Key: "response", Value: yaml.MapSlice{{Key: "attributes", Value: extproc.Attributes()}}},
 			{Key: "allowModeOverride", Value: true},
 		}},
-		{Key: "metadata", Value: yaml.MapSlice{{Key: "accessibleNamespaces", Value: []string{extproc.JWTMetadata}}}},
+		{Key: "metadata", Value: yaml.MapSlice{
+			{Key: "accessibleNamespaces", Value: []string{extproc.JWTMetadata}},
+			{Key: "writableNamespaces", Value: []string{extproc.MetadataNamespace}},
+		}},
 	}}})
 	objects = append(objects, object("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", policy))
 

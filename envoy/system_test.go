@@ -157,8 +157,9 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 	s.weft = grpc.NewServer(extproc.ServerOptions()...)
 	ruleset := extproc.Ruleset{Rules: rules, EnvoyConfig: envoy.Fingerprint(rules)}
 	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{
-		Rules:  func() extproc.Ruleset { return ruleset },
-		Store:  store,
+		Rules: func() extproc.Ruleset { return ruleset },
+		Store: store,
+		Now:   time.Now, ServerTiming: true,
 		Report: s.report,
 		Misconfigured: func(what string) {
 			s.mu.Lock()
@@ -191,10 +192,10 @@ func collection(t testing.TB, src *enrich.Source) *mongo.Collection {
 	return client.Database(src.Database).Collection(src.Collection)
 }
 
-func (s *system) report(r enrich.Report) {
+func (s *system) report(r *enrich.Report) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reports = append(s.reports, r)
+	s.reports = append(s.reports, *r)
 }
 
 // setProfiles replaces all documents.

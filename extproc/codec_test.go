@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
@@ -12,6 +13,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 )
@@ -69,6 +71,32 @@ func TestReply(t *testing.T) {
 			reply{to: responseBody, change: change, newBody: true, body: long},
 			ofBody(&extprocv3.CommonResponse{HeaderMutation: mutation, BodyMutation: body(long)}),
 		},
+		"told to Envoy": {
+			reply{to: responseBody, timing: "legacy;dur=1", newBody: true, body: long, mode: filterv3.ProcessingMode_STREAMED, report: &enrich.Report{
+				Rule: "user", Outcome: enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.CoreInvalid, Also: enrich.ExtensionFailed},
+				Times: enrich.Times{Began: time.Unix(0, 0), Legacy: 20*time.Millisecond + 1499, Read: time.Second, Added: 300 * time.Microsecond},
+			}},
+			&extprocv3.ProcessingResponse{
+				Response: ofBody(&extprocv3.CommonResponse{BodyMutation: body(long), HeaderMutation: &extprocv3.HeaderMutation{
+					SetHeaders: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "server-timing", RawValue: []byte("legacy;dur=1")}, Append: wrapperspb.Bool(true)}},
+				}}).Response,
+				ModeOverride: &filterv3.ProcessingMode{
+					RequestHeaderMode: filterv3.ProcessingMode_SEND, ResponseHeaderMode: filterv3.ProcessingMode_SEND,
+					ResponseBodyMode: filterv3.ProcessingMode_STREAMED,
+				},
+				DynamicMetadata: metadataOf(map[string]any{
+					"rule": "user", "verdict": "degraded", "reason": "core-invalid+extension-failed",
+					"legacy_ms": 20.001, "mongodb_ms": 1000.0, "added_ms": 0.3,
+				}),
+			},
+		},
+		"told to Envoy, with no clock": {
+			reply{to: responseBody, report: &enrich.Report{Rule: "user", Outcome: enrich.Outcome{Disposition: enrich.Composed}}},
+			&extprocv3.ProcessingResponse{
+				Response:        ofBody(&extprocv3.CommonResponse{}).Response,
+				DynamicMetadata: metadataOf(map[string]any{"rule": "user", "verdict": "composed"}),
+			},
+		},
 		"body emptied": {reply{to: responseBody, newBody: true}, ofBody(&extprocv3.CommonResponse{BodyMutation: body(nil)})},
 		"at once": {
 			reply{status: 503, change: change, newBody: true, body: []byte("{}")},
@@ -94,11 +122,23 @@ func TestReply(t *testing.T) {
 	}
 }
 
+func metadataOf(fields map[string]any) *structpb.Struct {
+	s, err := structpb.NewStruct(map[string]any{MetadataNamespace: fields})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 // TestReplyRoom writes replies whose names and values are at the borders of lengths of lengths.
 func TestReplyRoom(t *testing.T) {
 	for _, n := range []int{0, 1, 126, 127, 128, 129, 16_382, 16_383, 16_384, 1 << 21} {
 		value := string(bytes.Repeat([]byte{'v'}, n))
 		r := reply{to: responseBody, mode: filterv3.ProcessingMode_STREAMED, newBody: true, body: []byte(value)}
+		if rand.IntN(2) == 0 {
+			r.timing = value
+			r.report = &enrich.Report{Rule: value, Outcome: enrich.Outcome{Disposition: "d", Reason: "r", Also: "a"}, Times: enrich.Times{Began: time.Now(), Read: 1}}
+		}
 		for range rand.IntN(4) {
 			r.change.Set = append(r.change.Set, enrich.Header{Name: "n", Value: value})
 			r.change.Remove = append(r.change.Remove, value)
@@ -108,7 +148,11 @@ func TestReplyRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := got.GetResponseBody().GetResponse().GetHeaderMutation()
-		if len(m.GetSetHeaders()) != len(r.change.Set) || !slices.Equal(m.GetRemoveHeaders(), r.change.Remove) {
+		sets := len(r.change.Set)
+		if r.timing != "" {
+			sets++
+		}
+		if len(m.GetSetHeaders()) != sets || !slices.Equal(m.GetRemoveHeaders(), r.change.Remove) {
 			t.Errorf("%d: %d headers set, %d removed", n, len(m.GetSetHeaders()), len(m.GetRemoveHeaders()))
 		}
 		if body := got.GetResponseBody().GetResponse().GetBodyMutation().GetBody(); string(body) != value {

@@ -126,7 +126,7 @@ func decodeHeader(b []byte) (h header, err error) {
 		}
 		return nil
 	})
-	if err == nil && !(utf8.Valid(h.name) && utf8.Valid(text)) {
+	if err == nil && (!utf8.Valid(h.name) || !utf8.Valid(text)) {
 		err = errNotUTF8
 	}
 	// Envoy sends raw_value; value is for processors of an older protocol.

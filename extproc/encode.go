@@ -21,6 +21,9 @@ type reply struct {
 	replace bool // CONTINUE_AND_REPLACE
 	status  int  // of an ImmediateResponse
 
+	timing string         // a server-timing header, beside those that are there; empty for none
+	report *enrich.Report // told to Envoy, for its access log; nil for nothing
+
 	mode filterv3.ProcessingMode_BodySendMode // for the body of the response; 0 (NONE) overrides nothing
 }
 
@@ -41,6 +44,9 @@ func (r *reply) encode() mem.BufferSlice {
 		w.enum(1, int32(filterv3.ProcessingMode_SEND))
 		w.message(9, end) // mode_override
 	}
+	if r.report != nil {
+		w.metadata(r.report)
+	}
 	encoded := mem.BufferSlice{mem.SliceBuffer(w.buf[w.at:])}
 	if len(r.body) > 0 {
 		encoded = append(encoded, mem.SliceBuffer(r.body))
@@ -56,9 +62,9 @@ func (r *reply) encodeCommon(w *backward) {
 		w.tag(1, protowire.BytesType) // body
 		w.message(3, whole)           // body_mutation
 	}
-	if len(r.change.Set)+len(r.change.Remove) > 0 {
+	if len(r.change.Set)+len(r.change.Remove) > 0 || r.timing != "" {
 		end := w.len()
-		w.mutation(r.change)
+		w.mutation(r.change, r.timing)
 		w.message(2, end) // header_mutation
 	}
 	if r.replace {
@@ -74,7 +80,7 @@ func (r *reply) encodeImmediate(w *backward) {
 	w.length(len(r.body))
 	w.tag(3, protowire.BytesType) // body
 	end := w.len()
-	w.mutation(r.change)
+	w.mutation(r.change, r.timing)
 	w.message(2, end) // headers
 	end = w.len()
 	w.enum(1, int32(r.status))
@@ -86,7 +92,10 @@ func (r *reply) encodeImmediate(w *backward) {
 // room returns how many bytes an encoded reply has at most, without its body.
 func (r *reply) room() int {
 	const lengths = 10 // tag and length of a field
-	n := 12 * lengths
+	n := 17*lengths + len(timingHeader) + len(r.timing)
+	if r.report != nil {
+		n += metadataRoom(r.report)
+	}
 	for _, h := range r.change.Set {
 		n += len(h.Name) + len(h.Value) + 5*lengths
 	}
@@ -135,18 +144,36 @@ func (w *backward) message(number protowire.Number, end int) {
 	w.tag(number, protowire.BytesType)
 }
 
+// timingHeader is the one header that is added to what is there: the legacy service may have one, too.
+const timingHeader = "server-timing"
+
 // mutation writes what is in a HeaderMutation.
-func (w *backward) mutation(change enrich.Headers) {
+func (w *backward) mutation(change enrich.Headers, timing string) {
 	for i := len(change.Remove) - 1; i >= 0; i-- {
 		w.string(2, change.Remove[i])
 	}
-	for i := len(change.Set) - 1; i >= 0; i-- {
-		option := w.len()
-		w.enum(3, int32(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)) // append_action
-		value := w.len()
-		w.string(3, change.Set[i].Value) // raw_value
-		w.string(1, change.Set[i].Name)
-		w.message(1, value) // header
-		w.message(1, option)
+	if timing != "" {
+		// An external processor's append_action of 0, which would append, is to Envoy one that is not set: it overwrites.
+		w.header(timingHeader, timing, func() {
+			end := w.len()
+			w.enum(1, 1)
+			w.message(2, end) // append
+		})
 	}
+	for i := len(change.Set) - 1; i >= 0; i-- {
+		w.header(change.Set[i].Name, change.Set[i].Value, func() {
+			w.enum(3, int32(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)) // append_action
+		})
+	}
+}
+
+// header writes a HeaderValueOption. action writes what is to become of a header that is there.
+func (w *backward) header(name, value string, action func()) {
+	end := w.len()
+	action()
+	header := w.len()
+	w.string(3, value) // raw_value
+	w.string(1, name)
+	w.message(1, header)
+	w.message(1, end)
 }

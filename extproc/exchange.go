@@ -24,6 +24,7 @@ type exchange struct {
 	server *Server
 	stream extprocv3.ExternalProcessor_ProcessServer
 	report enrich.Report
+	clock  clock
 
 	request  message // its head
 	response message // its head
@@ -31,6 +32,7 @@ type exchange struct {
 
 	err         error // the first that a receive or a send met
 	buffered    bool  // the response's length is known, and its body is to come in one piece
+	streamed    bool  // the head of the answer has gone
 	seesHeaders bool  // Envoy's configuration is the generated one, and forwards all headers that weft reads or changes
 }
 
@@ -48,11 +50,28 @@ func (x *exchange) receive(m *message, want kind) bool {
 	if x.err = x.stream.RecvMsg(m); x.err == nil && m.kind != want {
 		x.err = errUnexpected{got: m.kind, want: want}
 	}
+	x.clock.received(&x.report.Times)
 	return x.err == nil
 }
 
 func (x *exchange) send(r *reply) {
 	if x.err == nil {
+		x.clock.sends(&x.report.Times)
+		x.report.AnswerSize += len(r.body)
+		x.err = x.stream.SendMsg(r)
+	}
+}
+
+// sendLast sends the reply that ends the exchange. It tells Envoy what the exchange has come to.
+func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
+	if x.err == nil {
+		x.clock.sends(&x.report.Times)
+		x.report.AnswerSize += len(r.body)
+		x.report.Outcome = outcome
+		r.report = &x.report
+		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
+			r.timing = serverTiming(x.report.Times)
+		}
 		x.err = x.stream.SendMsg(r)
 	}
 }
@@ -63,6 +82,7 @@ func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bo
 		x.server.checkOrder(&x.request)
 		return enrich.Request{}, true
 	}
+	x.report.Trace, x.report.RequestID = x.trace(), x.request.requestID()
 	return x.request.request(), x.checkFirst(envoyConfig)
 }
 
@@ -75,7 +95,9 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 		return enrich.Response{}
 	}
 	x.server.checkResponse(&x.response)
-	return x.response.response()
+	response := x.response.response()
+	x.report.Status = response.Status
+	return response
 }
 
 // continueWithBody asks for the response's body. If its length is known to be within the limit, Envoy sends it whole and
@@ -121,40 +143,42 @@ func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
 	if asked {
 		x.server.checkBody(came)
 	}
+	x.report.CoreSize += len(x.body.body)
 	return x.body.body, came && (x.buffered || x.body.endOfStream)
 }
 
 // passResponse lets the response go with no more than a change of its headers, and ends the exchange. No body was asked
 // for.
 func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) error {
-	x.send(&reply{to: responseHeaders, change: x.needed(&x.response, change)})
+	x.sendLast(&reply{to: responseHeaders, change: x.needed(&x.response, change)}, enrich.Outcome{Disposition: enrich.Passed, Reason: reason})
 	return x.end(reason)
 }
 
 // replaceResponse answers in place of the response, whose body, if it has one, is dropped by Envoy. So is any
 // content-length: the client gets the answer chunked.
 func (x *exchange) replaceResponse(a enrich.Answer) error {
-	x.send(&reply{to: responseHeaders, replace: true, change: x.needed(&x.response, answerChange(a, false)), newBody: true, body: a.Body})
+	x.sendLast(&reply{to: responseHeaders, replace: true, change: x.needed(&x.response, answerChange(a, false)), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
 // replaceImmediately answers although not all of the legacy body has come. Nothing of the legacy response is left, not
 // even headers.
 func (x *exchange) replaceImmediately(a enrich.Answer) error {
-	x.send(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body})
+	x.sendLast(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
 // passBody lets the body go as it is, and marks the response.
 func (x *exchange) passBody(reason enrich.Reason, err error) error {
-	x.send(&reply{to: responseBody, change: enrich.PassHeaders(reason)})
-	return x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: reason}, err)
+	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
+	x.sendLast(&reply{to: responseBody, change: enrich.PassHeaders(reason)}, outcome)
+	return x.finish(outcome, err)
 }
 
 // replaceBody puts the answer in the place of the body. Head and body change in this one message, so that a weft that
 // dies before it leaves the legacy response whole.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.send(&reply{to: responseBody, change: x.needed(&x.response, answerChange(a, x.buffered)), newBody: true, body: a.Body})
+	x.sendLast(&reply{to: responseBody, change: x.needed(&x.response, answerChange(a, x.buffered)), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
@@ -198,7 +222,7 @@ func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 		x.report.Outcome, x.report.Err = enrich.Outcome{Disposition: enrich.Passed, Reason: ended(x.err)}, x.err
 	}
 	if x.server.Report != nil {
-		x.server.Report(x.report)
+		x.server.Report(&x.report)
 	}
 	return nil
 }

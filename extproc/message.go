@@ -19,6 +19,7 @@ func Headers() []string {
 		"accept-encoding", "range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since",
 		":status", "content-length", "content-encoding", "cache-control",
 		"content-type", "etag", "last-modified", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest",
+		traceParent, requestID,
 	}
 }
 

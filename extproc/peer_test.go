@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -36,6 +37,7 @@ const core7 = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 type peer struct {
 	conn    *grpc.ClientConn
 	client  extprocv3.ExternalProcessorClient
+	server  *extproc.Server // not to be changed once there are streams
 	reports chan enrich.Report
 }
 
@@ -44,11 +46,13 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	listener := bufconn.Listen(1 << 20)
 	rules := enrich.UserProfile()
 	server := grpc.NewServer(extproc.ServerOptions()...)
-	extprocv3.RegisterExternalProcessorServer(server, &extproc.Server{
+	p.server = &extproc.Server{
 		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: rules} },
 		Store:  store,
-		Report: func(r enrich.Report) { p.reports <- r },
-	})
+		Now:    time.Now,
+		Report: func(r *enrich.Report) { p.reports <- *r },
+	}
+	extprocv3.RegisterExternalProcessorServer(server, p.server)
 	go func() { _ = server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///weft", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))

@@ -25,8 +25,15 @@ type Server struct {
 	// [BudgetHeader]). Zero is as long as Envoy has patience.
 	Budget time.Duration
 
-	// Report, if not nil, is told what became of each exchange, when it has ended. It is called by many goroutines.
-	Report func(enrich.Report)
+	// Now, if not nil, is the time source for what is reported and told of times.
+	Now func() time.Time
+
+	// ServerTiming has answers carry a server-timing header.
+	ServerTiming bool
+
+	// Report, if not nil, is told what became of each exchange, when it has ended. It is called by many goroutines, and must
+	// not keep the report.
+	Report func(*enrich.Report)
 
 	// Misconfigured, if not nil, is told once of each thing in Envoy's configuration that keeps weft from its work, and of
 	// the line to change.
@@ -66,7 +73,7 @@ type Ruleset struct {
 // holds the first error; after it nothing is received (the values are zero, which no rule and no verdict takes up)
 // and nothing is sent.
 func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
-	x := &exchange{server: s, stream: stream}
+	x := &exchange{server: s, stream: stream, clock: clock{now: s.Now}}
 
 	rules := s.Rules()
 	request, ok := x.receiveRequestHeaders(rules.EnvoyConfig)
@@ -145,7 +152,9 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
 	}
-	return read.Wait(ctx, core)
+	found := x.clock.waits(&x.report.Times, func() enrich.Found { return read.Wait(ctx, core) })
+	x.report.Reads = found.Reads
+	return found
 }
 
 // processDegraded puts the answer in the place of a response that has no core in it. Envoy would replace it at once, but
@@ -194,6 +203,6 @@ func processStream(x *exchange, rule *enrich.Rule, params []enrich.Value, found 
 		return x.finish(enrich.Outcome{Disposition: enrich.Streamed, Reason: core.Failed}, core.Err)
 	}
 	suffix, outcome, err := rule.StreamSuffix(params, core, found)
-	body.end(suffix)
+	body.end(suffix, outcome)
 	return x.finish(outcome, err)
 }

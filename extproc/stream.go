@@ -14,6 +14,7 @@ import (
 // (STREAMED).
 func (x *exchange) continueStreamed(change enrich.Headers) {
 	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(http.StatusOK)})
+	x.streamed = true
 	x.send(&reply{to: responseHeaders, change: x.needed(&x.response, change), mode: filterv3.ProcessingMode_STREAMED})
 }
 
@@ -38,6 +39,7 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 		if !x.receive(&x.body, responseBody) {
 			return 0, x.err
 		}
+		x.report.CoreSize += len(x.body.body)
 		b.chunk, b.unread, b.last = x.body.body, x.body.body, x.body.endOfStream
 		first := !b.begun
 		if b.begun = true; first {
@@ -57,8 +59,9 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 }
 
 // end sends the last chunk with what follows it.
-func (b *streamedBody) end(suffix []byte) {
-	b.exchange.sendChunk(append(b.chunk[:len(b.chunk):len(b.chunk)], suffix...))
+func (b *streamedBody) end(suffix []byte, outcome enrich.Outcome) {
+	last := append(b.chunk[:len(b.chunk):len(b.chunk)], suffix...)
+	b.exchange.sendLast(&reply{to: responseBody, newBody: true, body: last}, outcome)
 }
 
 // sendChunk puts bytes in the place of a chunk.

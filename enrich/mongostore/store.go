@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -21,6 +22,10 @@ import (
 // Store reads extensions. It is safe for concurrent use. Connections are the driver's
 // business: a Store can be opened, and stays usable, while MongoDB is down.
 type Store struct {
+	// Ended, if not nil, is told of each command that has ended: with what error, if it could not be read. It is called by
+	// many goroutines, and must not be changed once reads have begun.
+	Ended func(src *enrich.Source, c *enrich.Command, err error)
+
 	client  *mongo.Client
 	sources sync.Map // *enrich.Source → *source
 }
@@ -48,6 +53,7 @@ func (s *Store) Close(ctx context.Context) error { return s.client.Disconnect(ct
 // source is an enrich.Source, prepared.
 type source struct {
 	*enrich.Source
+	store      *Store
 	collection *mongo.Collection
 	projection bson.D
 	batch      batcher
@@ -59,6 +65,7 @@ func (s *Store) source(src *enrich.Source) *source {
 	}
 	prepared := &source{
 		Source:     src,
+		store:      s,
 		collection: s.client.Database(src.Database).Collection(src.Collection),
 		projection: projection(src),
 	}
@@ -102,12 +109,30 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 }
 
 // find reads with one command.
-func (s *source) find(ctx context.Context, keys []enrich.Key) []enrich.Extension {
+func (s *source) find(ctx context.Context, keys []enrich.Key) (found []enrich.Extension) {
+	command := &enrich.Command{Began: time.Now(), Keys: len(keys)}
 	if len(keys) == 1 {
 		json, err := s.findOne(ctx, keys[0])
-		return []enrich.Extension{{JSON: json, Err: err}}
+		found = []enrich.Extension{{JSON: json, Err: err}}
+	} else {
+		found = s.findMany(ctx, keys)
 	}
-	return s.findMany(ctx, keys)
+	command.Ended = time.Now()
+	for i := range found {
+		found[i].Command = command
+	}
+	if s.store.Ended != nil {
+		s.store.Ended(s.Source, command, readError(found[0].Err))
+	}
+	return found
+}
+
+// readError leaves out the errors of documents that could be read. If a command failed, all its keys have its error.
+func readError(err error) error {
+	if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
+		return nil
+	}
+	return err
 }
 
 func (s *source) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {

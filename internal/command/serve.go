@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -54,19 +53,15 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"),
 				Usage: "how long an answer may wait for MongoDB once the core is there, where Envoy's configuration does not say it (Envoy Gateway's cannot)",
 			},
-			&cli.StringFlag{
-				Name: "log-level", Value: "info", Sources: cli.EnvVars("WEFT_LOG_LEVEL"),
-				Usage: "`LEVEL`: debug (a line for each exchange), info, warn or error",
-			},
-		}, drainFlags()),
+		}, observeFlags(), drainFlags()),
 		OnUsageError: onUsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {
 				return err
 			}
-			var level slog.Level
-			if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
-				return usageError{fmt.Errorf("--log-level %q: want debug, info, warn or error", cmd.String("log-level"))}
+			logger, err := loggerOf(cmd)
+			if err != nil {
+				return err
 			}
 			uri, err := mongodbURI(cmd)
 			if err != nil {
@@ -80,7 +75,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
 				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
 				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
-				logger: slog.New(slog.NewTextHandler(cmd.Root().ErrWriter, &slog.HandlerOptions{Level: level})),
+				logger: logger, serverTiming: cmd.Bool("server-timing"),
 			}
 			return s.run(ctx)
 		},
@@ -93,7 +88,7 @@ type server struct {
 	port                                  port
 	maxReads                              int64
 	budget                                time.Duration
-	pprof                                 bool
+	pprof, serverTiming                   bool
 	drain                                 drain
 
 	logger  *slog.Logger
@@ -124,11 +119,12 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.store, err = mongostore.Open(s.mongodbURI); err != nil {
-		return uriError(s.mongodbURI, err)
-	}
 	registry := prometheus.NewRegistry()
 	s.metrics = observe.NewMetrics(registry, s.version)
+	if s.store, err = mongostore.Open(s.mongodbURI, s.metrics.WatchPool); err != nil {
+		return uriError(s.mongodbURI, err)
+	}
+	s.store.Ended = s.metrics.Command
 	s.health = observe.NewHealth(s.logger)
 	s.use(file)
 	closeAdmin, err := s.serveAdmin(registry)
@@ -146,13 +142,15 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	log := observe.Log(s.logger)
-	grpcServer := grpc.NewServer(options...)
+	grpcServer := grpc.NewServer(append(options, grpc.StreamInterceptor(s.metrics.Open))...)
 	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
 		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
 		Store:         enrich.Limit(s.store, s.maxReads),
 		Budget:        s.budget,
-		Report:        func(r enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r) },
-		Misconfigured: func(what string) { s.logger.Warn(what) },
+		Now:           time.Now,
+		ServerTiming:  s.serverTiming,
+		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r) },
+		Misconfigured: func(what string) { s.metrics.Misconfigured(); s.logger.Warn(what) },
 	})
 	health := grpchealth.NewServer() // of the server as a whole, and of the one service
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
@@ -189,7 +187,7 @@ func (s *server) use(f *rulesfile.File) {
 	for _, w := range f.Warnings {
 		s.logger.Warn(rulesfile.Mistakes{w}.In(s.rulesName))
 	}
-	s.metrics.Rules(f.Hash)
+	s.metrics.Rules(f.Hash, f.Rules)
 	s.rules.Store(&extproc.Ruleset{Rules: f.Rules, EnvoyConfig: envoy.Fingerprint(f.Rules)})
 }
 

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ func (h *Health) Failing() bool {
 }
 
 // Watch takes notice of an exchange that has ended.
-func (h *Health) Watch(r enrich.Report) {
+func (h *Health) Watch(r *enrich.Report) {
 	failed := isMissing(r.Outcome.Reason) || isMissing(r.Outcome.Also)
 	whole := r.Outcome.Disposition == enrich.Composed
 	if !failed && !whole {
@@ -45,7 +46,8 @@ func (h *Health) Watch(r enrich.Report) {
 	switch {
 	case failed && !h.told && time.Since(h.warned) >= quiet:
 		h.told, h.warned = true, time.Now()
-		h.logger.Warn("MongoDB does not answer in time, or not at all; until it does, extensions are null", "rule", r.Rule, "error", r.Err)
+		h.logger.LogAttrs(context.Background(), slog.LevelWarn, "MongoDB does not answer in time, or not at all; until it does, extensions are null",
+			append(ids(r), slog.String("rule", r.Rule), slog.Any("error", r.Err))...)
 	case whole && h.told:
 		h.told = false
 		h.logger.Info("MongoDB answers again")

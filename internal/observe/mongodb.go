@@ -1,0 +1,100 @@
+package observe
+
+import (
+	"context"
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"weft/enrich"
+)
+
+// mongodbMetrics are of the commands to MongoDB and of the driver's connections.
+type mongodbMetrics struct {
+	commands children[commandLabels, prometheus.Observer]
+	keys     children[string, prometheus.Observer]
+
+	connections, inUse, waiting prometheus.Gauge
+	created, cleared            prometheus.Counter
+	closed, failed              *prometheus.CounterVec
+}
+
+type commandLabels struct{ collection, result string }
+
+func (m *mongodbMetrics) register(r prometheus.Registerer) {
+	commands := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "weft_mongodb_command_duration_seconds",
+		Help:    "Commands to MongoDB, by collection and result: ok, failed, or cancelled when nobody waited any more. Waiting for a connection is in it.",
+		Buckets: waits(),
+	}, []string{"collection", "result"})
+	m.commands.create = func(l commandLabels) prometheus.Observer { return commands.WithLabelValues(l.collection, l.result) }
+	keys := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "weft_mongodb_command_keys",
+		Help:    "Batch sizes: how many keys a command to MongoDB asked for, of all exchanges that shared it.",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+	}, []string{"collection"})
+	m.keys.create = func(collection string) prometheus.Observer { return keys.WithLabelValues(collection) }
+
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
+	m.connections = gauge("weft_mongodb_pool_connections", "Connections to MongoDB that are open.")
+	m.inUse = gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command has.")
+	m.waiting = gauge("weft_mongodb_pool_waiting", "Commands that wait for a connection to MongoDB.")
+	m.created = prometheus.NewCounter(counter("weft_mongodb_pool_connections_created_total", "Connections to MongoDB that were opened."))
+	m.cleared = prometheus.NewCounter(counter("weft_mongodb_pool_cleared_total", "How often all connections to a server were given up, since it failed."))
+	m.closed = prometheus.NewCounterVec(counter("weft_mongodb_pool_connections_closed_total", "Connections to MongoDB that were closed, by the driver's reason."), []string{"reason"})
+	m.failed = prometheus.NewCounterVec(counter("weft_mongodb_pool_checkouts_failed_total", "Commands that got no connection to MongoDB, by the driver's reason."), []string{"reason"})
+	for _, reason := range []string{event.ReasonIdle, event.ReasonPoolClosed, event.ReasonStale, event.ReasonError} {
+		m.closed.WithLabelValues(reason)
+	}
+	for _, reason := range []string{event.ReasonTimedOut, event.ReasonConnectionErrored, event.ReasonPoolClosed} {
+		m.failed.WithLabelValues(reason)
+	}
+	r.MustRegister(commands, keys, m.connections, m.inUse, m.waiting, m.created, m.cleared, m.closed, m.failed)
+}
+
+// Command counts a command that has ended.
+func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
+	result := "ok"
+	switch {
+	case errors.Is(err, context.Canceled):
+		result = "cancelled"
+	case err != nil:
+		result = "failed"
+	}
+	m.mongodb.commands.of(commandLabels{src.Collection, result}).Observe(c.Ended.Sub(c.Began).Seconds())
+	m.mongodb.keys.of(src.Collection).Observe(float64(c.Keys))
+}
+
+// WatchPool has the driver tell of its connections.
+func (m *Metrics) WatchPool(o *options.ClientOptions) {
+	o.SetPoolMonitor(&event.PoolMonitor{Event: m.pool})
+}
+
+func (m *Metrics) pool(e *event.PoolEvent) {
+	p := &m.mongodb
+	switch e.Type {
+	case event.ConnectionCreated:
+		p.connections.Inc()
+		p.created.Inc()
+	case event.ConnectionClosed:
+		p.connections.Dec()
+		p.closed.WithLabelValues(e.Reason).Inc()
+	case event.ConnectionCheckOutStarted:
+		p.waiting.Inc()
+	case event.ConnectionCheckOutFailed:
+		p.waiting.Dec()
+		p.failed.WithLabelValues(e.Reason).Inc()
+	case event.ConnectionCheckedOut:
+		p.waiting.Dec()
+		p.inUse.Inc()
+	case event.ConnectionCheckedIn:
+		p.inUse.Dec()
+	case event.ConnectionPoolCleared:
+		p.cleared.Inc()
+	}
+}
