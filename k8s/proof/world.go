@@ -111,8 +111,8 @@ func StartMongod(t testing.TB) string {
 	return mongod.URI()
 }
 
-// StartWeft starts weft with the arguments and the environment of its container, and returns when it is ready.
-func StartWeft(t testing.TB, c corev1.Container, mongodbURI string) *stack.Process {
+// StartWeft starts weft with the arguments and the environment of its container, and some more, and returns when it is ready.
+func StartWeft(t testing.TB, c corev1.Container, mongodbURI string, more ...string) *stack.Process {
 	t.Helper()
 	const admin = "127.0.0.1:9902"
 	environment := []string{"WEFT_MONGODB_URI=" + mongodbURI, "WEFT_RULES=" + Path(t, "k8s", "base", "rules.yaml")}
@@ -122,7 +122,7 @@ func StartWeft(t testing.TB, c corev1.Container, mongodbURI string) *stack.Proce
 		}
 	}
 	weft, err := stack.Start(stack.Command{
-		Name: "weft", Path: BuildWeft(t), Args: c.Args[:1], Env: environment, Log: filepath.Join(t.TempDir(), "log"),
+		Name: "weft", Path: BuildWeft(t), Args: c.Args[:1], Env: append(environment, more...), Log: filepath.Join(t.TempDir(), "log"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,9 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/base64"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -22,13 +24,40 @@ const extensions = `extensionApis:
   enableLua: true
 `
 
+// certificate makes weft's certificate as docs/kubernetes.md says, and returns the folder that stands for the Secret.
+func certificate(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Fatal("openssl is missing; install it (on Debian: apt-get install openssl)")
+	}
+	proof.Run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365", "-subj", "/CN=weft",
+		"-addext", "subjectAltName=DNS:weft.shop.svc", "-keyout", filepath.Join(dir, "tls.key"), "-out", filepath.Join(dir, "tls.crt"))
+	return dir
+}
+
+// secret is weft-tls.
+func secret(t *testing.T, dir string) string {
+	t.Helper()
+	text := "apiVersion: v1\nkind: Secret\nmetadata: {name: weft-tls, namespace: shop}\ntype: kubernetes.io/tls\ndata:\n"
+	for name, file := range map[string]string{"tls.crt": "tls.crt", "tls.key": "tls.key", "ca.crt": "tls.crt"} {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "  " + name + ": " + base64.StdEncoding.EncodeToString(data) + "\n"
+	}
+	return text
+}
+
 // objects are the overlay's for Envoy Gateway. It takes no Services from files, so that Backends stand for them.
 func objects(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
 	for _, o := range proof.Objects(t, proof.Overlay(t, "gateway")) {
 		switch o.Kind {
-		case "GatewayClass", "Gateway", "HTTPRoute", "HTTPRouteFilter", "EnvoyExtensionPolicy", "BackendTrafficPolicy", "ClientTrafficPolicy":
+		case "BackendTLSPolicy", "GatewayClass", "Gateway", "HTTPRoute", "HTTPRouteFilter", "EnvoyExtensionPolicy", "BackendTrafficPolicy", "ClientTrafficPolicy":
 			text.Write(o.YAML)
 			text.WriteString("\n---\n")
 		}
@@ -41,6 +70,7 @@ func objects(t *testing.T) string {
 	changed := reference.ReplaceAllString(text.String(), "$1- {group: gateway.envoyproxy.io, kind: Backend, name: $2}")
 	changed = strings.Replace(changed, "controllerName: gateway.envoyproxy.io/gatewayclass-controller", `controllerName: gateway.envoyproxy.io/gatewayclass-controller
   parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: proof, namespace: shop}`, 1)
+	changed = strings.Replace(changed, "group: \"\"\n    kind: Service\n", "group: gateway.envoyproxy.io\n    kind: Backend\n", 1)
 	return changed + `
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyProxy
@@ -60,7 +90,7 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 }
 
 // startGateway starts Envoy Gateway, which starts Envoy, and returns the base URL of the Gateway.
-func startGateway(t *testing.T, extensions string) string {
+func startGateway(t *testing.T, extensions, certificate string) string {
 	t.Helper()
 	dir := t.TempDir()
 	path := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
@@ -73,7 +103,7 @@ func startGateway(t *testing.T, extensions string) string {
 			t.Fatal(err)
 		}
 	}
-	write(path("objects", "objects.yaml"), objects(t))
+	write(path("objects", "objects.yaml"), objects(t)+"---\n"+secret(t, certificate))
 	write(path("gateway.yaml"), `
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyGateway
@@ -124,14 +154,16 @@ func TestGateway(t *testing.T) {
 	legacy := proof.StartLegacy(t, "127.0.0.1:8080")
 	container := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
 	mongodb := proof.StartMongod(t)
-	weft := proof.StartWeft(t, container, mongodb)
-	url := startGateway(t, extensions)
+	dir := certificate(t)
+	environment := []string{"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key")}
+	weft := proof.StartWeft(t, container, mongodb, environment...)
+	url := startGateway(t, extensions, dir)
 	proof.ExpectComposites(t, url, legacy)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	proof.ExpectWithoutWeft(t, url)
-	proof.StartWeft(t, container, mongodb)
+	proof.StartWeft(t, container, mongodb, environment...)
 	proof.ExpectComposites(t, url, legacy)
 }
 
@@ -139,9 +171,7 @@ func TestGateway(t *testing.T) {
 // needs.
 func TestWithoutLua(t *testing.T) {
 	proof.StartLegacy(t, "127.0.0.1:8080")
-	container := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
-	proof.StartWeft(t, container, proof.StartMongod(t))
-	url := startGateway(t, "extensionApis:\n")
-	proof.Expect(t, url+"/api/v1/users/7", nil, 200, "composed", proof.Composite)
+	url := startGateway(t, "extensionApis:\n", certificate(t))
+	proof.Expect(t, url+"/api/v1/users/7", nil, 200, "", proof.Core) // weft is not there
 	proof.Expect(t, url+"/api/v3/composite-profile/7", nil, 500, "", "")
 }

@@ -52,11 +52,12 @@ func TestSameWeft(t *testing.T) {
 		}
 		want := *alone.DeepCopy()
 		want.RestartPolicy = beside.RestartPolicy
-		want.ReadinessProbe, want.Lifecycle = nil, nil
+		want.ReadinessProbe = nil
 		want.Ports = slices.DeleteFunc(want.Ports, func(p corev1.ContainerPort) bool { return p.Name == "grpc" })
-		want.VolumeMounts = append([]corev1.VolumeMount{{Name: "weft-socket", MountPath: "/run/weft"}}, want.VolumeMounts...)
-		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool { return e.Name == "WEFT_BUDGET" })
+		want.VolumeMounts[0] = corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"} // for weft-tls
+		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool { return e.Name == "WEFT_BUDGET" || strings.HasPrefix(e.Name, "WEFT_TLS_") })
 		want.Env[0].Value = "unix:///run/weft/weft.sock"
+		want.Env = slices.Insert(want.Env, 2, corev1.EnvVar{Name: "WEFT_DRAIN_WINDOW", Value: "0s"})
 		if diff := cmp.Diff(want, beside); diff != "" {
 			t.Errorf("weft in gateway and in %s (-gateway +%s):\n%s", overlay, overlay, diff)
 		}
@@ -68,7 +69,7 @@ func TestFlags(t *testing.T) {
 	c := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
 	help := string(proof.Run(t, proof.BuildWeft(t), "serve", "--help"))
 	for _, e := range c.Env {
-		if e.Name != "GOMEMLIMIT" && !strings.Contains(help, "[$"+e.Name+"]") {
+		if !strings.Contains(help, "[$"+e.Name+"]") {
 			t.Errorf("weft serve does not know %s", e.Name)
 		}
 	}

@@ -24,11 +24,12 @@ fi
 
 # Custom resources, as the projects themselves define them.
 dir() { go list -m -f '{{.Dir}}' "$1"; }
-operator=$(cd / && go mod download -json github.com/prometheus-operator/prometheus-operator@v0.85.0 | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+fetched() { (cd / && go mod download -json "$1") | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; }
 rm -rf "$out/crds"
 mkdir "$out/crds"
 cp "$(dir sigs.k8s.io/gateway-api)"/config/crd/standard/*.yaml \
   "$(dir github.com/envoyproxy/gateway)"/charts/gateway-helm/charts/crds/crds/generated/*.yaml \
   "$(dir istio.io/istio)"/manifests/charts/base/files/crd-all.gen.yaml \
-  "$operator"/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml "$out/crds/"
+  "$(fetched github.com/prometheus-operator/prometheus-operator@v0.85.0)"/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml \
+  "$(fetched github.com/cert-manager/cert-manager@v1.21.2)"/deploy/crds/cert-manager.io_*.yaml "$out/crds/"
 chmod -R u+w "$out/crds"
