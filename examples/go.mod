@@ -4,6 +4,9 @@ go 1.26.0
 
 replace weft => ../
 
+// npm's packages may hold Go files.
+ignore ./client/node_modules
+
 require (
 	go.mongodb.org/mongo-driver/v2 v2.10.0
 	go.uber.org/goleak v1.3.0

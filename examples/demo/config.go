@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ type config struct {
 	mongoPort  int    // our mongod; 0 when MONGODB_URI names another
 	legacy     string // host:port of the legacy service
 	mongodbURI string
+	page       string // absolute path of the page's folder; "" means no page and no control endpoint
 }
 
 // configure reads the environment. Errors name the variable.
@@ -58,6 +60,25 @@ func configure(getenv func(string) string) (config, error) {
 		c.mongodbURI = "mongodb://" + local(c.mongoPort)
 	}
 	return c, nil
+}
+
+// usePage notes the folder of the page, "" for none.
+func (c *config) usePage(folder string) error {
+	if folder == "" {
+		return nil
+	}
+	if c.legacyPort == 0 {
+		return errors.New("LEGACY: the page is served through the demo's own legacy service; leave LEGACY away, or use \"make run\"")
+	}
+	page, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(page, "index.html")); err != nil {
+		return fmt.Errorf("the page needs an index.html: %w; \"make page\" builds one, PAGE=folder names another", err)
+	}
+	c.page = page
+	return nil
 }
 
 func portFrom(getenv func(string) string, variable string, otherwise int) (int, error) {

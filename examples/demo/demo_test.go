@@ -43,11 +43,12 @@ type demoRun struct {
 	rest   chan string
 }
 
-func start(t *testing.T, bin string, environment []string) *demoRun {
+func start(t *testing.T, bin string, environment []string, arguments ...string) *demoRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 	t.Cleanup(cancel) // kills a runner that a failed test has left
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), "-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy"))
+	arguments = append([]string{"-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy")}, arguments...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), arguments...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir = "." // inside the repository: .tools is found from there
 	pipe, err := cmd.StdoutPipe()

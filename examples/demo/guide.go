@@ -36,6 +36,11 @@ The plain legacy answer, the same path through Envoy, and the composite route:
 	if r.legacyPort != 0 {
 		fmt.Fprint(out, "Failures: add ?fault=500 to a path; ?fault=help lists the others.\n")
 	}
+	if r.page != "" {
+		fmt.Fprintf(out, "\nThe page, with buttons for each failure:\n\n  http://%s/\n", local(r.port))
+	} else {
+		fmt.Fprint(out, "A page with buttons for each failure: \"make demo\", which needs npm.\n")
+	}
 	fmt.Fprint(out, "\nCtrl-C ends all of it.\n")
 }
 

@@ -1,5 +1,5 @@
 // Demo runs weft for real: a mongod, a legacy service, weft and an Envoy, each a process of its own. It is behind
-// "make run". Environment variables choose ports and the data folder, or name services of the user's own.
+// "make run" and "make demo". Environment variables choose ports and the data folder, or name services of the user's own.
 package main
 
 import (
@@ -14,19 +14,24 @@ import (
 
 func main() {
 	var binaries binaries
+	var page string
 	flag.StringVar(&binaries.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&binaries.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
+	flag.StringVar(&page, "page", "", "`folder` of a page to serve at /, with a control endpoint that stops and freezes processes")
 	flag.Parse()
-	os.Exit(demo(binaries))
+	os.Exit(demo(binaries, page))
 }
 
 // demo returns the exit status: 0 when the user stopped it and everything ended in order.
-func demo(binaries binaries) int {
+func demo(binaries binaries, page string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	hurry := watchSignals(cancel)
 
 	c, err := configure(os.Getenv)
+	if err == nil {
+		err = c.usePage(page)
+	}
 	if err == nil {
 		err = run(ctx, c, binaries, hurry)
 	}

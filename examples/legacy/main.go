@@ -19,6 +19,7 @@ type config struct {
 	db     string
 	users  int
 	faults bool
+	others string
 }
 
 func main() {
@@ -27,6 +28,7 @@ func main() {
 	flag.StringVar(&c.db, "db", "legacy.db", "`path` of the SQLite database")
 	flag.IntVar(&c.users, "users", 1000, "how many users to put into an empty database")
 	flag.BoolVar(&c.faults, "faults", false, "obey the query parameter fault=: "+validFaults)
+	flag.StringVar(&c.others, "others", "", "`URL` of a server that gets what is not below /api/; none means 404")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "legacy: unexpected argument %q; see -help\n", flag.Arg(0))
@@ -42,6 +44,10 @@ func main() {
 
 // run serves until the context ends.
 func run(ctx context.Context, c config) (err error) {
+	others, err := forward(c.others)
+	if err != nil {
+		return err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is in use by another process; choose another address with -listen", c.listen)
@@ -57,7 +63,7 @@ func run(ctx context.Context, c config) (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 
 	server := &http.Server{
-		Handler:           &service{users: store, faults: c.faults},
+		Handler:           &service{users: store, faults: c.faults, others: others},
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	served := make(chan error, 1)

@@ -17,10 +17,15 @@ import (
 // service answers GET /api/v1/users/{userId} the way Spring Boot does.
 type service struct {
 	users  *users
-	faults bool // obey ?fault=
+	faults bool         // obey ?fault=
+	others http.Handler // takes what is not below /api/; nil means 404
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.others != nil && !strings.HasPrefix(r.URL.Path, "/api/") {
+		s.others.ServeHTTP(w, r)
+		return
+	}
 	// http.ServeMux would redirect odd paths; Spring does not.
 	segment, found := strings.CutPrefix(r.URL.EscapedPath(), "/api/v1/users/")
 	if !found || segment == "" || strings.Contains(segment, "/") {

@@ -121,7 +121,7 @@ func TestEnvoyRefusesBootstrap(t *testing.T) {
 }
 
 func TestToolUnknown(t *testing.T) {
-	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy and mongod") {
+	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy, mongod, prometheus and promtool") {
 		t.Errorf("an unknown tool: %v", err)
 	}
 }

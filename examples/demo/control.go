@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// control is what the page's buttons talk to; it exists only where there is a page.
+//
+//	GET  /demo/processes                 {"mongod":"running","weft":"running"}: running, frozen or stopped
+//	POST /demo/processes/{name}/{verb}   run, freeze, stop or kill; answers like the one above when it is done
+//	GET  /demo/legacy/{id}?fault=        what the legacy service itself answers, as a rawAnswer
+//
+// It ends processes, so only pages of this machine may use it: the name that was asked must be one of loopback, and a
+// POST must come from the same origin.
+func (r *runner) control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /demo/processes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.states()) })
+	mux.HandleFunc("POST /demo/processes/{name}/{verb}", r.change)
+	mux.HandleFunc("GET /demo/legacy/{id}", func(w http.ResponseWriter, q *http.Request) {
+		writeJSON(w, askLegacy(q.Context(), r.legacy, q.PathValue("id"), q.URL.Query().Get("fault")))
+	})
+	sameOrigin := http.NewCrossOriginProtection().Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !isLoopback(q.Host) {
+			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		sameOrigin.ServeHTTP(w, q)
+	})
+}
+
+func (r *runner) change(w http.ResponseWriter, q *http.Request) {
+	child, found := r.buttons()[q.PathValue("name")]
+	if !found {
+		http.Error(w, "no such process", http.StatusNotFound)
+		return
+	}
+	switch err := child.do(q.Context(), q.PathValue("verb")); {
+	case errors.Is(err, errVerb):
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		writeJSON(w, r.states())
+	}
+}
+
+// buttons are the children that the page may end: without Envoy or the legacy service there would be no page.
+func (r *runner) buttons() map[string]*child {
+	found := make(map[string]*child)
+	for _, child := range r.children {
+		if name := child.current().Name(); name == "mongod" || name == "weft" {
+			found[name] = child
+		}
+	}
+	return found
+}
+
+func (r *runner) states() map[string]string {
+	states := make(map[string]string)
+	for name, child := range r.buttons() {
+		_, states[name] = child.now()
+	}
+	return states
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = hostport // no port
+	}
+	host = strings.Trim(host, "[]")
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value) // the client has gone, then
+}
