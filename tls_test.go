@@ -20,11 +20,11 @@ const (
 func tlsFlags(dir, address string) (serve, envoy []string) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	return []string{
-			"--listen", address, "--tls-cert", in("weft.crt"), "--tls-key", in("weft.key"), "--tls-client-ca", in("ca.crt"),
-			"--allow-spiffe-id", "spiffe://weft.test/another," + envoyID,
-		}, []string{
-			"--weft", address, "--weft-tls-ca", in("ca.crt"), "--weft-tls-san", weftID, "--weft-tls-cert", in("envoy.crt"), "--weft-tls-key", in("envoy.key"),
-		}
+		"--listen", address, "--tls-cert", in("weft.crt"), "--tls-key", in("weft.key"), "--tls-client-ca", in("ca.crt"),
+		"--allow-spiffe-id", "spiffe://weft.test/another," + envoyID,
+	}, []string{
+		"--weft", address, "--weft-tls-ca", in("ca.crt"), "--weft-tls-san", weftID, "--weft-tls-cert", in("envoy.crt"), "--weft-tls-key", in("envoy.key"),
+	}
 }
 
 // TestCertificatesRotate replaces authority, certificates and keys of both sides, step by step and under load, while neither

@@ -4,85 +4,139 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"slices"
 	"time"
 )
 
-// bench measures all, and writes the results.
+// bench measures the parts that are asked for, and writes the results.
 func bench(ctx context.Context, o options) error {
-	r := &results{Machine: machine(), Users: users}
-	if err := closedLoops(ctx, o, r); err != nil || o.pgo != "" {
-		return err
+	r := &results{Machine: machine(), Users: users, For: o.length.String(), Rounds: o.rounds}
+	for _, p := range parts() {
+		if !o.wantsPart(p.name) {
+			continue
+		}
+		tables, err := inWorld(ctx, o, p)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		r.Tables = append(r.Tables, tables...)
 	}
-	t, err := overlap(ctx, o)
-	if err != nil {
-		return err
+	if o.pgo != "" {
+		return nil
 	}
-	r.Tables = append(r.Tables, t)
 	return r.write(o.results)
 }
 
-// closedLoops measures with so many clients, each of whom asks again as soon as there is an answer.
-func closedLoops(ctx context.Context, o options, r *results) (err error) {
-	w := &world{options: o}
-	defer func() { err = errors.Join(err, w.stop()) }()
-	fmt.Fprintln(os.Stderr, "bench: starting …")
-	if err := w.start(ctx, nil); err != nil {
-		return err
-	}
-	if o.pgo != "" {
-		return w.profile(ctx)
-	}
-	for _, connections := range []int{1, 32, 256} {
-		t, err := w.takeTurns(ctx, load{connections: connections})
-		if err != nil {
-			return err
-		}
-		t.Title = fmt.Sprintf("Closed loop, %d connections", connections)
-		if connections == 1 {
-			t.Title = "Closed loop, 1 connection"
-		}
-		r.Tables = append(r.Tables, t)
-	}
-	return nil
+// part is a part of the benchmark. Each has servers of its own.
+type part struct {
+	name    string
+	measure func(context.Context, *world) ([]table, error)
+	slow    bool // the legacy service and MongoDB each take longer
 }
 
-// takeTurns measures the variants one after the other, and that a few times; each after a little load that is not
-// measured. What counts is the median of the rounds.
-func (w *world) takeTurns(ctx context.Context, l load) (table, error) {
-	rounds := map[string][]measurement{}
-	var names []string
+func parts() []part {
+	return []part{
+		{name: "loops", measure: loops},
+		{name: "overlap", measure: overlap, slow: true},
+		{name: "rules", measure: rules},
+		{name: "scaling", measure: scaling},
+	}
+}
+
+func inWorld(ctx context.Context, o options, p part) (tables []table, err error) {
+	if p.name != "loops" {
+		o.python = "" // two calls at once are two calls at once, and it has no rules
+	}
+	w := &world{options: o}
+	defer func() { err = errors.Join(err, w.stop()) }()
+	fmt.Fprintf(os.Stderr, "bench: starting, for %s …\n", p.name)
+	if err := w.start(ctx, p.slow); err != nil {
+		return nil, err
+	}
+	if o.pgo != "" {
+		return nil, w.profile(ctx)
+	}
+	return p.measure(ctx, w)
+}
+
+// loops measures with so many clients, each of whom asks again as soon as there is an answer (closed loop); and then with
+// requests that come at their own pace (open loop), as shares of what each variant was able to do.
+func loops(ctx context.Context, w *world) (tables []table, err error) {
+	for _, connections := range []int{1, 32, 64, 256} {
+		names := w.only
+		if connections == 64 && names == "" {
+			names = "weft" // there is no target for the others
+		}
+		title := fmt.Sprintf("Closed loop, %d connections", connections)
+		if connections == 1 {
+			title = "Closed loop, 1 connection"
+		}
+		t, err := w.takeTurns(ctx, title, w.turns(names, load{connections: connections}))
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range t.Rows {
+			v := w.variant(row.Variant)
+			v.capacity = max(v.capacity, row.PerSec)
+		}
+		tables = append(tables, t)
+	}
+	for _, percent := range []int{25, 50, 75} {
+		t, err := w.takeTurns(ctx, fmt.Sprintf("Open loop, %d %% of what each can do", percent), w.turns(w.only, load{share: float64(percent) / 100}))
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
+
+// turn is what is measured in its turn, under a name.
+type turn struct {
+	name    string
+	variant *variant
+	load    load
+}
+
+// turns are those of the variants that have one of the words in their names, all under the same load.
+func (w *world) turns(words string, l load) (turns []turn) {
+	for _, v := range w.variants {
+		if contains(words, v.name) {
+			turns = append(turns, turn{v.name, v, l})
+		}
+	}
+	return turns
+}
+
+// takeTurns measures one after the other, and that a few times; each after a little load that is not measured. What counts is
+// the median of the rounds.
+func (w *world) takeTurns(ctx context.Context, title string, turns []turn) (table, error) {
+	t := table{Title: title}
 	for round := range w.rounds + 1 {
-		for _, v := range w.variants {
-			if !w.wants(v.name) {
-				continue
-			}
+		for i, turn := range turns {
 			length := w.length
 			if round == 0 {
-				w.length = w.length / 3 // to warm up
-				names = append(names, v.name)
+				length /= 3 // to warm up
+				t.Rows = append(t.Rows, row{Variant: turn.name})
+				t.Connections = turn.load.connections
 			}
-			m, err := w.measure(ctx, v, l)
-			w.length = length
+			m, err := w.measure(ctx, turn.variant, turn.load, length)
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return table{}, err
 			}
-			if ctx.Err() != nil {
-				return table{}, ctx.Err()
-			}
 			if round > 0 {
-				rounds[v.name] = append(rounds[v.name], m)
-				fmt.Fprintf(os.Stderr, "bench: %d connections, round %d, %s: %.0f/s, p50 %.0f µs, CPU %.0f µs\n", l.connections, round, v.name, m.PerSec, m.P50, m.total())
+				t.Rows[i].Rounds = append(t.Rows[i].Rounds, m)
+				fmt.Fprintf(os.Stderr, "bench: %s, round %d, %s: %.0f/s, p50 %.0f µs, CPU %.0f µs\n", title, round, turn.name, m.PerSec, m.P50, m.total())
 			}
 		}
 	}
-	t := table{Connections: l.connections}
-	for _, name := range names {
-		t.Rows = append(t.Rows, row{Variant: name, measurement: median(rounds[name])})
+	for i := range t.Rows {
+		t.Rows[i].measurement = median(t.Rows[i].Rounds)
 	}
 	return t, nil
 }
@@ -98,12 +152,13 @@ func median(ms []measurement) measurement {
 		return values[len(values)/2]
 	}
 	m := measurement{
-		PerSec: middle(func(m measurement) float64 { return m.PerSec }),
-		P50:    middle(func(m measurement) float64 { return m.P50 }),
-		P99:    middle(func(m measurement) float64 { return m.P99 }),
-		P999:   middle(func(m measurement) float64 { return m.P999 }),
-		Finds:  middle(func(m measurement) float64 { return m.Finds }),
-		CPU:    map[string]float64{}, RSS: ms[len(ms)-1].RSS,
+		PerSec:  middle(func(m measurement) float64 { return m.PerSec }),
+		P50:     middle(func(m measurement) float64 { return m.P50 }),
+		P99:     middle(func(m measurement) float64 { return m.P99 }),
+		P999:    middle(func(m measurement) float64 { return m.P999 }),
+		Finds:   middle(func(m measurement) float64 { return m.Finds }),
+		Mallocs: middle(func(m measurement) float64 { return m.Mallocs }),
+		CPU:     map[string]float64{}, RSS: ms[len(ms)-1].RSS,
 	}
 	for _, one := range ms {
 		m.Requests += one.Requests
@@ -117,35 +172,15 @@ func median(ms []measurement) measurement {
 
 // profile writes a CPU profile of weft, as the compiler wants it (default.pgo).
 func (w *world) profile(ctx context.Context) error {
+	weft := w.variant("weft")
 	done := make(chan error, 1)
 	go func() {
-		url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", w.admin, int(w.length.Seconds())*w.rounds)
-		done <- download(ctx, url, w.pgo)
-	}()
-	w.length *= time.Duration(w.rounds + 1) // the profile ends first
-	for _, v := range w.variants {
-		if v.name == "weft" {
-			if _, err := w.measure(ctx, v, load{connections: 32}); err != nil {
-				return err
-			}
+		profile, err := get(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", weft.admin, int(w.length.Seconds())*w.rounds))
+		if err == nil {
+			err = os.WriteFile(w.pgo, profile, 0o644)
 		}
-	}
-	return <-done
-}
-
-func download(ctx context.Context, url, file string) (err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, resp.Body.Close()) }()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return errors.Join(err, os.WriteFile(file, body, 0o644))
+		done <- err
+	}()
+	_, err := w.measure(ctx, weft, load{connections: 32}, w.length*time.Duration(w.rounds+1)) // the profile ends first
+	return errors.Join(err, <-done)
 }

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // serveLegacy is a legacy service that costs little: the variants are compared, not it. It answers as Spring Boot does, in
-// chunks. ?delay=20ms makes it slow.
+// chunks. ?delay=20ms makes it slow, ?pad=1000 larger by so many bytes.
 func serveLegacy(ctx context.Context, listen string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/users/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -26,11 +29,44 @@ func serveLegacy(ctx context.Context, listen string) error {
 			}
 			time.Sleep(d)
 		}
-		w.Header().Set("content-type", "application/json")
-		w.Header().Set("transfer-encoding", "chunked")
-		fmt.Fprintf(w, `{"userId": %d, "username": "user%d", "email": "user%d@example.com", "createdAt": "2020-02-29T12:34:56.789+00:00"}`, id, id, id)
+		pad := ""
+		if n, err := strconv.Atoi(r.URL.Query().Get("pad")); err == nil {
+			pad = `, "pad": "` + strings.Repeat("x", max(0, n)) + `"`
+		}
+		chunked(w)
+		writeUser(w, id, pad)
+	})
+	mux.HandleFunc("GET /api/v1/lists/{n}", func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.PathValue("n"))
+		if err != nil {
+			http.Error(w, "no integer", http.StatusBadRequest)
+			return
+		}
+		chunked(w)
+		_, _ = io.WriteString(w, "[")
+		first := rand.IntN(users)
+		for i := range n {
+			if i > 0 {
+				_, _ = io.WriteString(w, ",")
+			}
+			writeUser(w, int64((first+i)%users), "")
+		}
+		_, _ = io.WriteString(w, "]")
+	})
+	mux.HandleFunc("GET /plain/{id}", func(w http.ResponseWriter, _ *http.Request) {
+		chunked(w)
+		writeUser(w, 1, "")
 	})
 	return serve(ctx, listen, mux)
+}
+
+func chunked(w http.ResponseWriter) {
+	w.Header().Set("content-type", "application/json")
+	w.Header().Set("transfer-encoding", "chunked")
+}
+
+func writeUser(w io.Writer, id int64, more string) {
+	fmt.Fprintf(w, `{"userId": %d, "username": "user%d", "email": "user%d@example.com", "createdAt": "2020-02-29T12:34:56.789+00:00"%s}`, id, id, id, more)
 }
 
 func serve(ctx context.Context, listen string, handler http.Handler) error {

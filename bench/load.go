@@ -22,6 +22,7 @@ type measurement struct {
 	CPU      map[string]float64 `json:"cpu_us_per_request"` // by process
 	RSS      map[string]int64   `json:"rss_bytes"`
 	Finds    float64            `json:"mongodb_commands_per_request"`
+	Mallocs  float64            `json:"weft_allocations_per_request,omitempty"`
 }
 
 // total is the CPU of all processes, in microseconds for each request.
@@ -34,13 +35,24 @@ func (m measurement) total() (sum float64) {
 
 // load says how requests come.
 type load struct {
-	connections int    // closed loop: as many at once
-	rate        int    // open loop: so many in a second; 0 for a closed loop
-	query       string // of each request
+	connections int                     // closed loop: as many at once
+	share       float64                 // open loop: so much of what the variant can do; 0 for a closed loop
+	path        func(*rand.Rand) string // of each request; nil is a random user
+	isWhole     func(body []byte) bool  // what an answer must be; nil is a composite, of variants that make one
 }
 
+func isComposite(body []byte) bool {
+	return bytes.HasPrefix(body, []byte(`{"core":`)) && bytes.HasSuffix(body, []byte(`"errors":[]}`))
+}
+
+// user is the path of a random user.
+func user(random *rand.Rand) string { return fmt.Sprintf("/api/v1/users/%d", random.IntN(users)) }
+
+// inParallel is how many requests of an open loop may wait at once.
+const inParallel = 1024
+
 // measure loads a variant and returns what it did. An answer that is not as it should be is an error.
-func (w *world) measure(ctx context.Context, v *variant, l load) (m measurement, err error) {
+func (w *world) measure(ctx context.Context, v *variant, l load, length time.Duration) (m measurement, err error) {
 	pids := map[string]int{"mongod": w.mongod.Pid(), "legacy service": w.legacy.Pid()}
 	for name, pid := range v.processes {
 		pids[name] = pid
@@ -49,28 +61,33 @@ func (w *world) measure(ctx context.Context, v *variant, l load) (m measurement,
 	if err != nil {
 		return m, err
 	}
-	random := rand.New(rand.NewPCG(1, uint64(l.connections)))
+	mallocsBefore, err := v.mallocs(ctx)
+	if err != nil {
+		return m, err
+	}
+	random, path := rand.New(rand.NewPCG(1, uint64(l.connections))), l.path
+	if path == nil {
+		path = user
+	}
 	targeter := func(t *vegeta.Target) error {
-		t.Method = http.MethodGet
-		t.URL = fmt.Sprintf("%s/api/v1/users/%d%s", v.url, random.IntN(users), l.query)
+		t.Method, t.URL = http.MethodGet, v.url+path(random)
 		return nil
 	}
-	workers := l.connections
-	if l.rate > 0 {
-		workers = 1024
+	workers, maxWorkers, rate := l.connections, l.connections, 0
+	if l.share > 0 {
+		workers, maxWorkers, rate = 10, inParallel, max(1, int(l.share*v.capacity))
 	}
-	attacker := vegeta.NewAttacker(vegeta.Workers(uint64(min(workers, 10))), vegeta.MaxWorkers(uint64(workers)),
-		vegeta.Connections(workers), vegeta.MaxConnections(workers), vegeta.Timeout(30*time.Second), vegeta.HTTP2(false))
-	if l.rate == 0 {
-		attacker = vegeta.NewAttacker(vegeta.Workers(uint64(workers)), vegeta.MaxWorkers(uint64(workers)),
-			vegeta.Connections(workers), vegeta.MaxConnections(workers), vegeta.Timeout(30*time.Second), vegeta.HTTP2(false))
+	attacker := vegeta.NewAttacker(vegeta.Workers(uint64(workers)), vegeta.MaxWorkers(uint64(maxWorkers)),
+		vegeta.Connections(maxWorkers), vegeta.MaxConnections(maxWorkers), vegeta.Timeout(30*time.Second), vegeta.HTTP2(false))
+	isWhole := l.isWhole
+	if isWhole == nil {
+		isWhole = func(body []byte) bool { return !v.composite || isComposite(body) }
 	}
 	var metrics vegeta.Metrics
 	began := time.Now()
-	for r := range attacker.Attack(locked(targeter), vegeta.Rate{Freq: l.rate, Per: time.Second}, w.length, v.name) {
+	for r := range attacker.Attack(locked(targeter), vegeta.Rate{Freq: rate, Per: time.Second}, length, v.name) {
 		metrics.Add(r)
-		whole := bytes.HasSuffix(r.Body, []byte(`"errors":[]}`)) && bytes.HasPrefix(r.Body, []byte(`{"core":{`))
-		if err == nil && (r.Code != http.StatusOK || v.composite && !whole) {
+		if err == nil && (r.Code != http.StatusOK || !isWhole(r.Body)) {
 			err = fmt.Errorf("%s: %s %d %s %.200q", v.name, r.URL, r.Code, r.Error, r.Body)
 		}
 	}
@@ -83,11 +100,15 @@ func (w *world) measure(ctx context.Context, v *variant, l load) (m measurement,
 	if err != nil {
 		return m, err
 	}
+	mallocsAfter, err := v.mallocs(ctx)
+	if err != nil {
+		return m, err
+	}
 	n := float64(metrics.Requests)
 	m = measurement{
 		Requests: int(metrics.Requests), Seconds: took.Seconds(), PerSec: n / took.Seconds(),
 		P50: us(metrics.Latencies.P50), P99: us(metrics.Latencies.P99), P999: us(metrics.Latencies.Quantile(0.999)),
-		CPU: map[string]float64{}, RSS: map[string]int64{}, Finds: float64(findsAfter-findsBefore) / n,
+		CPU: map[string]float64{}, RSS: map[string]int64{}, Finds: float64(findsAfter-findsBefore) / n, Mallocs: (mallocsAfter - mallocsBefore) / n,
 	}
 	for name, pid := range pids {
 		m.CPU[name] = us(after[name]-before[name]) / n

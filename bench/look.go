@@ -3,6 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,4 +45,39 @@ func (w *world) look(ctx context.Context, pids map[string]int) (used map[string]
 	}
 	err = client.Database("admin").RunCommand(ctx, bson.D{{Key: "serverStatus", Value: 1}}).Decode(&status)
 	return used, status.Opcounters.Query, err
+}
+
+// mallocs returns how many objects weft has allocated so far; 0 for what is no weft.
+func (v *variant) mallocs(ctx context.Context) (float64, error) {
+	if v.admin == "" {
+		return 0, nil
+	}
+	text, err := get(ctx, "http://"+v.admin+"/metrics")
+	if err != nil {
+		return 0, err
+	}
+	const name = "\ngo_memstats_mallocs_total "
+	_, rest, _ := strings.Cut(string(text), name)
+	value, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return 0, fmt.Errorf("weft's metrics have no%s: %w", strings.TrimSpace(name), err)
+	}
+	return n, nil
+}
+
+func get(ctx context.Context, url string) (body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return io.ReadAll(resp.Body)
 }

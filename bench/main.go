@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +33,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.length, "for", 3*time.Second, "how long each measurement takes")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the variants take turns")
 	flag.StringVar(&o.only, "only", "", "only the variants whose names have one of these `words`, with commas between")
+	flag.StringVar(&o.part, "part", "", "only these `parts`: loops, overlap, rules, scaling, with commas between")
 	flag.StringVar(&o.pgo, "pgo", "", "do nothing but write a CPU profile of weft under load into this `file`")
 	flag.StringVar(&listen, "listen", "", "of a server: host:port or path of a socket")
 	flag.StringVar(&legacy, "legacy", "", "of the aggregator: URL of the legacy service")
@@ -55,19 +57,24 @@ type options struct {
 	weft, python, results string
 	length                time.Duration
 	rounds                int
-	only                  string
+	only, part            string
 	pgo                   string
 }
 
-// wants reports whether a variant is to be measured.
-func (o options) wants(name string) bool {
-	if o.only == "" {
-		return true
-	}
-	for word := range strings.SplitSeq(o.only, ",") {
+// contains reports whether a name has one of the words, which have commas between; without any, all names do.
+func contains(words, name string) bool {
+	for word := range strings.SplitSeq(words, ",") {
 		if strings.Contains(name, word) {
 			return true
 		}
 	}
 	return false
+}
+
+// wantsPart reports whether a part is to be measured. A profile is taken in the first.
+func (o options) wantsPart(name string) bool {
+	if o.pgo != "" {
+		return name == "loops"
+	}
+	return o.part == "" || slices.Contains(strings.Split(o.part, ","), name)
 }

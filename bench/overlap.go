@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
-	"os"
-	"strings"
 	"sync"
 	"time"
 )
@@ -17,30 +14,11 @@ const delay = 20 * time.Millisecond
 
 // overlap measures with a legacy service and a MongoDB that are both slow: what counts is whether a request waits for the
 // slower, or for both.
-func overlap(ctx context.Context, o options) (t table, err error) {
-	o.python = "" // two calls at once are two calls at once
-	w := &world{options: o}
-	defer func() { err = errors.Join(err, w.stop()) }()
-	var slow *slowProxy
-	defer func() {
-		if slow != nil {
-			slow.close()
-		}
-	}()
-	err = w.start(ctx, func() (uri string, err error) {
-		if slow, err = startSlowProxy(strings.TrimPrefix(w.mongod.URI(), "mongodb://")); err != nil {
-			return "", err
-		}
-		// Without directConnection the driver would go on to the address that mongod gives for itself.
-		return "mongodb://" + slow.listener.Addr().String() + "/?directConnection=true", nil
-	})
-	if err != nil {
-		return t, err
-	}
-	fmt.Fprintln(os.Stderr, "bench: the legacy service and MongoDB each take 20 ms longer")
-	t, err = w.takeTurns(ctx, load{connections: 1, query: "?delay=" + delay.String()})
-	t.Title, t.Connections = overlapTitle, 0
-	return t, err
+func overlap(ctx context.Context, w *world) ([]table, error) {
+	t, err := w.takeTurns(ctx, overlapTitle, w.turns(w.only, load{connections: 1, path: func(random *rand.Rand) string {
+		return user(random) + "?delay=" + delay.String()
+	}}))
+	return []table{t}, err
 }
 
 const overlapTitle = "Overlap: the legacy service and MongoDB each take 20 ms longer, 1 connection"

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -31,6 +32,8 @@ type variant struct {
 	url       string         // of its Envoy
 	processes map[string]int // pids by name, without those that all variants share
 	composite bool           // its answers have an extension
+	admin     string         // host:port of weft's admin; empty for others
+	capacity  float64        // requests a second in a closed loop
 }
 
 // world is everything that runs.
@@ -41,12 +44,22 @@ type world struct {
 	mongod    *stack.Mongod
 	legacy    *stack.Process
 	legacyAt  string // host:port
-	admin     string // host:port of weft's admin
+	slow      *slowProxy
+	mongodb   string // URI by which the variants read MongoDB
 	variants  []*variant
 }
 
-// start starts a legacy service, a mongod that is read through mongodbURI if that is not empty, and all variants.
-func (w *world) start(ctx context.Context, mongodbURI func() (string, error)) (err error) {
+func (w *world) variant(name string) *variant {
+	for _, v := range w.variants {
+		if v.name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+// start starts a legacy service, a mongod, which is read through a slow proxy if that is asked for, and all variants.
+func (w *world) start(ctx context.Context, slow bool) (err error) {
 	if w.dir, err = os.MkdirTemp("", "weft-bench"); err != nil {
 		return err
 	}
@@ -60,16 +73,18 @@ func (w *world) start(ctx context.Context, mongodbURI func() (string, error)) (e
 	if w.legacyAt, w.legacy, err = w.self(ctx, "legacy"); err != nil {
 		return err
 	}
-	uri := w.mongod.URI()
-	if mongodbURI != nil {
-		if uri, err = mongodbURI(); err != nil {
+	w.mongodb = w.mongod.URI()
+	if slow {
+		if w.slow, err = startSlowProxy(strings.TrimPrefix(w.mongod.URI(), "mongodb://")); err != nil {
 			return err
 		}
+		// Without directConnection the driver would go on to the address that mongod gives for itself.
+		w.mongodb = "mongodb://" + w.slow.listener.Addr().String() + "/?directConnection=true"
 	}
-	return w.startVariants(ctx, uri)
+	return w.startVariants(ctx)
 }
 
-func (w *world) startVariants(ctx context.Context, mongodbURI string) error {
+func (w *world) startVariants(ctx context.Context) error {
 	alone := &variant{name: "Envoy alone", processes: map[string]int{}}
 	if err := w.startEnvoy(ctx, alone, w.legacyAt, "unix:none", without); err != nil {
 		return err
@@ -84,22 +99,12 @@ func (w *world) startVariants(ctx context.Context, mongodbURI string) error {
 	if err := w.startEnvoy(ctx, noop, w.legacyAt, "unix:"+socket, buffered); err != nil {
 		return err
 	}
-	weft := &variant{name: "weft", processes: map[string]int{}, composite: true}
-	socket = filepath.Join(w.dir, "weft.sock")
-	port, err := stack.FreePort()
+	weft, err := w.startWeft(ctx, "weft", enrich.UserProfile(), "")
 	if err != nil {
 		return err
 	}
-	w.admin = fmt.Sprintf("127.0.0.1:%d", port)
-	if server, err = w.command(ctx, "weft", w.weft, []string{"WEFT_MONGODB_URI=" + mongodbURI, "WEFT_DRAIN_WINDOW=0"}, "serve", "--listen", "unix:"+socket, "--admin", w.admin, "--pprof"); err != nil {
-		return err
-	}
-	weft.processes["sidecar"] = server.Pid()
-	if err := w.startEnvoy(ctx, weft, w.legacyAt, "unix:"+socket, nil); err != nil {
-		return err
-	}
 	for name, legacy := range map[string]string{"Go aggregator": "http://" + w.legacyAt, "Go aggregator, in the mesh": alone.url} {
-		at, process, err := w.self(ctx, "aggregator", "-legacy", legacy, "-mongodb-uri", mongodbURI)
+		at, process, err := w.self(ctx, "aggregator", "-legacy", legacy, "-mongodb-uri", w.mongodb)
 		if err != nil {
 			return err
 		}
@@ -119,11 +124,12 @@ func (w *world) startVariants(ctx context.Context, mongodbURI string) error {
 	if w.python == "" {
 		return nil
 	}
-	if port, err = stack.FreePort(); err != nil {
+	port, err := stack.FreePort()
+	if err != nil {
 		return err
 	}
 	at := fmt.Sprintf("127.0.0.1:%d", port)
-	process, err := w.command(ctx, "fastapi", w.python, []string{"LEGACY=http://" + w.legacyAt, "MONGODB_URI=" + mongodbURI},
+	process, err := w.command(ctx, "fastapi", w.python, []string{"LEGACY=http://" + w.legacyAt, "MONGODB_URI=" + w.mongodb},
 		"-m", "uvicorn", "--app-dir", "bench/aggregator", "--port", fmt.Sprint(port), "--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning", "main:app")
 	if err != nil {
 		return err
@@ -136,11 +142,34 @@ func (w *world) startVariants(ctx context.Context, mongodbURI string) error {
 	return w.startEnvoy(ctx, fastAPI, at, "unix:none", without)
 }
 
+// startWeft starts a weft with the rules of a file, or without one with those that it has by itself, and its Envoy.
+func (w *world) startWeft(ctx context.Context, name string, rules []*enrich.Rule, file string) (*variant, error) {
+	port, err := stack.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	v := &variant{name: name, processes: map[string]int{}, composite: true, admin: fmt.Sprintf("127.0.0.1:%d", port)}
+	socket := filepath.Join(w.dir, strings.ReplaceAll(name, " ", "-")+".sock")
+	args := []string{"serve", "--listen", "unix:" + socket, "--admin", v.admin, "--pprof"}
+	if file != "" {
+		args = append(args, "--rules", file)
+	}
+	server, err := w.command(ctx, name, w.weft, []string{"WEFT_MONGODB_URI=" + w.mongodb}, args...)
+	if err != nil {
+		return nil, err
+	}
+	v.processes["sidecar"] = server.Pid()
+	return v, w.startEnvoyFor(ctx, v, rules, w.legacyAt, "unix:"+socket, nil)
+}
+
 // stop ends what runs.
 func (w *world) stop() error {
 	var errs []error
 	for i := len(w.processes) - 1; i >= 0; i-- {
 		errs = append(errs, w.processes[i].Kill())
+	}
+	if w.slow != nil {
+		w.slow.close()
 	}
 	return errors.Join(append(errs, os.RemoveAll(w.dir))...)
 }
@@ -181,8 +210,12 @@ func await(ctx context.Context, p *stack.Process, at string) error {
 
 // startEnvoy starts the Envoy of a variant: that of weft, with a change.
 func (w *world) startEnvoy(ctx context.Context, v *variant, legacy, weft string, change func(*hcmv3.HttpConnectionManager) error) error {
+	return w.startEnvoyFor(ctx, v, enrich.UserProfile(), legacy, weft, change)
+}
+
+func (w *world) startEnvoyFor(ctx context.Context, v *variant, rules []*enrich.Rule, legacy, weft string, change func(*hcmv3.HttpConnectionManager) error) error {
 	b, err := envoy.Bootstrap(envoy.Config{
-		Rules: enrich.UserProfile(), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Legacy: legacy, Weft: weft,
+		Rules: rules, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Legacy: legacy, Weft: weft,
 		// A machine that is full is not to make answers that are cheaper than they should be.
 		RouteTimeout: time.Minute, MessageTimeout: 30 * time.Second,
 	})
@@ -198,7 +231,7 @@ func (w *world) startEnvoy(ctx context.Context, v *variant, legacy, weft string,
 	if err != nil {
 		return err
 	}
-	e, err := stack.StartEnvoy(ctx, stack.EnvoyOptions{Dir: filepath.Join(w.dir, v.name), Bootstrap: text, Concurrency: 2})
+	e, err := stack.StartEnvoy(ctx, stack.EnvoyOptions{Dir: filepath.Join(w.dir, strings.ReplaceAll(v.name, " ", "-")), Bootstrap: text, Concurrency: 2})
 	if err != nil {
 		return err
 	}

@@ -13,22 +13,62 @@ type Request struct {
 	IfNoneMatch string // entity tags that the client has; empty for none
 }
 
+// Rules are rules in the order in which they count, prepared to be found. The zero value has none.
+type Rules struct {
+	// By what paths begin with (see [Template.Literal]): the rules that can match one which begins so, and with no longer
+	// key of the map.
+	byPrefix map[string][]*Rule
+}
+
+// NewRules prepares rules.
+func NewRules(rules []*Rule) Rules {
+	r := Rules{byPrefix: map[string][]*Rule{}}
+	for _, rule := range rules {
+		r.byPrefix[rule.Path.Literal()] = nil
+	}
+	for prefix := range r.byPrefix {
+		for _, rule := range rules {
+			if strings.HasPrefix(prefix, rule.Path.Literal()) {
+				r.byPrefix[prefix] = append(r.byPrefix[prefix], rule)
+			}
+		}
+	}
+	return r
+}
+
 // Match finds the first rule for a request, and the values of the rule's Params. A HEAD falls under the rule of its
-// GET.
-func Match(rules []*Rule, req Request) (rule *Rule, params []Value, ok bool) {
+// GET. How many rules there are for other paths makes no difference.
+func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
 	path, query, _ := strings.Cut(req.Path, "?")
-	for _, r := range rules {
-		if !r.hasMethod(req.Method) || !matchHost(r.Host, req.Host) {
+	for _, rule := range r.candidates(path) {
+		if !rule.hasMethod(req.Method) || !matchHost(rule.Host, req.Host) {
 			continue
 		}
-		if params, ok = r.Path.Match(params[:0], path); !ok {
+		if params, ok = rule.Path.Match(params[:0], path); !ok {
 			continue
 		}
-		if params, ok = matchQuery(params, r.Query, query); ok {
-			return r, params, true
+		if params, ok = matchQuery(params, rule.Query, query); ok {
+			return rule, params, true
 		}
 	}
 	return nil, nil, false
+}
+
+// candidates are the rules with the longest prefix of a path. Those with a shorter one are among them.
+func (r Rules) candidates(path string) []*Rule {
+	if rules, ok := r.byPrefix[path]; ok {
+		return rules
+	}
+	for {
+		slash := strings.LastIndexByte(path, '/')
+		if slash < 0 {
+			return nil
+		}
+		if rules, ok := r.byPrefix[path[:slash+1]]; ok {
+			return rules
+		}
+		path = path[:slash]
+	}
 }
 
 func (r *Rule) hasMethod(method string) bool {

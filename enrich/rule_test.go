@@ -1,6 +1,9 @@
 package enrich
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,7 +55,7 @@ func TestMatch(t *testing.T) {
 	}
 	rules := UserProfile()
 	for _, test := range tests {
-		rule, params, ok := Match(rules, Request{Method: test.method, Path: test.path})
+		rule, params, ok := NewRules(rules).Match(Request{Method: test.method, Path: test.path})
 		if !ok {
 			rule, params = &Rule{}, []Value{{Type: Int64}}
 		}
@@ -97,5 +100,41 @@ func TestSourceDefault(t *testing.T) {
 	want := `{"userId":-5,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
 	if got := string(source.Default(Key{{Type: Int64, Int: -5}})); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestMatchFinds compares Match with a look at each rule in turn.
+func TestMatchFinds(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	segments := []string{"a", "b", "aa", "{p:int64}", "a{p:int64}", "{p:string}", ""}
+	paths := []string{"", "/", "a", "//"}
+	for range 300 {
+		path := ""
+		for range random.IntN(5) {
+			path += "/" + []string{"a", "b", "aa", "7", "a7", "x", ""}[random.IntN(7)]
+		}
+		paths = append(paths, path, path+"?a=/b/")
+	}
+	for range 300 {
+		var rules []*Rule
+		for n := range random.IntN(8) {
+			text := ""
+			for i := range 1 + random.IntN(3) {
+				text += "/" + strings.Replace(segments[random.IntN(len(segments))], "p", fmt.Sprint("p", i), 1)
+			}
+			rules = append(rules, &Rule{Name: fmt.Sprint(n), Methods: []string{"GET"}, Path: mustTemplate(text)})
+		}
+		prepared := NewRules(rules)
+		for _, path := range paths {
+			want := slices.IndexFunc(rules, func(r *Rule) bool {
+				before, _, _ := strings.Cut(path, "?")
+				_, ok := r.Path.Match(nil, before)
+				return ok
+			})
+			got, _, ok := prepared.Match(Request{Method: "GET", Path: path})
+			if ok != (want >= 0) || ok && got != rules[want] {
+				t.Fatalf("%q: %v %t, want rule %d", path, got, ok, want)
+			}
+		}
 	}
 }

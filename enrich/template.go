@@ -51,6 +51,16 @@ func ParseTemplate(text string) (Template, error) {
 	return t, nil
 }
 
+// Literal is what all paths of the template begin with: everything up to the slash before the first parameter or, without
+// one, the whole path.
+func (t Template) Literal() string {
+	brace := strings.IndexByte(t.text, '{')
+	if brace < 0 {
+		return t.text
+	}
+	return t.text[:strings.LastIndexByte(t.text[:brace], '/')+1]
+}
+
 // isNoPath reports whether a character is encoded in every path (RFC 3986, section 3.3); braces are the template's.
 func isNoPath(c rune) bool {
 	return c <= ' ' || c > '~' || strings.ContainsRune("\"<>^`|", c)

@@ -3,15 +3,29 @@ package envoy_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 )
 
 // TestRouteAndRuleAgree: Envoy's routes cannot tell all that rules can. Where a route has chosen the core of one rule, and the
 // request falls under another, the response passes.
 func TestRouteAndRuleAgree(t *testing.T) {
+	for _, others := range []int{0, 50} { // a list of routes, and a tree
+		t.Run(fmt.Sprintf("%d other rules", others), func(t *testing.T) { routeAndRuleAgree(t, others) })
+	}
+}
+
+func routeAndRuleAgree(t *testing.T, others int) {
+	var more strings.Builder
+	for i := range others {
+		fmt.Fprintf(&more, `  - name: other-%d
+    match: {path: "/other%d/{id:int64}"}
+    extensions: {x: {database: d, collection: c, where: {key: {param: id}}, fields: {v: {type: string, default: none}}}}
+`, i, i)
+	}
 	rules := parseRules(t, `version: 1
 rules:
-  - name: by-number
+`+more.String()+`  - name: by-number
     match: {path: "/v3/{id:int64}"}
     legacy_path: /number/{id}
     extensions: &none
@@ -28,6 +42,10 @@ rules:
   - name: of-all
     match: {path: "/q/{id:int64}"}
     extensions: *none
+  - name: exact
+    match: {path: /q}
+    extensions:
+      x: {database: d, collection: c, where: {key: {value: 1}}, fields: {v: {type: string, default: none}}}
 `)
 	s := startSystem(t, systemOptions{rules: rules})
 	for _, r := range rules {
@@ -36,7 +54,7 @@ rules:
 		}
 	}
 	for _, path := range []string{
-		"/number/7", "/name/seven", "/number/9223372036854775808", "/name/a%20b", "/number/a%20b", "/tenant/7", "/q/7",
+		"/number/7", "/name/seven", "/number/9223372036854775808", "/name/a%20b", "/number/a%20b", "/tenant/7", "/q/7", "/q", "/qq", "/other7/1", "/other7/x", "/nothing",
 	} {
 		s.legacy.answer(path, raw(fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n{\"at\":%q}", len(path)+9, path)))
 	}
@@ -50,6 +68,11 @@ rules:
 		{"GET", "/v3/a%20b", `{"at":"/number/a%20b"}`},
 		{"DELETE", "/v3/7", `{"at":"/number/7"}`},
 		{"GET", "/q/7", composite("/q/7")},
+		{"GET", "/q", composite("/q")},
+		{"GET", "/q?a=/b", composite("/q")},
+		{"GET", "/qq", `{"at":"/qq"}`},
+		{"GET", "/nothing", `{"at":"/nothing"}`},
+		{"GET", "/other7/x", `{"at":"/other7/x"}`},
 		{"GET", "/q/7?tenant=a", composite("/tenant/7")},
 		{"GET", "/q/7?tenant=a&tenant=b", `{"at":"/tenant/7"}`},
 		{"GET", "/q/7?tenant=", `{"at":"/tenant/7"}`},

@@ -34,21 +34,22 @@ func routes(c Config) *routev3.RouteConfiguration {
 		if host != "" {
 			virtual.Name = "legacy for " + host
 		}
+		var all []route
 		for _, r := range c.Rules {
 			if serves(r.Host, host) {
-				virtual.Routes = append(virtual.Routes, ruleRoute(c, r))
+				all = append(all, route{ruleRoute(c, r), r.Path.Literal()})
 			}
 		}
 		for _, r := range c.Rules {
 			if serves(r.Host, host) && !r.LegacyPath.IsZero() {
-				virtual.Routes = append(virtual.Routes, rewriteRoute(c, r))
+				all = append(all, route{rewriteRoute(c, r), r.Path.Literal()})
 			}
 		}
-		virtual.Routes = append(virtual.Routes, &routev3.Route{
+		setRoutes(virtual, append(all, route{&routev3.Route{
 			Name:   "other",
 			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}},
-		})
+		}, "/"}))
 		config.VirtualHosts = append(config.VirtualHosts, virtual)
 	}
 	return config

@@ -155,7 +155,7 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 		s.t.Fatal(err)
 	}
 	s.weft = grpc.NewServer(extproc.ServerOptions()...)
-	ruleset := extproc.Ruleset{Rules: rules, EnvoyConfig: envoy.Fingerprint(rules)}
+	ruleset := extproc.Ruleset{Rules: enrich.NewRules(rules), EnvoyConfig: envoy.Fingerprint(rules)}
 	extprocv3.RegisterExternalProcessorServer(s.weft, &extproc.Server{
 		Rules: func() extproc.Ruleset { return ruleset },
 		Store: store,

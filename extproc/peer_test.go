@@ -47,7 +47,7 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	rules := enrich.UserProfile()
 	server := grpc.NewServer(extproc.ServerOptions()...)
 	p.server = &extproc.Server{
-		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: rules} },
+		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: enrich.NewRules(rules)} },
 		Store:  store,
 		Now:    time.Now,
 		Report: func(r *enrich.Report) { p.reports <- *r },

@@ -45,7 +45,7 @@ type Server struct {
 
 // Ruleset is the rules of a moment.
 type Ruleset struct {
-	Rules       []*enrich.Rule
+	Rules       enrich.Rules
 	EnvoyConfig string // tells the configuration that Envoy needs for them from others; empty if it is not known
 }
 
@@ -80,7 +80,7 @@ func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error
 	if !ok {
 		return x.end(enrich.Misconfigured)
 	}
-	rule, params, ok := enrich.Match(rules.Rules, request)
+	rule, params, ok := rules.Rules.Match(request)
 	if !ok || !x.routedBy(rule) {
 		return x.end(enrich.NoRule)
 	}

@@ -11,6 +11,15 @@ import (
 	"weft/enrich"
 )
 
+// Indexed names what an index would be for: sources of which it says the same need the same one.
+func Indexed(src *enrich.Source) string {
+	names := []string{src.Database, src.Collection}
+	for _, c := range src.Where {
+		names = append(names, c.Field)
+	}
+	return fmt.Sprintf("%q", names)
+}
+
 // IndexAdvice returns the mongosh line that creates the index that reads of src need, or "" if there is one. Without
 // it each read scans the whole collection. It waits for MongoDB as long as the connection string says, and ctx lets.
 func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, error) {

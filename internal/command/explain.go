@@ -49,7 +49,7 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) error 
 	say := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-14s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	rule, params, ok := enrich.Match(rules, request)
+	rule, params, ok := enrich.NewRules(rules).Match(request)
 	if !ok {
 		say("rule", "none: the response of the legacy service passes untouched")
 		for _, r := range rules {

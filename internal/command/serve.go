@@ -188,7 +188,7 @@ func (s *server) use(f *rulesfile.File) {
 		s.logger.Warn(rulesfile.Mistakes{w}.In(s.rulesName))
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
-	s.rules.Store(&extproc.Ruleset{Rules: f.Rules, EnvoyConfig: envoy.Fingerprint(f.Rules)})
+	s.rules.Store(&extproc.Ruleset{Rules: enrich.NewRules(f.Rules), EnvoyConfig: envoy.Fingerprint(f.Rules)})
 }
 
 // watch applies changes of the rules file.
@@ -215,9 +215,14 @@ func (s *server) watch(ctx context.Context, current []byte) {
 // adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as
 // long as the connection string says, and the next try follows.
 func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
-	seen := map[string]bool{}
+	asked, seen := map[string]bool{}, map[string]bool{}
 	for _, r := range rules {
 		for _, src := range r.Sources {
+			of := mongostore.Indexed(src)
+			if asked[of] {
+				continue
+			}
+			asked[of] = true
 			advice, err := s.store.IndexAdvice(ctx, src)
 			if mongostore.IsUnavailable(err) && ctx.Err() == nil {
 				s.logger.Warn("MongoDB does not answer; until it does, extensions are null", "error", err)

@@ -1,0 +1,56 @@
+package envoy
+
+import (
+	"strings"
+
+	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
+	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+)
+
+// listed is how many routes a virtual host has in a list. Envoy tries a list from its beginning, and most routes are regular
+// expressions: a thousand of them cost more than the rest of a request (make bench, part rules).
+const listed = 16
+
+// route is a route, and what all paths that it is for begin with.
+type route struct {
+	*routev3.Route
+	literal string
+}
+
+// setRoutes gives a virtual host its routes: as a list or, if they are many, as a tree by what paths begin with, at the
+// ends of which are lists. In both the first route that matches counts.
+func setRoutes(virtual *routev3.VirtualHost, routes []route) {
+	if len(routes) <= listed {
+		for _, r := range routes {
+			virtual.Routes = append(virtual.Routes, r.Route)
+		}
+		return
+	}
+	byPrefix := map[string]*xdsmatcherv3.Matcher_OnMatch{}
+	for _, r := range routes {
+		byPrefix[r.literal] = nil
+	}
+	for prefix := range byPrefix {
+		// Envoy looks up the longest prefix of a path, and there only.
+		list := &routev3.RouteList{}
+		for _, r := range routes {
+			if strings.HasPrefix(prefix, r.literal) {
+				list.Routes = append(list.Routes, r.Route)
+			}
+		}
+		byPrefix[prefix] = &xdsmatcherv3.Matcher_OnMatch{OnMatch: &xdsmatcherv3.Matcher_OnMatch_Action{
+			Action: extension("routes", list),
+		}}
+	}
+	virtual.Matcher = &xdsmatcherv3.Matcher{MatcherType: &xdsmatcherv3.Matcher_MatcherTree_{MatcherTree: &xdsmatcherv3.Matcher_MatcherTree{
+		Input:    extension("path", &matcherv3.HttpRequestHeaderMatchInput{HeaderName: ":path"}),
+		TreeType: &xdsmatcherv3.Matcher_MatcherTree_PrefixMatchMap{PrefixMatchMap: &xdsmatcherv3.Matcher_MatcherTree_MatchMap{Map: byPrefix}},
+	}}}
+}
+
+func extension(name string, config proto.Message) *xdscorev3.TypedExtensionConfig {
+	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: packed(config)}
+}
