@@ -41,10 +41,14 @@ func (r *results) chart(file string) error {
 	o.Title = charts.TitleOption{Text: "CPU of one request, all processes, in microseconds", Subtext: title + ". " + r.Machine}
 	o.Legend = charts.LegendOption{SeriesNames: legend, Offset: charts.OffsetStr{Top: "50"}}
 	o.Horizontal = true
-	o.CategoryAxis = charts.CategoryAxisOption{Labels: names}
+	labels := make([]string, len(names))
+	for i, name := range names {
+		labels[i] = name + "\u00a0\u00a0\u00a0\u00a0" // the font of a browser may be wider
+	}
+	o.CategoryAxis = charts.CategoryAxisOption{Labels: labels}
 	o.ValueAxis = []charts.ValueAxisOption{{Min: charts.Ptr(0.0), Title: "µs"}}
 	o.StackSeries = charts.Ptr(true)
-	o.Padding = charts.NewBoxEqual(20)
+	o.Padding = charts.NewBoxEqual(24)
 	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: 960, Height: 420})
 	if err := p.BarChart(o); err != nil {
 		return err
