@@ -6,6 +6,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
 )
 
 // Pods returns the pods of Deployments and StatefulSets by their name.
@@ -38,4 +40,16 @@ func WeftIn(t testing.TB, pod corev1.PodTemplateSpec) corev1.Container {
 	}
 	t.Fatal("weft is not in this pod")
 	return corev1.Container{}
+}
+
+// Restricted asks the code of the API server's PodSecurity admission why a pod is not "restricted"; "" if it is.
+func Restricted(t testing.TB, pod corev1.PodTemplateSpec) string {
+	t.Helper()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	result := policy.AggregateCheckResults(evaluator.EvaluatePod(level, &pod.ObjectMeta, &pod.Spec))
+	return result.ForbiddenDetail()
 }

@@ -7,34 +7,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/pod-security-admission/api"
-	"k8s.io/pod-security-admission/policy"
 
 	"weft/k8s/proof"
 )
 
 // TestRestricted asks the code of the API server's PodSecurity admission about each pod.
 func TestRestricted(t *testing.T) {
-	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	level := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
-	refused := func(pod corev1.PodTemplateSpec) string {
-		result := policy.AggregateCheckResults(evaluator.EvaluatePod(level, &pod.ObjectMeta, &pod.Spec))
-		return result.ForbiddenDetail()
-	}
 	for _, overlay := range proof.Overlays() {
-		pods := proof.Pods(t, with(t, overlay, "mongodb"))
+		pods := proof.Pods(t, with(t, overlay, "mongodb", "monitoring"))
 		if len(pods) < 2 {
 			t.Fatalf("%s has %d pods", overlay, len(pods))
 		}
 		for name, pod := range pods {
-			if why := refused(pod); why != "" {
+			if why := proof.Restricted(t, pod); why != "" {
 				t.Errorf("%s, %s: %s", overlay, name, why)
 			}
 			pod.Spec.HostNetwork = true
-			if refused(pod) == "" {
+			if proof.Restricted(t, pod) == "" {
 				t.Errorf("%s, %s: not even the host's network is refused", overlay, name)
 			}
 		}
