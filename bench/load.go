@@ -49,7 +49,7 @@ func isComposite(body []byte) bool {
 func user(random *rand.Rand) string { return fmt.Sprintf("/api/v1/users/%d", random.IntN(users)) }
 
 // inParallel is how many requests of an open loop may wait at once.
-const inParallel = 1024
+const inParallel = 512
 
 // measure loads a variant and returns what it did. An answer that is not as it should be is an error.
 func (w *world) measure(ctx context.Context, v *variant, l load, length time.Duration) (m measurement, err error) {
@@ -77,8 +77,10 @@ func (w *world) measure(ctx context.Context, v *variant, l load, length time.Dur
 	if l.share > 0 {
 		workers, maxWorkers, rate = 10, inParallel, max(1, int(l.share*v.capacity))
 	}
+	transport := &http.Transport{MaxConnsPerHost: maxWorkers, MaxIdleConnsPerHost: maxWorkers}
+	defer transport.CloseIdleConnections()
 	attacker := vegeta.NewAttacker(vegeta.Workers(uint64(workers)), vegeta.MaxWorkers(uint64(maxWorkers)),
-		vegeta.Connections(maxWorkers), vegeta.MaxConnections(maxWorkers), vegeta.Timeout(30*time.Second), vegeta.HTTP2(false))
+		vegeta.Client(&http.Client{Transport: transport, Timeout: 30 * time.Second}))
 	isWhole := l.isWhole
 	if isWhole == nil {
 		isWhole = func(body []byte) bool { return !v.composite || isComposite(body) }
