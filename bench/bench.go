@@ -42,6 +42,7 @@ func parts() []part {
 		{name: "overlap", measure: overlap, slow: true},
 		{name: "rules", measure: rules},
 		{name: "scaling", measure: scaling},
+		{name: "protocol", measure: protocol},
 	}
 }
 

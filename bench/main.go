@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.length, "for", 3*time.Second, "how long each measurement takes")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the variants take turns")
 	flag.StringVar(&o.only, "only", "", "only the variants whose names have one of these `words`, with commas between")
-	flag.StringVar(&o.part, "part", "", "only these `parts`: loops, overlap, rules, scaling, with commas between")
+	flag.StringVar(&o.part, "part", "", "only these `parts`: loops, overlap, rules, scaling, protocol, with commas between")
 	flag.StringVar(&o.pgo, "pgo", "", "do nothing but write a CPU profile of weft under load into this `file`")
 	flag.StringVar(&listen, "listen", "", "of a server: host:port or path of a socket")
 	flag.StringVar(&legacy, "legacy", "", "of the aggregator: URL of the legacy service")
@@ -44,8 +44,8 @@ func run(ctx context.Context) error {
 		return bench(ctx, o)
 	case "legacy":
 		return serveLegacy(ctx, listen)
-	case "noop":
-		return serveNoop(ctx, listen)
+	case nothing, changing, allHeaders, twoMessages:
+		return serveNoop(ctx, listen, mode)
 	case "aggregator":
 		return serveAggregator(ctx, listen, legacy, mongodbURI)
 	default:

@@ -3,18 +3,32 @@ package main
 import (
 	"context"
 	"net"
+	"net/http"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
+
+	"weft/enrich"
 )
 
-// noop is an external processor that does nothing: the floor of the protocol, as one would write it.
+// noop is an external processor that does nothing: the floor of the protocol, as one would write it. Or it changes what
+// weft changes, without reading anything, in one of several ways.
 type noop struct {
 	extprocv3.UnimplementedExternalProcessorServer
+	way string
 }
 
+const (
+	nothing     = "noop"     // three messages, no change
+	changing    = "changing" // three messages; in the last reply, a body with a few headers
+	allHeaders  = "headers"  // the same, but all headers that could have to be changed are
+	twoMessages = "two"      // the response's head is not sent (response_header_mode SKIP)
+)
+
 // Process implements the service.
-func (noop) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+func (n noop) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	for {
 		msg, err := stream.Recv()
 		if err != nil {
@@ -23,11 +37,25 @@ func (noop) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 		reply := &extprocv3.ProcessingResponse{}
 		switch msg.GetRequest().(type) {
 		case *extprocv3.ProcessingRequest_RequestHeaders:
-			reply.Response = &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{}}
+			r := &extprocv3.HeadersResponse{}
+			if n.way != nothing {
+				r.Response = &extprocv3.CommonResponse{HeaderMutation: n.request()}
+			}
+			if n.way == twoMessages {
+				reply.ModeOverride = mode(filterv3.ProcessingMode_SKIP, filterv3.ProcessingMode_BUFFERED_PARTIAL)
+			}
+			reply.Response = &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: r}
 		case *extprocv3.ProcessingRequest_ResponseHeaders:
+			if n.way != nothing {
+				reply.ModeOverride = mode(filterv3.ProcessingMode_SEND, filterv3.ProcessingMode_BUFFERED_PARTIAL)
+			}
 			reply.Response = &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}
 		case *extprocv3.ProcessingRequest_ResponseBody:
-			reply.Response = &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: &extprocv3.BodyResponse{}}
+			r := &extprocv3.BodyResponse{}
+			if n.way != nothing {
+				r.Response = n.response(msg.GetResponseBody().GetBody())
+			}
+			reply.Response = &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: r}
 		}
 		if err := stream.Send(reply); err != nil {
 			return nil //nolint:nilerr // the same
@@ -35,13 +63,52 @@ func (noop) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 	}
 }
 
-func serveNoop(ctx context.Context, socket string) error {
+func mode(head filterv3.ProcessingMode_HeaderSendMode, body filterv3.ProcessingMode_BodySendMode) *filterv3.ProcessingMode {
+	return &filterv3.ProcessingMode{RequestHeaderMode: filterv3.ProcessingMode_SEND, ResponseHeaderMode: head, ResponseBodyMode: body}
+}
+
+// request has the legacy service asked as weft has it.
+func (n noop) request() *extprocv3.HeaderMutation {
+	change := enrich.LegacyRequest(http.MethodGet)
+	if n.way != allHeaders {
+		change.Remove = nil
+	}
+	return mutation(change)
+}
+
+// response makes something as long as a composite.
+func (n noop) response(core []byte) *extprocv3.CommonResponse {
+	body := append([]byte(`{"core":`), core...)
+	body = append(body, `,"extension":{"userId":12345,"tags":["vip","tag 5"],"lastActivityScore":25.9,"customSettings":{"theme":"dark","language":"en"}},"errors":[]}`...)
+	change := enrich.Answer{ETag: `"0123456789abcdef0123456789abcdef"`, Outcome: enrich.Outcome{Disposition: enrich.Composed}}.Headers()
+	change.Remove = append(change.Remove, "content-length")
+	if n.way == changing {
+		change.Remove = nil
+	}
+	return &extprocv3.CommonResponse{
+		HeaderMutation: mutation(change),
+		BodyMutation:   &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: body}},
+	}
+}
+
+func mutation(change enrich.Headers) *extprocv3.HeaderMutation {
+	m := &extprocv3.HeaderMutation{RemoveHeaders: change.Remove}
+	for _, h := range change.Set {
+		m.SetHeaders = append(m.SetHeaders, &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: h.Name, RawValue: []byte(h.Value)},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
+	return m
+}
+
+func serveNoop(ctx context.Context, socket, way string) error {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
 	}
 	server := grpc.NewServer()
-	extprocv3.RegisterExternalProcessorServer(server, noop{})
+	extprocv3.RegisterExternalProcessorServer(server, noop{way: way})
 	go func() {
 		<-ctx.Done()
 		server.Stop()

@@ -30,10 +30,10 @@ type exchange struct {
 	response message // its head
 	body     message // what came last of it
 
-	err         error // the first that a receive or a send met
-	buffered    bool  // the response's length is known, and its body is to come in one piece
-	streamed    bool  // the head of the answer has gone
-	seesHeaders bool  // Envoy's configuration is the generated one, and forwards all headers that weft reads or changes
+	err       error // the first that a receive or a send met
+	buffered  bool  // the response's length is known, and its body is to come in one piece
+	streamed  bool  // the head of the answer has gone
+	generated bool  // Envoy's configuration is that of weft envoy for these rules
 }
 
 // errUnexpected is a message that the conversation has no place for.
@@ -87,7 +87,7 @@ func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bo
 }
 
 func (x *exchange) continueRequest(change enrich.Headers) {
-	x.send(&reply{to: requestHeaders, change: x.needed(&x.request, change)})
+	x.send(&reply{to: requestHeaders, change: change})
 }
 
 func (x *exchange) receiveResponseHeaders() enrich.Response {
@@ -150,14 +150,14 @@ func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
 // passResponse lets the response go with no more than a change of its headers, and ends the exchange. No body was asked
 // for.
 func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) error {
-	x.sendLast(&reply{to: responseHeaders, change: x.needed(&x.response, change)}, enrich.Outcome{Disposition: enrich.Passed, Reason: reason})
+	x.sendLast(&reply{to: responseHeaders, change: change}, enrich.Outcome{Disposition: enrich.Passed, Reason: reason})
 	return x.end(reason)
 }
 
 // replaceResponse answers in place of the response, whose body, if it has one, is dropped by Envoy. So is any
 // content-length: the client gets the answer chunked.
 func (x *exchange) replaceResponse(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseHeaders, replace: true, change: x.needed(&x.response, answerChange(a, false)), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{to: responseHeaders, replace: true, change: answerChange(a, false), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
@@ -178,7 +178,7 @@ func (x *exchange) passBody(reason enrich.Reason, err error) error {
 // replaceBody puts the answer in the place of the body. Head and body change in this one message, so that a weft that
 // dies before it leaves the legacy response whole.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseBody, change: x.needed(&x.response, answerChange(a, x.buffered)), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{to: responseBody, change: answerChange(a, x.buffered), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 

@@ -11,14 +11,12 @@ import (
 // filterName is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 const filterName = "envoy.filters.http.ext_proc"
 
-// Headers returns the names of the headers that weft reads or changes. Envoy's configuration must forward them, and need
-// not forward any more.
+// Headers returns the names of the headers that weft reads. Envoy's configuration must forward them, and need not
+// forward any more.
 func Headers() []string {
 	return []string{
-		":method", ":authority", ":path",
-		"accept-encoding", "range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since",
+		":method", ":authority", ":path", "if-none-match",
 		":status", "content-length", "content-encoding", "cache-control",
-		"content-type", "etag", "last-modified", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest",
 		traceParent, requestID,
 	}
 }
@@ -118,26 +116,6 @@ func answerChange(a enrich.Answer, exactLength bool) enrich.Headers {
 		change.Set = append(change.Set, enrich.Header{Name: "content-length", Value: strconv.Itoa(len(a.Body))})
 	}
 	return change
-}
-
-// needed leaves out of a change what is so already in a head: each costs Envoy about a microsecond (make bench). A header
-// that is not there need not be removed, if it is sure that Envoy would have shown it.
-func (x *exchange) needed(head *message, change enrich.Headers) enrich.Headers {
-	needed := enrich.Headers{Remove: change.Remove, Set: make([]enrich.Header, 0, len(change.Set))}
-	if x.seesHeaders {
-		needed.Remove = nil
-		for _, name := range change.Remove {
-			if n, _ := head.header(name); n > 0 {
-				needed.Remove = append(needed.Remove, name)
-			}
-		}
-	}
-	for _, h := range change.Set {
-		if n, value := head.header(h.Name); n != 1 || string(value) != h.Value {
-			needed.Set = append(needed.Set, h)
-		}
-	}
-	return needed
 }
 
 // header returns how many headers have a name, and the value of the last one.

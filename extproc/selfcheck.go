@@ -43,7 +43,7 @@ func (x *exchange) checkFirst(made string) bool {
 		return false
 	}
 	hash := metadata.ValueFromIncomingContext(ctx, RulesHeader)
-	x.seesHeaders = made != "" && len(hash) == 1 && hash[0] == made
+	x.generated = made != "" && len(hash) == 1 && hash[0] == made
 	if made != "" && len(hash) == 1 && hash[0] != made {
 		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", hash[0], made)
 	}
@@ -77,7 +77,7 @@ func (x *exchange) routedBy(rule *enrich.Rule) bool {
 	if len(name) > 0 {
 		return name[0] == rule.Name
 	}
-	return rule.LegacyPath.IsZero() || !x.seesHeaders // by hand, a path can be rewritten in other ways
+	return rule.LegacyPath.IsZero() || !x.generated // by hand, a path can be rewritten in other ways
 }
 
 // checkOrder looks at a first message that is no request. What Envoy itself answers can come without one.

@@ -15,7 +15,7 @@ import (
 func (x *exchange) continueStreamed(change enrich.Headers) {
 	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(http.StatusOK)})
 	x.streamed = true
-	x.send(&reply{to: responseHeaders, change: x.needed(&x.response, change), mode: filterv3.ProcessingMode_STREAMED})
+	x.send(&reply{to: responseHeaders, change: change, mode: filterv3.ProcessingMode_STREAMED})
 }
 
 // streamedBody reads the body of a streamed response and passes it on: reading a chunk answers the one before. The last

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// protocol measures what a server costs that changes what weft changes, but knows the composite by heart; in three ways.
+// Its Envoy has weft's configuration. What weft costs beyond it is its own work and MongoDB's.
+func protocol(ctx context.Context, w *world) (tables []table, err error) {
+	for _, kind := range []struct{ way, name string }{
+		{changing, "head and body changed"},
+		{allHeaders, "the same, and all headers removed that could be there"},
+		{twoMessages, "the same in two messages, without the response's head"},
+	} {
+		v := &variant{name: kind.name, processes: map[string]int{}, composite: true}
+		socket := filepath.Join(w.dir, kind.way+".sock")
+		server, err := w.command(ctx, kind.way, os.Args[0], nil, "-listen", socket, kind.way)
+		if err != nil {
+			return nil, err
+		}
+		v.processes["sidecar"] = server.Pid()
+		if err := w.startEnvoy(ctx, v, w.legacyAt, "unix:"+socket, nil); err != nil {
+			return nil, err
+		}
+		w.variants = append(w.variants, v)
+	}
+	for _, connections := range []int{1, 32, 256} {
+		t, err := w.takeTurns(ctx, fmt.Sprintf("Ways of the protocol, %d connections", connections), w.turns("no-op,weft,the same,changed", load{connections: connections}))
+		if err != nil {
+			return nil, err
+		}
+		tables = append(tables, t)
+	}
+	return tables, nil
+}
