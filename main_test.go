@@ -283,6 +283,12 @@ func TestMistakes(t *testing.T) {
 			[]string{"serve", "--mongodb-uri", "localhost:27017"},
 			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`, 1,
 		},
+		{
+			"no URL",
+			[]string{"serve", "--otlp-endpoint", "localhost:4317"},
+			`--otlp-endpoint: "localhost:4317": want http://host:port, or https for TLS`, 1,
+		},
+		{"no such format", []string{"serve", "--log-format", "xml"}, `--log-format "xml": want text or json`, 2},
 		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`, 2},
 		{
 			"a busy port",

@@ -66,6 +66,13 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 		},
 		LayeredRuntime: runtime(),
 	}
+	if c.Collector != "" {
+		collector, err := address(c.Collector)
+		if err != nil {
+			return nil, err
+		}
+		b.StaticResources.Clusters = append(b.StaticResources.Clusters, cluster(collectorCluster, []*corev3.Address{collector}, collectorOptions))
+	}
 	return b, b.ValidateAll()
 }
 
@@ -104,6 +111,7 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 			// Over HTTP/2 this, and not the limit of the connection, is what Envoy buffers of a response.
 			InitialStreamWindowSize: wrapperspb.UInt32(bufferLimit(c)),
 		},
+		Tracing:   tracing(c),
 		AccessLog: accessLog(),
 	}
 }

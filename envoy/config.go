@@ -47,6 +47,11 @@ type Config struct {
 	// Retries is how often a GET is tried again; nil is once.
 	Retries *uint32
 
+	// Collector, if not empty, is host:port of a collector that takes OTLP over gRPC: Envoy sends it traces, of so many of
+	// the requests, in percent, that are not part of a trace already.
+	Collector     string
+	TraceSampling float64
+
 	legacyCluster string // name of the cluster of the legacy service; "legacy" unless the mesh has another
 }
 

@@ -23,7 +23,7 @@ type IstioOptions struct {
 const istioHead = `# Made by "weft envoy --format istio": weft in the inbound listener of the legacy service's own sidecar (Istio).
 # weft runs in the same pod and shares its socket on an emptyDir.
 # Of the whole configuration this leaves out: timeouts and retries, which are of the callers' sidecars (VirtualService), so
-# that an answer that takes longer than theirs is lost to them; the access log, which is of Telemetry; and hosts of
+# that an answer that takes longer than theirs is lost to them; the access log and traces, which are of Telemetry; and hosts of
 # rules, since a sidecar's inbound routes have one virtual host for all: weft looks at the host itself.
 `
 

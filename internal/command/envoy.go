@@ -43,6 +43,14 @@ What a format cannot say stands at its top.
 				Name: "admin", Value: "127.0.0.1:9901", Sources: cli.EnvVars("WEFT_ENVOY_ADMIN"),
 				Usage: "bootstrap: `host:port` of Envoy's admin interface",
 			},
+			&cli.StringFlag{
+				Name: "otlp", Sources: cli.EnvVars("WEFT_ENVOY_OTLP"),
+				Usage: "bootstrap: `host:port` of a collector that takes OTLP over gRPC, for Envoy's traces; empty for none",
+			},
+			&cli.FloatFlag{
+				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
+				Usage: "bootstrap: `percent` of the requests that Envoy traces, beside those whose client traces them",
+			},
 			&cli.StringFlag{Name: "namespace", Value: "default", Sources: cli.EnvVars("WEFT_NAMESPACE"), Usage: "istio, gateway: `namespace` of the objects"},
 			&cli.StringFlag{Name: "selector", Value: "app=legacy", Sources: cli.EnvVars("WEFT_SELECTOR"), Usage: "istio: `label=value` of the legacy service's pods"},
 			&cli.IntFlag{Name: "port", Value: 8080, Sources: cli.EnvVars("WEFT_PORT"), Usage: "istio: `port` of the legacy service's container"},
@@ -79,6 +87,8 @@ func envoyConfig(cmd *cli.Command) ([]byte, error) {
 	}
 	c := envoy.Config{
 		Rules:          f.Rules,
+		Collector:      cmd.String("otlp"),
+		TraceSampling:  cmd.Float("trace-sampling"),
 		Listen:         cmd.String("listen"),
 		Admin:          cmd.String("admin"),
 		Legacy:         cmp.Or(cmd.String("legacy"), f.Envoy.Legacy, "127.0.0.1:8081"),

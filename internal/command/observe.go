@@ -1,11 +1,14 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"weft/enrich"
 	"weft/internal/observe"
 )
 
@@ -24,6 +27,10 @@ func observeFlags() []cli.Flag {
 			Name: "server-timing", Value: true, Sources: cli.EnvVars("WEFT_SERVER_TIMING"),
 			Usage: "have answers carry a server-timing header, which browsers show",
 		},
+		&cli.StringFlag{
+			Name: "otlp-endpoint", Sources: cli.EnvVars("WEFT_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+			Usage: "`URL` of a collector that takes OTLP over gRPC, as http://localhost:4317: weft's part of the traces that Envoy records; empty for none",
+		},
 	}
 }
 
@@ -37,4 +44,21 @@ func loggerOf(cmd *cli.Command) (*slog.Logger, error) {
 		return nil, usageError{fmt.Errorf("--log-format %q: %w", cmd.String("log-format"), err)}
 	}
 	return logger, nil
+}
+
+// traces returns what makes spans of reports, if there is where to send them, and what sends the last of them.
+func (s *server) traces(ctx context.Context) (record func(*enrich.Report), closeTraces func(), err error) {
+	if s.otlpEndpoint == "" {
+		return func(*enrich.Report) {}, func() {}, nil
+	}
+	traces, err := observe.NewTraces(ctx, s.otlpEndpoint, s.version, func(err error) { s.logger.Warn("traces are lost", "error", err) })
+	if err != nil {
+		return nil, nil, fmt.Errorf("--otlp-endpoint: %w", err)
+	}
+	return traces.Record, func() {
+		const patience = 2 * time.Second
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		_ = traces.Close(ctx) // what is lost is logged
+	}, nil
 }

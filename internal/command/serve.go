@@ -75,7 +75,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
 				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
 				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
-				logger: logger, serverTiming: cmd.Bool("server-timing"),
+				logger: logger, serverTiming: cmd.Bool("server-timing"), otlpEndpoint: cmd.String("otlp-endpoint"),
 			}
 			return s.run(ctx)
 		},
@@ -85,6 +85,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 // server is a weft that serves.
 type server struct {
 	rulesName, admin, mongodbURI, version string
+	otlpEndpoint                          string
 	port                                  port
 	maxReads                              int64
 	budget                                time.Duration
@@ -133,6 +134,11 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer closeAdmin()
 
+	record, closeTraces, err := s.traces(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeTraces()
 	options, err := s.serverOptions()
 	if err != nil {
 		return err
@@ -149,7 +155,7 @@ func (s *server) run(ctx context.Context) error {
 		Budget:        s.budget,
 		Now:           time.Now,
 		ServerTiming:  s.serverTiming,
-		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r) },
+		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
 		Misconfigured: func(what string) { s.metrics.Misconfigured(); s.logger.Warn(what) },
 	})
 	health := grpchealth.NewServer() // of the server as a whole, and of the one service

@@ -1,0 +1,115 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"weft/enrich"
+)
+
+// Traces makes spans of the reports of exchanges whose caller records its trace, and sends them to a collector. It starts
+// no traces of its own: Envoy says which requests are traced.
+type Traces struct {
+	provider *sdktrace.TracerProvider
+	tracer   trace.Tracer
+}
+
+// NewTraces returns Traces that go to an OTLP endpoint over gRPC, such as http://localhost:4317. OpenTelemetry's environment
+// variables say more: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and so on. onError is told
+// of spans that are lost.
+func NewTraces(ctx context.Context, endpoint, version string, onError func(error)) (*Traces, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%q: want http://host:port, or https for TLS", endpoint)
+	}
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(onError)) // the SDK has no other place for it
+	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(endpoint))
+	if err != nil {
+		return nil, err
+	}
+	of, err := resource.New(ctx,
+		resource.WithAttributes(attribute.String("service.name", "weft"), attribute.String("service.version", version)),
+		resource.WithFromEnv(), resource.WithHost(), resource.WithTelemetrySDK())
+	if err != nil {
+		return nil, err
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(of),
+		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
+	return &Traces{provider: provider, tracer: provider.Tracer("weft")}, nil
+}
+
+// Close sends what has not been sent yet.
+func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+
+// Record makes the spans of an exchange: itself, MongoDB's commands, the wait for them, and the composition.
+func (t *Traces) Record(r *enrich.Report) {
+	if !r.Trace.Sampled || r.Times.Began.IsZero() {
+		return
+	}
+	at := func(since time.Duration) time.Time { return r.Times.Began.Add(since) }
+	ctx := trace.ContextWithRemoteSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: r.Trace.ID, SpanID: r.Trace.Parent, TraceFlags: trace.FlagsSampled, Remote: true,
+	}))
+	end := at(r.Times.Total())
+	ctx, exchange := t.tracer.Start(ctx, "exchange", trace.WithTimestamp(r.Times.Began), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(
+			attribute.String("weft.rule", r.Rule),
+			attribute.String("weft.verdict", string(r.Outcome.Disposition)),
+			attribute.String("weft.reason", string(r.Outcome.Reason)),
+			attribute.Int("http.response.status_code", r.Status),
+			attribute.Int("weft.core.size", r.CoreSize),
+			attribute.Int("weft.answer.size", r.AnswerSize),
+			attribute.String("weft.request_id", string(r.RequestID)),
+		))
+	if r.Outcome.Disposition == enrich.Degraded {
+		exchange.SetStatus(codes.Error, string(r.Outcome.Reason))
+	}
+	for _, read := range r.Reads {
+		t.recordRead(ctx, r, read)
+	}
+	composing := r.Times.Answered
+	if r.Times.Waiting != 0 {
+		composing = r.Times.Waiting + r.Times.Waited
+		_, wait := t.tracer.Start(ctx, "wait for MongoDB", trace.WithTimestamp(at(r.Times.Waiting)))
+		wait.End(trace.WithTimestamp(at(composing)))
+	}
+	if r.AnswerSize > 0 {
+		_, compose := t.tracer.Start(ctx, "compose", trace.WithTimestamp(at(composing)))
+		compose.End(trace.WithTimestamp(end))
+	}
+	exchange.End(trace.WithTimestamp(end))
+}
+
+// recordRead makes the span of a command. Of one that was given up, only the exchange's side is known.
+func (t *Traces) recordRead(ctx context.Context, r *enrich.Report, read enrich.SourceRead) {
+	began, ended := r.Times.Began, r.Times.Began.Add(r.Times.Waiting+r.Times.Waited)
+	if read.Late {
+		began = began.Add(r.Times.Answered)
+	}
+	attributes := []attribute.KeyValue{
+		attribute.String("db.system.name", "mongodb"),
+		attribute.String("db.namespace", read.Source.Database),
+		attribute.String("db.collection.name", read.Source.Collection),
+		attribute.String("db.operation.name", "find"),
+	}
+	if c := read.Command; c != nil {
+		began, ended = c.Began, c.Ended
+		attributes = append(attributes, attribute.Int("db.operation.batch.size", c.Keys)) // of all exchanges that shared it
+	}
+	_, span := t.tracer.Start(ctx, "find "+read.Source.Collection, trace.WithTimestamp(began),
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
+	if read.Command == nil {
+		span.SetStatus(codes.Error, "given up")
+	}
+	span.End(trace.WithTimestamp(ended))
+}
