@@ -8,7 +8,6 @@ CYCLONEDX_GOMOD := .tools/cyclonedx-gomod-1.10.0/cyclonedx-gomod
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The root module is the product; the others hold what the product does not need.
 MODULES := . examples bench
-LINTED := $(MODULES) k8s/proof
 
 .PHONY: help
 help: ## list the targets
@@ -28,8 +27,8 @@ test: tools go ## all tests of all modules, with the real Envoy and the real mon
 
 PROOFS := ./...
 .PHONY: test-k8s
-test-k8s: tools k8s-tools ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS=./manifests is quicker
-	@cd k8s/proof && go test -trimpath -timeout 20m -count=1 -v $(PROOFS)
+test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS=./manifests is quicker
+	@cd k8s/proof && $(CURDIR)/$(GOLANGCI_LINT) run ./... && go test -trimpath -timeout 20m -count=1 -v $(PROOFS)
 
 .PHONY: k8s-tools
 k8s-tools: go ## build the tools that test-k8s needs into .tools/k8s/ (some minutes, once)
@@ -89,7 +88,7 @@ servers:
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint over all modules
-	@status=0; for module in $(LINTED); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
+	@status=0; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
 
 $(GOLANGCI_LINT): | go
 	@echo "building golangci-lint 2.15.0 (some minutes, once) …"
