@@ -19,6 +19,12 @@ help: ## list the targets
 run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
 	@exec bin/demo -weft bin/weft -legacy bin/legacy
 
+.PHONY: demo
+demo: tools build ## make run, with a page that shows it; needs npm. Its buttons stop and freeze the demo's own processes
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer (on Debian: apt-get install npm), or use make run, which needs none' >&2; exit 1; }
+	@echo "building the page …"; cd examples/client && npm ci --silent && npm run --silent build
+	@exec bin/demo -weft bin/weft -legacy bin/legacy -page examples/client/dist
+
 .PHONY: test
 test: tools go ## all tests of all modules, with the real Envoy and the real mongod
 	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \

@@ -1,0 +1,86 @@
+import { isObject, type Json, parseJson } from "./json";
+
+/** The legacy service's half: its own object, of which a page needs these members. */
+export interface Core {
+  readonly userId: number | bigint;
+  readonly username: string;
+  readonly email: string;
+  /** ISO 8601 */
+  readonly createdAt: string;
+}
+
+/** MongoDB's half. */
+export interface Extension {
+  readonly userId: number | bigint;
+  readonly tags: readonly string[];
+  /** null where MongoDB holds NaN or an infinity */
+  readonly lastActivityScore: number | bigint | null;
+  readonly customSettings: Readonly<Record<string, Json>>;
+}
+
+/** What a 200 of /api/v3/composite-profile/{id} holds. errors says which half is null, and is empty if none is. */
+export interface Composite {
+  readonly core: Core | null;
+  readonly extension: Extension | null;
+  readonly errors: readonly string[];
+}
+
+/** Reads the body of a 200; undefined when it has another shape. */
+export function parseComposite(body: string): Composite | undefined {
+  const value = parseJson(body);
+  if (!isObject(value)) {
+    return undefined;
+  }
+  const { core, extension, errors } = value;
+  const isComposite =
+    (core === null || isCore(core)) && (extension === null || isExtension(extension)) && isStrings(errors);
+  return isComposite ? { core, extension, errors } : undefined;
+}
+
+/** Reads a legacy answer that has passed without being joined; undefined when it is no user. */
+export function parseCore(body: string): Core | undefined {
+  const value = parseJson(body);
+  return isCore(value) ? value : undefined;
+}
+
+/** Reads what an answer that is no 200 says of itself: weft's detail, or the error of the legacy service. */
+export function parseDetail(body: string): string | undefined {
+  const value = parseJson(body);
+  if (!isObject(value)) {
+    return undefined;
+  }
+  const said = value.detail ?? value.error;
+  return typeof said === "string" ? said : undefined;
+}
+
+function isCore(value: Json | undefined): value is Json & Core {
+  return (
+    isObject(value) &&
+    isInteger(value.userId) &&
+    typeof value.username === "string" &&
+    typeof value.email === "string" &&
+    typeof value.createdAt === "string"
+  );
+}
+
+function isExtension(value: Json | undefined): value is Json & Extension {
+  return (
+    isObject(value) &&
+    isInteger(value.userId) &&
+    isStrings(value.tags) &&
+    (value.lastActivityScore === null || isNumber(value.lastActivityScore)) &&
+    isObject(value.customSettings)
+  );
+}
+
+function isInteger(value: Json | undefined): boolean {
+  return Number.isInteger(value) || typeof value === "bigint";
+}
+
+function isNumber(value: Json | undefined): boolean {
+  return typeof value === "number" || typeof value === "bigint";
+}
+
+function isStrings(value: Json | undefined): value is readonly string[] {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
+}

@@ -1,0 +1,40 @@
+import type { ReactElement } from "react";
+import type { Extension } from "../contract";
+import { showJson } from "../json";
+
+/** MongoDB's half. */
+export function ExtensionView({ extension }: { readonly extension: Extension }): ReactElement {
+  const settings = Object.entries(extension.customSettings);
+  return (
+    <section className="half extension" aria-labelledby="extension-title">
+      <h3 id="extension-title">Profile</h3>
+      <dl>
+        <dt>Tags</dt>
+        <dd>{extension.tags.length === 0 ? "none" : <Tags tags={extension.tags} />}</dd>
+        <dt>Activity score</dt>
+        <dd>{extension.lastActivityScore?.toString() ?? "unknown"}</dd>
+        <dt>Settings</dt>
+        <dd>
+          {settings.length === 0
+            ? "none"
+            : settings.map(([name, value]) => (
+                <div key={name}>
+                  <code>{name === "" ? '""' : name}</code> {showJson(value)}
+                </div>
+              ))}
+        </dd>
+      </dl>
+      <p className="source">from MongoDB</p>
+    </section>
+  );
+}
+
+function Tags({ tags }: { readonly tags: readonly string[] }): ReactElement {
+  return (
+    <ul className="tags">
+      {[...new Set(tags)].map((tag) => (
+        <li key={tag}>{tag}</li>
+      ))}
+    </ul>
+  );
+}

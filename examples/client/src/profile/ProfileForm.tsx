@@ -1,0 +1,35 @@
+import { type ReactElement, type SubmitEvent, useState } from "react";
+import { useProfile } from "./store";
+
+/** Where one says whose profile to show; nobody's if the field is empty. */
+export function ProfileForm(): ReactElement {
+  const [userId, setUserId] = useState("7");
+  const show = useProfile((store) => store.show);
+  const clear = useProfile((store) => store.clear);
+
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const id = userId.trim();
+    if (id === "") {
+      clear();
+    } else {
+      void show({ userId: id, fault: "" });
+    }
+  };
+
+  return (
+    <form onSubmit={submit}>
+      <label htmlFor="user-id">User id</label>
+      <input
+        id="user-id"
+        inputMode="numeric"
+        autoComplete="off"
+        value={userId}
+        onChange={(event) => {
+          setUserId(event.target.value);
+        }}
+      />
+      <button type="submit">Show</button>
+    </form>
+  );
+}

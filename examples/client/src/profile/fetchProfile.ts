@@ -1,0 +1,61 @@
+import { type Answer, ask, header } from "../answer";
+import { type Core, type Extension, parseComposite, parseCore, parseDetail } from "../contract";
+
+/** What was asked for. Each asking is an object of its own. */
+export interface ProfileRequest {
+  readonly userId: string;
+  /** For the demo's legacy service: how to misbehave. "" for not at all. */
+  readonly fault: string;
+}
+
+/** What came of it. */
+export type Outcome =
+  | { readonly kind: "composite"; readonly answer: Answer; readonly core: Core; readonly extension: Extension }
+  | {
+      readonly kind: "partial";
+      readonly answer: Answer;
+      readonly core: Core | null;
+      readonly extension: Extension | null;
+      readonly errors: readonly string[];
+    }
+  | { readonly kind: "failed"; readonly answer: Answer | null; readonly detail: string };
+
+/** Asks for a profile. What goes wrong is an outcome, too; only when the signal aborts is there none. */
+export async function fetchProfile(request: ProfileRequest, signal: AbortSignal): Promise<Outcome | undefined> {
+  const query = request.fault === "" ? "" : `?fault=${encodeURIComponent(request.fault)}`;
+  try {
+    return read(await ask(`/api/v3/composite-profile/${encodeURIComponent(request.userId)}${query}`, signal));
+  } catch {
+    return signal.aborted
+      ? undefined
+      : { kind: "failed", answer: null, detail: "No whole answer came. Is the service reachable?" };
+  }
+}
+
+function read(answer: Answer): Outcome {
+  if (answer.status !== 200) {
+    return { kind: "failed", answer, detail: detailOf(answer) };
+  }
+  const composite = parseComposite(answer.body);
+  if (composite !== undefined) {
+    const { core, extension, errors } = composite;
+    return core !== null && extension !== null && errors.length === 0
+      ? { kind: "composite", answer, core, extension }
+      : { kind: "partial", answer, core, extension, errors };
+  }
+  // What is too large to be joined passes as it is, and says so.
+  const mark = header(answer, "x-weft");
+  const core = mark.startsWith("passed") ? parseCore(answer.body) : undefined;
+  if (core !== undefined) {
+    return { kind: "partial", answer, core, extension: null, errors: [`The answer was not joined: ${mark}.`] };
+  }
+  return { kind: "failed", answer, detail: "The answer is none that this page understands." };
+}
+
+function detailOf(answer: Answer): string {
+  const said = parseDetail(answer.body);
+  if (answer.status === 503 && said !== undefined) {
+    return said;
+  }
+  return `The service answered ${answer.status}${said === undefined ? "" : `, ${said}`}.`;
+}
