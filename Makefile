@@ -19,11 +19,18 @@ help: ## list the targets
 run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
 	@exec bin/demo -weft bin/weft -legacy bin/legacy
 
+PAGE := examples/client/dist
 .PHONY: demo
-demo: tools build ## make run, with a page that shows it; needs npm. Its buttons stop and freeze the demo's own processes
-	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer (on Debian: apt-get install npm), or use make run, which needs none' >&2; exit 1; }
-	@echo "building the page …"; cd examples/client && npm ci --silent && npm run --silent build
-	@exec bin/demo -weft bin/weft -legacy bin/legacy -page examples/client/dist
+demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run, with a page that breaks its processes and shows the answers; needs npm. PAGE=folder shows your own
+	@exec bin/demo -weft bin/weft -legacy bin/legacy -page $(PAGE)
+
+.PHONY: examples/client/dist
+examples/client/dist: examples/client/node_modules/.package-lock.json
+	@echo "building the page …"; cd examples/client && npm run --silent build
+
+examples/client/node_modules/.package-lock.json: examples/client/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer with npm, or use make run, which needs none' >&2; exit 1; }
+	@echo "fetching what the page is built with …"; cd examples/client && npm ci --silent && touch node_modules/.package-lock.json
 
 .PHONY: test
 test: tools go ## all tests of all modules, with the real Envoy and the real mongod

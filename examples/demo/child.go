@@ -79,11 +79,7 @@ func (c *child) do(ctx context.Context, verb string) error {
 	case "run":
 		return c.run(ctx, process, state)
 	case "freeze":
-		if state != running {
-			return nil
-		}
-		c.become(frozen)
-		return process.Signal(syscall.SIGSTOP)
+		return c.freeze(ctx, process, state)
 	case "stop":
 		return c.finish(func() error { return process.Stop(15 * time.Second) })
 	case "kill":
@@ -105,6 +101,19 @@ func (c *child) run(ctx context.Context, process *stack.Process, state string) e
 		c.began(process)
 	}
 	return nil
+}
+
+func (c *child) freeze(ctx context.Context, process *stack.Process, state string) error {
+	switch state {
+	case frozen:
+		return nil
+	case stopped: // what does not run cannot be frozen
+		if err := c.run(ctx, process, state); err != nil {
+			return err
+		}
+	}
+	c.become(frozen)
+	return c.current().Signal(syscall.SIGSTOP)
 }
 
 // finish ends the process on purpose. A frozen one would not hear a SIGTERM.

@@ -75,7 +75,7 @@ func (c *config) usePage(folder string) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(page, "index.html")); err != nil {
-		return fmt.Errorf("the page needs an index.html: %w; \"make page\" builds one, PAGE=folder names another", err)
+		return fmt.Errorf("the page needs an index.html: %w; \"make demo\" builds one, \"make demo PAGE=folder\" shows your own", err)
 	}
 	c.page = page
 	return nil

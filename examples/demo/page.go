@@ -42,10 +42,12 @@ func (r *runner) servePage(ctx context.Context, listener net.Listener) (closePag
 	}
 }
 
-// fresh has the browser ask each time whether a file is still the same: the page may be built again under it.
+// fresh has the browser ask each time whether a file is still the same: the page may be built again under it. And nobody
+// may put the page into a frame of theirs, under which a click would end a process.
 func fresh(files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'")
 		files.ServeHTTP(w, r)
 	})
 }

@@ -92,6 +92,8 @@ func TestPage(t *testing.T) {
 		{"mongod", "freeze", `{"mongod":"frozen","weft":"running"}`, noExtension}, // twice is as good as once
 		{"mongod", "run", `{"mongod":"running","weft":"running"}`, whole},
 		{"mongod", "stop", `{"mongod":"stopped","weft":"running"}`, noExtension},
+		{"mongod", "freeze", `{"mongod":"frozen","weft":"running"}`, noExtension}, // what is stopped is started for it
+		{"mongod", "stop", `{"mongod":"stopped","weft":"running"}`, noExtension},
 		{"weft", "kill", `{"mongod":"stopped","weft":"stopped"}`, noExtension},
 		{"weft", "run", `{"mongod":"stopped","weft":"running"}`, noExtension},
 		{"mongod", "run", `{"mongod":"running","weft":"running"}`, whole},
@@ -109,7 +111,11 @@ func TestPage(t *testing.T) {
 		status       int
 	}{
 		{"POST", "/demo/processes/weft/kill", []string{"Origin", "http://evil.example"}, 403},
+		{"POST", "/demo/processes/weft/kill", []string{"Origin", "null"}, 403},
 		{"POST", "/demo/processes/weft/kill", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"POST", "/demo/processes/weft/kill", []string{"Sec-Fetch-Site", "same-site"}, 403}, // another port of this machine
+		{"GET", "/demo/processes", []string{"Host", "localhost.evil.example"}, 403},
+		{"GET", "/demo/processes", []string{"Host", "127.0.0.1.evil.example"}, 403},
 		{"POST", "/demo/processes/weft/kill", []string{"Host", "evil.example", "Origin", "http://evil.example"}, 403},
 		{"GET", "/demo/processes", []string{"Host", "evil.example"}, 403},
 		{"GET", "/demo/processes/weft/kill", nil, 405},

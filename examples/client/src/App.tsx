@@ -1,31 +1,48 @@
 import { type ReactElement, useEffect } from "react";
-import { Board } from "./board/Board";
+import { Faults } from "./board/Faults";
+import { useBoard } from "./board/store";
+import { Verdict } from "./board/Verdict";
+import { Wire } from "./board/Wire";
 import { Announcer } from "./profile/Announcer";
 import { ProfileForm } from "./profile/ProfileForm";
 import { ProfileView } from "./profile/ProfileView";
 import { useProfile } from "./profile/store";
 
+/** The client of the contract; and around it, where the demo answers, what breaks it and what came over the wire. */
 export function App(): ReactElement {
+  const profile = useProfile((store) => store.profile);
   const clear = useProfile((store) => store.clear);
+  const isDemo = useBoard((store) => store.processes !== undefined);
+  const look = useBoard((store) => store.look);
+  useEffect(look, [look]);
   useEffect(() => clear, [clear]); // nobody waits for an answer that nobody would see
 
   return (
     <>
-      <header>
-        <h1>weft</h1>
-        <p>
-          One answer from two systems: Envoy asks the legacy service, weft reads MongoDB <em>meanwhile</em>, and the
-          client gets both.
-        </p>
+      <header className="masthead">
+        <img src="/icon.svg" alt="" width="40" height="40" />
+        <div>
+          <h1>weft</h1>
+          <p>
+            One answer from two systems. Envoy asks the <b className="legacy">legacy service</b>, weft reads{" "}
+            <b className="mongodb">MongoDB</b> <em>meanwhile</em>, and the client gets both.
+          </p>
+        </div>
       </header>
-      <main>
-        <section aria-labelledby="profile-title">
-          <h2 id="profile-title">What a client shows</h2>
+      <main className={isDemo ? "with-board" : "alone"}>
+        <div className="controls">
           <ProfileForm />
-          <Announcer />
-          <ProfileView />
-        </section>
-        <Board />
+          {isDemo && <Faults />}
+        </div>
+        <div className="results">
+          {isDemo && profile.kind !== "empty" && <Verdict profile={profile} />}
+          <section aria-labelledby="profile-title">
+            <h2 id="profile-title">What a client shows</h2>
+            <Announcer />
+            <ProfileView />
+          </section>
+          {isDemo && profile.kind !== "empty" && <Wire profile={profile} />}
+        </div>
       </main>
     </>
   );

@@ -3,60 +3,60 @@ import type { Answer } from "../answer";
 
 interface CardProps {
   readonly title: string;
+  /** The path that was asked for. */
+  readonly request: string;
   readonly children: ReactNode;
 }
 
 /** A titled frame. */
-export function Card({ title, children }: CardProps): ReactElement {
+export function Card({ title, request, children }: CardProps): ReactElement {
   const id = useId();
   return (
     <article className="card" aria-labelledby={id}>
-      <h4 id={id}>{title}</h4>
+      <h3 id={id}>{title}</h3>
+      <p className="request">
+        <code>GET {request}</code>
+      </p>
       {children}
     </article>
   );
 }
 
 interface AnswerProps {
-  readonly title: string;
   readonly answer: Answer;
   /** How it broke off; "" if it did not. */
   readonly error: string;
+  /** The body. */
+  readonly children: ReactNode;
 }
 
-/** An answer as it came: status, headers and the beginning of the body. */
-export function AnswerCard({ title, answer, error }: AnswerProps): ReactElement {
+/** An answer as it came: status, body and headers. */
+export function AnswerCard({ answer, error, children }: AnswerProps): ReactElement {
   return (
-    <Card title={title}>
-      <p className="status">
+    <>
+      <p className={`status ${answer.status >= 200 && answer.status < 300 ? "good" : "bad"}`}>
         <strong data-role="status">{answer.status === 0 ? "no answer" : answer.status}</strong>
-        <span className="quiet">
-          {answer.milliseconds.toFixed(1)} ms, {size(answer.bytes)}
+        <span className="quiet">{size(answer.bytes)}</span>
+        <span className="quiet" data-volatile>
+          {answer.milliseconds.toFixed(1)} ms
         </span>
       </p>
       {error !== "" && <p className="trouble">{error}</p>}
+      {answer.body !== "" && children}
       <dl className="headers">
         {answer.headers.map(([name, value]) => (
-          <div key={name} className={name === "x-weft" ? "mark" : undefined}>
+          <div key={name} className={name === "x-weft" || name === "server-timing" ? "mark" : undefined}>
             <dt>{name}</dt>
-            <dd>{value}</dd>
+            <dd data-volatile={volatile.has(name) ? "" : undefined}>{value}</dd>
           </div>
         ))}
       </dl>
-      {answer.body !== "" && (
-        <pre tabIndex={0} role="region" aria-label={`${title}: body`}>
-          {beginning(answer.body)}
-        </pre>
-      )}
-    </Card>
+    </>
   );
 }
 
-/** As much as anybody reads. */
-function beginning(body: string): string {
-  const enough = 1000;
-  return body.length <= enough ? body : `${body.slice(0, enough)} …`;
-}
+/** Headers that differ from answer to answer; pictures of the page are compared without them. */
+const volatile = new Set(["date", "server-timing", "x-envoy-upstream-service-time"]);
 
 function size(bytes: number): string {
   return bytes < 10_000 ? `${bytes} bytes` : `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,50 +1,94 @@
 import type { ReactElement } from "react";
 import type { Timing } from "./serverTiming";
 
-/** The entries that weft writes, as people call them. */
-const labels: Readonly<Record<string, string>> = { legacy: "legacy service", mongodb: "MongoDB", added: "added" };
+interface Span {
+  readonly kind: string;
+  /** Milliseconds since the request came. */
+  readonly start: number;
+  readonly duration: number;
+}
 
-/** Draws who worked when: the two reads begin together, and what weft added comes after the legacy answer. */
-export function Timeline({ timing }: { readonly timing: readonly Timing[] }): ReactElement | null {
-  const bars = timing.flatMap(({ name, milliseconds }) => {
-    const label = labels[name];
-    return label === undefined
-      ? []
-      : [{ name, label, milliseconds, start: name === "added" ? of(timing, "legacy") : 0 }];
-  });
-  const length = Math.max(...bars.map(({ start, milliseconds }) => start + milliseconds));
-  if (bars.length === 0 || length === 0) {
-    return null;
+interface Row {
+  readonly label: string;
+  readonly spans: readonly Span[];
+}
+
+/** Draws who worked when: both reads begin with the request, and what weft adds comes after the legacy answer. */
+export function Timeline({ timing }: { readonly timing: readonly Timing[] }): ReactElement {
+  const rows = rowsOf(timing);
+  const length = Math.max(...rows.flatMap(({ spans }) => spans.map(({ start, duration }) => start + duration)));
+  if (rows.length === 0 || length === 0) {
+    return (
+      <div className="timeline">
+        <p className="quiet">No server-timing in this answer: weft did not join it.</p>
+      </div>
+    );
   }
   return (
     <figure className="timeline">
-      <figcaption>{caption(timing)}</figcaption>
-      {bars.map(({ name, label, milliseconds, start }) => (
-        <div key={name} className="row">
+      <figcaption data-volatile>{caption(timing)}</figcaption>
+      {rows.map(({ label, spans }) => (
+        <div key={label} className="row">
           <span>{label}</span>
-          <span className="track" aria-hidden="true">
-            <span
-              className={`bar ${name}`}
-              style={{ insetInlineStart: percent(start / length), inlineSize: percent(milliseconds / length) }}
-            />
+          <span className="track" aria-hidden="true" data-volatile>
+            {spans.map(({ kind, start, duration }) => (
+              <span
+                key={kind}
+                className={`bar ${kind}`}
+                style={{ insetInlineStart: percent(start / length), inlineSize: percent(duration / length) }}
+              />
+            ))}
           </span>
-          <span>{milliseconds.toFixed(1)} ms</span>
+          <span data-volatile>{show(spans.reduce((sum, { duration }) => sum + duration, 0))}</span>
         </div>
       ))}
     </figure>
   );
 }
 
-function caption(timing: readonly Timing[]): string {
-  const legacy = of(timing, "legacy");
-  const mongodb = of(timing, "mongodb");
-  return legacy > 0 && mongodb > 0
-    ? `The reads overlap: one after the other they would take ${(legacy + mongodb).toFixed(1)} ms.`
-    : "Who worked when, from the server-timing header.";
+function rowsOf(timing: readonly Timing[]): readonly Row[] {
+  const legacy = durationOf(timing, "legacy");
+  const mongodb = durationOf(timing, "mongodb");
+  const weft = durationOf(timing, "weft");
+  if (legacy === undefined) {
+    return [];
+  }
+  const rows: Row[] = [{ label: "legacy service", spans: [{ kind: "legacy", start: 0, duration: legacy }] }];
+  if (mongodb !== undefined) {
+    rows.push({ label: "MongoDB", spans: [{ kind: "mongodb", start: 0, duration: mongodb }] });
+  }
+  if (weft !== undefined) {
+    rows.push({ label: "added by weft", spans: [{ kind: "weft", start: legacy, duration: weft }] });
+  }
+  if (mongodb !== undefined) {
+    rows.push({
+      label: "one by one",
+      spans: [
+        { kind: "would legacy", start: 0, duration: legacy },
+        { kind: "would mongodb", start: legacy, duration: mongodb },
+      ],
+    });
+  }
+  return rows;
 }
 
-function of(timing: readonly Timing[], name: string): number {
-  return timing.find((entry) => entry.name === name)?.milliseconds ?? 0;
+function caption(timing: readonly Timing[]): string {
+  const legacy = durationOf(timing, "legacy") ?? 0;
+  const mongodb = durationOf(timing, "mongodb") ?? 0;
+  const weft = durationOf(timing, "weft") ?? 0;
+  if (mongodb > legacy) {
+    return `The legacy service has answered after ${show(legacy)}; weft waits ${show(weft)} more for MongoDB.`;
+  }
+  return `MongoDB’s ${show(mongodb)} pass while the legacy service works; weft adds ${show(weft)}.`;
+}
+
+function durationOf(timing: readonly Timing[], name: string): number | undefined {
+  return timing.find((entry) => entry.name === name)?.milliseconds;
+}
+
+/** Two digits where they matter. */
+function show(milliseconds: number): string {
+  return `${milliseconds.toFixed(milliseconds < 1 ? 2 : milliseconds < 100 ? 1 : 0)} ms`;
 }
 
 function percent(share: number): string {

@@ -1,82 +1,137 @@
-/** A way in which the demo's legacy service misbehaves when it is asked to. */
-export interface LegacyFault {
-  /** Value of the query parameter fault. */
-  readonly fault: string;
+/** What a button brings about. */
+interface Fault {
   readonly label: string;
+  /** What is wrong then. */
   readonly what: string;
+  /** What the client gets, when nothing else is wrong. */
+  readonly outcome: string;
 }
 
+/** A way in which the demo's legacy service misbehaves when it is asked to. */
+export interface LegacyFault extends Fault {
+  /** Value of the query parameter fault; "" for none. */
+  readonly fault: string;
+}
+
+const healthy: LegacyFault = {
+  fault: "",
+  label: "Healthy",
+  what: "Both systems answer.",
+  outcome: "Their answers are joined; the legacy object is in there byte for byte.",
+};
+
 export const legacyFaults: readonly LegacyFault[] = [
-  { fault: "", label: "Healthy", what: "Both answer, and are joined. The legacy object is in there byte for byte." },
+  healthy,
   {
     fault: "delay:800ms",
     label: "Slow",
-    what: "The legacy service takes 0.8 s. MongoDB is read meanwhile, so its time is not added.",
+    what: "The legacy service takes 0.8 s.",
+    outcome: "MongoDB is read meanwhile: its time is not added.",
   },
   {
     fault: "404",
     label: "404",
-    what: "The legacy service knows no such user. On this route there is the extension alone.",
+    what: "The legacy service knows no such user.",
+    outcome: "This route answers with MongoDB’s half alone.",
   },
   {
     fault: "401",
     label: "401",
-    what: "The legacy service refuses. Who may not read the user does not get the extension either: the answer passes as it is.",
+    what: "The legacy service refuses.",
+    outcome: "Who may not read the user gets nothing of MongoDB either: the refusal passes as it is.",
   },
   {
     fault: "500",
     label: "500",
-    what: "The legacy service fails, twice: Envoy has tried again. The extension is left.",
+    what: "The legacy service fails.",
+    outcome: "MongoDB’s half is left, and the answer says which one is missing.",
   },
-  { fault: "reset", label: "Reset", what: "The legacy service resets the connection in place of an answer." },
+  {
+    fault: "reset",
+    label: "Reset",
+    what: "The legacy service resets the connection in place of an answer.",
+    outcome: "MongoDB’s half is left, and the answer says which one is missing.",
+  },
   {
     fault: "reset-body",
     label: "Breaks off",
-    what: "The legacy service resets the connection inside its body. Envoy can say no more than that nothing is to be had.",
+    what: "The legacy service resets the connection in the middle of its body.",
+    outcome: "Envoy drops what it has, and answers 503.",
   },
-  { fault: "truncated", label: "Truncated", what: "A complete HTTP answer with half of the JSON. It is never joined." },
+  {
+    fault: "truncated",
+    label: "Truncated",
+    what: "The legacy service sends half of the JSON, in an HTTP answer that is complete.",
+    outcome: "Half a user is never joined: it counts as missing.",
+  },
   {
     fault: "gzip",
     label: "gzip",
-    what: "Compressed, although nobody asked for it. weft unpacks it, within a cap, and joins it.",
+    what: "The legacy service compresses, although nobody asked it to.",
+    outcome: "weft unpacks the answer, within a limit, and joins it.",
   },
   {
     fault: "5mb",
     label: "5 MB",
-    what: "More than the rule lets weft hold. The answer passes untouched, and is marked.",
+    what: "The legacy service sends more than the rule lets weft hold.",
+    outcome: "The answer passes untouched, and is marked.",
   },
 ];
 
 /** A way in which a process of the demo fails. */
-export interface ProcessFault {
-  readonly process: "mongod" | "weft";
-  readonly verb: "stop" | "freeze" | "kill";
+export interface ProcessFault extends Fault {
+  readonly verb: string;
   /** The state that the process has then. */
-  readonly state: "stopped" | "frozen";
-  readonly label: string;
-  readonly what: string;
+  readonly state: string;
 }
 
-export const processFaults: readonly ProcessFault[] = [
+/** The processes that have buttons, by their names in the control endpoint. */
+export const processFaults: readonly {
+  readonly process: string;
+  readonly label: string;
+  readonly faults: readonly ProcessFault[];
+}[] = [
   {
     process: "mongod",
-    verb: "stop",
-    state: "stopped",
-    label: "MongoDB stopped",
-    what: "Connections are refused. The core arrives all the same, and at once.",
-  },
-  {
-    process: "mongod",
-    verb: "freeze",
-    state: "frozen",
-    label: "MongoDB frozen",
-    what: "MongoDB is there, and says nothing. weft waits for as long as Envoy's message_timeout leaves it, and then answers without.",
+    label: "MongoDB",
+    faults: [
+      {
+        verb: "stop",
+        state: "stopped",
+        label: "Stopped",
+        what: "MongoDB is stopped.",
+        outcome: "weft waits for it for as long as Envoy’s message_timeout allows, then answers without it.",
+      },
+      {
+        verb: "freeze",
+        state: "frozen",
+        label: "Frozen",
+        what: "MongoDB is there, and says nothing.",
+        outcome: "weft waits for it for as long as Envoy’s message_timeout allows, then answers without it.",
+      },
+    ],
   },
   {
     process: "weft",
-    verb: "kill",
-    state: "stopped",
-    label: "weft killed",
-    what: "Envoy goes on alone, and its own filter keeps the shape.",
+    label: "weft",
+    faults: [
+      {
+        verb: "kill",
+        state: "stopped",
+        label: "Killed",
+        what: "weft is dead.",
+        outcome: "Envoy goes on without it, and keeps the shape of the answer.",
+      },
+    ],
   },
 ];
+
+/** Says what is wrong; and what comes of it, unless several things are wrong at once: then the answer speaks for itself. */
+export function explain(fault: string, processes: Readonly<Record<string, string>>): string {
+  const wrong: Fault[] = legacyFaults.filter((each) => each.fault === fault && each !== healthy);
+  for (const { process, faults } of processFaults) {
+    wrong.push(...faults.filter(({ state }) => processes[process] === state));
+  }
+  const [first = healthy, ...more] = wrong;
+  return more.length === 0 ? `${first.what} ${first.outcome}` : wrong.map(({ what }) => what).join(" ");
+}

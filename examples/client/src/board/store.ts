@@ -1,5 +1,6 @@
 import { create } from "zustand";
 import type { ProfileRequest } from "../profile/fetchProfile";
+import { useProfile } from "../profile/store";
 import { changeProcess, fetchLegacy, fetchProcesses, type LegacyAnswer, type Processes } from "./control";
 
 /** The legacy service's own answer to what the client asked for. */
@@ -12,15 +13,15 @@ export type Legacy =
 interface BoardStore {
   /** undefined where there is no demo to break, or it has not answered yet. */
   readonly processes: Processes | undefined;
-  /** The process that a button is changing, which can take seconds; "" for none. */
+  /** What a button is doing, which can take seconds, in words; "" for nothing. */
   readonly changing: string;
   /** What the last button could not do; "" for nothing. */
   readonly trouble: string;
   readonly legacy: Legacy;
-  /** Looks for a demo. The function that it returns stops that. */
+  /** Looks for a demo, and shows the first user there. The function that it returns stops that. */
   readonly look: () => () => void;
-  /** Brings a process to another state. */
-  readonly change: (name: string, verb: string) => Promise<void>;
+  /** Brings a process to another state. The label is its name for people. */
+  readonly change: (name: string, verb: string, label: string) => Promise<void>;
   /** Asks the legacy service itself. The function that it returns stops that. */
   readonly askLegacy: (request: ProfileRequest) => () => void;
 }
@@ -34,13 +35,19 @@ export const useBoard = create<BoardStore>()((set) => ({
   look: () =>
     abortable(async (signal) => {
       const processes = await fetchProcesses(signal).catch(() => undefined);
-      if (!signal.aborted) {
-        set({ processes });
+      if (signal.aborted) {
+        return;
+      }
+      set({ processes });
+      // The demo has a user 7. Somebody else's service may not, so there the page starts empty.
+      const { profile, show } = useProfile.getState();
+      if (processes !== undefined && profile.kind === "empty") {
+        await show({ userId: "7", fault: "" });
       }
     }),
 
-  change: async (name, verb) => {
-    set({ changing: name, trouble: "" });
+  change: async (name, verb, label) => {
+    set({ changing: `${verb} ${label}`, trouble: "" });
     try {
       set({ processes: await changeProcess(name, verb), changing: "" });
     } catch (error) {

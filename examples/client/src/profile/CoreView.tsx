@@ -5,6 +5,7 @@ import type { Core } from "../contract";
 export function CoreView({ core }: { readonly core: Core }): ReactElement {
   return (
     <section className="half core" aria-labelledby="core-title">
+      <p className="source">Legacy service</p>
       <h3 id="core-title">{core.username}</h3>
       <dl>
         <dt>User id</dt>
@@ -16,7 +17,6 @@ export function CoreView({ core }: { readonly core: Core }): ReactElement {
           <time dateTime={core.createdAt}>{day(core.createdAt)}</time>
         </dd>
       </dl>
-      <p className="source">from the legacy service</p>
     </section>
   );
 }

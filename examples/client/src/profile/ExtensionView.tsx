@@ -7,6 +7,7 @@ export function ExtensionView({ extension }: { readonly extension: Extension }):
   const settings = Object.entries(extension.customSettings);
   return (
     <section className="half extension" aria-labelledby="extension-title">
+      <p className="source">MongoDB</p>
       <h3 id="extension-title">Profile</h3>
       <dl>
         <dt>Tags</dt>
@@ -24,7 +25,6 @@ export function ExtensionView({ extension }: { readonly extension: Extension }):
               ))}
         </dd>
       </dl>
-      <p className="source">from MongoDB</p>
     </section>
   );
 }

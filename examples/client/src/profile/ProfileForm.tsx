@@ -4,6 +4,7 @@ import { useProfile } from "./store";
 /** Where one says whose profile to show; nobody's if the field is empty. */
 export function ProfileForm(): ReactElement {
   const [userId, setUserId] = useState("7");
+  const profile = useProfile((store) => store.profile);
   const show = useProfile((store) => store.show);
   const clear = useProfile((store) => store.clear);
 
@@ -13,7 +14,8 @@ export function ProfileForm(): ReactElement {
     if (id === "") {
       clear();
     } else {
-      void show({ userId: id, fault: "" });
+      // A fault that was asked for stays, for this user, too.
+      void show({ userId: id, fault: profile.kind === "empty" ? "" : profile.request.fault });
     }
   };
 

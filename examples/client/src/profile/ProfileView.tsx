@@ -1,6 +1,7 @@
-import type { ReactElement } from "react";
+import type { ReactElement, ReactNode } from "react";
 import { CoreView } from "./CoreView";
 import { ExtensionView } from "./ExtensionView";
+import { MissingHalf } from "./MissingHalf";
 import { type Profile, useProfile } from "./store";
 
 /** The profile, or what there is instead. */
@@ -16,9 +17,9 @@ export function ProfileView(): ReactElement {
 function content(profile: Profile): ReactElement {
   switch (profile.kind) {
     case "empty":
-      return <p className="quiet">Nobody is shown yet. Enter a user id, from 1 to 1000 in the demo.</p>;
+      return <p className="hint">Nobody is shown yet. Enter a user id; the demo has users 1 to 1000.</p>;
     case "loading":
-      return <p className="quiet">Loading user {profile.request.userId} …</p>;
+      return <p className="hint">Loading user {profile.request.userId} …</p>;
     case "composite":
       return (
         <>
@@ -29,28 +30,24 @@ function content(profile: Profile): ReactElement {
     case "partial":
       return (
         <>
-          <div className="banner warning">
-            <p>
-              <strong>{missing(profile.core === null, profile.extension === null)}</strong>
-            </p>
+          <Banner kind="warning" title={missing(profile.core === null, profile.extension === null)}>
             {profile.errors.map((error) => (
               <p key={error}>{error}</p>
             ))}
-            <Retry />
-          </div>
-          {profile.core !== null && <CoreView core={profile.core} />}
-          {profile.extension !== null && <ExtensionView extension={profile.extension} />}
+          </Banner>
+          {profile.core === null ? <MissingHalf kind="core" /> : <CoreView core={profile.core} />}
+          {profile.extension === null ? (
+            <MissingHalf kind="extension" />
+          ) : (
+            <ExtensionView extension={profile.extension} />
+          )}
         </>
       );
     case "failed":
       return (
-        <div className="banner failure">
-          <p>
-            <strong>User {profile.request.userId} cannot be shown.</strong>
-          </p>
+        <Banner kind="failure" title={`User ${profile.request.userId} cannot be shown.`}>
           <p>{profile.detail}</p>
-          <Retry />
-        </div>
+        </Banner>
       );
   }
 }
@@ -61,16 +58,30 @@ export function missing(core: boolean, extension: boolean): string {
     return "Both halves are missing.";
   }
   if (core) {
-    return "The user’s core data are missing.";
+    return "Name, e-mail and date are missing.";
   }
   return extension ? "Tags, score and settings are missing." : "The profile may be incomplete.";
 }
 
-function Retry(): ReactElement {
+interface BannerProps {
+  readonly kind: "warning" | "failure";
+  readonly title: string;
+  readonly children: ReactNode;
+}
+
+function Banner({ kind, title, children }: BannerProps): ReactElement {
   const retry = useProfile((store) => store.retry);
   return (
-    <button type="button" onClick={() => void retry()}>
-      Try again
-    </button>
+    <div className={`banner ${kind}`}>
+      <div>
+        <p>
+          <strong>{title}</strong>
+        </p>
+        {children}
+      </div>
+      <button type="button" onClick={() => void retry()}>
+        Try again
+      </button>
+    </div>
   );
 }

@@ -22,14 +22,19 @@ export type Outcome =
 
 /** Asks for a profile. What goes wrong is an outcome, too; only when the signal aborts is there none. */
 export async function fetchProfile(request: ProfileRequest, signal: AbortSignal): Promise<Outcome | undefined> {
-  const query = request.fault === "" ? "" : `?fault=${encodeURIComponent(request.fault)}`;
   try {
-    return read(await ask(`/api/v3/composite-profile/${encodeURIComponent(request.userId)}${query}`, signal));
+    return read(await ask(pathOf(request), signal));
   } catch {
     return signal.aborted
       ? undefined
       : { kind: "failed", answer: null, detail: "No whole answer came. Is the service reachable?" };
   }
+}
+
+/** Where the profile is, on the same origin. */
+export function pathOf({ userId, fault }: ProfileRequest): string {
+  const query = fault === "" ? "" : `?fault=${encodeURIComponent(fault).replace("%3A", ":")}`;
+  return `/api/v3/composite-profile/${encodeURIComponent(userId)}${query}`;
 }
 
 function read(answer: Answer): Outcome {

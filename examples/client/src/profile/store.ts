@@ -7,6 +7,9 @@ export type Profile =
   | { readonly kind: "loading"; readonly request: ProfileRequest }
   | (Outcome & { readonly request: ProfileRequest });
 
+/** The same, once something was asked for. */
+export type Asked = Exclude<Profile, { kind: "empty" }>;
+
 interface ProfileStore {
   readonly profile: Profile;
   /** Asks for a profile, and forgets what was asked for before. */

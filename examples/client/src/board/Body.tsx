@@ -1,0 +1,48 @@
+import type { ReactElement } from "react";
+import { membersOf } from "./members";
+
+/** Whose words a body is: the legacy service's, Envoy's own, or both halves, joined. */
+export type Origin = "legacy" | "envoy" | "both";
+
+interface Props {
+  readonly label: string;
+  readonly text: string;
+  readonly origin: Origin;
+}
+
+/** A body as it came, to the byte, in the colours of those it is from. */
+export function Body({ label, text, origin }: Props): ReactElement {
+  return (
+    <pre tabIndex={0} role="region" aria-label={label}>
+      {origin === "both" ? <Joined text={text} /> : <span className={origin}>{beginning(text)}</span>}
+    </pre>
+  );
+}
+
+/** As much as anybody reads. */
+function beginning(text: string): string {
+  const enough = 400;
+  return text.length <= enough ? text : `${text.slice(0, enough)} …`;
+}
+
+const origins: Readonly<Record<string, string>> = { core: "legacy", extension: "mongodb", errors: "errors" };
+
+function Joined({ text }: { readonly text: string }): ReactElement {
+  const members = membersOf(text);
+  if (members === undefined) {
+    return <>{beginning(text)}</>;
+  }
+  return (
+    <>
+      {members.map(({ name, before, value, after }, index) => (
+        <span key={index} className="member">
+          {before}
+          <span className={value === "null" ? "missing" : value === "[]" ? undefined : origins[name]}>
+            {beginning(value)}
+          </span>
+          {after}
+        </span>
+      ))}
+    </>
+  );
+}

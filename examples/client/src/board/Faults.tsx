@@ -1,0 +1,31 @@
+import type { ReactElement } from "react";
+import { LegacyButtons } from "./LegacyButtons";
+import { ProcessButtons } from "./ProcessButtons";
+import { processFaults } from "./faults";
+import { useBoard } from "./store";
+
+/** The failure board: what can be broken. */
+export function Faults(): ReactElement {
+  const processes = useBoard((store) => store.processes) ?? {};
+  const changing = useBoard((store) => store.changing);
+  const trouble = useBoard((store) => store.trouble);
+  return (
+    <section className="faults" aria-labelledby="faults-title">
+      <h2 id="faults-title">Break it</h2>
+      <LegacyButtons />
+      {processFaults.map(({ process, label, faults }) => {
+        const state = processes[process];
+        // A database of the user's own is not the demo's to break.
+        return (
+          state !== undefined && (
+            <ProcessButtons key={process} process={process} label={label} state={state} faults={faults} />
+          )
+        );
+      })}
+      <p className="what" role="status">
+        {changing !== "" && `${changing} …`}
+        {trouble !== "" && <span className="trouble">{trouble}</span>}
+      </p>
+    </section>
+  );
+}

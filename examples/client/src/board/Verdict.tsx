@@ -1,0 +1,47 @@
+import type { ReactElement } from "react";
+import { header } from "../answer";
+import { pathOf } from "../profile/fetchProfile";
+import { type Asked, useProfile } from "../profile/store";
+import { explain } from "./faults";
+import { useBoard } from "./store";
+
+/** What was asked, what came, and why. */
+export function Verdict({ profile }: { readonly profile: Asked }): ReactElement {
+  const processes = useBoard((store) => store.processes) ?? {};
+  const retry = useProfile((store) => store.retry);
+  const { status, mark, reason } = verdictOf(profile);
+  return (
+    <section className={`verdict ${mark} ${profile.kind}`} aria-label="The answer">
+      <p className="request">
+        <code>GET {pathOf(profile.request)}</code>
+      </p>
+      <p className="outcome">
+        <strong data-role="status">{status}</strong>
+        <span data-role="mark">{mark}</span>
+        <code data-role="reason">{reason}</code>
+      </p>
+      <button type="button" onClick={() => void retry()}>
+        Ask again
+      </button>
+      <p className="what">{explain(profile.request.fault, processes)}</p>
+    </section>
+  );
+}
+
+interface VerdictText {
+  readonly status: string;
+  /** What weft says that it did: composed, degraded or passed; "" if nobody says. */
+  readonly mark: string;
+  readonly reason: string;
+}
+
+function verdictOf(profile: Asked): VerdictText {
+  if (profile.kind === "loading") {
+    return { status: "…", mark: "", reason: "" };
+  }
+  if (profile.answer === null) {
+    return { status: "no answer", mark: "", reason: "" };
+  }
+  const [mark = "", reason = ""] = header(profile.answer, "x-weft").split("; ");
+  return { status: profile.answer.status.toString(), mark, reason };
+}
