@@ -1,12 +1,21 @@
 #!/bin/sh
-# Writes everything of Envoy's in the manifests from k8s/base/rules.yaml. It wants weft on the PATH; "make k8s" builds it.
+# Writes everything in the manifests and the chart that has its source elsewhere: of Envoy's, from k8s/base/rules.yaml, and the chart's
+# copies, since a chart can read only what is in its folder. It wants weft on the PATH; "make k8s" builds it.
 #
 #     k8s/generate.sh [FOLDER]     FOLDER gets the files, in place of this one
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-out=${1:-$here/overlays}
+out=${1:-$here}
 rules=$here/base/rules.yaml
+overlays=$out/overlays
+chart=$out/chart/files
+mkdir -p "$overlays/sidecar" "$overlays/gateway" "$overlays/standalone" "$chart"
 
-weft envoy --rules "$rules" --format istio --namespace shop --selector app=legacy --port 8080 >"$out/sidecar/envoyfilter.yaml"
-weft envoy --rules "$rules" --format gateway --namespace shop --gateway eg --legacy legacy:8080 --weft weft:50051 >"$out/gateway/routes.yaml"
-weft envoy --rules "$rules" --listen 0.0.0.0:10000 --legacy 127.0.0.1:8080 >"$out/standalone/envoy.yaml"
+weft envoy --rules "$rules" --format istio --namespace shop --selector app=legacy --port 8080 >"$overlays/sidecar/envoyfilter.yaml"
+weft envoy --rules "$rules" --format gateway --namespace shop --gateway eg --legacy legacy:8080 --weft weft:50051 >"$overlays/gateway/routes.yaml"
+weft envoy --rules "$rules" --listen 0.0.0.0:10000 --legacy 127.0.0.1:8080 >"$overlays/standalone/envoy.yaml"
+
+cp "$overlays/sidecar/envoyfilter.yaml" "$chart/sidecar.yaml"
+cp "$overlays/gateway/routes.yaml" "$chart/gateway.yaml"
+cp "$overlays/standalone/envoy.yaml" "$chart/standalone.yaml"
+cp "$rules" "$here/components/mongodb/initiate.js" "$chart/"

@@ -26,20 +26,11 @@ func validate(t *testing.T, manifest []byte) (string, error) {
 // with returns a kustomization: an overlay and components.
 func with(t *testing.T, overlay string, components ...string) []byte {
 	t.Helper()
-	// kustomize wants paths relative to the folder.
-	dir, err := os.MkdirTemp(proof.Path(t, "k8s", "proof"), "kustomization-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	text := "namespace: shop\nresources: [../../overlays/" + overlay + "]\ncomponents:\n"
 	for _, c := range components {
 		text += "  - ../../components/" + c + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return proof.Render(t, dir)
+	return kustomize(t, text, "")
 }
 
 func TestAccepted(t *testing.T) {

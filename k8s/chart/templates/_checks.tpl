@@ -1,0 +1,67 @@
+{{- /* What values.schema.json cannot say. Each mistake ends the rendering with what to do. */ -}}
+{{- define "weft.checks" -}}
+{{- $v := .Values -}}
+{{- $command := printf "\n\n    %s\n\nand add --set-file rules=rules.yaml --set-file envoyConfig=envoy.yaml" (include "weft.envoyCommand" .) -}}
+{{- if and $v.rules (not $v.envoyConfig) -}}
+{{- fail (printf "there are rules, but no envoyConfig, which is made of them: run%s" $command) -}}
+{{- end -}}
+{{- if and $v.envoyConfig (not $v.rules) -}}
+{{- fail "there is an envoyConfig, but not the rules that it was made of: add --set-file rules=rules.yaml" -}}
+{{- end -}}
+{{- if and (not $v.envoyConfig) (or (ne $v.legacy.name "legacy") (ne $v.legacy.selector "app=legacy") (ne (int $v.legacy.port) 8080) (ne $v.gateway.name "eg")) -}}
+{{- fail (printf "the envoyConfig of the example is for legacy.name=legacy, legacy.selector=app=legacy, legacy.port=8080 and gateway.name=eg: run%s" $command) -}}
+{{- end -}}
+{{- $sign := dict "gateway" "\nkind: HTTPRoute" "sidecar" "\nkind: EnvoyFilter" "standalone" "\nstatic_resources:" -}}
+{{- if not (contains (get $sign $v.mode) (printf "\n%s" (include "weft.envoyConfig" .))) -}}
+{{- fail (printf "envoyConfig is not for mode %s: run%s" $v.mode $command) -}}
+{{- end -}}
+{{- if and $v.legacy.create (not $v.legacy.image) -}}
+{{- fail "legacy.create is true, but there is no legacy.image" -}}
+{{- end -}}
+{{- $own := $v.mongodb.replicaSet -}}
+{{- if and $v.mongodb.existingSecret $v.mongodb.uri -}}
+{{- fail "mongodb.uri and mongodb.existingSecret are both set: take one away" -}}
+{{- end -}}
+{{- if $own.enabled -}}
+{{- if and $own.existingSecret (not $v.mongodb.existingSecret) (not $v.mongodb.uri) -}}
+{{- fail "mongodb.replicaSet.existingSecret hides the password of weft: set mongodb.existingSecret, too, the name of a Secret whose key \"uri\" has the connection string" -}}
+{{- end -}}
+{{- if and (not $own.existingSecret) (not (and $own.rootPassword $own.weftPassword $own.keyfile)) -}}
+{{- fail "mongodb.replicaSet wants rootPassword, weftPassword and keyfile (openssl rand -base64 756), or existingSecret" -}}
+{{- end -}}
+{{- else if not (or $v.mongodb.uri $v.mongodb.existingSecret) -}}
+{{- fail "weft has to know where MongoDB is: set mongodb.uri, or mongodb.existingSecret (a Secret whose key is \"uri\"), or mongodb.replicaSet.enabled for one of its own" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The command that makes envoyConfig. */ -}}
+{{- define "weft.envoyCommand" -}}
+{{- $l := .Values.legacy -}}
+{{- if eq .Values.mode "sidecar" -}}
+weft envoy --rules rules.yaml --format istio --selector {{ $l.selector }} --port {{ $l.port }} >envoy.yaml
+{{- else if eq .Values.mode "gateway" -}}
+weft envoy --rules rules.yaml --format gateway --gateway {{ .Values.gateway.name }} --legacy {{ $l.name }}:{{ $l.port }} --weft weft:50051 >envoy.yaml
+{{- else -}}
+weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.port }} >envoy.yaml
+{{- end -}}
+{{- end -}}
+
+{{- /* envoyConfig, or that of the example. */ -}}
+{{- define "weft.envoyConfig" -}}
+{{- .Values.envoyConfig | default (.Files.Get (printf "files/%s.yaml" .Values.mode)) -}}
+{{- end -}}
+
+{{- /* The objects in envoyConfig, in the namespace of the release. */ -}}
+{{- define "weft.envoyObjects" -}}
+{{- regexReplaceAll "(?m)^  namespace: .+$" (include "weft.envoyConfig" .) (printf "  namespace: %s" .Release.Namespace) -}}
+{{- end -}}
+
+{{- /* A figure that envoyConfig says in a comment, as weft and the Gateway have to be told it: (list . regular expression with a group). */ -}}
+{{- define "weft.said" -}}
+{{- $config := include "weft.envoyConfig" (index . 0) -}}
+{{- $found := regexFind (index . 1) $config -}}
+{{- if not $found -}}
+{{- fail (printf "envoyConfig does not say %q: make it with the weft that the chart is of" (index . 1)) -}}
+{{- end -}}
+{{- regexReplaceAll (index . 1) $found "${1}" -}}
+{{- end -}}

@@ -1,0 +1,165 @@
+{{- /* weft's container: of its Deployment in gateway, a native sidecar elsewhere. */ -}}
+{{- define "weft.container" -}}
+{{- $gateway := eq .Values.mode "gateway" -}}
+name: weft
+image: {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image.pullPolicy }}
+imagePullPolicy: {{ . }}
+{{- end }}
+{{- if not $gateway }}
+restartPolicy: Always
+{{- end }}
+args: [serve, --rules=/etc/weft/rules.yaml]
+env:
+  {{- range $name, $value := mergeOverwrite (include "weft.env" . | fromYaml) .Values.env }}
+  - {name: {{ $name }}, value: {{ $value | quote }}}
+  {{- end }}
+  - name: WEFT_MONGODB_URI
+    valueFrom:
+      secretKeyRef: {name: {{ .Values.mongodb.existingSecret | default "weft-mongodb" }}, key: uri}
+ports:
+  {{- if $gateway }}
+  - {name: grpc, containerPort: 50051}
+  {{- end }}
+  - {name: weft-admin, containerPort: 9902}
+{{- if $gateway }}
+readinessProbe:
+  httpGet: {path: /readyz, port: 9902}
+  periodSeconds: 2
+{{- end }}
+livenessProbe:
+  httpGet: {path: /livez, port: 9902}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+securityContext:
+  {{- include "weft.securityContext" 65532 | nindent 2 }}
+volumeMounts:
+  {{- if $gateway }}
+  - {name: weft-tls, mountPath: /etc/weft-tls, readOnly: true}
+  {{- else }}
+  - {name: weft-socket, mountPath: /run/weft}
+  {{- end }}
+  - {name: weft-rules, mountPath: /etc/weft, readOnly: true}
+{{- end -}}
+
+{{- /* weft's environment, but for the URI. */ -}}
+{{- define "weft.env" -}}
+WEFT_ADMIN: "0.0.0.0:9902"
+{{- if eq .Values.mode "gateway" }}
+WEFT_LISTEN: "0.0.0.0:50051"
+WEFT_BUDGET: {{ include "weft.said" (list . "--budget ([0-9a-z]+)") }}
+WEFT_TLS_CERT: /etc/weft-tls/tls.crt
+WEFT_TLS_KEY: /etc/weft-tls/tls.key
+{{- else }}
+WEFT_LISTEN: "unix:///run/weft/weft.sock"
+WEFT_DRAIN_WINDOW: 0s # when it is told to end, those who asked it have ended
+{{- end }}
+{{- end -}}
+
+{{- /* The Envoy in the pods of standalone. */ -}}
+{{- define "weft.envoyContainer" -}}
+name: envoy
+image: {{ .Values.envoy.image }}
+args: [-c, /etc/envoy/envoy.yaml, --disable-hot-restart, --log-level, warning, --concurrency, {{ .Values.envoy.concurrency | quote }}]
+ports:
+  - {name: envoy, containerPort: 10000}
+readinessProbe:
+  tcpSocket: {port: 10000}
+lifecycle:
+  preStop:
+    sleep: {seconds: 10}
+resources:
+  {{- toYaml .Values.envoy.resources | nindent 2 }}
+securityContext:
+  {{- include "weft.securityContext" 65533 | nindent 2 }}
+volumeMounts:
+  - {name: weft-envoy, mountPath: /etc/envoy, readOnly: true}
+  - {name: weft-socket, mountPath: /run/weft}
+{{- end -}}
+
+{{- /* What PodSecurity's "restricted" wants, for a user and group. */ -}}
+{{- define "weft.securityContext" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- /* Pods over zones and nodes, for a label, as label=value. */ -}}
+{{- define "weft.spread" -}}
+{{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+- maxSkew: 1
+  topologyKey: {{ $key }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{ include "weft.label" $ }}
+{{- end }}
+{{- end -}}
+
+{{- /* label=value as YAML. */ -}}
+{{- define "weft.label" -}}
+{{- $pair := splitn "=" 2 . -}}
+{{ dict $pair._0 $pair._1 | toJson }}
+{{- end -}}
+
+{{- /* Annotations of a pod: for what it reads only when it starts, so that a change starts new ones. The rules are not of that. */ -}}
+{{- define "weft.annotations" -}}
+{{- if not .Values.mongodb.existingSecret }}
+checksum/mongodb: {{ include "weft.mongodbURI" . | sha256sum }}
+{{- end }}
+{{- if eq .Values.mode "standalone" }}
+checksum/envoy: {{ include "weft.envoyConfig" . | sha256sum }}
+{{- else if eq .Values.mode "sidecar" }}
+# Envoy sees weft's socket.
+sidecar.istio.io/userVolumeMount: '[{"name": "weft-socket", "mountPath": "/run/weft"}]'
+# Prometheus reaches the admin port without mTLS; it answers nothing but health and metrics.
+traffic.sidecar.istio.io/excludeInboundPorts: "9902"
+{{- end }}
+{{- end -}}
+
+{{- /* What weft adds to the spec of the legacy service's pods: a strategic merge patch for it. */ -}}
+{{- define "weft.inPod" -}}
+topologySpreadConstraints:
+  {{- include "weft.spread" .Values.legacy.selector | trim | nindent 2 }}
+securityContext:
+  fsGroup: 65532 # the socket's group, which Envoy needs to connect
+{{- if eq .Values.mode "standalone" }}
+terminationGracePeriodSeconds: 45
+containers:
+  - {{ include "weft.envoyContainer" . | nindent 4 | trim }}
+  - name: {{ .Values.legacy.container }}
+    lifecycle:
+      preStop:
+        sleep: {seconds: 15}
+{{- end }}
+initContainers:
+  - {{ include "weft.container" . | nindent 4 | trim }}
+volumes:
+  {{- if eq .Values.mode "standalone" }}
+  - name: weft-envoy
+    configMap: {name: weft-envoy}
+  {{- end }}
+  - name: weft-socket
+    emptyDir: {medium: Memory, sizeLimit: 1Mi}
+  - name: weft-rules
+    configMap: {name: weft-rules} # as a folder: with subPath no change would arrive
+{{- end -}}
+
+{{- /* The Deployment that weft is in, and its label. */ -}}
+{{- define "weft.workload" -}}
+{{- eq .Values.mode "gateway" | ternary "weft" .Values.legacy.name -}}
+{{- end -}}
+{{- define "weft.selector" -}}
+{{- eq .Values.mode "gateway" | ternary "app=weft" .Values.legacy.selector -}}
+{{- end -}}
+
+{{- define "weft.mongodbURI" -}}
+{{- $own := .Values.mongodb.replicaSet -}}
+{{- if .Values.mongodb.uri -}}
+{{ .Values.mongodb.uri }}
+{{- else if $own.enabled -}}
+mongodb://weft:{{ $own.weftPassword }}@mongodb-0.mongodb,mongodb-1.mongodb,mongodb-2.mongodb/?replicaSet=rs0&authSource=admin&serverSelectionTimeoutMS=2000&connectTimeoutMS=2000
+{{- end -}}
+{{- end -}}
