@@ -38,9 +38,9 @@
 {{- define "weft.envoyCommand" -}}
 {{- $l := .Values.legacy -}}
 {{- if eq .Values.mode "sidecar" -}}
-weft envoy --rules rules.yaml --format istio --selector {{ $l.selector }} --port {{ $l.port }} >envoy.yaml
+weft envoy --rules rules.yaml --format istio --namespace {{ .Release.Namespace }} --selector {{ $l.selector }} --port {{ $l.port }} >envoy.yaml
 {{- else if eq .Values.mode "gateway" -}}
-weft envoy --rules rules.yaml --format gateway --gateway {{ .Values.gateway.name }} --legacy {{ $l.name }}:{{ $l.port }} --weft weft:50051 >envoy.yaml
+weft envoy --rules rules.yaml --format gateway --namespace {{ .Release.Namespace }} --gateway {{ .Values.gateway.name }} --legacy {{ $l.name }}:{{ $l.port }} --weft weft:50051 >envoy.yaml
 {{- else -}}
 weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.port }} >envoy.yaml
 {{- end -}}
