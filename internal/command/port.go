@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/urfave/cli/v3"
 	"google.golang.org/grpc"
@@ -14,6 +15,7 @@ import (
 	"weft/envoy"
 	"weft/extproc"
 	"weft/internal/mtls"
+	"weft/internal/observe"
 )
 
 // port is who may talk to weft, and how much at once.
@@ -91,7 +93,7 @@ func portOf(cmd *cli.Command) (port, error) {
 }
 
 // serverOptions are the options of the gRPC server.
-func (s *server) serverOptions() ([]grpc.ServerOption, error) {
+func (s *server) serverOptions(registry prometheus.Registerer) ([]grpc.ServerOption, error) {
 	options := slices.Concat(extproc.ServerOptions(), s.drain.serverOptions(),
 		[]grpc.ServerOption{
 			grpc.MaxConcurrentStreams(s.port.streams),
@@ -101,10 +103,11 @@ func (s *server) serverOptions() ([]grpc.ServerOption, error) {
 	if s.port.tls.Cert == "" {
 		return options, nil
 	}
-	credentials, err := mtls.Credentials(s.port.tls, s.logger)
+	credentials, certificate, err := mtls.Credentials(s.port.tls, s.logger)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
+	observe.WatchCertificate(registry, certificate)
 	if s.port.tls.ClientCA == "" {
 		s.logger.Warn("TLS without --tls-client-ca: whoever reaches the port can read what MongoDB has of anybody")
 	}

@@ -72,6 +72,7 @@ func (d *described) Register(c prometheus.Collector) error {
 func metrics() (rows []string) {
 	d := &described{Registerer: prometheus.NewRegistry()}
 	observe.NewMetrics(d, "")
+	observe.WatchCertificate(d, nil)
 	parts := regexp.MustCompile(`^Desc\{fqName: "(weft_[^"]*)", help: "(.*?)"(?:, unit: "[^"]*")?, constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
 	for _, c := range d.collectors {
 		descs := make(chan *prometheus.Desc, 100)

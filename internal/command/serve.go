@@ -139,7 +139,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer closeTraces()
-	options, err := s.serverOptions()
+	options, err := s.serverOptions(registry)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package mtls
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -27,17 +28,20 @@ type Options struct {
 // Credentials are those of a gRPC server. The files are read now, so that mistakes in them are found at the start, and again
 // at each handshake: handshakes are few, since Envoy keeps its connections, and nothing has to watch files or keep a
 // timer. Files that are bad, or half written, change nothing: the log says so, and those from before stay in use.
-func Credentials(o Options, logger *slog.Logger) (credentials.TransportCredentials, error) {
+//
+// The function that is returned too looks at the files like a handshake, and tells which certificate one would get.
+func Credentials(o Options, logger *slog.Logger) (_ credentials.TransportCredentials, current func() *x509.Certificate, _ error) {
 	files := &files{Options: o, logger: logger}
 	if err := files.load(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tlsCredentials := credentials.NewTLS(&tls.Config{
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{"h2"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.config(), nil },
 	})
-	return &reporting{TransportCredentials: tlsCredentials, logger: logger}, nil
+	return &reporting{TransportCredentials: tlsCredentials, logger: logger},
+		func() *x509.Certificate { return files.config().Certificates[0].Leaf }, nil
 }
 
 // verify refuses a client that is not on the list. The certificate itself has been verified.

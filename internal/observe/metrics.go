@@ -1,8 +1,10 @@
 package observe
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"runtime"
+	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,7 +37,11 @@ type outcome struct {
 }
 
 // ruleMetrics are those of one rule.
-type ruleMetrics struct{ legacy, added, mongodb, coreSize, answerSize prometheus.Observer }
+type ruleMetrics struct {
+	legacy, added, mongodb, coreSize, answerSize prometheus.Observer
+
+	waited prometheus.Counter
+}
 
 // NewMetrics registers the metrics.
 func NewMetrics(r prometheus.Registerer, version string) *Metrics {
@@ -77,11 +83,16 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		"What weft has cost the client beyond the legacy service's answer. Waiting for MongoDB is in it.", delays())
 	mongodb := byRule("weft_mongodb_duration_seconds",
 		"From the beginning of an exchange's reads until they were there or given up. Most of it goes by while the legacy service works.", waits())
+	waited := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "weft_mongodb_wait_seconds_total",
+		Help: "How long exchanges have waited for MongoDB once the core was there: a part of weft_added_duration_seconds. The rest of it is weft's own.",
+	}, []string{"rule"})
 	coreSize := byRule("weft_core_size_bytes", "Legacy bodies that weft was sent.", sizes())
 	answerSize := byRule("weft_answer_size_bytes", "Bodies that weft made.", sizes())
 	m.rules.create = func(rule string) *ruleMetrics {
 		return &ruleMetrics{
 			legacy: legacy.WithLabelValues(rule), added: added.WithLabelValues(rule), mongodb: mongodb.WithLabelValues(rule),
+			waited:   waited.WithLabelValues(rule),
 			coreSize: coreSize.WithLabelValues(rule), answerSize: answerSize.WithLabelValues(rule),
 		}
 	}
@@ -94,7 +105,7 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		m.reloads.WithLabelValues(result)
 	}
 	m.reloaded.Set(1)
-	r.MustRegister(exchanges, legacy, added, mongodb, coreSize, answerSize, m.open, m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, build,
+	r.MustRegister(exchanges, legacy, added, mongodb, waited, coreSize, answerSize, m.open, m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.mongodb.register(r)
 	return m
@@ -124,6 +135,9 @@ func (m *Metrics) Count(r *enrich.Report) {
 		observe(rule.legacy, r.Times.Legacy.Seconds(), r)
 	}
 	observe(rule.added, r.Times.Added.Seconds(), r)
+	if r.Times.Waited != 0 {
+		rule.waited.Add(r.Times.Waited.Seconds())
+	}
 	if r.Times.Read != 0 {
 		observe(rule.mongodb, r.Times.Read.Seconds(), r)
 	}
@@ -161,6 +175,31 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	for _, r := range rules { // zeros, so that the first one that is counted shows as an increase
 		m.rules.of(r.Name)
 		m.outcomes.of(outcome{rule: r.Name, disposition: enrich.Composed})
+		m.outcomes.of(outcome{rule: r.Name, disposition: enrich.Passed, reason: enrich.NotDegraded})
+		for _, reason := range failures() {
+			m.outcomes.of(outcome{rule: r.Name, disposition: enrich.Degraded, reason: reason})
+		}
+	}
+}
+
+// failures are the reasons for which somebody may be woken, also by the first one.
+func failures() []enrich.Reason {
+	return []enrich.Reason{
+		enrich.LegacyError, enrich.LegacyUnreachable, enrich.CoreEmpty, enrich.CoreInvalid, enrich.KeyMismatch,
+		enrich.ExtensionFailed, enrich.ExtensionTimeout, enrich.ExtensionInvalid, enrich.Overloaded,
+	}
+}
+
+// WatchCertificate adds the times between which weft's certificate is good: of the one that is in use when Prometheus asks.
+func WatchCertificate(r prometheus.Registerer, current func() *x509.Certificate) {
+	for name, of := range map[string]func(*x509.Certificate) time.Time{
+		"before": func(c *x509.Certificate) time.Time { return c.NotBefore },
+		"after":  func(c *x509.Certificate) time.Time { return c.NotAfter },
+	} {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "weft_tls_certificate_not_" + name + "_timestamp_seconds",
+			Help: "Weft's own certificate is not good " + name + " this (seconds since 1970). Only with --tls-cert.",
+		}, func() float64 { return float64(of(current()).Unix()) }))
 	}
 }
 
