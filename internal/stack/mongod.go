@@ -26,7 +26,8 @@ type MongodOptions struct {
 // crash does: the next start in the same Dir recovers.
 type Mongod struct {
 	*Process
-	port int
+	port    int
+	options MongodOptions
 }
 
 // StartMongod starts a mongod and returns when it answers. The context limits the start, not the life of the server. A
@@ -77,7 +78,7 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 	if err != nil {
 		return nil, err
 	}
-	mongod := &Mongod{Process: process, port: o.Port}
+	mongod := &Mongod{Process: process, port: o.Port, options: o}
 	if err := process.AwaitReady(ctx, mongod.answers); err != nil {
 		if busy := CheckPort(o.Port); process.Err() != nil && errors.Is(busy, ErrPortBusy) {
 			err = fmt.Errorf("mongod: %w", busy) // taken between the check and the start
@@ -89,6 +90,9 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 
 // URI is the connection string, without a database.
 func (m *Mongod) URI() string { return fmt.Sprintf("mongodb://127.0.0.1:%d", m.port) }
+
+// Options start the same server again, when it has ended: with the same data, on the same port.
+func (m *Mongod) Options() MongodOptions { return m.options }
 
 // answers asks the server on the port for its process number, so that another server there is not taken for this one.
 func (m *Mongod) answers(ctx context.Context) (err error) {

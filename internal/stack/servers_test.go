@@ -121,7 +121,7 @@ func TestEnvoyRefusesBootstrap(t *testing.T) {
 }
 
 func TestToolUnknown(t *testing.T) {
-	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy, mongod, prometheus and promtool") {
+	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy, mongod, prometheus, promtool and grafana_foundation_sdk") {
 		t.Errorf("an unknown tool: %v", err)
 	}
 }
