@@ -38,6 +38,11 @@ test: tools go ## all tests of all modules, with the real Envoy and the real mon
 	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, and a change of weft is not seen by the cache of tests; \
 	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
 
+.PHONY: test-page
+test-page: servers build examples/client/dist ## the page in a real Chromium, against a whole demo; writes docs/images when the page looks different
+	@command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || { echo 'Chromium is missing; on Debian: apt-get install chromium fonts-inter fonts-jetbrains-mono, elsewhere: CHROMIUM=path make test-page' >&2; exit 1; }
+	@cd examples/client && npm run --silent lint && npm test --silent
+
 PROOFS := ./...
 .PHONY: test-k8s
 test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS=./manifests is quicker

@@ -47,7 +47,9 @@ export function AnswerCard({ answer, error, children }: AnswerProps): ReactEleme
         {answer.headers.map(([name, value]) => (
           <div key={name} className={name === "x-weft" || name === "server-timing" ? "mark" : undefined}>
             <dt>{name}</dt>
-            <dd data-volatile={volatile.has(name) ? "" : undefined}>{value}</dd>
+            <dd data-volatile={volatile.has(name) ? "" : undefined}>
+              {name === "server-timing" ? value.split(/(?<=,)/).map((entry) => <div key={entry}>{entry}</div>) : value}
+            </dd>
           </div>
         ))}
       </dl>

@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Page } from "playwright-core";
+import { askFor, checkAccess, checkWidth, demo, heard, hold, press, state, visit } from "./world.js";
+
+const refused = "responded with a status of 503";
+
+/** Ways into each state of the profile; each returns what is shown then. */
+const ways: Readonly<Record<string, (page: Page) => Promise<string>>> = {
+  empty: async (page) => {
+    await state(page, "composite");
+    await askFor(page, "");
+    return state(page, "empty");
+  },
+  loading: async (page) => {
+    await state(page, "composite");
+    await hold(page, "/api/v3/composite-profile/8");
+    await askFor(page, "8");
+    return state(page, "loading");
+  },
+  composite: async (page) => state(page, "composite"),
+  "core missing": async (page) => {
+    await askFor(page, "1001");
+    return state(page, "partial");
+  },
+  "extension missing": async (page) => {
+    await askFor(page, "17");
+    return state(page, "partial");
+  },
+  failed: async (page) => {
+    await state(page, "composite");
+    await press(page, "Legacy service", "Breaks off");
+    return state(page, "failed");
+  },
+};
+
+describe("what a client shows", () => {
+  it("is the core, then tags, score and settings", async () => {
+    await visit({}, async (page) => {
+      await state(page, "composite");
+      const halves = await page.locator("[data-state] section").allInnerTexts();
+      assert.deepEqual(
+        halves.map((half) => half.split("\n").filter((line) => line !== "")),
+        [
+          ["Legacy service", "user7", "User id", "7", "E-mail", "user7@example.com", "Member since", "2020-02-29"],
+          ["MongoDB", "Profile", "Tags", "vip", "Activity score", "25.9", "Settings", "theme dark"],
+        ],
+      );
+      assert.equal(await heard(page), "User 7, user7, is shown.");
+    });
+  });
+
+  it("keeps what JavaScript would round, and all scripts", async () => {
+    await visit({}, async (page) => {
+      await askFor(page, "21");
+      await page.getByText("big 9007199254740993", { exact: true }).waitFor();
+      await askFor(page, "19");
+      await page.getByText("🧵", { exact: true }).waitFor();
+      assert.match(await state(page, "composite"), /größe[^]*织[^]*grüße\.\$" naïve[^]*"" شكرا/);
+    });
+  });
+
+  it("says that a user has no tags and settings, which is no error", async () => {
+    await visit({}, async (page) => {
+      await askFor(page, "13");
+      await page.getByText("user13", { exact: true }).waitFor();
+      assert.match(await state(page, "composite"), /Tags\s+none\s+Activity score\s+0\s+Settings\s+none/);
+    });
+  });
+
+  it("has a banner that says that the core is missing", async () => {
+    await visit({}, async (page) => {
+      await askFor(page, "1001");
+      const text = await state(page, "partial");
+      assert.match(text, /^Name, e-mail and date are missing\.\s+Failed to fetch core user profile\./);
+      assert.match(text, /Name unknown[^]*Tags[^]*Activity score/);
+      const said = await heard(page);
+      assert.equal(said, "User 1001 is shown in part. Name, e-mail and date are missing.");
+    });
+  });
+
+  it("has a banner that says that the extension is missing", async () => {
+    await visit({}, async (page) => {
+      await askFor(page, "17");
+      const text = await state(page, "partial");
+      assert.match(text, /^Tags, score and settings are missing\.\s+Failed to fetch extended user profile\./);
+      assert.match(text, /user17@example\.com[^]*Profile unknown/);
+    });
+  });
+
+  it("is the detail of a 503, and a retry that works", async () => {
+    await visit({ complaints: [refused] }, async (page) => {
+      await state(page, "composite");
+      await press(page, "Legacy service", "500");
+      await state(page, "partial");
+      await demo.change("mongod", "stop");
+      try {
+        await page.getByRole("button", { name: "Ask again" }).click();
+        assert.match(await state(page, "failed"), /User 7 cannot be shown\.\s+All upstream services are unavailable\./);
+        const said = await heard(page);
+        assert.equal(said, "User 7 cannot be shown. All upstream services are unavailable.");
+      } finally {
+        await demo.change("mongod", "run");
+      }
+      await page.getByRole("button", { name: "Try again" }).click();
+      assert.match(await state(page, "partial"), /Name, e-mail and date are missing\.[^]*vip/);
+    });
+  });
+
+  it("is what the legacy service says when it refuses", async () => {
+    await visit({ complaints: ["responded with a status of 400"] }, async (page) => {
+      await askFor(page, "seven");
+      assert.match(
+        await state(page, "failed"),
+        /User seven cannot be shown\.\s+The service answered 400, Bad Request\./,
+      );
+    });
+  });
+
+  it("says so when no answer comes", async () => {
+    await visit({ complaints: ["net::ERR_INTERNET_DISCONNECTED"] }, async (page) => {
+      await state(page, "composite");
+      await page.context().setOffline(true);
+      await askFor(page, "8");
+      assert.match(await state(page, "failed"), /User 8 cannot be shown\.\s+No whole answer came\./);
+      await page.context().setOffline(false);
+      await page.getByRole("button", { name: "Try again" }).click();
+      assert.match(await state(page, "composite"), /user8/);
+    });
+  });
+
+  it("differs from state to state", async () => {
+    const texts = new Set<string>();
+    for (const way of Object.values(ways)) {
+      await visit({ complaints: [refused] }, async (page) => {
+        texts.add(await way(page));
+      });
+    }
+    assert.equal(texts.size, Object.keys(ways).length);
+  });
+});
+
+describe("every state can be used", () => {
+  for (const [name, way] of Object.entries(ways)) {
+    for (const colorScheme of ["light", "dark"] as const) {
+      it(`${name}, ${colorScheme}: nothing that axe objects to, at 1280 px and at 360 px`, async () => {
+        await visit({ colorScheme, complaints: [refused] }, async (page) => {
+          await way(page);
+          await checkAccess(page);
+          await page.setViewportSize({ width: 360, height: 740 });
+          await checkAccess(page);
+          await checkWidth(page);
+        });
+      });
+    }
+  }
+});
