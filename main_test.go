@@ -159,6 +159,10 @@ func TestServe(t *testing.T) {
 	_ = killed.cmd.Wait()
 
 	s := startServer(t, "--listen", socket)
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, "SIGHUP does nothing")
 
 	second, err := weft(t.Context(), "serve", "--admin", "", "--listen", socket).CombinedOutput()
 	if want := "weft: listen on " + socket + ": another process serves on this socket; stop it or choose another path\n"; err == nil || string(second) != want {
@@ -300,6 +304,9 @@ func TestMistakes(t *testing.T) {
 			[]string{"serve", "--listen", "unix:" + file},
 			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock", 1,
 		},
+		{"no time to wait", []string{"serve", "--drain-window", "-5s"}, `invalid value "-5s" for flag -drain-window: want 0s or more; see weft serve --help`, 2},
+		{"no reads", []string{"serve", "--max-waiting-reads", "0"}, `invalid value "0" for flag -max-waiting-reads: want 1 or more; see weft serve --help`, 2},
+		{"more than all", []string{"envoy", "--trace-sampling", "200"}, `invalid value "200" for flag -trace-sampling: want 0 to 100; see weft envoy --help`, 2},
 		{"an argument too many", []string{"serve", "now"}, `serve: unexpected argument "now"; see weft serve --help`, 2},
 		{"no such flag", []string{"envoy", "--legcy", "x:1"}, "flag provided but not defined: -legcy; see weft envoy --help", 2},
 		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`, 1},

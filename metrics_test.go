@@ -96,7 +96,13 @@ func TestMetricsAreBounded(t *testing.T) {
 // exchange plays Envoy for one exchange of a client who sends an id wherever there is a place for it.
 func exchange(t *testing.T, conn *grpc.ClientConn, id, path, status, details string) {
 	t.Helper()
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", id)
+	exchangeWith(t, conn, id, id, path, status, details, `{"id":`+id)
+}
+
+// exchangeWith plays Envoy for one exchange.
+func exchangeWith(t *testing.T, conn *grpc.ClientConn, id, traceParent, path, status, details, body string) {
+	t.Helper()
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", traceParent)
 	stream, err := extprocv3.NewExternalProcessorClient(conn).Process(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +110,7 @@ func exchange(t *testing.T, conn *grpc.ClientConn, id, path, status, details str
 	request := requestHeaders(path)
 	headers := request.GetRequestHeaders().GetHeaders()
 	headers.Headers = append(headers.Headers, &corev3.HeaderValue{Key: "x-request-id", RawValue: []byte(id)})
-	for _, message := range []*extprocv3.ProcessingRequest{request, responseHeaders(status, details), responseBody(`{"id":` + id)} {
+	for _, message := range []*extprocv3.ProcessingRequest{request, responseHeaders(status, details), responseBody(body)} {
 		if err := stream.Send(message); err != nil {
 			break
 		}

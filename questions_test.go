@@ -271,7 +271,7 @@ func TestDashboardAnswers(t *testing.T) {
 				t.Cleanup(func() { _ = mongod.Kill() })
 				o.mongod = mongod
 			},
-			red: "MongoDB", alerts: "WeftMongoDBFailing", may: "WeftMongoDBSlow",
+			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBUnreachable", may: "WeftMongoDBSlow",
 		},
 		{
 			name:  "documents are malformed",

@@ -42,6 +42,12 @@ func startServerWith(t *testing.T, env []string, args ...string) *server {
 // startCommand returns when cmd, which is weft, serves.
 func startCommand(t *testing.T, cmd *exec.Cmd) *server {
 	t.Helper()
+	return startCommandThatLogs(t, cmd, "msg=serving")
+}
+
+// startCommandThatLogs is startCommand for other formats of the log.
+func startCommandThatLogs(t *testing.T, cmd *exec.Cmd, serving string) *server {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +63,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *server {
 		}
 	}()
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	s.expect(t, "msg=serving")
+	s.expect(t, serving)
 	return s
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +66,26 @@ func (c *collector) Export(_ context.Context, request *collectorv1.ExportTraceSe
 	return &collectorv1.ExportTraceServiceResponse{}, nil
 }
 
+// openMetrics returns /metrics as Prometheus asks for it when it wants exemplars.
+func openMetrics(t *testing.T, admin string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	resp, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/openmetrics-text") || !strings.HasSuffix(string(text), "# EOF\n") {
+		t.Fatalf("no OpenMetrics: %v, %v: %s", err, resp.Header, text)
+	}
+	return string(text)
+}
+
 // trace returns the spans of a trace.
 func (c *collector) trace(id string) (spans []span) {
 	c.mu.Lock()
@@ -92,7 +113,8 @@ func TestTrace(t *testing.T) {
 	t.Cleanup(w.legacy.Close)
 	at := socket(t)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10") // milliseconds
-	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--otlp-endpoint", "http://"+collector.addr)
+	admin := freePort(t)
+	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--otlp-endpoint", "http://"+collector.addr, "--admin", admin)
 	w.startEnvoy(t, "--weft", at, "--otlp", collector.addr, "--trace-sampling", "0")
 	ask := func(id, flags string) string {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/api/v1/users/7", nil)
@@ -169,6 +191,12 @@ client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalPro
 client → envoy: ingress → envoy: router legacy egress`
 	if got := strings.Join(ways, "\n"); got != want {
 		t.Errorf("the trace is\n%s\nwant\n%s", got, want)
+	}
+	for _, histogram := range []string{"legacy", "added", "mongodb"} {
+		exemplar := regexp.MustCompile(`(?m)^weft_` + histogram + `_duration_seconds_bucket\{rule="user",le="[^"]+"\} \d+ # \{trace_id="` + recorded + `"\} `)
+		if metrics := openMetrics(t, admin); !exemplar.MatchString(metrics) || strings.Contains(metrics, unrecorded) {
+			t.Errorf("weft_%s_duration_seconds does not lead to the trace, or to one that is not recorded: %s", histogram, metrics)
+		}
 	}
 	if spans := collector.trace(unrecorded); len(spans) > 0 {
 		t.Errorf("a trace that the client does not record: %s", names(spans))

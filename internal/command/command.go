@@ -2,6 +2,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,26 @@ type usageError struct{ error }
 // onUsageError is printed in place of the whole help.
 func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 	return usageError{fmt.Errorf("%w; see %s --help", err, cmd.FullName())}
+}
+
+// atLeast is for the Validator of a flag.
+func atLeast[T cmp.Ordered](least T) func(T) error {
+	return func(v T) error {
+		if cmp.Less(v, least) { // NaN is
+			return fmt.Errorf("want %v or more", least)
+		}
+		return nil
+	}
+}
+
+// between is for the Validator of a flag.
+func between[T cmp.Ordered](least, most T) func(T) error {
+	return func(v T) error {
+		if cmp.Less(v, least) || v > most {
+			return fmt.Errorf("want %v to %v", least, most)
+		}
+		return nil
+	}
 }
 
 // noArguments refuses what a command does not take.

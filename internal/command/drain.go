@@ -19,15 +19,15 @@ type drain struct {
 func drainFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.DurationFlag{
-			Name: "drain-window", Value: 5 * time.Second, Sources: cli.EnvVars("WEFT_DRAIN_WINDOW"),
+			Name: "drain-window", Value: 5 * time.Second, Sources: cli.EnvVars("WEFT_DRAIN_WINDOW"), Validator: atLeast[time.Duration](0),
 			Usage: "after SIGTERM, how long weft still takes exchanges while its health checks say that it stops; more than Envoy's interval of checks, 0 for none",
 		},
 		&cli.DurationFlag{
-			Name: "drain-deadline", Value: 10 * time.Second, Sources: cli.EnvVars("WEFT_DRAIN_DEADLINE"),
+			Name: "drain-deadline", Value: 10 * time.Second, Sources: cli.EnvVars("WEFT_DRAIN_DEADLINE"), Validator: atLeast[time.Duration](0),
 			Usage: "how long exchanges may finish after the drain window; more than the route's timeout",
 		},
 		&cli.DurationFlag{
-			Name: "max-connection-age", Value: 30 * time.Minute, Sources: cli.EnvVars("WEFT_MAX_CONNECTION_AGE"),
+			Name: "max-connection-age", Value: 30 * time.Minute, Sources: cli.EnvVars("WEFT_MAX_CONNECTION_AGE"), Validator: atLeast[time.Duration](0),
 			Usage: "after that, a tenth more or less, Envoy is asked to open a new connection, so that new instances and certificates come into use; 0 for never",
 		},
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -48,7 +49,7 @@ What a format cannot say stands at its top.
 				Usage: "bootstrap: `host:port` of a collector that takes OTLP over gRPC, for Envoy's traces; empty for none",
 			},
 			&cli.FloatFlag{
-				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
+				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"), Validator: between(0., 100.),
 				Usage: "bootstrap: `percent` of the requests that Envoy traces, beside those whose client traces them",
 			},
 			&cli.StringFlag{Name: "namespace", Value: "default", Sources: cli.EnvVars("WEFT_NAMESPACE"), Usage: "istio, gateway: `namespace` of the objects"},
@@ -56,11 +57,11 @@ What a format cannot say stands at its top.
 			&cli.IntFlag{Name: "port", Value: 8080, Sources: cli.EnvVars("WEFT_PORT"), Usage: "istio: `port` of the legacy service's container"},
 			&cli.StringFlag{Name: "gateway", Value: "eg", Sources: cli.EnvVars("WEFT_GATEWAY"), Usage: "gateway: `name` of the Gateway"},
 			&cli.DurationFlag{
-				Name: "route-timeout", Sources: cli.EnvVars("WEFT_ROUTE_TIMEOUT"),
+				Name: "route-timeout", Sources: cli.EnvVars("WEFT_ROUTE_TIMEOUT"), Validator: atLeast(time.Millisecond),
 				Usage: "how long the legacy service may take for an answer; default: the rules file's, or 3s",
 			},
 			&cli.DurationFlag{
-				Name: "message-timeout", Sources: cli.EnvVars("WEFT_MESSAGE_TIMEOUT"),
+				Name: "message-timeout", Sources: cli.EnvVars("WEFT_MESSAGE_TIMEOUT"), Validator: atLeast(time.Millisecond),
 				Usage: "how long Envoy waits for weft; less a tenth, how long weft waits for MongoDB once the core is there; default: the rules file's, or 1s",
 			},
 		}, weftFlags()),
@@ -129,7 +130,7 @@ func envoyConfig(cmd *cli.Command) ([]byte, error) {
 func weftFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.Uint32Flag{
-			Name: "weft-max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
+			Name: "weft-max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"), Validator: atLeast[uint32](1),
 			Usage: "exchanges at once on one connection, as in \"weft serve --max-streams\"",
 		},
 		&cli.StringFlag{

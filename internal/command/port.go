@@ -51,11 +51,11 @@ func portFlags() []cli.Flag {
 			Usage: "serve on host:port without TLS: whoever reaches the port can read what MongoDB has of anybody",
 		},
 		&cli.Uint32Flag{
-			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
+			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"), Validator: atLeast[uint32](1),
 			Usage: "exchanges at once on one connection, as in \"weft envoy --weft-max-streams\"; Envoy opens another one for more",
 		},
 		&cli.IntFlag{
-			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"),
+			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"), Validator: atLeast(1),
 			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; a response that is larger passes",
 		},
 	}

@@ -46,11 +46,11 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				Usage: "serve profiles on --admin, under /debug/pprof/",
 			},
 			&cli.Int64Flag{
-				Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
+				Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"), Validator: atLeast[int64](1),
 				Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
 			},
 			&cli.DurationFlag{
-				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"),
+				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"), Validator: atLeast[time.Duration](0),
 				Usage: "how long an answer may wait for MongoDB once the core is there, where Envoy's configuration does not say it (Envoy Gateway's cannot)",
 			},
 		}, observeFlags(), drainFlags()),
@@ -105,6 +105,7 @@ type server struct {
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	go s.hangUps(ctx)
 
 	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
 	// environment's GOGC and GOMEMLIMIT are respected.
@@ -122,7 +123,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	registry := prometheus.NewRegistry()
 	s.metrics = observe.NewMetrics(registry, s.version)
-	if s.store, err = mongostore.Open(s.mongodbURI, s.metrics.WatchPool); err != nil {
+	if s.store, err = mongostore.Open(s.mongodbURI, s.metrics.WatchDriver); err != nil {
 		return uriError(s.mongodbURI, err)
 	}
 	s.store.Ended = s.metrics.Command
@@ -188,6 +189,20 @@ func (s *server) run(ctx context.Context) error {
 	return nil
 }
 
+// hangUps keeps a SIGHUP, which means "read your files again" to many servers, from ending weft without a drain.
+func (s *server) hangUps(ctx context.Context) {
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	for {
+		select {
+		case <-hangUp:
+			s.logger.Info("SIGHUP does nothing: the rules file and certificates are read again by themselves when they change")
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // use makes the rules of a file those of all exchanges from now on.
 func (s *server) use(f *rulesfile.File) {
 	for _, w := range f.Warnings {
@@ -232,9 +247,12 @@ func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
 			advice, err := s.store.IndexAdvice(ctx, src)
 			if mongostore.IsUnavailable(err) && ctx.Err() == nil {
 				s.logger.Warn("MongoDB does not answer; until it does, extensions are null", "error", err)
+				s.health.Set(true)
 			}
 			for mongostore.IsUnavailable(err) && ctx.Err() == nil {
-				advice, err = s.store.IndexAdvice(ctx, src)
+				if advice, err = s.store.IndexAdvice(ctx, src); err == nil {
+					s.health.Set(false)
+				}
 			}
 			switch {
 			case ctx.Err() != nil:

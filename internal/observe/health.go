@@ -33,6 +33,13 @@ func (h *Health) Failing() bool {
 	return h.failing
 }
 
+// Set says whether MongoDB fails, where somebody else than an exchange has asked it.
+func (h *Health) Set(failing bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failing = failing
+}
+
 // Watch takes notice of an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
 	failed := isMissing(r.Outcome.Reason) || isMissing(r.Outcome.Also)

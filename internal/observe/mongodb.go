@@ -16,6 +16,7 @@ type mongodbMetrics struct {
 	commands children[commandLabels, prometheus.Observer]
 	keys     children[string, prometheus.Observer]
 
+	servers                     prometheus.Gauge
 	connections, inUse, waiting prometheus.Gauge
 	created, cleared            prometheus.Counter
 	closed, failed              *prometheus.CounterVec
@@ -41,6 +42,7 @@ func (m *mongodbMetrics) register(r prometheus.Registerer) {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
+	m.servers = gauge("weft_mongodb_servers", "Servers of MongoDB that the driver reaches.")
 	m.connections = gauge("weft_mongodb_pool_connections", "Connections to MongoDB that are open.")
 	m.inUse = gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command has.")
 	m.waiting = gauge("weft_mongodb_pool_waiting", "Commands that wait for a connection to MongoDB.")
@@ -54,7 +56,7 @@ func (m *mongodbMetrics) register(r prometheus.Registerer) {
 	for _, reason := range []string{event.ReasonTimedOut, event.ReasonConnectionErrored, event.ReasonPoolClosed} {
 		m.failed.WithLabelValues(reason)
 	}
-	r.MustRegister(commands, keys, m.connections, m.inUse, m.waiting, m.created, m.cleared, m.closed, m.failed)
+	r.MustRegister(commands, keys, m.servers, m.connections, m.inUse, m.waiting, m.created, m.cleared, m.closed, m.failed)
 }
 
 // Command counts a command that has ended.
@@ -70,9 +72,20 @@ func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
 	m.mongodb.keys.of(src.Collection).Observe(float64(c.Keys))
 }
 
-// WatchPool has the driver tell of its connections.
-func (m *Metrics) WatchPool(o *options.ClientOptions) {
+// WatchDriver has the driver tell of its servers and connections.
+func (m *Metrics) WatchDriver(o *options.ClientOptions) {
+	o.SetServerMonitor(&event.ServerMonitor{TopologyDescriptionChanged: m.topology})
 	o.SetPoolMonitor(&event.PoolMonitor{Event: m.pool})
+}
+
+func (m *Metrics) topology(e *event.TopologyDescriptionChangedEvent) {
+	reached := 0
+	for _, s := range e.NewDescription.Servers {
+		if s.Kind != "Unknown" { // the specification's name of a server that did not answer
+			reached++
+		}
+	}
+	m.mongodb.servers.Set(float64(reached))
 }
 
 func (m *Metrics) pool(e *event.PoolEvent) {
