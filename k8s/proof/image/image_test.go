@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +49,8 @@ func TestImage(t *testing.T) {
 	}
 
 	weft := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "sidecar"))["legacy"])
-	socket, admin := runAsInPod(t, root, image.Entrypoint, weft)
+	socket, admin, pid := runAsInPod(t, root, image.Entrypoint, weft)
+	expectRestricted(t, pid)
 	if got := get(t, "http://"+admin+weft.LivenessProbe.HTTPGet.Path); got != "200 ok\n" {
 		t.Errorf("its health check says %q", got)
 	}
@@ -81,8 +84,31 @@ func TestHadolint(t *testing.T) {
 	}
 }
 
-// runAsInPod starts a container as the kubelet would, and returns weft's socket and admin address when it serves.
-func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Container) (socket, admin string) {
+// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot write to.
+func expectRestricted(t *testing.T, pid int) {
+	t.Helper()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	status := read("status")
+	for _, want := range []string{
+		"Name:\tweft\n", "\nUid:\t65532\t65532\t65532\t65532\n", "\nGid:\t65532\t65532\t65532\t65532\n", "\nCapEff:\t0000000000000000\n", "\nCapBnd:\t0000000000000000\n", "\nNoNewPrivs:\t1\n",
+	} {
+		if !strings.Contains(status, want) {
+			t.Errorf("its status has no %q:\n%s", want, status)
+		}
+	}
+	if mounts := read("mountinfo"); !regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S+ / ro,`).MatchString(mounts) {
+		t.Errorf("its root can be written to:\n%s", mounts)
+	}
+}
+
+// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it serves.
+func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Container) (socket, admin string, pid int) {
 	t.Helper()
 	dir := t.TempDir()
 	run := filepath.Join(dir, "run")
@@ -170,7 +196,11 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(run, "weft.sock"), admin
+	var running struct{ Pid int }
+	if err := json.Unmarshal(proof.Run(t, runc, "--root", state, "state", name), &running); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(run, "weft.sock"), admin, running.Pid
 }
 
 // cleanup is a test that is over, so that its own context is, too.
