@@ -19,3 +19,14 @@ cp "$overlays/sidecar/envoyfilter.yaml" "$chart/sidecar.yaml"
 cp "$overlays/gateway/routes.yaml" "$chart/gateway.yaml"
 cp "$overlays/standalone/envoy.yaml" "$chart/standalone.yaml"
 cp "$rules" "$here/components/mongodb/initiate.js" "$chart/"
+
+# Alerts as the Prometheus operator has them, and the dashboard.
+dashboards=$here/../docs/dashboards
+mkdir -p "$out/components/monitoring" "$out/components/dashboard"
+sed '/^#/d' "$dashboards/weft-alerts.yaml" >"$chart/alerts.yaml"
+{
+  printf '# Made by generate.sh of docs/dashboards/weft-alerts.yaml.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: weft\nspec:\n'
+  sed 's/^./  &/' "$chart/alerts.yaml"
+} >"$out/components/monitoring/alerts.yaml"
+cp "$dashboards/weft.json" "$out/components/dashboard/"
+cp "$dashboards/weft.json" "$chart/dashboard.json"

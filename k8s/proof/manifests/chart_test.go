@@ -32,6 +32,7 @@ mongodb:
     weftPassword: change-me
     keyfile: Y2hhbmdlLW1lLW9wZW5zc2wtcmFuZC0tYmFzZTY0LTc1Ng==
 monitoring: {enabled: true}
+dashboard: {enabled: true}
 tls: {certManager: true}
 `
 
@@ -116,7 +117,7 @@ func TestChart(t *testing.T) {
 			if diff := gocmp.Diff(want, byName(t, chart(t, asOverlay, "--set", "mode="+overlay))); diff != "" {
 				t.Errorf("alone (-kustomize +helm):\n%s", diff)
 			}
-			components := []string{"monitoring", "mongodb"}
+			components := []string{"monitoring", "dashboard", "mongodb"}
 			if overlay == "gateway" {
 				components = append(components, "cert-manager")
 			}

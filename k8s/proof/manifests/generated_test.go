@@ -39,7 +39,7 @@ func TestGenerated(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || made != 8 {
+	if err != nil || made != 12 {
 		t.Errorf("generate.sh made %d files, %v", made, err)
 	}
 }

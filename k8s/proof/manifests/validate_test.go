@@ -38,7 +38,7 @@ func TestAccepted(t *testing.T) {
 		t.Run(overlay, func(t *testing.T) {
 			for name, manifest := range map[string][]byte{
 				"alone":           proof.Overlay(t, overlay),
-				"with components": with(t, overlay, "monitoring", "mongodb", "cert-manager"),
+				"with components": with(t, overlay, "monitoring", "dashboard", "mongodb", "cert-manager"),
 			} {
 				if output, err := validate(t, manifest); err != nil {
 					t.Errorf("%s: %v\n%s", name, err, output)

@@ -71,8 +71,9 @@ func TestValues(t *testing.T) {
 			want:    []string{"secretKeyRef: key: uri name: mine", "secretName: cert", `caCertificateRefs: - group: "" kind: Secret name: cert`},
 		},
 		"monitoring": {
-			values: uri + "monitoring: {enabled: true, interval: 30s, labels: {release: prometheus}}",
-			want:   []string{"labels: release: prometheus", "interval: 30s"},
+			values:  uri + "monitoring: {enabled: true, interval: 30s, alerts: false, labels: {release: prometheus}}\ndashboard: {enabled: true, labels: {dashboards: grafana}}",
+			without: []string{"PrometheusRule weft"},
+			want:    []string{"labels: release: prometheus", "interval: 30s", `labels: dashboards: grafana grafana_dashboard: "1"`},
 		},
 		"replica set": {
 			values:  "mongodb: {existingSecret: mine, replicaSet: {enabled: true, existingSecret: theirs, image: \"mongo:7\", storage: 1Ti, storageClassName: fast, resources: {requests: {cpu: 2}}}}",
