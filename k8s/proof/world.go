@@ -180,6 +180,26 @@ func ExpectWithoutWeft(t testing.TB, url string) {
 	Expect(t, url+"/other", nil, 200, "", "legacy: GET /other")
 }
 
+// AwaitLegacyAlone waits until Envoy has taken the way back: it calls weft no longer, though weft is up, and no rule has a route.
+func AwaitLegacyAlone(t testing.TB, server *stack.Process, url string) {
+	t.Helper()
+	const v1, v3 = "/api/v1/users/7", "/api/v3/composite-profile/7"
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for path, body := range map[string]string{v1: Core, v3: "legacy: GET " + v3} {
+		err := server.AwaitReady(ctx, func(context.Context) error {
+			answer, err := TryGet(t, url+path, nil)
+			if err == nil && (answer.Status != 200 || answer.Header.Get("X-Weft") != "" || answer.Body != body) {
+				err = fmt.Errorf("%s: %d, x-weft %q, %s", path, answer.Status, answer.Header.Get("X-Weft"), answer.Body)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Answer is what a client got.
 type Answer struct {
 	Status int

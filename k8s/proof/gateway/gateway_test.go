@@ -89,8 +89,8 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 `
 }
 
-// startGateway starts Envoy Gateway, which starts Envoy, and returns the base URL of the Gateway.
-func startGateway(t *testing.T, extensions, certificate string) string {
+// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file that has its objects.
+func startGateway(t *testing.T, extensions, certificate string) (gateway *stack.Process, url, file string) {
 	t.Helper()
 	dir := t.TempDir()
 	path := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
@@ -103,7 +103,8 @@ func startGateway(t *testing.T, extensions, certificate string) string {
 			t.Fatal(err)
 		}
 	}
-	write(path("objects", "objects.yaml"), objects(t)+"---\n"+secret(t, certificate))
+	file = path("objects", "objects.yaml")
+	write(file, objects(t)+"---\n"+secret(t, certificate))
 	write(path("gateway.yaml"), `
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyGateway
@@ -131,7 +132,7 @@ logging: {level: {default: info}}
 	}
 	controller := proof.Tool(t, "envoy-gateway")
 	proof.Run(t, controller, "certgen", "--local", "--config-home", path("config"))
-	gateway, err := stack.Start(stack.Command{
+	gateway, err = stack.Start(stack.Command{
 		Name: "envoy-gateway", Path: controller, Args: []string{"server", "--config-path", path("gateway.yaml")}, Dir: dir, Log: path("log"),
 	})
 	if err != nil {
@@ -141,13 +142,13 @@ logging: {level: {default: info}}
 		_ = gateway.Stop(20 * time.Second)
 		proof.LogOnFailure(t, gateway.Log())
 	})
-	const url = "http://127.0.0.1:80"
+	url = "http://127.0.0.1:80"
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := gateway.AwaitReady(ctx, func(context.Context) error { _, err := proof.TryGet(t, url+"/other", nil); return err }); err != nil {
 		t.Fatal(err)
 	}
-	return url
+	return gateway, url, file
 }
 
 func TestGateway(t *testing.T) {
@@ -157,7 +158,7 @@ func TestGateway(t *testing.T) {
 	dir := certificate(t)
 	environment := []string{"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key")}
 	weft := proof.StartWeft(t, container, mongodb, environment...)
-	url := startGateway(t, extensions, dir)
+	gateway, url, file := startGateway(t, extensions, dir)
 	proof.ExpectComposites(t, url, legacy)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
@@ -165,13 +166,38 @@ func TestGateway(t *testing.T) {
 	proof.ExpectWithoutWeft(t, url)
 	proof.StartWeft(t, container, mongodb, environment...)
 	proof.ExpectComposites(t, url, legacy)
+
+	// The way back, in one line of docs/kubernetes.md: kubectl delete -f routes.yaml.
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, err := os.ReadFile(proof.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted := map[string]bool{}
+	for _, o := range proof.Objects(t, routes) {
+		deleted[o.Kind+" "+o.Metadata.Name] = true
+	}
+	var left strings.Builder
+	for _, o := range proof.Objects(t, text) {
+		if !deleted[o.Kind+" "+o.Metadata.Name] {
+			left.Write(o.YAML)
+			left.WriteString("\n---\n")
+		}
+	}
+	if err := os.WriteFile(file, []byte(left.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	proof.AwaitLegacyAlone(t, gateway, url)
 }
 
 // TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests say what it
 // needs.
 func TestWithoutLua(t *testing.T) {
 	proof.StartLegacy(t, "127.0.0.1:8080")
-	url := startGateway(t, "extensionApis:\n", certificate(t))
+	_, url, _ := startGateway(t, "extensionApis:\n", certificate(t))
 	proof.Expect(t, url+"/api/v1/users/7", nil, 200, "", proof.Core) // weft is not there
 	proof.Expect(t, url+"/api/v3/composite-profile/7", nil, 500, "", "")
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/config/schema/gvk"
 
 	"weft/internal/stack"
 	"weft/k8s/proof"
@@ -75,15 +76,15 @@ endpoints:
 	return configs, kubernetes
 }
 
-// startIstiod starts istiod's discovery server, and returns its address.
-func startIstiod(t *testing.T) string {
+// startIstiod starts istiod's discovery server, and returns it with its address.
+func startIstiod(t *testing.T) (istiod *xds.FakeDiscoveryServer, address string) {
 	t.Helper()
 	m := mesh.DefaultMeshConfig()
 	m.EnableAutoMtls = wrapperspb.Bool(false)
 	m.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY}
 	var listener net.Listener
 	configs, kubernetes := objects(t)
-	xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
+	istiod = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		MeshConfig:             m,
 		ConfigString:           configs,
 		KubernetesObjectString: kubernetes,
@@ -93,7 +94,7 @@ func startIstiod(t *testing.T) string {
 			return listener, err
 		},
 	})
-	return listener.Addr().String()
+	return istiod, listener.Addr().String()
 }
 
 // startProxy starts an Envoy as Istio's sidecar, with a bootstrap that knows only istiod.
@@ -154,7 +155,8 @@ func TestIstio(t *testing.T) {
 	container := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "sidecar"))["legacy"])
 	mongodb := proof.StartMongod(t)
 	weft := proof.StartWeft(t, container, mongodb)
-	envoy := startProxy(t, startIstiod(t))
+	istiod, address := startIstiod(t)
+	envoy := startProxy(t, address)
 	redirect(t)
 
 	const url = "http://127.0.0.1:8080"
@@ -173,4 +175,10 @@ func TestIstio(t *testing.T) {
 	proof.ExpectWithoutWeft(t, url)
 	proof.StartWeft(t, container, mongodb)
 	proof.ExpectComposites(t, url, legacy)
+
+	// The way back, in one line of docs/kubernetes.md: kubectl delete envoyfilter weft.
+	if err := istiod.Store().Delete(gvk.EnvoyFilter, "weft", "shop", nil); err != nil {
+		t.Fatal(err)
+	}
+	proof.AwaitLegacyAlone(t, envoy.Process, url)
 }

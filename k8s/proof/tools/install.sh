@@ -19,7 +19,7 @@ build() {
   began=$(date +%s)
   GOBIN=$out go install -trimpath "$@"
   took=$(($(date +%s) - began))
-  [ "$took" -lt 5 ] || echo "built $(for package; do basename "${package%@*}"; done | tr '\n' ' ')in $took s"
+  [ "$took" -lt 5 ] || echo "built $* in $took s"
 }
 build sigs.k8s.io/kustomize/kustomize/v5 sigs.k8s.io/kubectl-validate
 # Of its own, since its dependencies are newer than the others can take.
