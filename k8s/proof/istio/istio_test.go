@@ -15,12 +15,18 @@ import (
 	meshconfig "istio.io/api/mesh/v1alpha1"
 	"istio.io/istio/pkg/config/mesh"
 	"istio.io/istio/pkg/config/schema/gvk"
+	"istio.io/istio/pkg/log"
 
 	"weft/internal/stack"
 	"weft/k8s/proof"
 )
 
 func TestMain(m *testing.M) {
+	quiet := log.DefaultOptions() // istiod says a thousand things
+	quiet.SetDefaultOutputLevel(log.OverrideScopeName, log.WarnLevel)
+	if err := log.Configure(quiet); err != nil {
+		panic(err)
+	}
 	// A plain Envoy has none of the filters that Istio adds to its own.
 	os.Exit(proof.InNamespace(m, "PILOT_ENABLE_METADATA_EXCHANGE=false"))
 }
