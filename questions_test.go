@@ -37,6 +37,7 @@ type outage struct {
 	answer atomic.Pointer[http.HandlerFunc] // of the legacy service
 	first  atomic.Int64                     // of the users that clients ask for
 	weft   *server
+	admin  string // weft's
 	start  func() *server
 	rules  string // file
 }
@@ -68,14 +69,14 @@ func startOutage(t *testing.T) *outage {
 	serve, envoy := tlsFlags(dir, freePort(t))
 	o.rules = filepath.Join(dir, "rules.yaml")
 	o.publishRules(t, "version: 1", "version: 1")
-	admin := freePort(t)
+	o.admin = freePort(t)
 	o.start = func() *server {
 		args := append([]string{"serve", "--drain-window", "0"}, serve...)
-		return startServerWith(t, []string{"GOMEMLIMIT=1GiB"}, append(args, "--rules", o.rules, "--mongodb-uri", w.mongod.URI()+"/?maxPoolSize=4", "--max-waiting-reads", "40", "--admin", admin)...)
+		return startServerWith(t, []string{"GOMEMLIMIT=1GiB"}, append(args, "--rules", o.rules, "--mongodb-uri", w.mongod.URI()+"/?maxPoolSize=4", "--max-waiting-reads", "40", "--admin", o.admin)...)
 	}
 	o.weft = o.start()
 	w.startEnvoy(t, append(envoy, "--rules", o.rules, "--message-timeout", "500ms", "--route-timeout", "2s")...)
-	o.prometheus = startPrometheus(t, map[string]string{"weft": admin + "/metrics", "envoy": strings.TrimPrefix(w.envoy.Admin(), "http://") + "/stats/prometheus"})
+	o.prometheus = startPrometheus(t, map[string]string{"weft": o.admin + "/metrics", "envoy": strings.TrimPrefix(w.envoy.Admin(), "http://") + "/stats/prometheus"})
 	o.load(t, 4)
 	return o
 }
@@ -327,6 +328,8 @@ func TestDashboardAnswers(t *testing.T) {
 			t.Errorf("%s has never been more than 0: %s", target.name, target.expr)
 		}
 	}
+	_, metrics, _ := strings.Cut(page(t, o.admin+"/metrics"), " ")
+	checkMetrics(t, metrics) // those of TLS are among them
 	offered := o.prometheus.variables(t, o.board)
 	if got, want := fmt.Sprint(offered["job"], offered["rule"], offered["legacy"]), "[weft] [composite-profile user] [legacy weft]"; got != want || len(offered["instance"]) != 1 {
 		t.Errorf("the variables offer %v, want %s", offered, want)

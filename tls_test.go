@@ -70,7 +70,13 @@ func TestCertificatesRotate(t *testing.T) {
 	publish(t, dir, map[string][]byte{"ca.crt": fresh.pem})
 	s.expect(t, "serial="+next)
 
+	fresh.leaf(dir, "weft", weftID, time.Now().Add(-time.Hour))
+	s.expect(t, "the certificate has expired")
 	publish(t, dir, map[string][]byte{"weft.key": []byte("no key")})
+	s.expect(t, "failed to find any PEM data in key input")
+	if err := os.Remove(filepath.Join(dir, "ca.crt")); err != nil {
+		t.Fatal(err)
+	}
 	s.expect(t, "the certificate files are refused; those from before stay in use")
 	opened := w.stat(t, "cluster.weft.upstream_cx_total")
 	eventually(t, "connections are made with the certificate from before", func() bool {

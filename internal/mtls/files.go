@@ -2,12 +2,14 @@ package mtls
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 )
 
 // files are the PEM files of Options, and what came of them.
@@ -55,6 +57,13 @@ func (f *files) load() error {
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", f.Cert, f.Key, err)
 	}
+	level := slog.LevelInfo
+	if time.Now().After(cert.Leaf.NotAfter) {
+		if f.current != nil {
+			return fmt.Errorf("%s: the certificate has expired, %v", f.Cert, cert.Leaf.NotAfter)
+		}
+		level = slog.LevelWarn // there is no other
+	}
 	config := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"h2"},
@@ -70,7 +79,7 @@ func (f *files) load() error {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		config.VerifyConnection = f.verify
 	}
-	f.logger.Info("TLS certificate", "subject", cert.Leaf.Subject.String(), "serial", cert.Leaf.SerialNumber.Text(16), "not_after", cert.Leaf.NotAfter)
+	f.logger.Log(context.Background(), level, "TLS certificate", "subject", cert.Leaf.Subject.String(), "serial", cert.Leaf.SerialNumber.Text(16), "not_after", cert.Leaf.NotAfter)
 	f.content, f.current = content, config
 	return nil
 }
