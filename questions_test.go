@@ -211,6 +211,19 @@ func TestDashboardAnswers(t *testing.T) {
 			red: "The legacy service", alerts: "WeftLegacyFailing",
 		},
 		{
+			name: "it breaks off inside its body",
+			begin: func() {
+				o.legacyAnswers(func(rw http.ResponseWriter, _ *http.Request) {
+					rw.Header().Set("Content-Length", "100")
+					_, _ = io.WriteString(rw, `{"userId":`)
+					_ = http.NewResponseController(rw).Flush()
+					panic(http.ErrAbortHandler)
+				})
+			},
+			end: func() { o.legacyAnswers(nil) },
+			red: "The legacy service", alerts: "WeftExchangesCutOff",
+		},
+		{
 			name:  "it is not there",
 			begin: func() { o.legacy.Close() },
 			end:   func() { o.listen(t, address) },
@@ -249,7 +262,7 @@ func TestDashboardAnswers(t *testing.T) {
 			name:  "MongoDB is frozen",
 			begin: func() { signal(o.mongod, syscall.SIGSTOP) },
 			end:   func() { signal(o.mongod, syscall.SIGCONT) },
-			red:   "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBSlow", may: "WeftMongoDBPoolExhausted",
+			red:   "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBSlow", may: "WeftMongoDBPoolExhausted WeftMongoDBUnreachable",
 		},
 		{
 			name: "MongoDB is frozen, and there is a crowd",
@@ -258,7 +271,7 @@ func TestDashboardAnswers(t *testing.T) {
 				signal(o.mongod, syscall.SIGSTOP)
 			},
 			end: func() { signal(o.mongod, syscall.SIGCONT); endCrowd() },
-			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBPoolExhausted WeftOverloaded", may: "WeftMongoDBSlow",
+			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBPoolExhausted WeftOverloaded", may: "WeftMongoDBSlow WeftMongoDBUnreachable",
 		},
 		{
 			name:  "MongoDB is killed",
@@ -305,13 +318,13 @@ func TestDashboardAnswers(t *testing.T) {
 			name:  "weft is frozen",
 			begin: func() { signal(o.weft.cmd.Process, syscall.SIGSTOP) },
 			end:   func() { signal(o.weft.cmd.Process, syscall.SIGCONT) },
-			red:   "weft", alerts: "WeftAbsent WeftDown WeftUnreachable",
+			red:   "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", may: "WeftExchangesCutOff",
 		},
 		{
 			name:  "weft is killed",
 			begin: func() { signal(o.weft.cmd.Process, syscall.SIGKILL) },
 			end:   func() { _ = o.weft.cmd.Wait(); o.weft = o.start() },
-			red:   "weft", alerts: "WeftAbsent WeftDown WeftUnreachable",
+			red:   "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", may: "WeftExchangesCutOff",
 		},
 	}
 	o.expect(t, "all is well", "", "", "")
