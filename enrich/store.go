@@ -209,6 +209,20 @@ func (r *Read) Wait(ctx context.Context, core Core) Found {
 	return f
 }
 
+// IsDone reports whether the reads that have begun have ended, so that Wait would not wait.
+func (r *Read) IsDone() bool {
+	for i := range r.sources {
+		if s := &r.sources[i]; s.done != nil {
+			select {
+			case <-s.done:
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // commandOf returns the command of the extensions of a source: there is one at most.
 func commandOf(found []Extension) *Command {
 	for _, ext := range found {

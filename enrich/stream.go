@@ -28,9 +28,9 @@ func (r *Rule) StreamHeaders(found Found) Headers {
 	}
 }
 
-// StreamPrefix returns what the client gets in place of the first chunk of the core.
-func (r *Rule) StreamPrefix(chunk []byte) []byte {
-	return append(r.head(), bytes.TrimPrefix(chunk, []byte(byteOrderMark))...)
+// StreamPrefix returns what the client gets before the first chunk of the core, and what of that chunk.
+func (r *Rule) StreamPrefix(chunk []byte) (prefix, rest []byte) {
+	return r.head(), bytes.TrimPrefix(chunk, []byte(byteOrderMark))
 }
 
 // StreamSuffix returns what follows the core: the extensions, unless the core is another one's. The error is that of the

@@ -6,11 +6,14 @@ import (
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"weft/internal/grpcloop"
 )
 
 // message is a ProcessingRequest (envoy/service/ext_proc/v3/external_processor.proto), as far as weft reads it. Its bytes
 // are parts of what was received and are never changed.
 type message struct {
+	raw  []byte // all of it
 	kind kind
 
 	headers     []header // of request_headers and response_headers
@@ -23,6 +26,12 @@ type message struct {
 	metadata       []byte                               // metadata_context, as it is
 	requestBodies  filterv3.ProcessingMode_BodySendMode // protocol_config
 	responseBodies filterv3.ProcessingMode_BodySendMode
+}
+
+// release gives the bytes back. Nothing of the message may be used any more.
+func (m *message) release() {
+	grpcloop.Release(m.raw)
+	*m = message{}
 }
 
 // kind is which member of its oneof a message has: the number of that field.
@@ -64,7 +73,7 @@ var errNotUTF8 = errors.New("proto: a string is not UTF-8")
 // decode reads a message. Where a field comes twice, the rules of protobuf hold (the last one, or for messages both merged),
 // with one exception: an attribute that comes twice is not merged.
 func (m *message) decode(b []byte) error {
-	*m = message{}
+	*m = message{raw: b}
 	return eachField(b, func(f field) error {
 		switch f.tag {
 		case bytesTag(2), bytesTag(3), bytesTag(4), bytesTag(5), bytesTag(6), bytesTag(7):

@@ -5,7 +5,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"weft/enrich"
@@ -16,7 +15,8 @@ type reply struct {
 	to kind // of the message that it answers; 0 is an ImmediateResponse
 
 	change  enrich.Headers
-	newBody bool // body takes the place of what was there
+	newBody bool // prefix and body take the place of what was there
+	prefix  []byte
 	body    []byte
 	replace bool // CONTINUE_AND_REPLACE
 	status  int  // of an ImmediateResponse
@@ -27,11 +27,11 @@ type reply struct {
 	mode filterv3.ProcessingMode_BodySendMode // for the body of the response; 0 (NONE) overrides nothing
 }
 
-// encode returns the reply in protobuf's wire format. The body, which is the last field, is not copied, so it must not be
-// changed any more.
-func (r *reply) encode() mem.BufferSlice {
+// encode returns the reply in protobuf's wire format, in two parts: the body, which is the last field, is not copied.
+func (r *reply) encode() (head, body []byte) {
 	w := backward{buf: make([]byte, r.room()), tail: len(r.body)}
-	w.at = len(w.buf)
+	w.at = len(w.buf) - len(r.prefix)
+	copy(w.buf[w.at:], r.prefix)
 	if r.to == 0 {
 		r.encodeImmediate(&w)
 	} else {
@@ -47,20 +47,15 @@ func (r *reply) encode() mem.BufferSlice {
 	if r.report != nil {
 		w.metadata(r.report)
 	}
-	encoded := mem.BufferSlice{mem.SliceBuffer(w.buf[w.at:])}
-	if len(r.body) > 0 {
-		encoded = append(encoded, mem.SliceBuffer(r.body))
-	}
-	return encoded
+	return w.buf[w.at:], r.body
 }
 
 // encodeCommon writes the HeadersResponse or BodyResponse, and the CommonResponse in it.
 func (r *reply) encodeCommon(w *backward) {
 	const whole = 0 // the end of what has the body at its end
 	if r.newBody {
-		w.length(whole + len(r.body))
-		w.tag(1, protowire.BytesType) // body
-		w.message(3, whole)           // body_mutation
+		w.message(1, whole) // body
+		w.message(3, whole) // body_mutation
 	}
 	if len(r.change.Set)+len(r.change.Remove) > 0 || r.timing != "" {
 		end := w.len()
@@ -77,8 +72,7 @@ func (r *reply) encodeCommon(w *backward) {
 
 func (r *reply) encodeImmediate(w *backward) {
 	const whole = 0
-	w.length(len(r.body))
-	w.tag(3, protowire.BytesType) // body
+	w.message(3, whole) // body
 	end := w.len()
 	w.mutation(r.change, r.timing)
 	w.message(2, end) // headers
@@ -92,7 +86,7 @@ func (r *reply) encodeImmediate(w *backward) {
 // room returns how many bytes an encoded reply has at most, without its body.
 func (r *reply) room() int {
 	const lengths = 10 // tag and length of a field
-	n := 17*lengths + len(timingHeader) + len(r.timing)
+	n := len(r.prefix) + 17*lengths + len(timingHeader) + len(r.timing)
 	if r.report != nil {
 		n += metadataRoom(r.report)
 	}

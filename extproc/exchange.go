@@ -1,28 +1,23 @@
 package extproc
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
+	"weft/internal/grpcloop"
 )
 
 // exchange is one stream, at the level of plain values. Every method is a no-op once err is set.
 type exchange struct {
 	server *Server
-	stream extprocv3.ExternalProcessor_ProcessServer
+	stream *grpcloop.Stream
 	report enrich.Report
 	clock  clock
 
@@ -47,9 +42,15 @@ func (x *exchange) receive(m *message, want kind) bool {
 	if x.err != nil {
 		return false
 	}
-	if x.err = x.stream.RecvMsg(m); x.err == nil && m.kind != want {
-		x.err = errUnexpected{got: m.kind, want: want}
+	m.release() // the chunk before
+	b, err := x.stream.Receive()
+	if err == nil {
+		err = m.decode(b)
 	}
+	if err == nil && m.kind != want {
+		err = errUnexpected{got: m.kind, want: want}
+	}
+	x.err = err
 	x.clock.received(&x.report.Times)
 	return x.err == nil
 }
@@ -57,8 +58,8 @@ func (x *exchange) receive(m *message, want kind) bool {
 func (x *exchange) send(r *reply) {
 	if x.err == nil {
 		x.clock.sends(&x.report.Times)
-		x.report.AnswerSize += len(r.body)
-		x.err = x.stream.SendMsg(r)
+		x.report.AnswerSize += len(r.prefix) + len(r.body)
+		x.err = x.stream.Send(r.encode())
 	}
 }
 
@@ -66,13 +67,13 @@ func (x *exchange) send(r *reply) {
 func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 	if x.err == nil {
 		x.clock.sends(&x.report.Times)
-		x.report.AnswerSize += len(r.body)
+		x.report.AnswerSize += len(r.prefix) + len(r.body)
 		x.report.Outcome = outcome
 		r.report = &x.report
 		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
 			r.timing = serverTiming(x.report.Times)
 		}
-		x.err = x.stream.SendMsg(r)
+		x.err = x.stream.Send(r.encode())
 	}
 }
 
@@ -224,13 +225,14 @@ func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 	if x.server.Report != nil {
 		x.server.Report(&x.report)
 	}
+	x.body.release()
 	return nil
 }
 
 // ended names the error that ended a conversation before its end. Envoy cancels the stream as often as it closes it,
 // for instance when the client has gone, or when its message_timeout has run out.
 func ended(err error) enrich.Reason {
-	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled {
+	if grpcloop.IsCanceled(err) {
 		return enrich.StreamEnded
 	}
 	return enrich.OutOfOrder
@@ -241,12 +243,17 @@ func ended(err error) enrich.Reason {
 // give up on weft and let the legacy response pass. weft has no timeout of its own.
 const BudgetHeader = "x-weft-budget"
 
-// budget returns the value of BudgetHeader, if there is one.
-func budget(ctx context.Context) (time.Duration, bool) {
-	values := metadata.ValueFromIncomingContext(ctx, BudgetHeader)
-	if len(values) == 0 {
-		return 0, false
+// budget returns how long the filter may be kept waiting, or zero if there is no telling.
+func (x *exchange) budget() time.Duration {
+	if d, ok := x.toldBudget(); ok {
+		return d
 	}
-	d, err := time.ParseDuration(values[0])
-	return d, err == nil
+	return x.server.Budget
+}
+
+// toldBudget returns the value of BudgetHeader, if there is one.
+func (x *exchange) toldBudget() (time.Duration, bool) {
+	n, value := x.stream.Metadata(BudgetHeader)
+	d, err := time.ParseDuration(value)
+	return d, n > 0 && err == nil
 }

@@ -9,19 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"google.golang.org/grpc"
 )
 
 // MaxMessage is the size of the largest message that is taken, in bytes. A message holds a body. Envoy's configuration keeps those
 // to a little over the rule's limit; but it is Envoy that decides, and a message that is refused here ends the exchange in
 // an error, with which the response passes.
 const MaxMessage = 64 << 20
-
-// ServerOptions are the options that a gRPC server must have to serve a [Server].
-func ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.MaxRecvMsgSize(MaxMessage), grpc.ForceServerCodecV2(newCodec())}
-}
 
 // Listen opens the socket that Envoy is to connect to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A
 // socket file that nobody serves on any more, as kill -9 leaves it, is replaced. The folder of PATH is made if it is

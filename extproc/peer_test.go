@@ -19,6 +19,7 @@ import (
 
 	"weft/enrich"
 	"weft/extproc"
+	"weft/internal/grpcloop"
 )
 
 func TestMain(m *testing.M) {
@@ -45,14 +46,14 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	p := &peer{reports: make(chan enrich.Report, 20_000)} // more than any test has exchanges
 	listener := bufconn.Listen(1 << 20)
 	rules := enrich.UserProfile()
-	server := grpc.NewServer(extproc.ServerOptions()...)
+	server := &grpcloop.Server{MaxMessage: extproc.MaxMessage, MaxStreams: 20_000}
 	p.server = &extproc.Server{
 		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: enrich.NewRules(rules)} },
 		Store:  store,
 		Now:    time.Now,
 		Report: func(r *enrich.Report) { p.reports <- *r },
 	}
-	extprocv3.RegisterExternalProcessorServer(server, p.server)
+	server.Handle(extproc.Method, p.server.Process)
 	go func() { _ = server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///weft", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))

@@ -12,12 +12,14 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 
 	"weft/enrich"
+	"weft/internal/grpcloop"
 )
+
+// Method is the one of which [Server.Process] is the handler.
+const Method = extprocv3.ExternalProcessor_Process_FullMethodName
 
 // Server is the external processor. Its fields must not change while it serves.
 type Server struct {
-	extprocv3.UnimplementedExternalProcessorServer
-
 	Rules func() Ruleset // asked once for each exchange, so that rules can change
 	Store enrich.Store
 
@@ -49,7 +51,7 @@ type Ruleset struct {
 	EnvoyConfig string // tells the configuration that Envoy needs for them from others; empty if it is not known
 }
 
-// Process is the conversation about one HTTP exchange. Each has a stream and a goroutine of its own, so that this
+// Process is the conversation about one HTTP exchange. Each has a stream and a coroutine of its own, so that this
 // function's position is its state:
 //
 //	Envoy                                weft
@@ -72,7 +74,7 @@ type Ruleset struct {
 // message out of order to a client that has gone, is to return: the legacy response passes as it is. The exchange
 // holds the first error; after it nothing is received (the values are zero, which no rule and no verdict takes up)
 // and nothing is sent.
-func (s *Server) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
+func (s *Server) Process(stream *grpcloop.Stream) error {
 	x := &exchange{server: s, stream: stream, clock: clock{now: s.Now}}
 
 	rules := s.Rules()
@@ -143,11 +145,10 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 // the core is there, so what it waits is what weft adds to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	ctx := x.stream.Context()
-	d, ok := budget(ctx)
-	if !ok {
-		d = x.server.Budget
+	if !read.IsDone() {
+		x.stream.Detach()
 	}
-	if d > 0 {
+	if d := x.budget(); d > 0 && !read.IsDone() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()

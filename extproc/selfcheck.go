@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	"google.golang.org/grpc/metadata"
 
 	"weft/enrich"
 )
@@ -36,18 +35,18 @@ func (s *Server) tell(format string, args ...any) {
 
 // checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
 func (x *exchange) checkFirst(made string) bool {
-	s, ctx := x.server, x.stream.Context()
+	s := x.server
 	s.checkShown(&x.request, ":method", ":path")
 	if x.request.observed {
 		s.tell("Envoy does not wait for weft: remove observability_mode from the ext_proc filter; until then all responses pass")
 		return false
 	}
-	hash := metadata.ValueFromIncomingContext(ctx, RulesHeader)
-	x.generated = made != "" && len(hash) == 1 && hash[0] == made
-	if made != "" && len(hash) == 1 && hash[0] != made {
-		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", hash[0], made)
+	n, hash := x.stream.Metadata(RulesHeader)
+	x.generated = made != "" && n == 1 && hash == made
+	if made != "" && n == 1 && hash != made {
+		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", hash, made)
 	}
-	if _, ok := budget(ctx); !ok && s.Budget == 0 {
+	if _, ok := x.toldBudget(); !ok && s.Budget == 0 {
 		s.tell("Envoy does not say how long it waits: add initial_metadata {key: %s, value: 900ms} to the filter's grpc_service, "+
 			"a tenth less than its message_timeout, or start weft with --budget; until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
 	}
@@ -73,9 +72,8 @@ const RuleHeader = "x-weft-rule"
 // route takes a few requests that the rule does not, such as a number that is too large; the core would then be that of
 // one rule, and the extension that of another.
 func (x *exchange) routedBy(rule *enrich.Rule) bool {
-	name := metadata.ValueFromIncomingContext(x.stream.Context(), RuleHeader)
-	if len(name) > 0 {
-		return name[0] == rule.Name
+	if n, name := x.stream.Metadata(RuleHeader); n > 0 {
+		return name == rule.Name
 	}
 	return rule.LegacyPath.IsZero() || !x.generated // by hand, a path can be rewritten in other ways
 }

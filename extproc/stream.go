@@ -25,7 +25,8 @@ type streamedBody struct {
 	rule     *enrich.Rule
 	begun    bool
 	last     bool
-	chunk    []byte // the chunk that came last, with the prefix if it is the first
+	prefix   []byte // what goes before the chunk that came last
+	chunk    []byte // that chunk
 	unread   []byte // the rest of it, as it came
 }
 
@@ -42,13 +43,13 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 		x.report.CoreSize += len(x.body.body)
 		b.chunk, b.unread, b.last = x.body.body, x.body.body, x.body.endOfStream
 		first := !b.begun
-		if b.begun = true; first {
-			b.chunk = b.rule.StreamPrefix(b.chunk)
+		if b.begun, b.prefix = true, nil; first {
+			b.prefix, b.chunk = b.rule.StreamPrefix(b.chunk)
 		}
 		switch {
 		case b.last: // end answers it
 		case first:
-			x.sendChunk(b.chunk)
+			x.send(&reply{to: responseBody, newBody: true, prefix: b.prefix, body: b.chunk})
 		default:
 			x.send(&reply{to: responseBody})
 		}
@@ -61,10 +62,5 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 // end sends the last chunk with what follows it.
 func (b *streamedBody) end(suffix []byte, outcome enrich.Outcome) {
 	last := append(b.chunk[:len(b.chunk):len(b.chunk)], suffix...)
-	b.exchange.sendLast(&reply{to: responseBody, newBody: true, body: last}, outcome)
-}
-
-// sendChunk puts bytes in the place of a chunk.
-func (x *exchange) sendChunk(chunk []byte) {
-	x.send(&reply{to: responseBody, newBody: true, body: chunk})
+	b.exchange.sendLast(&reply{to: responseBody, newBody: true, prefix: b.prefix, body: last}, outcome)
 }

@@ -3,8 +3,6 @@ package extproc
 import (
 	"encoding/hex"
 
-	"google.golang.org/grpc/metadata"
-
 	"weft/enrich"
 )
 
@@ -17,8 +15,8 @@ const (
 // trace returns the place of the exchange in a trace. An Envoy that traces makes a span of its own for its call of weft, and
 // sends it as the stream's metadata; one that does not may still have a client that does, whose header it forwards.
 func (x *exchange) trace() enrich.Trace {
-	if values := metadata.ValueFromIncomingContext(x.stream.Context(), traceParent); len(values) == 1 {
-		if t, ok := parseTraceParent(values[0]); ok {
+	if n, value := x.stream.Metadata(traceParent); n == 1 {
+		if t, ok := parseTraceParent(value); ok {
 			return t
 		}
 	}

@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
-	"google.golang.org/grpc"
 	grpchealth "google.golang.org/grpc/health"
-	"google.golang.org/grpc/keepalive"
+
+	"weft/internal/grpcloop"
 )
 
 // drain is how weft stops: first it says so, then it takes exchanges a while longer, then it has those under way finish.
@@ -33,23 +33,9 @@ func drainFlags() []cli.Flag {
 	}
 }
 
-// serverOptions: connections of a certain age end like those of a weft that stops, but that new ones are taken.
-func (d drain) serverOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{
-		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: d.maxAge, // gRPC adds the jitter; it waits for the exchanges without end
-			// An Envoy that is gone without a word, as a machine that loses its power is, leaves nothing here for long.
-			Time:    time.Minute,
-			Timeout: 20 * time.Second,
-		}),
-		// Envoy may be configured to look after its connections in the same way. gRPC would take offence at once in five minutes.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-	}
-}
-
 // finish returns when the exchanges are over, or when their time is. Envoy, which checks weft's health, sends new exchanges
 // elsewhere in the window, and has answers to all it has sent here: a GOAWAY refuses none that is on its way.
-func (s *server) finish(server *grpc.Server, health *grpchealth.Server, served <-chan error) error {
+func (s *server) finish(server *grpcloop.Server, health *grpchealth.Server, served <-chan error) error {
 	s.stopping.Store(true)
 	health.Shutdown() // NOT_SERVING, to those who watch, too
 	s.logger.Info("stopping: exchanges are taken for the drain window, then those under way finish", "window", s.drain.window, "deadline", s.drain.deadline)

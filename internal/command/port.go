@@ -3,17 +3,16 @@ package command
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/urfave/cli/v3"
-	"google.golang.org/grpc"
 
 	"weft/envoy"
 	"weft/extproc"
+	"weft/internal/grpcloop"
 	"weft/internal/mtls"
 	"weft/internal/observe"
 )
@@ -92,24 +91,24 @@ func portOf(cmd *cli.Command) (port, error) {
 	return p, nil
 }
 
-// serverOptions are the options of the gRPC server.
-func (s *server) serverOptions(registry prometheus.Registerer) ([]grpc.ServerOption, error) {
-	options := slices.Concat(extproc.ServerOptions(), s.drain.serverOptions(),
-		[]grpc.ServerOption{
-			grpc.MaxConcurrentStreams(s.port.streams),
-			grpc.MaxRecvMsgSize(s.port.message),
-			grpc.ConnectionTimeout(10 * time.Second), // for the handshake; a connection without one is held by nobody good
-		})
+// grpcServer makes the gRPC server. Connections of a certain age end like those of a weft that stops, but that new ones are taken.
+func (s *server) grpcServer(registry prometheus.Registerer) (*grpcloop.Server, error) {
+	server := &grpcloop.Server{
+		MaxStreams: s.port.streams, MaxMessage: s.port.message, MaxAge: s.drain.maxAge,
+		// An Envoy that is gone without a word, as a machine that loses its power is, leaves nothing here for long.
+		Keepalive: time.Minute, KeepaliveTimeout: 20 * time.Second,
+	}
 	if s.port.tls.Cert == "" {
-		return options, nil
+		return server, nil
 	}
 	credentials, certificate, err := mtls.Credentials(s.port.tls, s.logger)
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
+	server.Credentials = credentials
 	observe.WatchCertificate(registry, certificate)
 	if s.port.tls.ClientCA == "" {
 		s.logger.Warn("TLS without --tls-client-ca: whoever reaches the port can read what MongoDB has of anybody")
 	}
-	return append(options, grpc.Creds(credentials)), nil
+	return server, nil
 }

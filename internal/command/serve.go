@@ -15,7 +15,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
-	"google.golang.org/grpc"
 	grpchealth "google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -140,7 +139,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer closeTraces()
-	options, err := s.serverOptions(registry)
+	grpcServer, err := s.grpcServer(registry)
 	if err != nil {
 		return err
 	}
@@ -149,8 +148,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	log := observe.Log(s.logger)
-	grpcServer := grpc.NewServer(append(options, grpc.StreamInterceptor(s.metrics.Open))...)
-	extprocv3.RegisterExternalProcessorServer(grpcServer, &extproc.Server{
+	processor := &extproc.Server{
 		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
 		Store:         enrich.Limit(s.store, s.maxReads),
 		Budget:        s.budget,
@@ -158,7 +156,8 @@ func (s *server) run(ctx context.Context) error {
 		ServerTiming:  s.serverTiming,
 		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
 		Misconfigured: func(what string) { s.metrics.Misconfigured(); s.logger.Warn(what) },
-	})
+	}
+	grpcServer.Handle(extproc.Method, s.metrics.Open(processor.Process))
 	health := grpchealth.NewServer() // of the server as a whole, and of the one service
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)

@@ -6,12 +6,11 @@ import (
 	"runtime"
 	"time"
 
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"google.golang.org/grpc"
 
 	"weft/enrich"
+	"weft/internal/grpcloop"
 )
 
 // Metrics are weft's. Label values are few, whatever clients send: names of rules and collections, which the rules file has,
@@ -158,14 +157,13 @@ func observe(o prometheus.Observer, value float64, r *enrich.Report) {
 	o.Observe(value)
 }
 
-// Open counts a server's streams while they are open.
-func (m *Metrics) Open(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	if info.FullMethod != extprocv3.ExternalProcessor_Process_FullMethodName {
-		return handler(srv, stream)
+// Open counts the conversations of a handler while they are open.
+func (m *Metrics) Open(handler grpcloop.Handler) grpcloop.Handler {
+	return func(stream *grpcloop.Stream) error {
+		m.open.Inc()
+		defer m.open.Dec()
+		return handler(stream)
 	}
-	m.open.Inc()
-	defer m.open.Dec()
-	return handler(srv, stream)
 }
 
 // Rules says which rules are in use.
