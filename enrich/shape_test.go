@@ -2,7 +2,6 @@ package enrich
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,7 +54,10 @@ func byKey(bad string) Store {
 
 type findFunc func(src *Source, keys []Key) []Extension
 
-func (f findFunc) Find(_ context.Context, src *Source, keys []Key) []Extension { return f(src, keys) }
+func (f findFunc) Find(src *Source, keys []Key, found func([]Extension)) func() {
+	found(f(src, keys))
+	return func() {}
+}
 
 func compose(t *testing.T, rule *Rule, store Store, params []Value, body string) (Core, Answer) {
 	t.Helper()
@@ -66,10 +68,10 @@ func compose(t *testing.T, rule *Rule, store Store, params []Value, body string)
 	if core.Failed != "" {
 		return core, Answer{}
 	}
-	read := Fetch(t.Context(), store, rule, params)
+	read := Fetch(store, rule, params)
 	defer read.Stop()
 	read.Join(core)
-	return core, rule.Compose(params, core, read.Wait(t.Context(), core), 1<<20)
+	return core, rule.Compose(params, core, read.Found(core, nil), 1<<20)
 }
 
 func TestShapes(t *testing.T) {

@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,16 +9,19 @@ import (
 // Store reads extensions. Package storetest holds the tests that every Store must pass, and a small Store in
 // memory.
 type Store interface {
-	// Find returns the extension of each key, in the order of the keys, as one JSON object with exactly src.Fields, in
-	// their order. It is the first document that meets all conditions of src: numbers are equal by value, whatever
+	// Find begins to read the extension of each key, and returns; found is called once when they are there, by any goroutine,
+	// be it before Find returns. It gets one for each, in the order of the keys, as one JSON object with exactly src.Fields,
+	// in their order. It is the first document that meets all conditions of src: numbers are equal by value, whatever
 	// numeric type either side has. Where there are many keys, they differ in one condition only.
 	//
 	// The error of an extension is [ErrNotFound] when there is no such document and wraps [ErrWrongType] when one of its
 	// fields is not what src asks for, or missing without a default, or when the field of a condition holds something
-	// that equals a key but is none (a Decimal128, an array). Anything else, ctx's own error included, means that the
-	// document could not be read. The bytes are not to be changed: others may have the same. src is compared by address: the same Source is passed
+	// that equals a key but is none (a Decimal128, an array). Anything else means that the document could not be read. The
+	// bytes are not to be changed: others may have the same. src is compared by address: the same Source is passed
 	// as the same pointer.
-	Find(ctx context.Context, src *Source, keys []Key) []Extension
+	//
+	// giveUp says that the caller does not wait any more. Whether found is called after that is the Store's choice.
+	Find(src *Source, keys []Key, found func([]Extension)) (giveUp func())
 }
 
 var (
@@ -40,28 +42,28 @@ type Extension struct {
 
 // Read is the reads of an exchange, which are under way side by side.
 type Read struct {
-	ctx     context.Context //nolint:containedctx // of the reads, of which some begin later; as long as the exchange
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	store  Store
+	rule   *Rule
+	params []Value
 
-	store   Store
-	rule    *Rule
-	params  []Value
-	sources []sourceRead
+	mu       sync.Mutex // for what follows
+	sources  []sourceRead
+	underWay int
+	notify   func() // called when none is under way any more; nil for nothing
 }
 
 // sourceRead is the read of one source.
 type sourceRead struct {
-	done chan struct{} // closed when found is set; nil if the read has not begun
-	// found has an extension for each core: the one, or the elements of the list. Written before done is closed.
+	began, ended bool
+	giveUp       func() // nil if there is nothing to give up
+	// found has an extension for each core: the one, or the elements of the list.
 	found []Extension
 }
 
 // Fetch starts to read the extensions of a request and returns at once. Those whose keys are in the core wait for
 // [Read.Join]. The caller must call [Read.Stop].
-func Fetch(ctx context.Context, store Store, rule *Rule, params []Value) *Read {
-	ctx, cancel := context.WithCancel(ctx)
-	r := &Read{ctx: ctx, cancel: cancel, store: store, rule: rule, params: params, sources: make([]sourceRead, len(rule.Sources))}
+func Fetch(store Store, rule *Rule, params []Value) *Read {
+	r := &Read{store: store, rule: rule, params: params, sources: make([]sourceRead, len(rule.Sources))}
 	for i, src := range rule.Sources {
 		if rule.List == nil && !src.isLate() {
 			r.start(i, []unit{{}})
@@ -76,23 +78,14 @@ func (r *Read) Join(core Core) {
 		return
 	}
 	for i := range r.sources {
-		if r.sources[i].done == nil {
+		if !r.sources[i].began {
 			r.start(i, core.units)
 		}
 	}
 }
 
+// start starts to read what a source has for each core. Keys that are there twice are asked for once.
 func (r *Read) start(i int, units []unit) {
-	s := &r.sources[i]
-	s.done = make(chan struct{})
-	r.running.Go(func() {
-		defer close(s.done)
-		s.found = r.read(i, units)
-	})
-}
-
-// read reads what a source has for each core. Keys that are there twice are asked for once.
-func (r *Read) read(i int, units []unit) []Extension {
 	src := r.rule.Sources[i]
 	found := make([]Extension, len(units))
 	var keys []Key
@@ -116,18 +109,44 @@ func (r *Read) read(i int, units []unit) []Extension {
 		}
 		asks[n] = append(asks[n], u)
 	}
+	r.mu.Lock()
+	r.sources[i].began = true
+	r.underWay++
+	r.mu.Unlock()
 	if len(keys) == 0 {
-		return found
+		r.end(i, found)
+		return
 	}
-	for n, ext := range r.store.Find(r.ctx, src, keys) {
-		if errors.Is(ext.Err, ErrNotFound) {
-			ext = Extension{JSON: src.Default(keys[n]), Command: ext.Command}
+	giveUp := r.store.Find(src, keys, func(extensions []Extension) {
+		for n, ext := range extensions {
+			if errors.Is(ext.Err, ErrNotFound) {
+				ext = Extension{JSON: src.Default(keys[n]), Command: ext.Command}
+			}
+			for _, u := range asks[n] {
+				found[u] = ext
+			}
 		}
-		for _, u := range asks[n] {
-			found[u] = ext
-		}
+		r.end(i, found)
+	})
+	r.mu.Lock()
+	r.sources[i].giveUp = giveUp
+	r.mu.Unlock()
+}
+
+// end takes what a source has.
+func (r *Read) end(i int, found []Extension) {
+	r.mu.Lock()
+	s := &r.sources[i]
+	s.ended, s.found = true, found
+	r.underWay--
+	notify := r.notify
+	if r.underWay > 0 {
+		notify = nil
 	}
-	return found
+	r.mu.Unlock()
+	if notify != nil {
+		notify()
+	}
 }
 
 // key returns the key of a core for a source, and the one value of it that is not the same for all cores of a list. The
@@ -185,42 +204,49 @@ func (f Found) of(source, unit int) Extension {
 	return f.bySource[source][unit]
 }
 
-// Wait returns the extensions. Where ctx ends first, its error stands for what is not there.
-func (r *Read) Wait(ctx context.Context, core Core) Found {
+// IsDone reports whether the reads that have begun have ended.
+func (r *Read) IsDone() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.underWay == 0
+}
+
+// Notify has f called when the reads that have begun have ended: now, if they have, or by any goroutine.
+func (r *Read) Notify(f func()) {
+	r.mu.Lock()
+	done := r.underWay == 0
+	if !done {
+		r.notify = f
+	}
+	r.mu.Unlock()
+	if done {
+		f()
+	}
+}
+
+// Found returns the extensions. late stands for those that are not there.
+func (r *Read) Found(core Core, late error) Found {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	f := Found{bySource: make([][]Extension, len(r.sources)), Reads: make([]SourceRead, 0, len(r.sources))}
 	for i := range r.sources {
 		s := &r.sources[i]
-		if s.done == nil {
+		if !s.began {
 			continue
 		}
 		read := SourceRead{Source: r.rule.Sources[i], Late: r.rule.List != nil || r.rule.Sources[i].isLate()}
-		select {
-		case <-s.done:
+		if s.ended {
 			f.bySource[i] = s.found
 			read.Command = commandOf(s.found)
-		case <-ctx.Done():
+		} else {
 			f.bySource[i] = make([]Extension, max(1, len(core.units)))
 			for u := range f.bySource[i] {
-				f.bySource[i][u].Err = ctx.Err()
+				f.bySource[i][u].Err = late
 			}
 		}
 		f.Reads = append(f.Reads, read)
 	}
 	return f
-}
-
-// IsDone reports whether the reads that have begun have ended, so that Wait would not wait.
-func (r *Read) IsDone() bool {
-	for i := range r.sources {
-		if s := &r.sources[i]; s.done != nil {
-			select {
-			case <-s.done:
-			default:
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // commandOf returns the command of the extensions of a source: there is one at most.
@@ -233,8 +259,14 @@ func commandOf(found []Extension) *Command {
 	return nil
 }
 
-// Stop cancels the reads that are still under way, and returns when they have ended.
+// Stop gives up the reads that are still under way.
 func (r *Read) Stop() {
-	r.cancel()
-	r.running.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notify = nil
+	for i := range r.sources {
+		if s := &r.sources[i]; s.giveUp != nil && !s.ended {
+			s.giveUp()
+		}
+	}
 }

@@ -5,63 +5,70 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
-// storeFunc is a Store that a test scripts.
-type storeFunc func(ctx context.Context) ([]byte, error)
+// heldStore is a Store that answers when a test says so.
+type heldStore struct {
+	answer  []func([]byte, error) // of each read
+	givenUp int
+}
 
-func (f storeFunc) Find(ctx context.Context, _ *Source, keys []Key) []Extension {
-	json, err := f(ctx)
-	return slices.Repeat([]Extension{{JSON: json, Err: err}}, len(keys))
+func (h *heldStore) Find(_ *Source, keys []Key, found func([]Extension)) func() {
+	h.answer = append(h.answer, func(json []byte, err error) {
+		found(slices.Repeat([]Extension{{JSON: json, Err: err}}, len(keys)))
+	})
+	return func() { h.givenUp++ }
 }
 
 func TestFetch(t *testing.T) {
 	rule, params := UserProfile()[0], []Value{{Type: Int64, Int: 7}}
-	t.Run("a document", func(t *testing.T) {
-		read := Fetch(t.Context(), storeFunc(func(context.Context) ([]byte, error) { return []byte(`{}`), nil }), rule, params)
-		defer read.Stop()
-		if ext := read.Wait(t.Context(), Core{}).of(0, 0); string(ext.JSON) != `{}` || ext.Err != nil {
-			t.Errorf("%s, %v", ext.JSON, ext.Err)
-		}
-	})
-	t.Run("none", func(t *testing.T) {
-		read := Fetch(t.Context(), storeFunc(func(context.Context) ([]byte, error) { return nil, ErrNotFound }), rule, params)
-		defer read.Stop()
-		if ext := read.Wait(t.Context(), Core{}).of(0, 0); string(ext.JSON) != string(rule.Sources[0].Default(Key(params))) || ext.Err != nil {
-			t.Errorf("%s, %v", ext.JSON, ext.Err)
-		}
-	})
-	t.Run("an error", func(t *testing.T) {
-		failed := errors.New("no reachable servers")
-		read := Fetch(t.Context(), storeFunc(func(context.Context) ([]byte, error) { return nil, failed }), rule, params)
-		defer read.Stop()
-		if ext := read.Wait(t.Context(), Core{}).of(0, 0); ext.JSON != nil || !errors.Is(ext.Err, failed) {
-			t.Errorf("%s, %v", ext.JSON, ext.Err)
-		}
-	})
-	t.Run("too late", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			ended := false
-			read := Fetch(t.Context(), storeFunc(func(ctx context.Context) ([]byte, error) {
-				<-ctx.Done()
-				ended = true
-				return nil, ctx.Err()
-			}), rule, params)
-			start := time.Now()
-			ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
-			defer cancel()
-			if ext := read.Wait(ctx, Core{}).of(0, 0); !errors.Is(ext.Err, context.DeadlineExceeded) {
+	failed := errors.New("no reachable servers")
+	for name, test := range map[string]struct {
+		json, want string
+		err        error
+	}{
+		"a document": {`{}`, `{}`, nil},
+		"none":       {"", string(rule.Sources[0].Default(Key(params))), ErrNotFound},
+		"an error":   {"", "", failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &heldStore{}
+			read := Fetch(store, rule, params)
+			notified := 0
+			read.Notify(func() { notified++ })
+			if read.IsDone() || notified != 0 {
+				t.Error("done before there was an answer")
+			}
+			store.answer[0]([]byte(test.json), test.err)
+			if !read.IsDone() || notified != 1 {
+				t.Errorf("with the answer: done %v, notified %d times", read.IsDone(), notified)
+			}
+			ext := read.Found(Core{}, context.DeadlineExceeded).of(0, 0)
+			if want := test.err != nil && test.want == ""; string(ext.JSON) != test.want || want != (ext.Err != nil) || want && !errors.Is(ext.Err, test.err) {
 				t.Errorf("%s, %v", ext.JSON, ext.Err)
 			}
-			if waited := time.Since(start); waited != 900*time.Millisecond {
-				t.Errorf("waited %v", waited)
-			}
-			read.Stop()
-			if !ended {
-				t.Error("Stop returned before the read had ended")
+			if read.Stop(); store.givenUp != 0 {
+				t.Error("what was over was given up")
 			}
 		})
-	})
+	}
+}
+
+// TestFetchLate: what is not there in time is given up, and changes nothing any more.
+func TestFetchLate(t *testing.T) {
+	rule, params := UserProfile()[0], []Value{{Type: Int64, Int: 7}}
+	store := &heldStore{}
+	read := Fetch(store, rule, params)
+	read.Notify(func() { t.Error("notified after Stop") })
+	found := read.Found(Core{}, context.DeadlineExceeded)
+	if ext := found.of(0, 0); !errors.Is(ext.Err, context.DeadlineExceeded) {
+		t.Errorf("%s, %v", ext.JSON, ext.Err)
+	}
+	if read.Stop(); store.givenUp != 1 {
+		t.Errorf("given up %d times", store.givenUp)
+	}
+	store.answer[0]([]byte(`{}`), nil)
+	if ext := found.of(0, 0); ext.JSON != nil {
+		t.Errorf("it became %s", ext.JSON)
+	}
 }

@@ -1,7 +1,6 @@
 package extproc_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -13,8 +12,9 @@ import (
 // timedStore says when it was asked, and when it had answered.
 type timedStore struct{ command enrich.Command }
 
-func (s timedStore) Find(context.Context, *enrich.Source, []enrich.Key) []enrich.Extension {
-	return []enrich.Extension{{JSON: []byte("{}"), Command: &s.command}}
+func (s timedStore) Find(_ *enrich.Source, _ []enrich.Key, found func([]enrich.Extension)) func() {
+	found([]enrich.Extension{{JSON: []byte("{}"), Command: &s.command}})
+	return func() {}
 }
 
 // TestTimes lets each look at the clock take a millisecond. Only the exchange's goroutine looks.

@@ -90,7 +90,7 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 	if request.Method == http.MethodHead {
 		return processHead(x, rule)
 	}
-	read := enrich.Fetch(stream.Context(), s.Store, rule, params)
+	read := enrich.Fetch(s.Store, rule, params)
 	defer read.Stop()
 	x.continueRequest(enrich.LegacyRequest(request.Method))
 
@@ -144,16 +144,12 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 // await returns the extensions of a core, for which it waits no longer than Envoy has patience (see [budget]). It is called when
 // the core is there, so what it waits is what weft adds to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
-	ctx := x.stream.Context()
-	if !read.IsDone() {
-		x.stream.Detach()
-	}
-	if d := x.budget(); d > 0 && !read.IsDone() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
-	}
-	found := x.clock.waits(&x.report.Times, func() enrich.Found { return read.Wait(ctx, core) })
+	found := x.clock.waits(&x.report.Times, func() enrich.Found {
+		if !read.IsDone() {
+			x.stream.Await(x.budget(), read.Notify)
+		}
+		return read.Found(core, context.DeadlineExceeded)
+	})
 	x.report.Reads = found.Reads
 	return found
 }

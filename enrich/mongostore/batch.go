@@ -42,26 +42,19 @@ type ask struct {
 	group   *group     // never changes
 	command *command   // nil while it waits for one
 	callers int        // who still wait
-
-	done chan struct{}    // closed when ext is set
-	ext  enrich.Extension // written before done is closed
+	found   []func(enrich.Extension)
+	done    bool
 }
 
-// find returns the extension of a key, or ctx's error when ctx ends first. A caller that goes takes nothing from others;
-// when all callers of a command have gone, it is cancelled.
-func (b *batcher) find(ctx context.Context, key enrich.Key) enrich.Extension {
-	a := b.enlist(key)
-	select {
-	case <-a.done:
-		return a.ext
-	case <-ctx.Done():
-		b.leave(a)
-		return enrich.Extension{Err: ctx.Err()}
-	}
+// find has found called with the extension of a key. Giving up takes nothing from others; when all callers of a command have
+// given up, it is cancelled.
+func (b *batcher) find(key enrich.Key, found func(enrich.Extension)) (giveUp func()) {
+	a := b.enlist(key, found)
+	return func() { b.leave(a) }
 }
 
 // enlist has a key asked for: now, with the next command of its group, or with one that is waiting to.
-func (b *batcher) enlist(key enrich.Key) *ask {
+func (b *batcher) enlist(key enrich.Key, found func(enrich.Extension)) *ask {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	name := groupOf(key)
@@ -77,10 +70,11 @@ func (b *batcher) enlist(key enrich.Key) *ask {
 	for _, other := range g.waiting {
 		if other.callers > 0 && equal(other.key, key) {
 			other.callers++
+			other.found = append(other.found, found)
 			return other
 		}
 	}
-	a := &ask{key: key, group: g, callers: 1, done: make(chan struct{})}
+	a := &ask{key: key, group: g, callers: 1, found: []func(enrich.Extension){found}}
 	g.waiting = append(g.waiting, a)
 	if isFirst {
 		b.next(g)
@@ -92,6 +86,9 @@ func (b *batcher) enlist(key enrich.Key) *ask {
 func (b *batcher) leave(a *ask) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if a.done {
+		return
+	}
 	a.callers--
 	c := a.command
 	if c == nil {
@@ -123,15 +120,20 @@ func (b *batcher) next(g *group) {
 	}
 	go func() {
 		defer cancel()
-		for i, ext := range b.read(ctx, keys) {
-			batch[i].ext = ext
-			close(batch[i].done)
-		}
+		found := b.read(ctx, keys)
 		b.mu.Lock()
-		defer b.mu.Unlock()
+		for _, a := range batch {
+			a.done = true // whoever leaves from now on has been answered
+		}
 		if !c.givenUp {
-			c.givenUp = true // whoever leaves from now on has been answered
+			c.givenUp = true
 			b.next(g)
+		}
+		b.mu.Unlock()
+		for i, a := range batch {
+			for _, tell := range a.found {
+				tell(found[i])
+			}
 		}
 	}()
 }

@@ -39,6 +39,19 @@ func (g *gate) read(ctx context.Context, keys []enrich.Key) []enrich.Extension {
 	return found
 }
 
+// find waits for an extension, or until ctx ends.
+func find(ctx context.Context, b *batcher, key enrich.Key) enrich.Extension {
+	found := make(chan enrich.Extension, 1)
+	giveUp := b.find(key, func(ext enrich.Extension) { found <- ext })
+	select {
+	case ext := <-found:
+		return ext
+	case <-ctx.Done():
+		giveUp()
+		return enrich.Extension{Err: ctx.Err()}
+	}
+}
+
 // numbers spells the last values of keys.
 func numbers(keys []enrich.Key) (ns []int64) {
 	for _, k := range keys {
@@ -54,20 +67,20 @@ func TestBatch(t *testing.T) {
 		b := batcher{read: g.read}
 		start := time.Now()
 		var asking sync.WaitGroup
-		find := func(n int64) {
+		ask := func(n int64) {
 			asking.Go(func() {
-				if ext := b.find(t.Context(), number(n)[0]); ext.Err != nil || string(ext.JSON) != fmt.Sprint(n) {
+				if ext := find(t.Context(), &b, number(n)[0]); ext.Err != nil || string(ext.JSON) != fmt.Sprint(n) {
 					t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
 				}
 			})
 			synctest.Wait()
 		}
-		find(1)
+		ask(1)
 		if keys := <-g.asked; !slices.Equal(numbers(keys), []int64{1}) {
 			t.Fatalf("alone: %v", keys)
 		}
 		for _, n := range []int64{2, 3, 2, 1, 3} {
-			find(n)
+			ask(n)
 		}
 		g.answer <- struct{}{}
 		if keys := <-g.asked; !slices.Equal(numbers(keys), []int64{2, 3, 1}) {
@@ -79,7 +92,7 @@ func TestBatch(t *testing.T) {
 		if len(b.groups) != 0 {
 			t.Error("a group is left")
 		}
-		find(4)
+		ask(4)
 		<-g.asked
 		g.answer <- struct{}{}
 		asking.Wait()
@@ -96,7 +109,7 @@ func TestBatchIsCapped(t *testing.T) {
 		b := batcher{read: g.read}
 		var asking sync.WaitGroup
 		for n := range int64(2*maxBatch + 11) {
-			asking.Go(func() { b.find(t.Context(), number(n)[0]) })
+			asking.Go(func() { find(t.Context(), &b, number(n)[0]) })
 			synctest.Wait()
 		}
 		for _, want := range []int{1, maxBatch, maxBatch, 10} {
@@ -115,16 +128,16 @@ func TestBatchCallersGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		b := batcher{read: g.read}
-		find := func(ctx context.Context, n int64) chan error {
+		ask := func(ctx context.Context, n int64) chan error {
 			result := make(chan error, 1)
-			go func() { result <- b.find(ctx, number(n)[0]).Err }()
+			go func() { result <- find(ctx, &b, number(n)[0]).Err }()
 			synctest.Wait()
 			return result
 		}
 		stuck, goAway := context.WithCancel(t.Context())
-		first := find(stuck, 1)
+		first := ask(stuck, 1)
 		<-g.asked
-		second, third, away := find(t.Context(), 2), find(t.Context(), 3), find(stuck, 4)
+		second, third, away := ask(t.Context(), 2), ask(t.Context(), 3), ask(stuck, 4)
 		goAway()
 		for _, result := range []chan error{first, away} {
 			if err := <-result; !errors.Is(err, context.Canceled) {
@@ -160,7 +173,7 @@ func TestBatchGroups(t *testing.T) {
 		for _, shop := range []string{"north", "south"} {
 			for n := range int64(3) {
 				asking.Go(func() {
-					b.find(t.Context(), enrich.Key{{Type: enrich.String, Text: shop}, {Type: enrich.Int64, Int: n}})
+					find(t.Context(), &b, enrich.Key{{Type: enrich.String, Text: shop}, {Type: enrich.Int64, Int: n}})
 				})
 				synctest.Wait()
 			}
@@ -198,7 +211,7 @@ func TestBatchUnderLoad(t *testing.T) {
 				if rand.IntN(3) == 0 {
 					go cancel()
 				}
-				ext := b.find(ctx, number(n)[0])
+				ext := find(ctx, &b, number(n)[0])
 				if ext.Err == nil && string(ext.JSON) != fmt.Sprint(n) || ext.Err != nil && ctx.Err() == nil {
 					t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
 				}

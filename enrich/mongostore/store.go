@@ -100,12 +100,17 @@ func projection(src *enrich.Source) bson.D {
 
 // Find implements [enrich.Store]: one find command at most, however many keys there are. Keys that come alone while a
 // command is under way share the next one.
-func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
+func (s *Store) Find(src *enrich.Source, keys []enrich.Key, found func([]enrich.Extension)) (giveUp func()) {
 	prepared := s.source(src)
 	if len(keys) == 1 {
-		return []enrich.Extension{prepared.batch.find(ctx, keys[0])}
+		return prepared.batch.find(keys[0], func(ext enrich.Extension) { found([]enrich.Extension{ext}) })
 	}
-	return prepared.find(ctx, keys)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		found(prepared.find(ctx, keys))
+	}()
+	return cancel
 }
 
 // find reads with one command.

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -21,18 +20,16 @@ type Mem []string
 var _ enrich.Store = Mem(nil)
 
 // Find implements [enrich.Store].
-func (m Mem) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
-	found := make([]enrich.Extension, len(keys))
+func (m Mem) Find(src *enrich.Source, keys []enrich.Key, found func([]enrich.Extension)) (giveUp func()) {
+	extensions := make([]enrich.Extension, len(keys))
 	for i, key := range keys {
-		found[i].JSON, found[i].Err = m.find(ctx, src, key)
+		extensions[i].JSON, extensions[i].Err = m.find(src, key)
 	}
-	return found
+	found(extensions)
+	return func() {}
 }
 
-func (m Mem) find(ctx context.Context, src *enrich.Source, key enrich.Key) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
+func (m Mem) find(src *enrich.Source, key enrich.Key) ([]byte, error) {
 	for _, doc := range m {
 		if !json.Valid([]byte(doc)) {
 			return nil, fmt.Errorf("document %s is no JSON", doc)

@@ -2,7 +2,6 @@
 package storetest
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -87,7 +86,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			store := open(t, source, test.documents...)
 			// Alone, and among others.
 			for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(70)}, {number(-7), number(700), number(7)}} {
-				found := store.Find(t.Context(), source, keys)
+				found := Find(t, store, source, keys)
 				if len(found) != len(keys) {
 					t.Fatalf("%d extensions for %d keys", len(found), len(keys))
 				}
@@ -99,7 +98,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 	t.Run("many", func(t *testing.T) {
 		source := Source()
 		store := open(t, source, `{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
-		found := store.Find(t.Context(), source, []enrich.Key{number(4), number(3), number(2), number(1)})
+		found := Find(t, store, source, []enrich.Key{number(4), number(3), number(2), number(1)})
 		rest := `,"names":["nobody"],"score":0.5,"label":`
 		check(t, found[0], `{"id":4`+rest+`"four","more":{}}`, nil)
 		check(t, found[1], "", enrich.ErrNotFound)
@@ -125,7 +124,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		key := func(id int64) enrich.Key {
 			return enrich.Key{{Type: enrich.String, Text: "north"}, {Type: enrich.Bool, Int: 1}, {Type: enrich.Int64, Int: id}}
 		}
-		found := store.Find(t.Context(), source, []enrich.Key{key(7), key(8), key(9), key(10)})
+		found := Find(t, store, source, []enrich.Key{key(7), key(8), key(9), key(10)})
 		for i, want := range []struct {
 			json string
 			err  error
@@ -136,7 +135,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			{"", enrich.ErrNotFound},
 		} {
 			check(t, found[i], want.json, want.err)
-			check(t, store.Find(t.Context(), source, []enrich.Key{key(int64(7 + i))})[0], want.json, want.err)
+			check(t, Find(t, store, source, []enrich.Key{key(int64(7 + i))})[0], want.json, want.err)
 		}
 	})
 	t.Run("a text that looks like an operator", func(t *testing.T) {
@@ -149,25 +148,40 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		} {
 			key := enrich.Key{{Type: enrich.String, Text: text}}
 			for _, keys := range [][]enrich.Key{{key}, {key, {{Type: enrich.String, Text: "b"}}}} {
-				if ext := store.Find(t.Context(), source, keys)[0]; !errors.Is(ext.Err, want) {
+				if ext := Find(t, store, source, keys)[0]; !errors.Is(ext.Err, want) {
 					t.Errorf("%s: %s, %v; want %v", text, ext.JSON, ext.Err, want)
 				}
 			}
 		}
 	})
-	t.Run("a context that has ended", func(t *testing.T) {
+	t.Run("given up", func(t *testing.T) {
 		source := Source()
 		store := open(t, source, `{"id":7}`)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
 		for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(8)}} {
-			for _, ext := range store.Find(ctx, source, keys) {
-				if !errors.Is(ext.Err, context.Canceled) {
-					t.Errorf("error %v, want %v", ext.Err, context.Canceled)
-				}
-			}
+			store.Find(source, keys, func([]enrich.Extension) {})()
+		}
+		if found := Find(t, store, source, []enrich.Key{number(7)}); found[0].Err != nil {
+			t.Errorf("the one after: %v", found[0].Err)
 		}
 	})
+}
+
+// Find waits for what a Store finds.
+func Find(t testing.TB, store enrich.Store, source *enrich.Source, keys []enrich.Key) []enrich.Extension {
+	t.Helper()
+	found := make(chan []enrich.Extension, 2)
+	giveUp := store.Find(source, keys, func(extensions []enrich.Extension) { found <- extensions })
+	select {
+	case extensions := <-found:
+		if giveUp(); len(found) > 0 {
+			t.Error("found is called again")
+		}
+		return extensions
+	case <-t.Context().Done():
+		giveUp()
+		t.Fatal("the test is over")
+		return nil
+	}
 }
 
 func number(n int64) enrich.Key { return enrich.Key{{Type: enrich.Int64, Int: n}} }

@@ -47,6 +47,9 @@ type conn struct {
 	streams map[uint32]*Stream
 	active  int // conversations that are not over: those of streams, and of streams that were reset
 
+	idle  []*worker
+	awake []*Stream // those that have been woken, and are to go on beside the loop
+
 	out      []byte        // what is to be written
 	spare    []byte        // the buffer that out had before
 	writing  bool          // somebody writes, and will write what is added to out, too
@@ -258,6 +261,10 @@ func (c *conn) end() {
 			t.Stop()
 		}
 	}
+	for _, w := range c.idle {
+		w.stop()
+	}
+	c.idle = nil
 	left := make([]*Stream, 0, len(c.streams))
 	for _, s := range c.streams {
 		left = append(left, s)

@@ -67,7 +67,7 @@ func (c *conn) begin(f *http2.MetaHeadersFrame) (s *Stream, ok bool) {
 	}
 	s = newStream(c, f.StreamID, header, handler)
 	s.credit = c.initial
-	s.running = true
+	c.employ(s)
 	if f.StreamEnded() {
 		s.ended, s.halfClosed = io.EOF, true
 	}

@@ -101,6 +101,7 @@ func (c *conn) finish(s *Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active--
+	c.dismiss(s)
 	s.isOver = true
 	if s.ended != errCanceled && len(s.queue) == 0 { //nolint:errorlint // the same
 		c.writeTrailers(s)

@@ -2,22 +2,22 @@ package grpcloop
 
 import (
 	"context"
-	"iter"
+	"time"
 
 	"golang.org/x/net/http2/hpack"
 )
 
-// Stream is a conversation, of which the handler has one end. It is a coroutine of the connection's loop: [Stream.Receive]
-// goes back to the loop until there is a message. Its methods are for the handler's goroutine only, but for Context.
+// Stream is a conversation, of which the handler has one end. The handler runs in the connection's loop until it waits:
+// [Stream.Receive] and [Stream.Await] go back to the loop, which has it go on when there is something to go on with. Its methods are for
+// the handler's goroutine only, but for Context.
 type Stream struct {
-	conn   *conn
-	id     uint32
-	header []hpack.HeaderField
-	ctx    context.Context //nolint:containedctx // of the stream, which ends it
-	cancel context.CancelFunc
-
-	resume  func() (pause, bool) // runs the handler until it pauses; false when it has returned
-	suspend func(pause) bool     // what the handler pauses with
+	conn    *conn
+	id      uint32
+	header  []hpack.HeaderField
+	handler Handler
+	worker  *worker         // runs the handler
+	ctx     context.Context //nolint:containedctx // of the stream, which ends it
+	cancel  context.CancelFunc
 
 	// The loop's.
 	prefix   [5]byte // of the message that is coming
@@ -26,8 +26,11 @@ type Stream struct {
 	missing  int // bytes
 
 	// Under the connection's lock.
-	running    bool // the handler is not waiting for a message, or somebody is about to resume it
+	waits      pause // what the handler waits for; running if it does not, or if somebody is about to have it go on
 	detached   bool
+	wait       int // how often the handler has begun to wait for a wake
+	woken      int // which of these waits are over
+	timedOut   bool
 	inbox      [][]byte
 	backlog    int   // bytes in inbox
 	owed       int   // bytes that have come, and for which the other end has no credit yet
@@ -40,22 +43,30 @@ type Stream struct {
 	status     error
 }
 
-// pause is why a handler pauses.
+// pause is why a handler does not run.
 type pause int
 
 const (
-	forMessage pause = iota // it wants a message
-	toDetach                // it is about to wait for something else
+	running    pause = iota
+	forMessage       // it wants a message
+	forWake          // it waits for something else
+	toDetach         // it is to go on beside the loop
+	returned
 )
 
 func newStream(c *conn, id uint32, header []hpack.HeaderField, handler Handler) *Stream {
-	s := &Stream{conn: c, id: id, header: header}
+	s := &Stream{conn: c, id: id, header: header, handler: handler}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.resume, _ = iter.Pull(func(yield func(pause) bool) {
-		s.suspend = yield
-		s.status = handler(s)
-	})
 	return s
+}
+
+func lookup(header []hpack.HeaderField, name string) string {
+	for _, f := range header {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return ""
 }
 
 // Context ends with the stream, however it ends.
@@ -69,15 +80,6 @@ func (s *Stream) Metadata(name string) (n int, value string) {
 		}
 	}
 	return n, value
-}
-
-func lookup(header []hpack.HeaderField, name string) string {
-	for _, f := range header {
-		if f.Name == name {
-			return f.Value
-		}
-	}
-	return ""
 }
 
 // Receive returns the next message, which is the caller's to keep. The error is io.EOF when the other end has said all, and has the
@@ -102,47 +104,75 @@ func (s *Stream) Receive() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.suspend(forMessage)
+		s.worker.suspend(forMessage)
 	}
 }
 
-// Detach says that the handler is about to wait for something that is no message, or to work for long: until the next
-// Receive it goes on in a goroutine of its own, and the connection without it.
+// Await calls begin, which has wake called when there is something to go on with, by any goroutine, once or more often, and waits for
+// that. Messages do not end it. Whether it was woken is reported, rather than that the time was over (0 is without end), or
+// the stream.
+func (s *Stream) Await(most time.Duration, begin func(wake func())) bool {
+	c := s.conn
+	c.mu.Lock()
+	s.wait++
+	this := s.wait
+	s.timedOut = false
+	c.mu.Unlock()
+	if most > 0 {
+		timer := time.AfterFunc(most, func() { c.wake(s, this, true) })
+		defer timer.Stop()
+	}
+	begin(func() { c.wake(s, this, false) })
+	for {
+		c.mu.Lock()
+		woken, ended := s.woken == this, s.ended == errCanceled //nolint:errorlint // it is this very one
+		timedOut := s.timedOut
+		c.mu.Unlock()
+		if woken || ended {
+			return woken && !timedOut
+		}
+		s.worker.suspend(forWake)
+	}
+}
+
+// Detach says that the handler is going to block, or to work for long: until the next Receive or Await it goes on in a
+// goroutine of its own, and the connection without it.
 func (s *Stream) Detach() {
 	s.conn.mu.Lock()
 	detached := s.detached
 	s.conn.mu.Unlock()
 	if !detached {
-		s.suspend(toDetach)
+		s.worker.suspend(toDetach)
 	}
 }
 
-// run has a stream's handler go on until it waits for a message that is not there, is over, or detaches. The caller has set
-// running.
+// run has a stream's handler go on until it has to wait, is over, or detaches. The caller has set waits to running.
 func (c *conn) run(s *Stream) {
 	for {
-		why, goesOn := s.resume()
-		switch {
-		case !goesOn:
+		switch why := s.worker.goOn(); {
+		case why == returned:
 			c.finish(s)
 			return
 		case why == toDetach:
 			c.detach(s)
 			return
-		case c.waits(s):
+		case c.suspended(s, why):
 			return
 		}
 	}
 }
 
-// waits reports whether a stream has to wait for a message.
-func (c *conn) waits(s *Stream) bool {
+// suspended reports whether there is nothing yet for which a handler waits.
+func (c *conn) suspended(s *Stream, why pause) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(s.inbox) > 0 || s.ended != nil {
+	switch {
+	case s.ended == errCanceled, //nolint:errorlint // it is this very one
+		why == forMessage && (len(s.inbox) > 0 || s.ended != nil),
+		why == forWake && s.woken == s.wait:
 		return false
 	}
-	s.running, s.detached = false, false
+	s.waits, s.detached = why, false
 	return true
 }
 
@@ -151,10 +181,15 @@ func (c *conn) detach(s *Stream) {
 	c.mu.Lock()
 	s.detached = true
 	c.mu.Unlock()
+	c.beside(func() { c.run(s) })
+}
+
+// beside runs what is not the loop's, in a goroutine, and writes what comes of it.
+func (c *conn) beside(run func()) {
 	c.server.running.Add(1)
 	go func() {
 		defer c.server.running.Done()
-		c.run(s)
+		run()
 		c.flush()
 		if !c.goesOn() {
 			c.close()
@@ -162,24 +197,58 @@ func (c *conn) detach(s *Stream) {
 	}()
 }
 
-// deliver hands a stream a message, or that no more will come, and has its handler go on, unless it does.
+// wake ends a wait of a handler. Those that wait are run one after the other, so that what they send is written at once.
+func (c *conn) wake(s *Stream, wait int, timedOut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.wait != wait || s.woken == wait {
+		return
+	}
+	s.woken, s.timedOut = wait, timedOut
+	if s.waits != forWake {
+		return // it has not begun to wait
+	}
+	s.waits = running
+	c.awake = append(c.awake, s)
+	if len(c.awake) == 1 {
+		c.beside(c.runAwake)
+	}
+}
+
+func (c *conn) runAwake() {
+	for i := 0; ; i++ {
+		c.mu.Lock()
+		if i == len(c.awake) {
+			clear(c.awake)
+			c.awake = c.awake[:0]
+			c.mu.Unlock()
+			return
+		}
+		s := c.awake[i]
+		c.mu.Unlock()
+		c.run(s)
+	}
+}
+
+// deliver hands a stream a message, or that no more will come.
 func (c *conn) deliver(s *Stream, message []byte, ended error) {
 	c.mu.Lock()
 	switch {
 	case s.isOver:
-	case ended != nil && s.ended == nil:
-		s.ended = ended
 	case ended == nil:
 		s.inbox = append(s.inbox, message)
 		s.backlog += len(message)
+	case s.ended == nil:
+		s.ended = ended
 	}
-	if s.running {
-		c.mu.Unlock()
-		return
+	goOn := s.waits == forMessage
+	if goOn {
+		s.waits = running
 	}
-	s.running = true
 	c.mu.Unlock()
-	c.run(s)
+	if goOn {
+		c.run(s)
+	}
 }
 
 // cancel ends a stream of which the other end wants no more.
@@ -188,11 +257,12 @@ func (c *conn) cancel(s *Stream) {
 	c.mu.Lock()
 	delete(c.streams, s.id)
 	s.ended, s.inbox, s.queue = errCanceled, nil, nil
-	if s.running {
-		c.mu.Unlock()
-		return
+	goOn := s.waits == forMessage || s.waits == forWake
+	if goOn {
+		s.waits = running
 	}
-	s.running = true
 	c.mu.Unlock()
-	c.run(s)
+	if goOn {
+		c.run(s)
+	}
 }
