@@ -9,7 +9,8 @@ import (
 // entityTag returns a strong entity tag for a body (RFC 9110, section 8.8.3).
 func entityTag(body []byte) string {
 	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	tag := base64.RawURLEncoding.AppendEncode(append(make([]byte, 0, 24), '"'), sum[:12])
+	return string(append(tag, '"'))
 }
 
 // Unless returns the answer to a request with an If-None-Match header: 304 without a body if the client has the answer

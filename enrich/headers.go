@@ -14,21 +14,24 @@ type Header struct{ Name, Value string }
 // 13.1 and 14.2). The conditions of a request that may change something stay: they guard the change.
 func LegacyRequest(method string) Headers {
 	if !isRead(method) {
-		return Headers{Set: []Header{{"accept-encoding", "identity"}}}
+		return Headers{Set: legacyRequest.Set}
 	}
-	return Headers{
-		Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
-		Set:    []Header{{"accept-encoding", "identity"}},
-	}
+	return legacyRequest
+}
+
+// legacyRequest is never changed.
+var legacyRequest = Headers{
+	Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
+	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
 // describeLegacyBody are the response headers that say something of the legacy body's bytes, which are not those of a
 // composite (RFC 9110, section 8; RFC 9530; RFC 1864).
-func describeLegacyBody() []string {
-	return []string{
-		"content-encoding", "etag", "last-modified", "accept-ranges",
-		"content-md5", "digest", "content-digest", "repr-digest",
-	}
+func describeLegacyBody() []string { return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)] }
+
+var legacyBodyHeaders = []string{
+	"content-encoding", "etag", "last-modified", "accept-ranges",
+	"content-md5", "digest", "content-digest", "repr-digest",
 }
 
 // Headers is how the head of an answer differs from the legacy response's. What described the legacy body goes, and

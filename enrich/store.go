@@ -88,8 +88,8 @@ func (r *Read) Join(core Core) {
 func (r *Read) start(i int, units []unit) {
 	src := r.rule.Sources[i]
 	found := make([]Extension, len(units))
-	var keys []Key
-	var asks [][]int // by key: the units that have it
+	keys := make([]Key, 0, len(units))
+	asks := make([][]int, 0, len(units)) // by key: the units that have it
 	known := map[Value]int{}
 	for u := range units {
 		key, varies, err := r.rule.key(i, r.params, &units[u])

@@ -107,35 +107,47 @@ func (b *batcher) leave(a *ask) {
 
 // next starts a command for what waits in a group, or ends the group if nothing does. The lock is held.
 func (b *batcher) next(g *group) {
-	batch := g.take()
-	if len(batch) == 0 {
+	if len(g.waiting) == 0 {
 		delete(b.groups, g.name)
 		return
 	}
+	go b.command(g)
+}
+
+// command asks for what waits in a group. That is settled when this goroutine runs, and not when it was started: what comes in
+// the same moment goes along.
+func (b *batcher) command(g *group) {
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	b.mu.Lock()
+	batch := g.take()
 	c := &command{cancel: cancel, wanted: len(batch)}
 	keys := make([]enrich.Key, len(batch))
 	for i, a := range batch {
 		a.command, keys[i] = c, a.key
 	}
-	go func() {
-		defer cancel()
-		found := b.read(ctx, keys)
-		b.mu.Lock()
-		for _, a := range batch {
-			a.done = true // whoever leaves from now on has been answered
+	if len(batch) == 0 { // all have given up
+		b.next(g)
+	}
+	b.mu.Unlock()
+	if len(batch) == 0 {
+		return
+	}
+	found := b.read(ctx, keys)
+	b.mu.Lock()
+	for _, a := range batch {
+		a.done = true // whoever leaves from now on has been answered
+	}
+	if !c.givenUp {
+		c.givenUp = true
+		b.next(g)
+	}
+	b.mu.Unlock()
+	for i, a := range batch {
+		for _, tell := range a.found {
+			tell(found[i])
 		}
-		if !c.givenUp {
-			c.givenUp = true
-			b.next(g)
-		}
-		b.mu.Unlock()
-		for i, a := range batch {
-			for _, tell := range a.found {
-				tell(found[i])
-			}
-		}
-	}()
+	}
 }
 
 // take takes the asks for the next command, without those that nobody waits for any more.

@@ -35,6 +35,7 @@ func grow(message []byte, n, missing int) []byte {
 // Release says that the bytes of a message, or what was sent, are not used any more. Nobody has to.
 func Release(message []byte) {
 	if cap(message) >= large {
-		buffers.Put(&message)
+		kept := message
+		buffers.Put(&kept)
 	}
 }

@@ -129,22 +129,24 @@ func (c *conn) serve() {
 			c.frames.Add(1)
 			err = c.take(frame)
 		}
-		var ofStream http2.StreamError
-		var ofConn http2.ConnectionError
-		switch {
-		case err == nil:
-		case errors.As(err, &ofStream):
-			c.reset(ofStream.StreamID, ofStream.Code)
-		case errors.As(err, &ofConn):
-			c.goAway(http2.ErrCode(ofConn))
-			return
-		default:
-			return
-		}
-		if !c.goesOn() {
+		if err != nil && !c.survives(err) || !c.goesOn() {
 			return
 		}
 	}
+}
+
+// survives says what was wrong with a stream or the connection. It reports whether that goes on.
+func (c *conn) survives(err error) bool {
+	var ofStream http2.StreamError
+	var ofConn http2.ConnectionError
+	switch {
+	case errors.As(err, &ofStream):
+		c.reset(ofStream.StreamID, ofStream.Code)
+		return true
+	case errors.As(err, &ofConn):
+		c.goAway(http2.ErrCode(ofConn))
+	}
+	return false
 }
 
 // secured takes the connection that a handshake has made. It reports whether there is still use for it.

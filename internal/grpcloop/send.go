@@ -11,9 +11,9 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Send sends a message, in parts that follow each other. It does not wait: what the other end does not take yet is kept. The
+// Send sends a message, of two parts that follow each other. It does not wait: what the other end does not take yet is kept. The
 // error has the status Canceled when the stream or the connection has ended.
-func (s *Stream) Send(parts ...[]byte) error {
+func (s *Stream) Send(head, rest []byte) error {
 	c := s.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -24,19 +24,15 @@ func (s *Stream) Send(parts ...[]byte) error {
 		s.begun = true
 		c.writeHeaders(s.id, false, field(":status", "200"), field("content-type", "application/grpc"))
 	}
-	size := 0
-	for _, p := range parts {
-		size += len(p)
-	}
 	var prefix [5]byte
-	binary.BigEndian.PutUint32(prefix[1:], uint32(size))
-	all := append([][]byte{prefix[:]}, parts...)
+	binary.BigEndian.PutUint32(prefix[1:], uint32(len(head)+len(rest)))
+	parts := [...][]byte{prefix[:], head, rest}
 	if len(s.queue) > 0 {
-		s.queue = append(s.queue, slices.Concat(all...)...)
+		s.queue = append(s.queue, slices.Concat(parts[:]...)...)
 		return nil
 	}
-	if all = c.writeData(s, all); len(all) > 0 {
-		s.queue = slices.Concat(all...)
+	if left := c.writeData(s, parts[:]); len(left) > 0 {
+		s.queue = slices.Concat(left...)
 		c.blocked = append(c.blocked, s)
 	}
 	return nil

@@ -57,7 +57,7 @@ func (s serverStream) SendMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	if err := s.stream.Send(b); err != nil {
+	if err := s.stream.Send(b, nil); err != nil {
 		return err
 	}
 	s.stream.conn.flush()
