@@ -33,7 +33,7 @@ func TestOverload(t *testing.T) {
 		t.Fatalf("x-weft %q", got)
 	}
 
-	if err := w.mongod.Signal(syscall.SIGSTOP); err != nil {
+	if err := w.mongod.Freeze(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.mongod.Signal(syscall.SIGCONT) })

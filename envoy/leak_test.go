@@ -34,7 +34,7 @@ func TestNothingOutlivesAnExchange(t *testing.T) {
 	}{
 		{"while the legacy service works", "", "receiveResponseHeaders"},
 		{"in the middle of the body", half, "receiveResponseBody"},
-		{"while weft waits for MongoDB", legacyUser7, "enrich.(*Read).Wait"},
+		{"while weft waits for MongoDB", legacyUser7, "grpcloop.(*Stream).Await"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func (s *system) checkIdle(t *testing.T) {
 	t.Helper()
 	eventually(t, "no goroutine of weft is left", func() bool {
 		all := goroutines(t)
-		return !strings.Contains(all, "extproc.(*Server).Process") && !strings.Contains(all, "weft/enrich.Fetch")
+		return !strings.Contains(all, "extproc.(*Server).Process") && !strings.Contains(all, "mongostore.(*batcher).command")
 	})
 	eventually(t, "no stream to weft is left", func() bool { return s.gauge("cluster.weft.upstream_rq_active") == 0 })
 	eventually(t, "no request to legacy is left", func() bool { return s.gauge("cluster.legacy.upstream_rq_active") == 0 })

@@ -67,7 +67,7 @@ func TestMongoDBFrozen(t *testing.T) {
 	whole := func() bool { return s.get(t, "/api/v1/users/7").header.Get("x-weft") == "composed" }
 	eventually(t, "an answer is whole", whole)
 
-	if err := server.Signal(syscall.SIGSTOP); err != nil {
+	if err := server.Freeze(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Signal(syscall.SIGCONT) })

@@ -163,7 +163,7 @@ func (w *world) stopWeft(ctx context.Context) error {
 func (w *world) freezeWeft(ctx context.Context) error {
 	return w.again(ctx, func() error {
 		pause(ctx, 500*time.Millisecond)
-		if err := w.weft.Signal(syscall.SIGSTOP); err != nil {
+		if err := w.weft.Freeze(); err != nil {
 			return err
 		}
 		pause(ctx, 1500*time.Millisecond)
@@ -187,7 +187,7 @@ func (w *world) killMongod(ctx context.Context) error {
 
 func (w *world) freezeMongod(ctx context.Context) error {
 	pause(ctx, time.Second)
-	if err := w.mongod.Signal(syscall.SIGSTOP); err != nil {
+	if err := w.mongod.Freeze(); err != nil {
 		return err
 	}
 	_ = w.calm(ctx)
@@ -244,7 +244,7 @@ func (w *world) killLegacy(ctx context.Context) error {
 func (w *world) freezeLegacy(ctx context.Context) error {
 	return w.again(ctx, func() error {
 		pause(ctx, 500*time.Millisecond)
-		if err := w.legacy.Signal(syscall.SIGSTOP); err != nil {
+		if err := w.legacy.Freeze(); err != nil {
 			return err
 		}
 		pause(ctx, 4*time.Second)

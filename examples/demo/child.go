@@ -113,7 +113,7 @@ func (c *child) freeze(ctx context.Context, process *stack.Process, state string
 		}
 	}
 	c.become(frozen)
-	return c.current().Signal(syscall.SIGSTOP)
+	return c.current().Freeze()
 }
 
 // finish ends the process on purpose. A frozen one would not hear a SIGTERM.

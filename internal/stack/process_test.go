@@ -56,11 +56,13 @@ func TestStopKillsAfterGrace(t *testing.T) {
 
 func TestStopWhileFrozen(t *testing.T) {
 	process := sleeper(t, "exec sleep 300")
-	if err := process.Signal(syscall.SIGSTOP); err != nil {
+	// A SIGTERM would overtake the SIGSTOP if Freeze did not wait for that.
+	if err := process.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	// Until it is frozen, a SIGTERM would still overtake the SIGSTOP.
-	eventually(t, "the child is frozen", func() bool { return state(process.Pid()) == "T" })
+	if s := state(process.Pid()); s != "T" {
+		t.Errorf("frozen, its state is %q", s)
+	}
 	if err := process.Stop(50 * time.Millisecond); err == nil {
 		t.Error("Stop of a frozen child says that it ended by itself")
 	}
