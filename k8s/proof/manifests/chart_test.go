@@ -185,3 +185,12 @@ func TestLint(t *testing.T) {
 		t.Errorf("helm lint takes anything: %v\n%s%s", err, stdout, stderr)
 	}
 }
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

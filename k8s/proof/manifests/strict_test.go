@@ -1,3 +1,4 @@
+// Package manifests shows that the manifests and the chart are such as an API server, Envoy and Helm take.
 package manifests_test
 
 import (
