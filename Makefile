@@ -46,9 +46,9 @@ test-page: servers build examples/client/dist ## the page in a real Chromium, ag
 PROOFS := ./...
 # The tools of Istio and Envoy Gateway, whose build takes longest, are only for the proofs with them. -trimpath as the tools have it, so that
 # what they share is compiled once, for the linter, too.
-K8S_QUICK = $(if $(filter-out ./manifests ./image ./standalone,$(PROOFS)),,quick)
+K8S_QUICK = $(if $(filter-out ./manifests ./image ./standalone ./mongodb,$(PROOFS)),,quick)
 .PHONY: test-k8s
-test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS="./manifests ./image ./standalone" is quicker
+test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS="./manifests ./image ./standalone ./mongodb" is quicker
 	@cd k8s/proof && export GOFLAGS="$$(go env GOFLAGS) -trimpath" && $(CURDIR)/$(GOLANGCI_LINT) run $(PROOFS) && go test -timeout 20m -count=1 -v $(PROOFS)
 
 .PHONY: k8s-tools

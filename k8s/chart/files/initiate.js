@@ -5,7 +5,8 @@ const members = process.env.MEMBERS.split(",");
 function attempt(what) {
   for (;;) {
     try {
-      return what();
+      const answer = what(); // mongosh waits for it here, but not behind "return", where its errors would come too late
+      return answer;
     } catch (e) {
       if (e.codeName === "AlreadyInitialized") return; // by a run that was cut off
       if (e.codeName === "Unauthorized") quit(0); // there are users, so all this is done

