@@ -15,12 +15,11 @@ import (
 
 // rawAnswer is what the legacy service sent, down to how it broke off: a browser would not tell.
 type rawAnswer struct {
-	Status       int         `json:"status"`  // 0 when nothing came
-	Headers      [][2]string `json:"headers"` // names in lower case, sorted
-	Body         string      `json:"body"`    // its beginning, as text; in hexadecimal if it is none
-	Bytes        int64       `json:"bytes"`   // length of the body, as far as it came
-	Error        string      `json:"error"`   // how it broke off, or ""
-	Milliseconds float64     `json:"milliseconds"`
+	Status  int         `json:"status"`  // 0 when nothing came
+	Headers [][2]string `json:"headers"` // names in lower case, sorted
+	Body    string      `json:"body"`    // its beginning, as text; in hexadecimal if it is none
+	Bytes   int64       `json:"bytes"`   // length of the body, as far as it came
+	Error   string      `json:"error"`   // how it broke off, or ""
 }
 
 // shown is how much of a body the page gets to show.
@@ -30,14 +29,12 @@ const shown = 2 << 10
 func askLegacy(ctx context.Context, legacy, id, fault string) rawAnswer {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	began := time.Now()
 	answer, err := fetchRaw(ctx, url.URL{
 		Scheme: "http", Host: legacy, Path: "/api/v1/users/" + id, RawQuery: url.Values{"fault": {fault}}.Encode(),
 	})
 	if err != nil {
 		answer.Error = reason(err)
 	}
-	answer.Milliseconds = float64(time.Since(began).Microseconds()) / 1000
 	return answer
 }
 

@@ -23,7 +23,7 @@ describe("what such clients get wrong, and this one does not", () => {
       await state(page, "composite");
       const { arrived, release } = await hold(page, "/api/v3/composite-profile/8");
       await askFor(page, "8");
-      await arrived;
+      await arrived();
       assert.equal(await state(page, "loading"), "Loading user 8 …");
       assert.equal(await page.getByText(/user7|vip/).count(), 0);
       await release();
@@ -37,7 +37,7 @@ describe("what such clients get wrong, and this one does not", () => {
       const old = await hold(page, "/api/v3/composite-profile/8");
       const oldLegacy = await hold(page, "/demo/legacy/8");
       await askFor(page, "8");
-      await Promise.all([old.arrived, oldLegacy.arrived]);
+      await Promise.all([old.arrived(), oldLegacy.arrived()]);
       await askFor(page, "9");
       await page.getByText("user9@example.com", { exact: true }).waitFor();
       await old.release();
@@ -80,7 +80,7 @@ describe("what such clients get wrong, and this one does not", () => {
       const composite = await hold(page, "/api/v3/composite-profile/8");
       const legacy = await hold(page, "/demo/legacy/8");
       await askFor(page, "8");
-      await Promise.all([composite.arrived, legacy.arrived]);
+      await Promise.all([composite.arrived(), legacy.arrived()]);
       await askFor(page, ""); // what would show the two answers is gone
       await state(page, "empty");
       assert.equal(await page.getByRole("heading", { name: "On the wire" }).count(), 0);

@@ -141,6 +141,21 @@ describe("what a client shows", () => {
 });
 
 describe("every state can be used", () => {
+  it("at 360 px, however long the words are", async () => {
+    const complaints = ["responded with a status of 400"];
+    await visit({ viewport: { width: 360, height: 740 }, complaints }, async (page) => {
+      for (const odd of ["19", "21"]) {
+        await askFor(page, odd);
+        await page.getByText(`user${odd}@example.com`, { exact: true }).waitFor();
+        await checkWidth(page);
+      }
+      await askFor(page, "9".repeat(100));
+      await state(page, "failed");
+      await checkWidth(page);
+      await checkAccess(page);
+    });
+  });
+
   for (const [name, way] of Object.entries(ways)) {
     for (const colorScheme of ["light", "dark"] as const) {
       it(`${name}, ${colorScheme}: nothing that axe objects to, at 1280 px and at 360 px`, async () => {

@@ -132,8 +132,8 @@ export async function checkWidth(page: Page): Promise<void> {
 }
 
 interface Held {
-  /** Resolves when the answer has arrived at the browser, which holds it back. */
-  readonly arrived: Promise<void>;
+  /** Resolves when the answer has arrived at the browser, which holds it back; rejects when the page does not ask. */
+  readonly arrived: () => Promise<void>;
   /** Lets the page have the answer; resolves when it has dealt with it, or had given up before. */
   readonly release: () => Promise<void>;
   /** How the request ended: "" with the answer, net::ERR_ABORTED when the page gave it up. */
@@ -144,6 +144,8 @@ interface Held {
 export async function hold(page: Page, path: string): Promise<Held> {
   const arrived = gate();
   const released = gate();
+  const asked = page.waitForRequest((request) => new URL(request.url()).pathname === path);
+  asked.catch(() => undefined); // who waits for it hears
   const ended = new Promise<string>((resolve) => {
     const end = (request: Request) => {
       if (new URL(request.url()).pathname === path) {
@@ -163,7 +165,10 @@ export async function hold(page: Page, path: string): Promise<Held> {
     { times: 1 },
   );
   return {
-    arrived: arrived.opened,
+    arrived: async () => {
+      await asked;
+      await arrived.opened;
+    },
     ended,
     release: async () => {
       released.open();

@@ -37,9 +37,6 @@ export function AnswerCard({ answer, error, children }: AnswerProps): ReactEleme
       <p className={`status ${answer.status >= 200 && answer.status < 300 ? "good" : "bad"}`}>
         <strong data-role="status">{answer.status === 0 ? "no answer" : answer.status}</strong>
         <span className="quiet">{size(answer.bytes)}</span>
-        <span className="quiet" data-volatile>
-          {answer.milliseconds.toFixed(1)} ms
-        </span>
       </p>
       {error !== "" && <p className="trouble">{error}</p>}
       {answer.body !== "" && children}

@@ -53,16 +53,15 @@ function toLegacyAnswer(value: Json | undefined): LegacyAnswer | undefined {
   if (!isObject(value)) {
     return undefined;
   }
-  const { status, headers, body, bytes, error, milliseconds } = value;
+  const { status, headers, body, bytes, error } = value;
   const isAnswer =
     typeof status === "number" &&
     Array.isArray(headers) &&
     headers.every(isPair) &&
     typeof body === "string" &&
     typeof bytes === "number" &&
-    typeof error === "string" &&
-    typeof milliseconds === "number";
-  return isAnswer ? { status, headers, body, bytes, error, milliseconds } : undefined;
+    typeof error === "string";
+  return isAnswer ? { status, headers, body, bytes, error } : undefined;
 }
 
 function isPair(value: Json): value is readonly [string, string] {

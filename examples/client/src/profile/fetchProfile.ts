@@ -20,14 +20,12 @@ export type Outcome =
     }
   | { readonly kind: "failed"; readonly answer: Answer | null; readonly detail: string };
 
-/** Asks for a profile. What goes wrong is an outcome, too; only when the signal aborts is there none. */
-export async function fetchProfile(request: ProfileRequest, signal: AbortSignal): Promise<Outcome | undefined> {
+/** Asks for a profile. What goes wrong is an outcome, too, even that the signal aborts. */
+export async function fetchProfile(request: ProfileRequest, signal: AbortSignal): Promise<Outcome> {
   try {
     return read(await ask(pathOf(request), signal));
   } catch {
-    return signal.aborted
-      ? undefined
-      : { kind: "failed", answer: null, detail: "No whole answer came. Is the service reachable?" };
+    return { kind: "failed", answer: null, detail: "No whole answer came. Is the service reachable?" };
   }
 }
 

@@ -29,8 +29,7 @@ export const useProfile = create<ProfileStore>()((set, get) => {
     current = mine;
     set({ profile: { kind: "loading", request } });
     const outcome = await fetchProfile(request, mine.signal);
-    // An answer that was complete just before it was aborted is old all the same.
-    if (outcome !== undefined && !mine.signal.aborted) {
+    if (!mine.signal.aborted) {
       set({ profile: { ...outcome, request } });
     }
   };
