@@ -135,7 +135,7 @@ func isName(a *corev3.Address) bool {
 }
 
 // Fingerprint tells the configuration for some rules from that for others; what is not of the rules does not count. Envoy
-// shows it to weft with each exchange ([extproc.RulesHeader]), so that weft can say when Envoy has an old one.
+// shows it to weft with each exchange ([extproc.Authority]), so that weft can say when Envoy has an old one.
 func Fingerprint(rules []*enrich.Rule) string {
 	c := Config{Rules: rules, RouteTimeout: DefaultRouteTimeout, MessageTimeout: DefaultMessageTimeout}
 	hash := sha256.New()

@@ -51,13 +51,11 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 		Disabled: true,
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&extprocv3.ExternalProcessor{
 			GrpcService: &corev3.GrpcService{
-				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-					EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: weftCluster},
-				},
-				InitialMetadata: []*corev3.HeaderValue{
-					{Key: extproc.BudgetHeader, Value: c.budget().String()},
-					{Key: extproc.RulesHeader, Value: Fingerprint(c.Rules)},
-				},
+				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
+					ClusterName:      weftCluster,
+					Authority:        extproc.Authority{Budget: c.budget(), Rules: Fingerprint(c.Rules)}.String(),
+					SkipEnvoyHeaders: true, // x-envoy-internal and x-forwarded-for, of no use to weft
+				}},
 			},
 			FailureModeAllow: true,
 			MessageTimeout:   durationpb.New(c.MessageTimeout),

@@ -25,6 +25,7 @@ type exchange struct {
 	response message // its head
 	body     message // what came last of it
 
+	told      Authority
 	err       error // the first that a receive or a send met
 	buffered  bool  // the response's length is known, and its body is to come in one piece
 	streamed  bool  // the head of the answer has gone
@@ -238,22 +239,10 @@ func ended(err error) enrich.Reason {
 	return enrich.OutOfOrder
 }
 
-// BudgetHeader is the gRPC metadata with which Envoy's configuration says how long weft may keep the filter waiting,
-// as a Go duration such as "900ms". It belongs a little below the filter's message_timeout, after which Envoy would
-// give up on weft and let the legacy response pass. weft has no timeout of its own.
-const BudgetHeader = "x-weft-budget"
-
 // budget returns how long the filter may be kept waiting, or zero if there is no telling.
 func (x *exchange) budget() time.Duration {
-	if d, ok := x.toldBudget(); ok {
-		return d
+	if x.told.Budget > 0 {
+		return x.told.Budget
 	}
 	return x.server.Budget
-}
-
-// toldBudget returns the value of BudgetHeader, if there is one.
-func (x *exchange) toldBudget() (time.Duration, bool) {
-	n, value := x.stream.Metadata(BudgetHeader)
-	d, err := time.ParseDuration(value)
-	return d, n > 0 && err == nil
 }

@@ -69,9 +69,9 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	return p
 }
 
-func (p *peer) stream(ctx context.Context, t testing.TB) extprocv3.ExternalProcessor_ProcessClient {
+func (p *peer) stream(ctx context.Context, t testing.TB, options ...grpc.CallOption) extprocv3.ExternalProcessor_ProcessClient {
 	t.Helper()
-	s, err := p.client.Process(ctx)
+	s, err := p.client.Process(ctx, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

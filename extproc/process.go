@@ -24,7 +24,7 @@ type Server struct {
 	Store enrich.Store
 
 	// Budget is how long an answer may wait for MongoDB once the core is there, where Envoy does not say it (see
-	// [BudgetHeader]). Zero is as long as Envoy has patience.
+	// [Authority]). Zero is as long as Envoy has patience.
 	Budget time.Duration
 
 	// Now, if not nil, is the time source for what is reported and told of times.

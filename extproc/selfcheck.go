@@ -10,10 +10,6 @@ import (
 	"weft/enrich"
 )
 
-// RulesHeader is the gRPC metadata in which the generated configuration says for which rules it was made
-// (Ruleset.EnvoyConfig).
-const RulesHeader = "x-weft-rules"
-
 // selfCheck looks for what is wrong in Envoy's configuration, as far as the messages show it. It tells of each thing
 // once. The zero value is ready.
 type selfCheck struct {
@@ -41,14 +37,14 @@ func (x *exchange) checkFirst(made string) bool {
 		s.tell("Envoy does not wait for weft: remove observability_mode from the ext_proc filter; until then all responses pass")
 		return false
 	}
-	n, hash := x.stream.Metadata(RulesHeader)
-	x.generated = made != "" && n == 1 && hash == made
-	if made != "" && n == 1 && hash != made {
-		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", hash, made)
+	x.told = ParseAuthority(x.stream.Authority())
+	x.generated = made != "" && x.told.Rules == made
+	if made != "" && x.told.Rules != "" && x.told.Rules != made {
+		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", x.told.Rules, made)
 	}
-	if _, ok := x.toldBudget(); !ok && s.Budget == 0 {
-		s.tell("Envoy does not say how long it waits: add initial_metadata {key: %s, value: 900ms} to the filter's grpc_service, "+
-			"a tenth less than its message_timeout, or start weft with --budget; until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
+	if x.told.Budget == 0 && s.Budget == 0 {
+		s.tell("Envoy does not say how long it waits: add authority: budget-900ms.weft, a tenth less than the filter's message_timeout, to its grpc_service.envoy_grpc, " +
+			"or start weft with --budget; until then answers that wait for MongoDB may come too late and pass")
 	}
 	for _, mode := range []struct {
 		name string

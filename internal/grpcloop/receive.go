@@ -65,7 +65,7 @@ func (c *conn) begin(f *http2.MetaHeadersFrame) (s *Stream, ok bool) {
 			return status.Errorf(codes.Unimplemented, "unknown method %s", f.PseudoValue("path"))
 		}
 	}
-	s = newStream(c, f.StreamID, header, handler)
+	s = newStream(c, f.StreamID, f.Fields, handler)
 	s.credit = c.initial
 	c.employ(s)
 	if f.StreamEnded() {

@@ -72,6 +72,9 @@ func lookup(header []hpack.HeaderField, name string) string {
 // Context ends with the stream, however it ends.
 func (s *Stream) Context() context.Context { return s.ctx }
 
+// Authority returns what the other end calls this one.
+func (s *Stream) Authority() string { return lookup(s.header, ":authority") }
+
 // Metadata returns how often metadata with a name came as the stream began, and the last value.
 func (s *Stream) Metadata(name string) (n int, value string) {
 	for _, f := range s.header {
