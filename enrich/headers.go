@@ -27,7 +27,9 @@ var legacyRequest = Headers{
 
 // describeLegacyBody are the response headers that say something of the legacy body's bytes, which are not those of a
 // composite (RFC 9110, section 8; RFC 9530; RFC 1864).
-func describeLegacyBody() []string { return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)] }
+func describeLegacyBody() []string {
+	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
+}
 
 var legacyBodyHeaders = []string{
 	"content-encoding", "etag", "last-modified", "accept-ranges",

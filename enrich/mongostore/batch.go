@@ -105,18 +105,22 @@ func (b *batcher) leave(a *ask) {
 	}
 }
 
-// next starts a command for what waits in a group, or ends the group if nothing does. The lock is held.
+// next has a group go on without the command that was under way, if there is one. The lock is held.
 func (b *batcher) next(g *group) {
 	if len(g.waiting) == 0 {
 		delete(b.groups, g.name)
 		return
 	}
-	go b.command(g)
+	go func() {
+		for b.command(g) {
+		}
+	}()
 }
 
 // command asks for what waits in a group. That is settled when this goroutine runs, and not when it was started: what comes in
-// the same moment goes along.
-func (b *batcher) command(g *group) {
+// the same moment goes along. It reports whether to go on with what has come since; if not, the group is over, or somebody else
+// goes on with it.
+func (b *batcher) command(g *group) (more bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	b.mu.Lock()
@@ -126,28 +130,27 @@ func (b *batcher) command(g *group) {
 	for i, a := range batch {
 		a.command, keys[i] = c, a.key
 	}
-	if len(batch) == 0 { // all have given up
-		b.next(g)
+	if len(batch) == 0 { // all have given up, or there was nothing more
+		delete(b.groups, g.name)
 	}
 	b.mu.Unlock()
 	if len(batch) == 0 {
-		return
+		return false
 	}
 	found := b.read(ctx, keys)
 	b.mu.Lock()
 	for _, a := range batch {
 		a.done = true // whoever leaves from now on has been answered
 	}
-	if !c.givenUp {
-		c.givenUp = true
-		b.next(g)
-	}
+	more = !c.givenUp
+	c.givenUp = true
 	b.mu.Unlock()
 	for i, a := range batch {
 		for _, tell := range a.found {
 			tell(found[i])
 		}
 	}
+	return more
 }
 
 // take takes the asks for the next command, without those that nobody waits for any more.

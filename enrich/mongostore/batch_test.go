@@ -194,7 +194,9 @@ func TestBatchGroups(t *testing.T) {
 }
 
 // TestBatchUnderLoad: whoever stays gets their own, while others come and go.
-func TestBatchUnderLoad(t *testing.T) {
+func TestBatchUnderLoad(t *testing.T) { synctest.Test(t, batchUnderLoad) }
+
+func batchUnderLoad(t *testing.T) {
 	b := batcher{read: func(ctx context.Context, keys []enrich.Key) []enrich.Extension {
 		found := make([]enrich.Extension, len(keys))
 		for i, k := range keys {
@@ -220,11 +222,8 @@ func TestBatchUnderLoad(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for name, g := range b.groups {
-		if len(g.waiting) > 0 {
-			t.Errorf("group %q: %d wait", name, len(g.waiting))
-		}
+	synctest.Wait()
+	if len(b.groups) != 0 {
+		t.Error("a group is left")
 	}
 }
