@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	_ "weft/envoy" // all of Envoy's messages that it makes, to be decoded by their names
 	"weft/k8s/proof"
 )
 
