@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	large = 64 << 10 // from this size on the buffers of messages are used again
-	first = 4 << 20  // no more than this is made before it is needed
+	large = 64 << 10     // from this size on the buffers of messages are used again
+	first = streamWindow // no more than this is made before it is needed: as much may come at once anyway
 )
 
 var buffers sync.Pool // of *[]byte, each of at least large

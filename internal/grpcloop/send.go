@@ -11,12 +11,24 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Send sends a message, of two parts that follow each other. It does not wait: what the other end does not take yet is kept. The
-// error has the status Canceled when the stream or the connection has ended.
+// Send sends a message, of two parts that follow each other. It does not wait: what the other end does not take yet is kept. But
+// for a handler that is detached it may write, which can take a while. The error has the status Canceled when the stream or the
+// connection has ended.
 func (s *Stream) Send(head, rest []byte) error {
 	c := s.conn
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	err := s.send(head, rest)
+	detached := s.detached
+	c.mu.Unlock()
+	if detached && err == nil {
+		c.flush() // nobody knows when the loop, or the handler, comes to that
+	}
+	return err
+}
+
+// send is Send, with the lock held.
+func (s *Stream) send(head, rest []byte) error {
+	c := s.conn
 	if s.ended == errCanceled { //nolint:errorlint // it is this very one
 		return errCanceled
 	}
@@ -45,7 +57,7 @@ func (c *conn) writeData(s *Stream, parts [][]byte) [][]byte {
 		size += len(p)
 	}
 	for size > 0 {
-		n := int(min(int64(size), s.credit, c.credit, int64(c.maxFrame)))
+		n := int(min(int64(size), s.credit, c.credit, int64(c.largest)))
 		if n <= 0 {
 			return parts
 		}
@@ -64,6 +76,16 @@ func (c *conn) writeData(s *Stream, parts [][]byte) [][]byte {
 	return nil
 }
 
+// awaitRoom returns when the other end is not far behind, or the stream has ended. The handler is detached.
+func (s *Stream) awaitRoom() {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s.ended != errCanceled && !c.closed && (len(s.queue) > streamWindow || len(c.out) > keptBuffer && c.writing) { //nolint:errorlint // the same
+		c.changed.Wait()
+	}
+}
+
 // pump sends of a stream's queue what it may. It reports whether that was all. The lock is held.
 func (c *conn) pump(s *Stream) bool {
 	if len(s.queue) > 0 {
@@ -72,11 +94,20 @@ func (c *conn) pump(s *Stream) bool {
 			return false
 		}
 		s.queue = nil
+		s.giveCredit()
+		c.changed.Broadcast()
 	}
 	if s.isOver && s.ended != errCanceled { //nolint:errorlint // the same
 		c.writeTrailers(s)
 	}
 	return true
+}
+
+// unblock notes that a stream has no more to send than it may. The lock is held.
+func (c *conn) unblock(s *Stream) {
+	if i := slices.Index(c.blocked, s); i >= 0 {
+		c.blocked = slices.Delete(c.blocked, i, i+1)
+	}
 }
 
 // pumpBlocked sends more of all that could not be sent. The lock is held.
@@ -96,10 +127,12 @@ func (c *conn) finish(s *Stream) {
 	s.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.active--
 	c.dismiss(s)
 	s.isOver = true
-	if s.ended != errCanceled && len(s.queue) == 0 { //nolint:errorlint // the same
+	switch {
+	case s.ended == errCanceled: //nolint:errorlint // the same
+		c.active--
+	case len(s.queue) == 0:
 		c.writeTrailers(s)
 	}
 }
@@ -107,7 +140,11 @@ func (c *conn) finish(s *Stream) {
 // writeTrailers says how a stream has ended: in its head if there was none yet. The lock is held.
 func (c *conn) writeTrailers(s *Stream) {
 	delete(c.streams, s.id)
-	result := status.Convert(s.status)
+	c.active--
+	result, ok := status.FromError(s.status)
+	if !ok {
+		result = status.FromContextError(s.status)
+	}
 	fields := make([]hpack.HeaderField, 0, 4)
 	if !s.begun {
 		fields = append(fields, field(":status", "200"), field("content-type", "application/grpc"))
@@ -150,8 +187,11 @@ func dataHeader(b []byte, id uint32, size int) []byte {
 // percentEncoded is how gRPC spells a message in a header. It is cut off where it would be unreasonably long.
 func percentEncoded(s string) string {
 	const most = 1024
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
 	var b strings.Builder
-	for i := range min(len(s), most) {
+	for i := range len(s) {
 		if c := s[i]; c >= ' ' && c <= '~' && c != '%' {
 			b.WriteByte(c)
 		} else {

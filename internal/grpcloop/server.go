@@ -26,7 +26,7 @@ type Server struct {
 	HandshakeTimeout time.Duration // of TLS and of HTTP/2; 0 is 10 seconds
 	MaxAge           time.Duration // of a connection, a tenth more or less; then GOAWAY, and its streams finish. 0 is without end
 	Keepalive        time.Duration // so long without a frame, and the other end is asked whether it is there; 0 is never
-	KeepaliveTimeout time.Duration // so long it may take to answer
+	KeepaliveTimeout time.Duration // so long it may take to answer; 0 is 20 seconds
 
 	methods map[string]Handler
 
@@ -162,4 +162,11 @@ func (s *Server) handshakeTimeout() time.Duration {
 		return 10 * time.Second
 	}
 	return s.HandshakeTimeout
+}
+
+func (s *Server) keepaliveTimeout() time.Duration {
+	if s.KeepaliveTimeout == 0 {
+		return 20 * time.Second
+	}
+	return s.KeepaliveTimeout
 }

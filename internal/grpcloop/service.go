@@ -26,7 +26,10 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 		})
 	}
 	for _, m := range desc.Streams {
-		s.Handle("/"+desc.ServiceName+"/"+m.StreamName, func(stream *Stream) error { return m.Handler(impl, serverStream{stream}) })
+		s.Handle("/"+desc.ServiceName+"/"+m.StreamName, func(stream *Stream) error {
+			stream.Detach() // it may wait for something else before the first message
+			return m.Handler(impl, serverStream{stream})
+		})
 	}
 }
 
@@ -41,17 +44,17 @@ func (s serverStream) SetTrailer(metadata.MD)       {}
 // RecvMsg implements [grpc.ServerStream].
 func (s serverStream) RecvMsg(m any) error {
 	b, err := s.stream.Receive()
+	s.stream.Detach() // it may do whatever it likes with that
 	if err != nil {
 		return err
 	}
 	if err := proto.Unmarshal(b, m.(proto.Message)); err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
-	s.stream.Detach() // it may do whatever it likes with that
 	return nil
 }
 
-// SendMsg implements [grpc.ServerStream].
+// SendMsg implements [grpc.ServerStream]. It waits for another end that is behind.
 func (s serverStream) SendMsg(m any) error {
 	b, err := proto.Marshal(m.(proto.Message))
 	if err != nil {
@@ -60,7 +63,7 @@ func (s serverStream) SendMsg(m any) error {
 	if err := s.stream.Send(b, nil); err != nil {
 		return err
 	}
-	s.stream.conn.flush()
+	s.stream.awaitRoom()
 	return nil
 }
 

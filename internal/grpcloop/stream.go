@@ -20,27 +20,27 @@ type Stream struct {
 	cancel  context.CancelFunc
 
 	// The loop's.
-	prefix   [5]byte // of the message that is coming
-	prefixed int     // bytes of it that are there
-	message  []byte
-	missing  int // bytes
+	prefix     [5]byte // of the message that is coming
+	prefixed   int     // bytes of it that are there
+	message    []byte
+	missing    int  // bytes
+	halfClosed bool // no more is to come
 
 	// Under the connection's lock.
-	waits      pause // what the handler waits for; running if it does not, or if somebody is about to have it go on
-	detached   bool
-	wait       int // how often the handler has begun to wait for a wake
-	woken      int // which of these waits are over
-	timedOut   bool
-	inbox      [][]byte
-	backlog    int   // bytes in inbox
-	owed       int   // bytes that have come, and for which the other end has no credit yet
-	halfClosed bool  // no more is to come
-	ended      error // once inbox is empty: io.EOF, or that the stream is cancelled; nil while more may come
-	begun      bool  // the response's head has gone
-	queue      []byte
-	credit     int64 // bytes of DATA that may be sent
-	isOver     bool  // the handler has returned; what is in queue, and then status, is still to be sent
-	status     error
+	waits    pause // what the handler waits for; running if it does not, or if somebody is about to have it go on
+	detached bool
+	wait     int // how often the handler has begun to wait for a wake
+	woken    int // which of these waits are over
+	timedOut bool
+	inbox    [][]byte
+	backlog  int   // bytes that inbox takes
+	owed     int   // bytes that have come, and for which the other end has no credit yet
+	ended    error // once inbox is empty: io.EOF, or that the stream is cancelled; nil while more may come
+	begun    bool  // the response's head has gone
+	queue    []byte
+	credit   int64 // bytes of DATA that may be sent
+	isOver   bool  // the handler has returned; what is in queue, and then status, may still be to be sent
+	status   error
 }
 
 // pause is why a handler does not run.
@@ -97,7 +97,7 @@ func (s *Stream) Receive() ([]byte, error) {
 			if s.inbox = s.inbox[1:]; len(s.inbox) == 0 {
 				s.inbox = nil
 			}
-			s.backlog -= len(message)
+			s.backlog -= len(message) + messageCost
 			s.giveCredit()
 			c.mu.Unlock()
 			return message, nil
@@ -187,15 +187,18 @@ func (c *conn) detach(s *Stream) {
 	c.beside(func() { c.run(s) })
 }
 
-// beside runs what is not the loop's, in a goroutine, and writes what comes of it.
+// beside runs what is not the loop's, in a goroutine, and writes what comes of it. The connection has not ended, so the server still
+// waits for it.
 func (c *conn) beside(run func()) {
 	c.server.running.Add(1)
 	go func() {
 		defer c.server.running.Done()
 		run()
 		c.flush()
-		if !c.goesOn() {
-			c.close()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.isOver() {
+			_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // the loop may be waiting for more
 		}
 	}()
 }
@@ -240,7 +243,7 @@ func (c *conn) deliver(s *Stream, message []byte, ended error) {
 	case s.isOver:
 	case ended == nil:
 		s.inbox = append(s.inbox, message)
-		s.backlog += len(message)
+		s.backlog += len(message) + messageCost
 	case s.ended == nil:
 		s.ended = ended
 	}
@@ -254,11 +257,22 @@ func (c *conn) deliver(s *Stream, message []byte, ended error) {
 	}
 }
 
-// cancel ends a stream of which the other end wants no more.
+// cancel ends a stream of which the other end wants no more, unless it is over.
 func (c *conn) cancel(s *Stream) {
 	s.cancel()
 	c.mu.Lock()
+	if c.streams[s.id] != s {
+		c.mu.Unlock()
+		return
+	}
 	delete(c.streams, s.id)
+	if len(s.queue) > 0 {
+		c.unblock(s)
+		c.changed.Broadcast()
+	}
+	if s.isOver {
+		c.active--
+	}
 	s.ended, s.inbox, s.queue = errCanceled, nil, nil
 	goOn := s.waits == forMessage || s.waits == forWake
 	if goOn {
