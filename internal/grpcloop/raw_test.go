@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,9 +87,12 @@ func (c *client) raw(b []byte) { _, _ = c.nc.Write(b) }
 
 func (c *client) ok(err error) {
 	c.t.Helper()
-	if err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "broken pipe") && !strings.Contains(err.Error(), "reset by peer") {
-		c.t.Fatal(err)
+	for _, gone := range []error{nil, net.ErrClosed, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, gone) {
+			return // what the other end said last tells why
+		}
 	}
+	c.t.Fatal(err)
 }
 
 func request(path string) []string {
@@ -248,6 +253,17 @@ func (c *client) wantNext(want ...string) {
 	for _, w := range want {
 		if f := c.next(); f != w {
 			c.t.Errorf("got %s\nwant %s", f, w)
+		}
+	}
+}
+
+// wantSometime fails the test unless a frame comes, after whatever.
+func (c *client) wantSometime(want string) {
+	c.t.Helper()
+	for f := ""; f != want; {
+		if f = c.next(); f == "end" {
+			c.t.Errorf("the connection has ended without %s", want)
+			return
 		}
 	}
 }
