@@ -24,9 +24,10 @@ type client struct {
 	t  testing.TB
 	nc net.Conn
 	*http2.Framer
-	block   bytes.Buffer
-	encoder *hpack.Encoder
-	pings   byte
+	block    bytes.Buffer
+	encoder  *hpack.Encoder
+	pings    byte
+	patience time.Duration // how long it waits for what never comes before the test fails
 
 	mu     sync.Mutex
 	came   *sync.Cond
@@ -49,7 +50,7 @@ func (w *world) dialOver(t testing.TB, near, far net.Conn) *client {
 }
 
 func newClient(t testing.TB, nc net.Conn) *client {
-	c := &client{t: t, nc: nc, Framer: http2.NewFramer(nc, nc)}
+	c := &client{t: t, nc: nc, Framer: http2.NewFramer(nc, nc), patience: 20 * time.Second}
 	c.AllowIllegalWrites = true
 	c.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.encoder = hpack.NewEncoder(&c.block)
@@ -198,7 +199,7 @@ func (c *client) next() string {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	late := time.AfterFunc(patience, func() {
+	late := time.AfterFunc(c.patience, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.frames = append(c.frames, os.ErrDeadlineExceeded.Error())
@@ -213,7 +214,7 @@ func (c *client) next() string {
 		c.frames = c.frames[1:]
 	}
 	if f == os.ErrDeadlineExceeded.Error() {
-		c.t.Errorf("nothing has come for %v", patience)
+		c.t.Errorf("nothing has come for %v", c.patience)
 		c.frames = []string{"end"}
 		return "end"
 	}

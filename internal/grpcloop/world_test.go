@@ -8,7 +8,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -154,6 +153,3 @@ func socketPair(t testing.TB) (net.Conn, net.Conn) {
 	}
 	return ends[0], ends[1]
 }
-
-// patience is how long a test waits for what never comes before it fails.
-const patience = 20 * time.Second
