@@ -2,7 +2,6 @@ package grpcloop_test
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -140,6 +139,27 @@ func TestGracefulStopBeforeTheGreeting(t *testing.T) {
 	})
 }
 
+// TestGracefulStopBesideTheLoop: the last stream ends while the loop waits for more.
+func TestGracefulStopBesideTheLoop(t *testing.T) {
+	bubble(t, &grpcloop.Server{}, func(t *testing.T, w *world) {
+		goOn := make(chan bool)
+		w.handle("/t/work", func(s *grpcloop.Stream) error {
+			s.Detach()
+			<-goOn
+			return nil
+		})
+		c := w.piped(t)
+		c.open(1, "/t/work")
+		stopped := begun(w.GracefulStop)
+		c.wantNext(goingAway, asksDrain)
+		c.ackDrain()
+		c.want("GOAWAY 1 NO_ERROR")
+		close(goOn)
+		c.wantNext("HEADERS 1 :status=200 grpc-status=0 end", "end")
+		<-stopped
+	})
+}
+
 func TestStop(t *testing.T) {
 	bubble(t, &grpcloop.Server{}, func(t *testing.T, w *world) {
 		c := w.piped(t)
@@ -193,16 +213,18 @@ func (temporary) Temporary() bool { return true }
 // in the meantime (a kernel drops what it is to send where a socket is closed with something unread).
 func TestLastAnswer(t *testing.T) {
 	const size = 16 << 20
-	for _, detached := range []bool{false, true} {
-		t.Run(fmt.Sprint("detached ", detached), func(t *testing.T) {
+	for name, goOn := range map[string]func(*grpcloop.Stream){
+		"in the loop": func(*grpcloop.Stream) {},
+		"detached":    (*grpcloop.Stream).Detach,
+		"woken":       func(s *grpcloop.Stream) { s.Await(time.Minute, func(wake func()) { go wake() }) },
+	} {
+		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, &grpcloop.Server{})
 			w.handle("/t/big", func(s *grpcloop.Stream) error {
 				if _, err := s.Receive(); err != nil {
 					return err
 				}
-				if detached {
-					s.Detach()
-				}
+				goOn(s)
 				return s.Send(nil, []byte(strings.Repeat("x", size)))
 			})
 			c := w.overTCP(t)
