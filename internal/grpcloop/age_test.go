@@ -75,6 +75,7 @@ func TestKeepalive(t *testing.T) {
 			if age := time.Since(start); age < time.Minute || age > 2*time.Minute+20*time.Second {
 				t.Errorf("it has ended after %v", age)
 			}
+			synctest.Wait()
 			if n := len(w.ended("/t/wait")); n != 1 {
 				t.Error("the handler goes on")
 			}

@@ -212,7 +212,7 @@ func (temporary) Temporary() bool { return true }
 // TestLastAnswer: a connection that ends takes nothing with it that is still on its way, although the other end says this and that
 // in the meantime (a kernel drops what it is to send where a socket is closed with something unread).
 func TestLastAnswer(t *testing.T) {
-	const size = 16 << 20
+	const size = 8 << 20
 	for name, goOn := range map[string]func(*grpcloop.Stream){
 		"in the loop": func(*grpcloop.Stream) {},
 		"detached":    (*grpcloop.Stream).Detach,
