@@ -45,8 +45,8 @@ func TestWindows(t *testing.T) {
 				func(c *client) { c.ok(c.WriteSettings(window(100))) },
 			},
 			[][]string{
-				{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {`DATA 1 "\x00"`, "SETTINGS ack"}, {"SETTINGS ack"}, nil, {`DATA 1 "\x00"`},
-				{`DATA 1 "\x03"`, "SETTINGS ack"}, {`DATA 1 "abc"`, finished, "SETTINGS ack"},
+				{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {"SETTINGS ack", `DATA 1 "\x00"`}, {"SETTINGS ack"}, nil, {`DATA 1 "\x00"`},
+				{"SETTINGS ack", `DATA 1 "\x03"`}, {"SETTINGS ack", `DATA 1 "abc"`, finished},
 			}},
 		{"reset meanwhile", 2,
 			[]func(*client){
@@ -84,7 +84,7 @@ func TestWindowOverflows(t *testing.T) {
 		{"of a stream, by settings", func(c *client) {
 			c.ok(c.WriteWindowUpdate(1, 1<<30))
 			c.ok(c.WriteSettings(window(1<<31 - 1)))
-		}, []string{"GOAWAY 1 FLOW_CONTROL_ERROR", "end"}},
+		}, []string{"SETTINGS ack", "GOAWAY 1 FLOW_CONTROL_ERROR", "end"}},
 		{"none for the connection", func(c *client) { c.ok(c.WriteWindowUpdate(0, 0)) }, []string{"GOAWAY 1 PROTOCOL_ERROR", "end"}},
 		{"none for a stream", func(c *client) { c.ok(c.WriteWindowUpdate(1, 0)) }, []string{"RST_STREAM 1 PROTOCOL_ERROR"}},
 	} {

@@ -165,15 +165,3 @@ func (c *conn) goesOn() bool {
 // isOver reports whether there is nothing more to do: a connection that was told to go away is over with its streams. The lock is
 // held.
 func (c *conn) isOver() bool { return c.closed || c.refusing && c.active == 0 }
-
-// isIdle reports whether the other end has never begun a stream.
-func (c *conn) isIdle(id uint32) bool { return id%2 == 0 || id > c.lastID }
-
-// opened notes that the other end has begun a stream. It reports whether it had not done so before.
-func (c *conn) opened(id uint32) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	isNew := id > c.lastID
-	c.lastID = max(c.lastID, id)
-	return isNew
-}

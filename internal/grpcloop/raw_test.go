@@ -33,6 +33,7 @@ type client struct {
 	came   *sync.Cond
 	frames []string // what has come, and was not asked for yet
 	over   bool
+	held   chan struct{} // not nil while no more is to be read
 }
 
 // dial connects to a world, over a pipe that has no buffer in between if it is to be that way.
@@ -126,8 +127,28 @@ func framed(message string) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 }
 
+// stopReading has no more be read, but for the frame that is being read.
+func (c *client) stopReading() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = make(chan struct{})
+}
+
+func (c *client) goOnReading() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.held)
+	c.held = nil
+}
+
 func (c *client) read() {
 	for {
+		c.mu.Lock()
+		held := c.held
+		c.mu.Unlock()
+		if held != nil {
+			<-held
+		}
 		f, err := c.ReadFrame()
 		c.mu.Lock()
 		if err != nil {
