@@ -49,13 +49,13 @@ func (c *conn) speak() error {
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.framer.MaxHeaderListSize = maxHeaderBytes
 	c.greet()
-	if err := c.survive(c.next(c.takeFirst)); err != nil {
+	if err := c.next(c.takeFirst); err != nil {
 		return err
 	}
 	_ = c.nc.SetDeadline(time.Time{})
 	c.watch()
 	for take := c.take; c.goesOn(); {
-		if err := c.survive(c.next(take)); err != nil {
+		if err := c.next(take); err != nil {
 			return err
 		}
 	}
@@ -75,30 +75,38 @@ func (c *conn) greet() {
 	_ = c.writer.WriteWindowUpdate(0, connWindow-65535)
 }
 
-// next has the next frame taken. An error of the connection, or of a stream, ends that.
+// next has the next frame taken. The error is that the connection does not go on.
 func (c *conn) next(take func(http2.Frame) error) error {
 	head, err := c.framer.ReadFrameHeader()
-	if err != nil {
-		return err
-	}
-	frame, err := c.framer.ReadFrameForHeader(head)
-	var ofStream http2.StreamError
-	switch {
-	case err == nil:
+	if err == nil {
+		var frame http2.Frame
+		if frame, err = c.framer.ReadFrameForHeader(head); err == nil {
+			err = take(frame)
+		} else {
+			err = c.misread(head, err)
+		}
 		c.frames.Add(1)
-		return take(frame)
+	}
+	if err == nil {
+		return nil
+	}
+	return c.survive(err)
+}
+
+// misread returns what is wrong with a frame that the framer has refused.
+func (c *conn) misread(head http2.FrameHeader, err error) error {
+	var ofStream http2.StreamError // on the heap, as errors.As wants it: not for frames that are right
+	switch isHeaders := head.Type == http2.FrameHeaders; {
 	case errors.Is(err, io.ErrUnexpectedEOF): // it has not even room for what its flags say
 		return http2.ConnectionError(http2.ErrCodeFrameSize)
 	case !errors.As(err, &ofStream):
 		return err
-	case head.Type != http2.FrameHeaders && c.isIdle(head.StreamID):
+	case isHeaders && (ofStream.Cause == nil || head.StreamID%2 == 0), // too much padding: HPACK has not seen the block
+		!isHeaders && c.isIdle(head.StreamID):
 		return http2.ConnectionError(http2.ErrCodeProtocol)
-	case head.Type == http2.FrameHeaders && (ofStream.Cause == nil || head.StreamID%2 == 0): // too much padding: HPACK has not seen the block
-		return http2.ConnectionError(http2.ErrCodeProtocol)
-	case head.Type == http2.FrameHeaders:
+	case isHeaders:
 		c.opened(head.StreamID)
 	}
-	c.frames.Add(1)
 	return err
 }
 

@@ -39,13 +39,14 @@ func (s *Stream) send(head, rest []byte) error {
 	var prefix [5]byte
 	binary.BigEndian.PutUint32(prefix[1:], uint32(len(head)+len(rest)))
 	parts := [...][]byte{prefix[:], head, rest}
-	if len(s.queue) > 0 {
-		s.queue = append(s.queue, slices.Concat(parts[:]...)...)
-		return nil
+	left := parts[:]
+	if len(s.queue) == 0 {
+		if left = c.writeData(s, left); len(left) > 0 {
+			c.blocked = append(c.blocked, s)
+		}
 	}
-	if left := c.writeData(s, parts[:]); len(left) > 0 {
-		s.queue = slices.Concat(left...)
-		c.blocked = append(c.blocked, s)
+	for _, p := range left {
+		s.queue = append(s.queue, p...)
 	}
 	return nil
 }
