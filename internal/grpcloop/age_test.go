@@ -23,7 +23,7 @@ func TestMaxAge(t *testing.T) {
 			c.patience = time.Hour
 			c.wantNext(goingAway)
 			age := time.Since(start)
-			if start = time.Now(); age < 9*time.Minute || age > 11*time.Minute {
+			if age < 9*time.Minute || age > 11*time.Minute {
 				t.Errorf("it was told to go away at the age of %v", age)
 			}
 			ages[age.Round(time.Second)] = true

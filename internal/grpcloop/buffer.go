@@ -10,7 +10,7 @@ const (
 	first = streamWindow // no more than this is made before it is needed: as much may come at once anyway
 )
 
-var buffers sync.Pool // of *[]byte, each of at least large
+var buffers sync.Pool //nolint:gochecknoglobals // of *[]byte, each of at least large; memory is the process's
 
 // newMessage returns a buffer for a message. That all of it will come has only been said, so a large one grows as it comes.
 func newMessage(size int) []byte {

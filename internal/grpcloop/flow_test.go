@@ -25,17 +25,22 @@ func TestWindows(t *testing.T) {
 		want    [][]string // after each step; the first is what comes before any
 	}{
 		{"as much as it takes", 8, nil, [][]string{{"HEADERS 1 " + head, whole, finished}}},
-		{"none, then all", 0,
+		{
+			"none, then all", 0,
 			[]func(*client){func(c *client) { c.ok(c.WriteWindowUpdate(1, 8)) }},
-			[][]string{{"HEADERS 1 " + head}, {whole, finished}}},
-		{"in pieces", 2,
+			[][]string{{"HEADERS 1 " + head}, {whole, finished}},
+		},
+		{
+			"in pieces", 2,
 			[]func(*client){
 				func(c *client) { c.ok(c.WriteWindowUpdate(1, 3)) },
 				func(c *client) { c.ok(c.WriteWindowUpdate(0, 3)) }, // the connection has enough
 				func(c *client) { c.ok(c.WriteWindowUpdate(1, 300)) },
 			},
-			[][]string{{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {`DATA 1 "\x00\x00\x03"`}, nil, {`DATA 1 "abc"`, finished}}},
-		{"by settings", 2,
+			[][]string{{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {`DATA 1 "\x00\x00\x03"`}, nil, {`DATA 1 "abc"`, finished}},
+		},
+		{
+			"by settings", 2,
 			[]func(*client){
 				func(c *client) { c.ok(c.WriteSettings(window(3))) },
 				func(c *client) { c.ok(c.WriteSettings(window(0))) }, // now it is 3 below zero
@@ -45,19 +50,29 @@ func TestWindows(t *testing.T) {
 				func(c *client) { c.ok(c.WriteSettings(window(100))) },
 			},
 			[][]string{
-				{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {"SETTINGS ack", `DATA 1 "\x00"`}, {"SETTINGS ack"}, nil, {`DATA 1 "\x00"`},
-				{"SETTINGS ack", `DATA 1 "\x03"`}, {"SETTINGS ack", `DATA 1 "abc"`, finished},
-			}},
-		{"reset meanwhile", 2,
+				{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`},
+				{"SETTINGS ack", `DATA 1 "\x00"`},
+				{"SETTINGS ack"},
+				nil,
+				{`DATA 1 "\x00"`},
+				{"SETTINGS ack", `DATA 1 "\x03"`},
+				{"SETTINGS ack", `DATA 1 "abc"`, finished},
+			},
+		},
+		{
+			"reset meanwhile", 2,
 			[]func(*client){
 				func(c *client) { c.ok(c.WriteRSTStream(1, http2.ErrCodeCancel)) },
 				func(c *client) { c.ok(c.WriteWindowUpdate(1, 300)) },
 				func(c *client) { c.ok(c.WriteSettings(window(100))) },
 			},
-			[][]string{{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, nil, nil, {"SETTINGS ack"}}},
-		{"too much of it", 2,
+			[][]string{{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, nil, nil, {"SETTINGS ack"}},
+		},
+		{
+			"too much of it", 2,
 			[]func(*client){func(c *client) { c.ok(c.WriteWindowUpdate(1, 1<<31-1)) }},
-			[][]string{{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {`DATA 1 "\x00\x00\x03abc"`, finished}}},
+			[][]string{{"HEADERS 1 " + head, `DATA 1 "\x00\x00"`}, {`DATA 1 "\x00\x00\x03abc"`, finished}},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newWorld(t, &grpcloop.Server{}).greeted(t, window(test.initial))

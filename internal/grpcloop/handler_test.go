@@ -84,7 +84,7 @@ func TestCancelled(t *testing.T) {
 					s.Detach()
 					for s.Send([]byte("x"), nil) == nil { // until the loop knows it, too
 					}
-					if s.Await(0, func(wake func()) {}) {
+					if s.Await(0, func(func()) {}) {
 						return errors.New("it was woken")
 					}
 					_, err := s.Receive()

@@ -30,7 +30,7 @@ func (w *world) reach(t testing.TB, options ...grpc.DialOption) *grpc.ClientConn
 	cc, err := grpc.NewClient("passthrough:///weft", append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20)),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
 			near, far := socketPair(t)
 			select {
 			case w.listener.accepted <- far:

@@ -139,7 +139,7 @@ func TestStatus(t *testing.T) {
 		{"none", nil, "grpc-status=0"},
 		{"plain", status.Error(codes.NotFound, "no such thing"), "grpc-status=5 grpc-message=no such thing"},
 		{"wrapped", fmt.Errorf("why: %w", status.Error(codes.NotFound, "no such thing")), "grpc-status=5 grpc-message=why: rpc error: code = NotFound desc = no such thing"},
-		{"no status", errors.New("100% ünknown\n"), "grpc-status=2 grpc-message=100%25 %C3%BCnknown%0A"},
+		{"no status", errors.New("100% ünknown\n%"), "grpc-status=2 grpc-message=100%25 %C3%BCnknown%0A%25"},
 		{"no UTF-8", errors.New("\xff~ "), "grpc-status=2 grpc-message=%FF~ "},
 		{"very long", errors.New(strings.Repeat("ü", 2000)), "grpc-status=2 grpc-message=" + strings.Repeat("%C3%BC", 512)},
 		{"cut between letters", errors.New("x" + strings.Repeat("ü", 2000)), "grpc-status=2 grpc-message=x" + strings.Repeat("%C3%BC", 511)},

@@ -21,7 +21,7 @@ func (c *conn) takeHeaders(f *http2.MetaHeadersFrame) error {
 	switch isNew := c.opened(f.StreamID); {
 	case s != nil && s.halfClosed:
 		return streamError(f.StreamID, http2.ErrCodeStreamClosed)
-	case s != nil && !(isTrailer && f.StreamEnded()):
+	case s != nil && (!isTrailer || !f.StreamEnded()):
 		return streamError(f.StreamID, http2.ErrCodeProtocol)
 	case s != nil:
 		c.endInput(s)
