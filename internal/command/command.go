@@ -21,6 +21,10 @@ const (
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version string) int {
 	root := New(version)
 	root.Writer, root.ErrWriter = stdout, stderr
+	began := false
+	for _, c := range root.Commands {
+		c.Before = func(ctx context.Context, _ *cli.Command) (context.Context, error) { began = true; return ctx, nil }
+	}
 	err := root.Run(ctx, args)
 	if err == nil {
 		return 0
@@ -28,7 +32,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version s
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(stderr, "weft:", text)
 	}
-	if errors.As(err, new(usageError)) {
+	// Of what is wrong in the environment the library tells nobody but by the error, before the command begins.
+	if !began || errors.As(err, new(usageError)) {
 		return wrongUsage
 	}
 	return failed

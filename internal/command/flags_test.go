@@ -1,6 +1,8 @@
 package command_test
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -32,6 +34,27 @@ func TestEnvironment(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestEnvironmentMistakes: what is wrong in the environment is wrong usage, as it is on the command line.
+func TestEnvironmentMistakes(t *testing.T) {
+	tests := []struct{ variable, value, want string }{
+		{"WEFT_MAX_STREAMS", "many", `could not parse "many" as uint32 value from environment variable "WEFT_MAX_STREAMS" for flag max-streams`},
+		{"WEFT_DRAIN_WINDOW", "5", `"WEFT_DRAIN_WINDOW" for flag drain-window: time: missing unit in duration "5"`},
+		{"WEFT_MAX_WAITING_READS", "0", `"WEFT_MAX_WAITING_READS" for flag max-waiting-reads: want 1 or more`},
+		{"WEFT_INSECURE", "maybe", `"WEFT_INSECURE" for flag insecure: parse error`},
+		{"WEFT_LOG_LEVEL", "loud", `--log-level "loud": want debug, info, warn or error`},
+	}
+	for _, test := range tests {
+		t.Run(test.variable, func(t *testing.T) {
+			t.Setenv(test.variable, test.value)
+			var stderr bytes.Buffer
+			status := command.Run(t.Context(), []string{"weft", "serve"}, io.Discard, &stderr, "")
+			if status != 2 || !strings.HasPrefix(stderr.String(), "weft: ") || !strings.Contains(stderr.String(), test.want) {
+				t.Errorf("%d, want 2\n got %s\nwant %s", status, stderr.String(), test.want)
+			}
+		})
 	}
 }
 
