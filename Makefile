@@ -16,7 +16,7 @@ help: ## list the targets
 	@echo 'Start with "make run".'
 
 .PHONY: run
-run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
+run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, WEFT_ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them
 	@exec bin/demo -weft bin/weft -legacy bin/legacy
 
 PAGE := examples/client/dist
@@ -123,6 +123,8 @@ vuln: go ## known vulnerabilities in what weft uses; needs the vulnerability dat
 .PHONY: sbom
 sbom: build $(CYCLONEDX_GOMOD) ## bin/weft.cdx.json: what bin/weft is made of (CycloneDX), from the module list inside the binary
 	@$(CYCLONEDX_GOMOD) bin -json -std -licenses -version $(VERSION) -output bin/weft.cdx.json bin/weft 2>bin/sbom.log || { cat bin/sbom.log >&2; exit 1; }
+	@go version -m bin/weft | awk '$$1 == "dep" { print "pkg:golang/" $$2 "@" $$3 "?" }' >bin/sbom.log; while read -r module; do \
+	  grep -qF "\"$$module" bin/weft.cdx.json || { echo "bin/weft.cdx.json: no $$module, which bin/weft has" >&2; exit 1; }; done <bin/sbom.log
 	@rm bin/sbom.log; echo "bin/weft.cdx.json: $$(grep -c '"purl"' bin/weft.cdx.json) modules"
 
 $(CYCLONEDX_GOMOD): | go

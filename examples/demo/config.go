@@ -19,6 +19,7 @@ type config struct {
 	data       string // absolute path of the data folder
 	port       int    // Envoy's listener
 	adminPort  int    // Envoy's admin interface
+	weftPort   int    // weft's: metrics and health
 	legacyPort int    // our legacy service; 0 when LEGACY names another
 	mongoPort  int    // our mongod; 0 when MONGODB_URI names another
 	legacy     string // host:port of the legacy service
@@ -37,6 +38,9 @@ func configure(getenv func(string) string) (config, error) {
 		return config{}, err
 	}
 	if c.adminPort, err = portFrom(getenv, "ADMIN_PORT", 9901); err != nil {
+		return config{}, err
+	}
+	if c.weftPort, err = portFrom(getenv, "WEFT_ADMIN_PORT", 9902); err != nil {
 		return config{}, err
 	}
 	if c.legacy != "" {
@@ -101,7 +105,7 @@ func (c config) checkPorts() error {
 	for _, wanted := range []struct {
 		variable string
 		port     int
-	}{{"PORT", c.port}, {"ADMIN_PORT", c.adminPort}, {"LEGACY_PORT", c.legacyPort}, {"MONGODB_PORT", c.mongoPort}} {
+	}{{"PORT", c.port}, {"ADMIN_PORT", c.adminPort}, {"WEFT_ADMIN_PORT", c.weftPort}, {"LEGACY_PORT", c.legacyPort}, {"MONGODB_PORT", c.mongoPort}} {
 		if wanted.port == 0 {
 			continue
 		}

@@ -126,7 +126,7 @@ func checkGone(t *testing.T, pids map[string]int) {
 func environment(t *testing.T) []string {
 	t.Helper()
 	variables := []string{"DATA=" + filepath.Join(t.TempDir(), "a data folder"), "LEGACY=", "MONGODB_URI="}
-	for _, name := range []string{"PORT", "ADMIN_PORT", "LEGACY_PORT", "MONGODB_PORT"} {
+	for _, name := range []string{"PORT", "ADMIN_PORT", "WEFT_ADMIN_PORT", "LEGACY_PORT", "MONGODB_PORT"} {
 		port, err := stack.FreePort()
 		if err != nil {
 			t.Fatal(err)
@@ -160,6 +160,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%s\nanswers %s\nwant    %s", curls[i][1], answer, want)
 		}
 	}
+	checkMetrics(t, run.output)
 	checkOddUsers(t, strings.Replace(curls[2][1], "curl -i", "curl -s", 1))
 
 	second := start(t, bin, variables)
@@ -194,6 +195,25 @@ func TestDemo(t *testing.T) {
 		t.Errorf("after the death of a child: exit status %d, want 1 and its name: %s", code, rest)
 	}
 	checkGone(t, again.pids(t))
+}
+
+// checkMetrics looks at the pages that the guide names, after three requests, two of them through weft.
+func checkMetrics(t *testing.T, guide string) {
+	t.Helper()
+	urls := regexp.MustCompile(`http://\S+/(?:metrics|prometheus|readyz)`).FindAllString(guide, -1)
+	wants := []string{
+		`weft_exchanges_total{also="",disposition="composed",reason="",rule="user"} 1`,
+		`envoy_cluster_upstream_rq_completed{envoy_cluster_name="legacy"} 2`,
+		"ok\n",
+	}
+	if len(urls) != len(wants) {
+		t.Fatalf("the guide names %q, want weft's metrics, Envoy's and weft's health", urls)
+	}
+	for i, want := range wants {
+		if answer := shell(t, "curl -s "+urls[i]); !strings.Contains(answer, want) {
+			t.Errorf("%s has no %q:\n%s", urls[i], want, answer)
+		}
+	}
 }
 
 // checkOddUsers asks the composite route, with the curl line for user 7, for the others.

@@ -29,6 +29,8 @@ The plain legacy answer, the same path through Envoy, and the composite route:
   curl -i 'http://%[2]s/api/v3/composite-profile/7'
 
 `, r.legacy, local(r.port))
+	fmt.Fprintf(out, "Metrics: http://%[1]s/metrics of weft, http://%[2]s/stats/prometheus of Envoy. weft's health: http://%[1]s/readyz\n",
+		local(r.weftPort), local(r.adminPort))
 	if r.mongoPort != 0 {
 		fmt.Fprint(out, "Odd users: 13 has no profile, 17 and 18 wrong types, 19 Unicode, 20 a number as text, 21 odd BSON types,\n"+
 			"22 an array as settings, 23 a double as userId, 1001 a profile but no legacy user.\n")

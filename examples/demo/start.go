@@ -74,7 +74,7 @@ const socket = "weft.sock"
 
 func (r *runner) startWeft(ctx context.Context) error {
 	fmt.Println("starting weft …")
-	return r.add(ctx, r.launchWeft, filepath.Join(r.data, socket))
+	return r.add(ctx, r.launchWeft, filepath.Join(r.data, socket)+", admin "+local(r.weftPort))
 }
 
 func (r *runner) launchWeft(ctx context.Context) (*stack.Process, error) {
@@ -85,7 +85,7 @@ func (r *runner) launchWeft(ctx context.Context) (*stack.Process, error) {
 	weft, err := stack.Start(stack.Command{
 		Name: "weft",
 		Path: r.bin.weft,
-		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", "", "--drain-window", "0"},
+		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", local(r.weftPort), "--drain-window", "0"},
 		Env:  []string{"WEFT_MONGODB_URI=" + r.mongodbURI},
 		Dir:  r.data,
 		Log:  r.log("weft"),

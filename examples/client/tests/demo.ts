@@ -26,12 +26,13 @@ export interface Demo {
 /** Starts the demo, and returns when everything runs. */
 export async function startDemo(): Promise<Demo> {
   const data = await mkdtemp(join(tmpdir(), "weft-page-"));
-  const [port = 0, admin = 0, legacy = 0, mongodb = 0] = await freePorts(4);
+  const [port = 0, admin = 0, weft = 0, legacy = 0, mongodb = 0] = await freePorts(5);
   const child = spawn("bin/demo", ["-weft", "bin/weft", "-legacy", "bin/legacy", "-page", "examples/client/dist"], {
     cwd: root,
     env: {
       ...process.env,
-      ...{ PORT: `${port}`, ADMIN_PORT: `${admin}`, LEGACY_PORT: `${legacy}`, MONGODB_PORT: `${mongodb}` },
+      ...{ PORT: `${port}`, ADMIN_PORT: `${admin}`, WEFT_ADMIN_PORT: `${weft}` },
+      ...{ LEGACY_PORT: `${legacy}`, MONGODB_PORT: `${mongodb}` },
       ...{ DATA: data, LEGACY: "", MONGODB_URI: "" },
     },
     stdio: ["ignore", "pipe", "inherit"],
