@@ -38,14 +38,15 @@ func TestRollingRestart(t *testing.T) {
 	t.Logf("%d restarts, %d whole answers", restarts, load.end())
 }
 
-// TestConnectionAge lets connections grow no older than a moment: Envoy opens new ones, and nothing is lost.
+// TestConnectionAge lets connections grow no older than a moment: Envoy opens new ones, and nothing is lost. There are so many, under so
+// many clients, since what may be lost is the last answer of a connection, when it is closed before Envoy has read it.
 func TestConnectionAge(t *testing.T) {
 	w := startWorld(t)
 	at := socket(t)
-	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--max-connection-age", "200ms")
+	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--max-connection-age", "20ms")
 	w.startEnvoy(t, "--weft", at)
-	load := w.startLoad(t, 16)
-	eventually(t, "50 connections have been opened", func() bool { return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > 50 })
+	load := w.startLoad(t, 32)
+	eventually(t, "200 connections have been opened", func() bool { return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > 200 })
 	t.Logf("%d whole answers", load.end())
 }
 
