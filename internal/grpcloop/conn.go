@@ -111,17 +111,17 @@ func (c *conn) close() {
 	_ = c.raw.Close()
 }
 
-// end ends the connection, and with it the conversations that are still going on. It was cut off by an error, if that is not nil.
-func (c *conn) end(err error) {
+// end ends the connection, and with it the conversations that are still going on.
+func (c *conn) end() {
 	c.mu.Lock()
 	left := slices.Collect(maps.Values(c.streams))
-	greeted := c.greeted
+	greeted, allSaid := c.greeted, c.isOver()
 	c.mu.Unlock()
 	for _, s := range left {
 		c.cancel(s)
 	}
 	if greeted {
-		c.partWith(err)
+		c.part(allSaid)
 	}
 	_ = c.nc.Close()
 	c.close()
@@ -138,9 +138,10 @@ func (c *conn) end(err error) {
 	c.idle = nil
 }
 
-// partWith writes what is still to be written, and has the other end close the connection, if it does.
-func (c *conn) partWith(err error) {
-	if err != nil { // there is no reason to wait for somebody who does not read
+// part writes what is still to be written, and has the other end close the connection, if it does. One who has got all answers may
+// take its time to read them; there is no reason to wait for others.
+func (c *conn) part(allSaid bool) {
+	if !allSaid {
 		_ = c.nc.SetWriteDeadline(time.Now().Add(lastWords))
 	}
 	c.flush()

@@ -2,6 +2,7 @@ package grpcloop_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -156,6 +157,52 @@ func TestGracefulStopBesideTheLoop(t *testing.T) {
 		c.want("GOAWAY 1 NO_ERROR")
 		close(goOn)
 		c.wantNext("HEADERS 1 :status=200 grpc-status=0 end", "end")
+		<-stopped
+	})
+}
+
+// TestSlowReader: one who takes long for the last answers gets them all.
+func TestSlowReader(t *testing.T) {
+	const size = 300_000
+	bubble(t, &grpcloop.Server{}, func(t *testing.T, w *world) {
+		goOn := make(chan bool)
+		w.handle("/t/big", func(s *grpcloop.Stream) error {
+			s.Await(0, func(wake func()) {
+				go func() { <-goOn; wake() }()
+			})
+			return s.Send(make([]byte, size), nil)
+		})
+		w.handle("/t/work", func(s *grpcloop.Stream) error {
+			s.Detach()
+			<-goOn
+			return nil
+		})
+		c := w.piped(t)
+		c.patience = time.Hour
+		c.ok(c.WriteSettings(window(1 << 30)))
+		c.ok(c.WriteWindowUpdate(0, 1<<30))
+		c.open(1, "/t/big")
+		c.open(3, "/t/work")
+		stopped := begun(w.GracefulStop)
+		c.wantSometime(asksDrain)
+		c.ackDrain()
+		c.want("GOAWAY 3 NO_ERROR")
+		c.stopReading()
+		goOn <- true // to whom it may be
+		synctest.Wait()
+		goOn <- true
+		time.Sleep(time.Minute)
+		c.goOnReading()
+		got := 0
+		for _, f := range c.answers() {
+			var id, n int
+			if parsed, _ := fmt.Sscanf(f, "DATA %d %d bytes", &id, &n); parsed == 2 {
+				got += n
+			}
+		}
+		if got != size+5 {
+			t.Errorf("%d bytes of %d have come", got, size)
+		}
 		<-stopped
 	})
 }

@@ -47,9 +47,11 @@ func (w *world) reach(t testing.TB, options ...grpc.DialOption) *grpc.ClientConn
 	return cc
 }
 
+var stream = &grpc.StreamDesc{ClientStreams: true, ServerStreams: true} //nolint:gochecknoglobals // a constant
+
 func begin(ctx context.Context, t testing.TB, cc *grpc.ClientConn, method string) grpc.ClientStream {
 	t.Helper()
-	s, err := cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method)
+	s, err := cc.NewStream(ctx, stream, method)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +100,7 @@ func TestHealth(t *testing.T) {
 			if _, err := watch.Recv(); status.Code(err) != codes.Canceled {
 				t.Error(err)
 			}
+			w.GracefulStop()
 		})
 	}
 }

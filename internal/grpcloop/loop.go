@@ -23,7 +23,10 @@ func (r *flushingReader) Read(p []byte) (int, error) {
 
 // serve is the loop. It returns when the connection has ended, and all that is not detached with it. Nothing of it is deferred: a
 // handler's panic is to end the process, rather than to wait for other handlers and the other end first.
-func (c *conn) serve() { c.end(c.speak()) }
+func (c *conn) serve() {
+	_ = c.speak()
+	c.end()
+}
 
 // speak returns nil when all has been said, or what keeps the connection from going on.
 func (c *conn) speak() error {
