@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -85,4 +87,44 @@ func TestSoak(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestElsewhere: when a server stops, a client has its streams end here, and new ones begin elsewhere.
+func TestElsewhere(t *testing.T) {
+	old, young := newWorld(t, &grpcloop.Server{}), newWorld(t, &grpcloop.Server{})
+	cc := old.reach(t, grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+		near, far := socketPair(t)
+		select {
+		case old.listener.accepted <- far:
+		case <-old.listener.closed:
+			young.listener.accepted <- far
+		}
+		return near, nil
+	}))
+	here := begin(t.Context(), t, cc, "/t/echo")
+	turn := func(s grpc.ClientStream) {
+		t.Helper()
+		if err := s.SendMsg(wrapperspb.String("x")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.RecvMsg(&wrapperspb.StringValue{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turn(here)
+	stopped := make(chan struct{})
+	go func() { old.GracefulStop(); close(stopped) }()
+	for young.mostOpen() == 0 { // those that come before the GOAWAY are answered, too
+		if err := cc.Invoke(t.Context(), "/t/echo", wrapperspb.String("y"), &wrapperspb.StringValue{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	turn(here)
+	if err := here.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if err := here.RecvMsg(nil); !errors.Is(err, io.EOF) {
+		t.Error(err)
+	}
+	<-stopped
 }
