@@ -47,7 +47,7 @@ func (w *world) reach(t testing.TB, options ...grpc.DialOption) *grpc.ClientConn
 	return cc
 }
 
-var stream = &grpc.StreamDesc{ClientStreams: true, ServerStreams: true} //nolint:gochecknoglobals // a constant
+var stream = &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 
 func begin(ctx context.Context, t testing.TB, cc *grpc.ClientConn, method string) grpc.ClientStream {
 	t.Helper()

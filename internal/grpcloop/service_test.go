@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -67,6 +68,18 @@ func TestServiceBlocks(t *testing.T) {
 	c.want("HEADERS 9 :status=200 grpc-status=0 end")
 	goOn <- true
 	c.wantNext("HEADERS 7 "+head, `DATA 7 "\x00\x00\x00\x00\t\n\ahello x"`, "HEADERS 7 grpc-status=0 end")
+}
+
+// TestServiceGetsNoProtobuf: it is told, and the client is.
+func TestServiceGetsNoProtobuf(t *testing.T) {
+	w := newWorld(t, &grpcloop.Server{})
+	w.RegisterService(service(func(context.Context, string) (string, error) { return "", nil }, nil), nil)
+	c := w.greeted(t)
+	c.open(1, "/s/unary")
+	c.data(1, true, framed("\xff"))
+	if got := c.next(); !strings.HasPrefix(got, "HEADERS 1 :status=200 grpc-status=13 grpc-message=proto:") {
+		t.Error(got)
+	}
 }
 
 // TestServiceIsHeldBack: one that sends without end does so no faster than the other end takes it, and not after the end.
