@@ -8,7 +8,10 @@ import (
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 )
 
 // TestRollingRestart restarts two instances of weft, one after the other and again and again, under clients who look at
@@ -48,6 +51,31 @@ func TestConnectionAge(t *testing.T) {
 	load := w.startLoad(t, 32)
 	eventually(t, "200 connections have been opened", func() bool { return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > 200 })
 	t.Logf("%d whole answers", load.end())
+}
+
+// TestDrainWatch: who watches weft's health hears that it stops, and does not keep it.
+func TestDrainWatch(t *testing.T) {
+	at := socket(t)
+	s := startServer(t, "--listen", at, "--drain-deadline", "1h")
+	conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now, err := watch.Recv(); err != nil || now.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("%v, %v", now, err)
+	}
+	s.stop(t)
+	if now, err := watch.Recv(); err != nil || now.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("while it stops: %v, %v", now, err)
+	}
+	if now, err := watch.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("when the window is over: %v, %v", now, err)
+	}
 }
 
 // TestDrainDeadline: an exchange that does not end is not waited for without end, and weft ends with 0.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
-	grpchealth "google.golang.org/grpc/health"
 
 	"weft/internal/grpcloop"
 )
@@ -35,7 +34,7 @@ func drainFlags() []cli.Flag {
 
 // finish returns when the exchanges are over, or when their time is. Envoy, which checks weft's health, sends new exchanges
 // elsewhere in the window, and has answers to all it has sent here: a GOAWAY refuses none that is on its way.
-func (s *server) finish(server *grpcloop.Server, health *grpchealth.Server, served <-chan error) error {
+func (s *server) finish(server *grpcloop.Server, health *health, served <-chan error) error {
 	s.stopping.Store(true)
 	health.Shutdown() // NOT_SERVING, to those who watch, too
 	s.logger.Info("stopping: exchanges are taken for the drain window, then those under way finish", "window", s.drain.window, "deadline", s.drain.deadline)
@@ -46,6 +45,7 @@ func (s *server) finish(server *grpcloop.Server, health *grpchealth.Server, serv
 		return err
 	case <-window.C:
 	}
+	health.endWindow()
 	late := time.AfterFunc(s.drain.deadline, func() {
 		s.logger.Warn("the drain deadline is over: what is under way ends; Envoy lets these responses pass")
 		server.Stop()

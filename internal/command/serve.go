@@ -15,7 +15,6 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
-	grpchealth "google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/enrich"
@@ -158,7 +157,7 @@ func (s *server) run(ctx context.Context) error {
 		Misconfigured: func(what string) { s.metrics.Misconfigured(); s.logger.Warn(what) },
 	}
 	grpcServer.Handle(extproc.Method, s.metrics.Open(processor.Process))
-	health := grpchealth.NewServer() // of the server as a whole, and of the one service
+	health := newHealth() // of the server as a whole, and of the one service
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)
 	go s.adviseIndexes(ctx, file.Rules)
