@@ -2,6 +2,7 @@ package mongostore
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -177,9 +178,11 @@ func groupOf(key enrich.Key) string {
 	}
 	var b strings.Builder
 	for _, v := range key[:len(key)-1] {
+		text := v.String()
 		b.WriteByte(byte(v.Type))
-		b.WriteString(v.String())
-		b.WriteByte(0)
+		b.WriteString(strconv.Itoa(len(text))) // a text may have any byte
+		b.WriteByte(':')
+		b.WriteString(text)
 	}
 	return b.String()
 }

@@ -193,6 +193,49 @@ func TestBatchGroups(t *testing.T) {
 	})
 }
 
+// TestBatchSharedKey: of two who ask for the same key, one goes, before it is asked for or when it is. The other gets it.
+func TestBatchSharedKey(t *testing.T) {
+	for _, underWay := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate()
+			b := batcher{read: g.read}
+			b.find(number(1)[0], func(enrich.Extension) {})
+			synctest.Wait()
+			var got []enrich.Extension
+			goAway := b.find(number(2)[0], func(enrich.Extension) {})
+			b.find(number(2)[0], func(ext enrich.Extension) { got = append(got, ext) })
+			if !underWay {
+				goAway()
+			}
+			g.answer <- struct{}{}
+			synctest.Wait()
+			if underWay {
+				goAway()
+			}
+			g.answer <- struct{}{}
+			synctest.Wait()
+			if len(got) != 1 || got[0].Err != nil || string(got[0].JSON) != "2" {
+				t.Errorf("gone while it was under way %v: who stayed got %v", underWay, got)
+			}
+			if len(b.groups) != 0 || len(g.asked) != 2 {
+				t.Errorf("%d groups are left after %d commands", len(b.groups), len(g.asked))
+			}
+		})
+	}
+}
+
+// TestBatchGroupNames: no text of one condition is taken for that of another.
+func TestBatchGroupNames(t *testing.T) {
+	text := func(s string) enrich.Value { return enrich.Value{Type: enrich.String, Text: s} }
+	last := enrich.Value{Type: enrich.Int64, Int: 7}
+	for _, between := range []string{"\x00", "\x00" + string(rune(enrich.String)), ":", string(rune(enrich.String)) + "1:"} {
+		one, other := enrich.Key{text("a" + between + "b"), text("c"), last}, enrich.Key{text("a"), text("b" + between + "c"), last}
+		if groupOf(one) == groupOf(other) {
+			t.Errorf("%q and %q go together", one, other)
+		}
+	}
+}
+
 // TestBatchUnderLoad: whoever stays gets their own, while others come and go.
 func TestBatchUnderLoad(t *testing.T) { synctest.Test(t, batchUnderLoad) }
 

@@ -62,45 +62,45 @@ func asValue(v bsoncore.Value) (enrich.Value, bool) {
 	return enrich.Value{}, false
 }
 
-// matches returns the keys for which MongoDB finds a document by a field. A Decimal128 equals an integer, and an array
-// each of its elements.
-func matches(doc []byte, field string) []enrich.Value {
-	v, _, err := lookup(doc, field)
-	if err != nil {
-		return nil
-	}
-	if key, ok := asValue(v); ok {
-		return []enrich.Value{key}
-	}
+// keyOf returns the key for which MongoDB finds a value: a Decimal128 equals an integer, and a symbol a string.
+func keyOf(v bsoncore.Value) (enrich.Value, bool) {
 	switch v.Type {
 	case bsoncore.TypeDecimal128:
-		hi, lo, ok := v.Decimal128OK()
-		n, exponent, err := bson.NewDecimal128(hi, lo).BigInt()
-		if !ok || err != nil {
-			return nil
-		}
-		for ; exponent > 0 && n.IsInt64(); exponent-- {
-			n.Mul(n, ten())
-		}
-		for rest := new(big.Int); exponent < 0; exponent++ {
-			if n.QuoRem(n, ten(), rest); rest.Sign() != 0 {
-				return nil
-			}
-		}
-		if n.IsInt64() {
-			return []enrich.Value{{Type: enrich.Int64, Int: n.Int64()}}
-		}
-	case bsoncore.TypeArray:
-		var keys []enrich.Value
-		_ = eachElement(v.Data, func(_ []byte, element bsoncore.Value) error {
-			if key, ok := asValue(element); ok {
-				keys = append(keys, key)
-			}
-			return nil
-		})
-		return keys
+		return integer(v)
+	case bsoncore.TypeSymbol:
+		s, ok := v.SymbolOK()
+		return enrich.Value{Type: enrich.String, Text: s}, ok
 	}
-	return nil
+	return asValue(v)
+}
+
+// integer returns the integer that a Decimal128 equals.
+func integer(v bsoncore.Value) (enrich.Value, bool) {
+	hi, lo, ok := v.Decimal128OK()
+	n, exponent, err := bson.NewDecimal128(hi, lo).BigInt()
+	if !ok || err != nil {
+		return enrich.Value{}, false
+	}
+	for ; exponent > 0 && n.IsInt64(); exponent-- {
+		n.Mul(n, ten())
+	}
+	for rest := new(big.Int); exponent < 0; exponent++ {
+		if n.QuoRem(n, ten(), rest); rest.Sign() != 0 {
+			return enrich.Value{}, false
+		}
+	}
+	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
+}
+
+// elements returns the keys for which MongoDB finds an array: it equals each of its elements.
+func elements(array bsoncore.Value) (keys []enrich.Value) {
+	_ = eachElement(array.Data, func(_ []byte, element bsoncore.Value) error {
+		if key, ok := keyOf(element); ok {
+			keys = append(keys, key)
+		}
+		return nil
+	})
+	return keys
 }
 
 func ten() *big.Int { return big.NewInt(10) }

@@ -18,9 +18,12 @@ import (
 // checked and converted, or its default where the document lacks it.
 func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte) ([]byte, error) {
 	for i, c := range src.Where {
-		v, _, err := lookup(doc, c.Field)
-		if err != nil {
+		v, found, err := lookup(doc, c.Field)
+		switch {
+		case err != nil:
 			return nil, err
+		case !found:
+			return nil, fmt.Errorf("field %q equals the key, but inside of an array: %w", c.Field, enrich.ErrWrongType)
 		}
 		if got, ok := asValue(v); !ok || got != key[i] {
 			return nil, fmt.Errorf("field %q equals the key, but is a %s: %w", c.Field, v.Type, enrich.ErrWrongType)

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
 	"weft/enrich"
@@ -186,31 +187,51 @@ func (s *source) findMany(ctx context.Context, keys []enrich.Key) []enrich.Exten
 		return fail(s.failed(err))
 	}
 	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }()
-	strays := false
+	again := make([]bool, len(keys)) // MongoDB is asked for these one by one
 	for cursor.Next(ctx) {
-		known := false
-		for _, v := range matches(cursor.Current, s.Where[varies].Field) {
-			i, ok := index[v]
-			known = known || ok
-			if ok && errors.Is(found[i].Err, enrich.ErrNotFound) {
-				found[i].JSON, found[i].Err = appendExtension(make([]byte, 0, len(cursor.Current)), s.Source, keys[i], cursor.Current)
-			}
-		}
-		strays = strays || !known
+		s.assign(cursor.Current, varies, keys, index, found, again)
 	}
 	if err := cursor.Err(); err != nil {
 		return fail(s.failed(err))
 	}
-	if strays {
-		// MongoDB has found a document of which it cannot be told here for which key, by way of an array of documents for
-		// example. That is an error of one key, and must not be none of another.
-		for i, key := range keys {
-			if errors.Is(found[i].Err, enrich.ErrNotFound) {
-				found[i].JSON, found[i].Err = s.findOne(ctx, key)
-			}
+	for i, key := range keys {
+		if again[i] {
+			found[i].JSON, found[i].Err = s.findOne(ctx, key)
 		}
 	}
 	return found
+}
+
+// assign gives a document to the key for which MongoDB has found it, unless that has one. Where that cannot be told, or there
+// are several, the keys that it may have been found for are to be asked for again: which document is the first of a key would
+// depend on the other keys, and an error of one key must be none of another.
+func (s *source) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[enrich.Value]int, found []enrich.Extension, again []bool) {
+	v, ok, err := lookup(doc, s.Where[varies].Field)
+	if key, isKey := keyOf(v); ok && isKey {
+		if i, known := index[key]; known {
+			if errors.Is(found[i].Err, enrich.ErrNotFound) {
+				found[i].JSON, found[i].Err = appendExtension(make([]byte, 0, len(doc)), s.Source, keys[i], doc)
+			}
+			return
+		}
+	}
+	known := false
+	if ok && v.Type == bsoncore.TypeArray {
+		for _, key := range elements(v) {
+			if i, is := index[key]; is {
+				known, again[i] = true, true
+			}
+		}
+	}
+	if known {
+		return
+	}
+	// It was found by way of an array of documents, say; or, if it has a value there, in the collation of the collection, and
+	// is the first of none that has another.
+	inside := err != nil || !ok
+	for i := range keys {
+		again[i] = again[i] || inside || errors.Is(found[i].Err, enrich.ErrNotFound)
+	}
 }
 
 // differing returns the condition in which keys differ.
