@@ -146,7 +146,18 @@ func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
 		x.server.checkBody(came)
 	}
 	x.report.CoreSize += len(x.body.body)
+	x.stepAside()
 	return x.body.body, came && (x.buffered || x.body.endOfStream)
+}
+
+// largeBody is from how many bytes on a body takes so long to check and to join that other exchanges would notice.
+const largeBody = 64 << 10
+
+// stepAside has an exchange with a large body go on beside the loop of its connection, which has other exchanges to carry.
+func (x *exchange) stepAside() {
+	if len(x.body.body) >= largeBody {
+		x.stream.Detach()
+	}
 }
 
 // passResponse lets the response go with no more than a change of its headers, and ends the exchange. No body was asked

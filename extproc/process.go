@@ -147,6 +147,7 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	found := x.clock.waits(&x.report.Times, func() enrich.Found {
 		if !read.IsDone() {
 			x.stream.Await(x.budget(), read.Notify)
+			x.stepAside()
 		}
 		return read.Found(core, context.DeadlineExceeded)
 	})
