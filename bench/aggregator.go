@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,13 +31,8 @@ type profile struct {
 	CustomSettings    bson.M   `bson:"customSettings" json:"customSettings"`
 }
 
-type composite struct {
-	Core      json.RawMessage `json:"core"`
-	Extension *profile        `json:"extension"`
-	Errors    []string        `json:"errors"`
-}
-
 func serveAggregator(ctx context.Context, listen, legacy, mongodbURI string) error {
+	debug.SetGCPercent(400) // as weft does
 	client, err := mongo.Connect(mongooptions.Client().ApplyURI(mongodbURI))
 	if err != nil {
 		return err
@@ -61,21 +58,22 @@ func (a *aggregator) serve(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	read := make(chan *profile, 1)
 	go func() { read <- a.profile(ctx, id) }()
-	c := composite{Core: a.core(ctx, r.URL.RequestURI(), id), Errors: []string{}}
-	c.Extension = <-read
-	if c.Core == nil {
-		c.Errors = append(c.Errors, "Failed to fetch core user profile.")
+	core := a.core(ctx, r.URL.RequestURI(), id)
+	extension := <-read
+	failed := []string{}
+	if core == nil {
+		core, failed = []byte("null"), append(failed, "Failed to fetch core user profile.")
 	}
-	if c.Extension == nil {
-		c.Errors = append(c.Errors, "Failed to fetch extended user profile.")
+	if extension == nil {
+		failed = append(failed, "Failed to fetch extended user profile.")
 	}
 	w.Header().Set("content-type", "application/json")
-	if len(c.Errors) == 2 {
+	if len(failed) == 2 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, `{"detail":"All upstream services are unavailable."}`)
 		return
 	}
-	body, err := json.Marshal(c)
+	body, err := join(core, extension, failed)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -84,8 +82,21 @@ func (a *aggregator) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
+// join writes the composite. The core has been checked, so that a json.RawMessage, which is checked and copied again, would be a waste.
+func join(core []byte, extension *profile, failed []string) ([]byte, error) {
+	extensionJSON, err := json.Marshal(extension)
+	if err != nil {
+		return nil, err
+	}
+	failedJSON, err := json.Marshal(failed)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat([]byte(`{"core":`), core, []byte(`,"extension":`), extensionJSON, []byte(`,"errors":`), failedJSON, []byte("}")), nil
+}
+
 // core returns the legacy user, or nil.
-func (a *aggregator) core(ctx context.Context, uri string, id int64) json.RawMessage {
+func (a *aggregator) core(ctx context.Context, uri string, id int64) []byte {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.legacy+uri, http.NoBody)
 	if err != nil {
 		return nil

@@ -39,6 +39,24 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestIsComposite: an answer that is another user's, or lacks a half, does not count.
+func TestIsComposite(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"core":{"userId": 7, "pad": ""},"extension":{"userId":7,"tags":[]},"errors":[]}`:  true,
+		`{"core":{"userId":7,"pad":""},"extension":{"userId":7,"tags":[]},"errors":[]}`:     true,
+		`{"core":{"userId": 8, "pad": ""},"extension":{"userId":7,"tags":[]},"errors":[]}`:  false,
+		`{"core":{"userId": 7, "pad": ""},"extension":{"userId":77,"tags":[]},"errors":[]}`: false,
+		`{"core":null,"extension":{"userId":7,"tags":[]},"errors":[]}`:                      false,
+		`{"core":{"userId": 7, "pad": ""},"extension":null,"errors":["Failed"]}`:            false,
+		`{"core":{"userId": 7, "pad": ""},"extension":{"userId":7,"tags":[]},"errors":`:     false,
+		`{"userId": 7, "pad": ""}`: false,
+	} {
+		if isComposite("http://h/api/v1/users/7?pad=1", body) != want {
+			t.Errorf("%s: %v", body, !want)
+		}
+	}
+}
+
 func TestMedian(t *testing.T) {
 	m := median([]measurement{
 		{Requests: 1, PerSec: 5, CPU: map[string]float64{"a": 1}},

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -35,14 +35,28 @@ func (m measurement) total() (sum float64) {
 
 // load says how requests come.
 type load struct {
-	connections int                     // closed loop: as many at once
-	share       float64                 // open loop: so much of what the variant can do; 0 for a closed loop
-	path        func(*rand.Rand) string // of each request; nil is a random user
-	isWhole     func(body []byte) bool  // what an answer must be; nil is a composite, of variants that make one
+	connections int                         // closed loop: as many at once
+	share       float64                     // open loop: so much of what the variant can do; 0 for a closed loop
+	path        func(*rand.Rand) string     // of each request; nil is a random user
+	isWhole     func(url, body string) bool // what an answer must be; nil is what the variant says
 }
 
-func isComposite(body []byte) bool {
-	return bytes.HasPrefix(body, []byte(`{"core":`)) && bytes.HasSuffix(body, []byte(`"errors":[]}`))
+// isComposite reports whether an answer has both halves, and both of the user that was asked for.
+func isComposite(url, body string) bool {
+	core, extension, ok := strings.Cut(body, `,"extension":{"userId":`+userOf(url)+",")
+	return ok && strings.HasPrefix(core, `{"core":{`) && isCore(url, core[len(`{"core":`):]) && strings.HasSuffix(extension, `},"errors":[]}`)
+}
+
+// isCore reports whether an answer begins with the user that was asked for.
+func isCore(url, body string) bool {
+	rest, ok := strings.CutPrefix(body, `{"userId":`)
+	return ok && strings.HasPrefix(strings.TrimPrefix(rest, " "), userOf(url)+",")
+}
+
+// userOf returns the last part of a path.
+func userOf(url string) string {
+	path, _, _ := strings.Cut(url, "?")
+	return path[strings.LastIndexByte(path, '/')+1:]
 }
 
 // user is the path of a random user.
@@ -83,13 +97,13 @@ func (w *world) measure(ctx context.Context, v *variant, l load, length time.Dur
 		vegeta.Client(&http.Client{Transport: transport, Timeout: 30 * time.Second}))
 	isWhole := l.isWhole
 	if isWhole == nil {
-		isWhole = func(body []byte) bool { return !v.composite || isComposite(body) }
+		isWhole = v.isWhole
 	}
 	var metrics vegeta.Metrics
 	began := time.Now()
 	for r := range attacker.Attack(locked(targeter), vegeta.Rate{Freq: rate, Per: time.Second}, length, v.name) {
 		metrics.Add(r)
-		if err == nil && (r.Code != http.StatusOK || !isWhole(r.Body)) {
+		if err == nil && (r.Code != http.StatusOK || !isWhole(r.URL, string(r.Body))) {
 			err = fmt.Errorf("%s: %s %d %s %.200q", v.name, r.URL, r.Code, r.Error, r.Body)
 		}
 	}

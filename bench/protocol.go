@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // protocol measures what a server costs that changes what weft changes, but knows the composite by heart; in three ways.
@@ -15,7 +16,7 @@ func protocol(ctx context.Context, w *world) (tables []table, err error) {
 		{allHeaders, "the same, and all headers removed that could be there"},
 		{twoMessages, "the same in two messages, without the response's head"},
 	} {
-		v := &variant{name: kind.name, processes: map[string]int{}, composite: true}
+		v := &variant{name: kind.name, processes: map[string]int{}, isWhole: isByHeart}
 		socket := filepath.Join(w.dir, kind.way+".sock")
 		server, err := w.command(ctx, kind.way, os.Args[0], nil, "-listen", socket, kind.way)
 		if err != nil {
@@ -35,4 +36,10 @@ func protocol(ctx context.Context, w *world) (tables []table, err error) {
 		tables = append(tables, t)
 	}
 	return tables, nil
+}
+
+// isByHeart reports whether an answer has the core of the user that was asked for, and an extension of no matter whom.
+func isByHeart(url, body string) bool {
+	core, ok := strings.CutPrefix(body, `{"core":`)
+	return ok && isCore(url, core) && strings.HasSuffix(core, `},"errors":[]}`)
 }

@@ -20,7 +20,7 @@ const (
 // rules measures what weft costs where it has nothing to do, and what rules cost that are not the one.
 func rules(ctx context.Context, w *world) (tables []table, err error) {
 	plain := load{connections: 32, path: func(random *rand.Rand) string { return fmt.Sprintf("/plain/%d", random.IntN(users)) }}
-	plain.isWhole = func(body []byte) bool { return !isComposite(body) }
+	plain.isWhole = func(_, body string) bool { return isCore("/1", body) } // whoever is asked for
 	t, err := w.takeTurns(ctx, plainTitle, []turn{
 		{"Envoy alone", w.variant("Envoy alone"), plain},
 		{"Envoy with weft", w.variant("weft"), plain},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,8 +50,8 @@ func scaling(ctx context.Context, w *world) (tables []table, err error) {
 		streams = append(streams, turn{fmt.Sprint(n), v, load{connections: n}})
 	}
 	for _, n := range []int{1, 10, 100, 1_000} {
-		lists = append(lists, turn{fmt.Sprint(n), v, load{connections: 8, path: path("/api/v1/lists/%d", n), isWhole: func(body []byte) bool {
-			return bytes.Count(body, []byte(`,"errors":[]}`)) == n
+		lists = append(lists, turn{fmt.Sprint(n), v, load{connections: 8, path: path("/api/v1/lists/%d", n), isWhole: func(_, body string) bool {
+			return strings.Count(body, `,"errors":[]}`) == n
 		}}})
 	}
 	for _, series := range []struct {

@@ -29,11 +29,11 @@ const users = 100_000
 // variant is one way to answer, with its processes.
 type variant struct {
 	name      string
-	url       string         // of its Envoy
-	processes map[string]int // pids by name, without those that all variants share
-	composite bool           // its answers have an extension
-	admin     string         // host:port of weft's admin; empty for others
-	capacity  float64        // requests a second in a closed loop
+	url       string                      // of its Envoy
+	processes map[string]int              // pids by name, without those that all variants share
+	isWhole   func(url, body string) bool // what its answers must be
+	admin     string                      // host:port of weft's admin; empty for others
+	capacity  float64                     // requests a second in a closed loop
 }
 
 // world is everything that runs.
@@ -85,11 +85,11 @@ func (w *world) start(ctx context.Context, slow bool) (err error) {
 }
 
 func (w *world) startVariants(ctx context.Context) error {
-	alone := &variant{name: "Envoy alone", processes: map[string]int{}}
+	alone := &variant{name: "Envoy alone", processes: map[string]int{}, isWhole: isCore}
 	if err := w.startEnvoy(ctx, alone, w.legacyAt, "unix:none", without); err != nil {
 		return err
 	}
-	noop := &variant{name: "no-op ext_proc", processes: map[string]int{}}
+	noop := &variant{name: "no-op ext_proc", processes: map[string]int{}, isWhole: isCore}
 	socket := filepath.Join(w.dir, "noop.sock")
 	server, err := w.command(ctx, "no-op", os.Args[0], nil, "-listen", socket, "noop")
 	if err != nil {
@@ -108,7 +108,7 @@ func (w *world) startVariants(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		v := &variant{name: name, processes: map[string]int{"aggregator": process.Pid()}, composite: true}
+		v := &variant{name: name, processes: map[string]int{"aggregator": process.Pid()}, isWhole: isComposite}
 		if legacy == alone.url {
 			v.processes["Envoy to the legacy service"] = alone.processes["Envoy"]
 		}
@@ -134,7 +134,7 @@ func (w *world) startVariants(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fastAPI := &variant{name: "FastAPI aggregator", processes: map[string]int{"aggregator": process.Pid()}, composite: true}
+	fastAPI := &variant{name: "FastAPI aggregator", processes: map[string]int{"aggregator": process.Pid()}, isWhole: isComposite}
 	w.variants = append(w.variants, fastAPI)
 	if err := await(ctx, process, at); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (w *world) startWeft(ctx context.Context, name string, rules []*enrich.Rule
 	if err != nil {
 		return nil, err
 	}
-	v := &variant{name: name, processes: map[string]int{}, composite: true, admin: fmt.Sprintf("127.0.0.1:%d", port)}
+	v := &variant{name: name, processes: map[string]int{}, isWhole: isComposite, admin: fmt.Sprintf("127.0.0.1:%d", port)}
 	socket := filepath.Join(w.dir, strings.ReplaceAll(name, " ", "-")+".sock")
 	args := []string{"serve", "--listen", "unix:" + socket, "--admin", v.admin, "--pprof"}
 	if file != "" {
