@@ -48,6 +48,17 @@ spec:
 		}
 	}
 
+	// What "kubectl run" makes is not "restricted", so that it has no place in the namespace of an overlay.
+	runs := regexp.MustCompile(`kubectl -n (\S+) run ask .* http://legacy\.(\S+):8080/`).FindAllStringSubmatch(docs, -1)
+	if len(runs) != 2 || len(runs) != strings.Count(docs, " run ask ") {
+		t.Fatalf("docs/kubernetes.md has %d requests by kubectl run", len(runs))
+	}
+	for _, run := range runs {
+		if run[1] == "shop" || run[2] != "shop" {
+			t.Errorf("%s: the namespace shop refuses such a pod", run[0])
+		}
+	}
+
 	install := strings.Fields(snippet(`\n +helm (install weft k8s/chart .*)\n`))
 	install = append(install, "--dry-run=client")
 	helm := exec.CommandContext(t.Context(), proof.Tool(t, "helm"), install...)
