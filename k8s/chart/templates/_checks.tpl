@@ -18,6 +18,20 @@
 {{- if and $v.legacy.create (not $v.legacy.image) -}}
 {{- fail "legacy.create is true, but there is no legacy.image" -}}
 {{- end -}}
+{{- if and (ne $v.mode "gateway") (has $v.legacy.container (list "weft" "envoy" "istio-proxy")) -}}
+{{- fail (printf "legacy.container is %s, which another container of the pods is called: give the legacy service's container another name" $v.legacy.container) -}}
+{{- end -}}
+{{- if and (eq $v.mode "gateway") (eq $v.legacy.name "weft") -}}
+{{- fail "legacy.name is weft, which the chart's own Service is called: give the legacy service another name" -}}
+{{- end -}}
+{{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
+{{- fail (printf "autoscaling.minReplicas is %v, more than autoscaling.maxReplicas, which is %v" $v.autoscaling.minReplicas $v.autoscaling.maxReplicas) -}}
+{{- end -}}
+{{- range $list := list "containers" "initContainers" "volumes" -}}
+{{- if hasKey $v.podSpec $list -}}
+{{- fail (printf "podSpec.%s would take the place of weft's own: take it away; the values env, volumes, volumeMounts and resources add to weft's" $list) -}}
+{{- end -}}
+{{- end -}}
 {{- $own := $v.mongodb.replicaSet -}}
 {{- if and $v.mongodb.existingSecret $v.mongodb.uri -}}
 {{- fail "mongodb.uri and mongodb.existingSecret are both set: take one away" -}}

@@ -40,6 +40,9 @@ volumeMounts:
   - {name: weft-socket, mountPath: /run/weft}
   {{- end }}
   - {name: weft-rules, mountPath: /etc/weft, readOnly: true}
+  {{- with .Values.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- /* weft's environment, but for the URI. */ -}}
@@ -145,6 +148,9 @@ volumes:
     emptyDir: {medium: Memory, sizeLimit: 1Mi}
   - name: weft-rules
     configMap: {name: weft-rules} # as a folder: with subPath no change would arrive
+  {{- with .Values.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- /* The Deployment that weft is in, and its label. */ -}}

@@ -54,8 +54,8 @@ func TestValues(t *testing.T) {
 			want:   []string{"maxUnavailable: 10%"},
 		},
 		"network": {
-			values: uri + "networkPolicy: {monitoringNamespace: prometheus, gatewayNamespace: edge}",
-			want:   []string{"kubernetes.io/metadata.name: prometheus", "kubernetes.io/metadata.name: edge"},
+			values: uri + "networkPolicy: {monitoringNamespace: prometheus, gatewayNamespace: edge, egressPorts: [27018, 4317]}",
+			want:   []string{"kubernetes.io/metadata.name: prometheus", "kubernetes.io/metadata.name: edge", "- ports: - port: 27018 - port: 4317"},
 		},
 		"pod": {
 			values: uri + "podAnnotations: {a.example/b: c}\npodSpec: {priorityClassName: high, tolerations: [{key: k, operator: Exists}], terminationGracePeriodSeconds: 90}\n" +
@@ -64,6 +64,14 @@ func TestValues(t *testing.T) {
 				"a.example/b: c", "priorityClassName: high", "tolerations: - key: k operator: Exists", "terminationGracePeriodSeconds: 90",
 				"resources: limits: memory: 1Gi requests: cpu: 1 memory: 64Mi",
 			},
+		},
+		"volumes": {
+			values: uri + "volumes: [{name: ca, configMap: {name: mongodb-ca}}]\nvolumeMounts: [{name: ca, mountPath: /etc/ca}]",
+			want:   []string{"- mountPath: /etc/ca name: ca", "- configMap: name: mongodb-ca name: ca", "- mountPath: /etc/weft name: weft-rules"},
+		},
+		"volumes beside the legacy service": {
+			values: uri + "mode: sidecar\nlegacy: {create: true, image: l}\nvolumes: [{name: ca, configMap: {name: mongodb-ca}}]\nvolumeMounts: [{name: ca, mountPath: /etc/ca}]",
+			want:   []string{"- mountPath: /etc/ca name: ca", "- configMap: name: mongodb-ca name: ca", "- emptyDir: sizeLimit: 256Mi name: tmp"},
 		},
 		"secrets": {
 			values:  "mongodb: {existingSecret: mine}\ntls: {secretName: cert}",
@@ -132,23 +140,28 @@ func TestValues(t *testing.T) {
 func TestValuesRefused(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
 	for values, want := range map[string]string{
-		"":                                                          "weft has to know where MongoDB is: set mongodb.uri, or mongodb.existingSecret",
-		"mongodb: {uri: localhost}":                                 "at '/mongodb/uri'",
-		uri + "mode: beside":                                        "at '/mode'",
-		uri + "image: {name: weft}":                                 "additional properties 'name' not allowed",
-		uri + "replica: 3":                                          "additional properties 'replica' not allowed",
-		uri + "env: {WEFT_PPROF: true}":                             "at '/env/WEFT_PPROF'",
-		uri + "env: {weft: x}":                                      "'weft' does not match pattern",
-		uri + "legacy: {create: true}":                              "legacy.create is true, but there is no legacy.image",
-		uri + "legacy: {selector: shop}":                            "at '/legacy/selector'",
-		uri + "rules: x":                                            "there are rules, but no envoyConfig, which is made of them: run\n\n    weft envoy --rules rules.yaml --format gateway",
-		uri + "envoyConfig: x":                                      "add --set-file rules=rules.yaml",
-		uri + "rules: x\nenvoyConfig: x":                            "envoyConfig is not for mode gateway: run\n\n    weft envoy --rules rules.yaml --format gateway",
-		uri + "rules: x\nenvoyConfig: \"kind: HTTPRoute\"":          "make it with the weft that the chart is of",
-		uri + "legacy: {name: orders}":                              "weft envoy --rules rules.yaml --format gateway --namespace shop --gateway eg --legacy orders:8080 --weft weft:50051 >envoy.yaml",
-		"mongodb: {uri: \"mongodb://m\", existingSecret: x}":        "take one away",
-		"mongodb: {replicaSet: {enabled: true}}":                    "mongodb.replicaSet wants rootPassword, weftPassword and keyfile",
-		"mongodb: {replicaSet: {enabled: true, existingSecret: x}}": "set mongodb.existingSecret, too",
+		"":                              "weft has to know where MongoDB is: set mongodb.uri, or mongodb.existingSecret",
+		"mongodb: {uri: localhost}":     "at '/mongodb/uri'",
+		uri + "mode: beside":            "at '/mode'",
+		uri + "image: {name: weft}":     "additional properties 'name' not allowed",
+		uri + "replica: 3":              "additional properties 'replica' not allowed",
+		uri + "env: {WEFT_PPROF: true}": "at '/env/WEFT_PPROF'",
+		uri + "env: {weft: x}":          "'weft' does not match pattern",
+		uri + "legacy: {create: true}":  "legacy.create is true, but there is no legacy.image",
+		uri + "mode: sidecar\nlegacy: {container: weft}":                                "legacy.container is weft",
+		uri + "autoscaling: {minReplicas: 20}":                                          "autoscaling.minReplicas is 20, more than autoscaling.maxReplicas",
+		uri + "podSpec: {volumes: []}":                                                  "podSpec.volumes would take the place",
+		uri + "podSpec: {containers: []}":                                               "podSpec.containers would take the place",
+		uri + "rules: x\nenvoyConfig: \"kind: HTTPRoute\"\nlegacy: {name: weft}":        "legacy.name is weft",
+		uri + "legacy: {selector: shop}":                                                "at '/legacy/selector'",
+		uri + "rules: x":                                                                "there are rules, but no envoyConfig, which is made of them: run\n\n    weft envoy --rules rules.yaml --format gateway",
+		uri + "envoyConfig: x":                                                          "add --set-file rules=rules.yaml",
+		uri + "rules: x\nenvoyConfig: x":                                                "envoyConfig is not for mode gateway: run\n\n    weft envoy --rules rules.yaml --format gateway",
+		uri + "rules: x\nenvoyConfig: \"kind: HTTPRoute\"":                              "make it with the weft that the chart is of",
+		uri + "legacy: {name: orders}":                                                  "weft envoy --rules rules.yaml --format gateway --namespace shop --gateway eg --legacy orders:8080 --weft weft:50051 >envoy.yaml",
+		"mongodb: {uri: \"mongodb://m\", existingSecret: x}":                            "take one away",
+		"mongodb: {replicaSet: {enabled: true}}":                                        "mongodb.replicaSet wants rootPassword, weftPassword and keyfile",
+		"mongodb: {replicaSet: {enabled: true, existingSecret: x}}":                     "set mongodb.existingSecret, too",
 		"mongodb: {replicaSet: {enabled: true, weftPassword: \"p@ss\", keyfile: \"\"}}": "at '/mongodb/replicaSet/weftPassword'",
 	} {
 		if stdout, stderr, err := helm(t, values, "template", "weft"); err == nil || !strings.Contains(stderr, want) {
@@ -162,6 +175,7 @@ func TestOwnRules(t *testing.T) {
 	dir := t.TempDir()
 	rules := read(t, proof.Path(t, "k8s", "base", "rules.yaml"))
 	rules = strings.ReplaceAll(rules, "/api/v1/users", "/api/v1/orders")
+	rules = "   # begins with spaces\n" + rules
 	if err := os.WriteFile(filepath.Join(dir, "rules.yaml"), []byte(rules), 0o644); err != nil {
 		t.Fatal(err)
 	}
