@@ -159,7 +159,7 @@ func median(ms []measurement) measurement {
 		P999:    middle(func(m measurement) float64 { return m.P999 }),
 		Finds:   middle(func(m measurement) float64 { return m.Finds }),
 		Mallocs: middle(func(m measurement) float64 { return m.Mallocs }),
-		CPU:     map[string]float64{}, RSS: ms[len(ms)-1].RSS,
+		CPU:     map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: ms[len(ms)-1].RSS,
 	}
 	for _, one := range ms {
 		m.Requests += one.Requests
@@ -167,6 +167,8 @@ func median(ms []measurement) measurement {
 	}
 	for _, name := range slices.Sorted(maps.Keys(ms[0].CPU)) {
 		m.CPU[name] = middle(func(m measurement) float64 { return m.CPU[name] })
+		m.Kernel[name] = middle(func(m measurement) float64 { return m.Kernel[name] })
+		m.Switches[name] = middle(func(m measurement) float64 { return m.Switches[name] })
 	}
 	return m
 }

@@ -3,32 +3,66 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// cpuTime is what a process has used, of all its threads, those that have ended included (proc_pid_stat(5), utime and
-// stime). Their unit, USER_HZ, is 100 a second on Linux.
-func cpuTime(pid int) (time.Duration, error) {
+// usage is what a process has used so far, of all its threads.
+type usage struct {
+	cpu, kernel time.Duration // kernel is a part of cpu
+	switches    int64         // how often a thread has stopped to run: it waited, or had to. Threads that have ended are not in it.
+}
+
+// usageOf reads proc_pid_stat(5), utime and stime, whose unit, USER_HZ, is 100 a second on Linux, and the switches in
+// proc_pid_status(5).
+func usageOf(pid int) (u usage, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, err
+		return u, err
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ") // the name before may have spaces
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+		return u, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
-	var ticks int64
-	for _, f := range fields[11:13] {
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, err
+	var ticks [2]int64
+	for i, f := range fields[11:13] {
+		if ticks[i], err = strconv.ParseInt(f, 10, 64); err != nil {
+			return u, err
 		}
-		ticks += n
 	}
-	return time.Duration(ticks) * time.Second / 100, nil
+	u.kernel = time.Duration(ticks[1]) * time.Second / 100
+	u.cpu = time.Duration(ticks[0])*time.Second/100 + u.kernel
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		return u, err
+	}
+	for _, thread := range threads {
+		status, err := os.ReadFile(thread)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return u, err
+		}
+		for _, name := range []string{"\nvoluntary_ctxt_switches:", "\nnonvoluntary_ctxt_switches:"} {
+			u.switches += number(string(status), name)
+		}
+	}
+	return u, nil
+}
+
+// number returns the number after a name; 0 if there is none.
+func number(text, name string) int64 {
+	_, rest, _ := strings.Cut(text, name)
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // resident is the memory that a process has, in bytes (proc_pid_status(5), VmRSS).

@@ -19,7 +19,9 @@ type measurement struct {
 	P50      float64            `json:"p50_us"`
 	P99      float64            `json:"p99_us"`
 	P999     float64            `json:"p999_us"`
-	CPU      map[string]float64 `json:"cpu_us_per_request"` // by process
+	CPU      map[string]float64 `json:"cpu_us_per_request"`    // by process
+	Kernel   map[string]float64 `json:"kernel_us_per_request"` // the part of it that is the kernel's
+	Switches map[string]float64 `json:"context_switches_per_request"`
 	RSS      map[string]int64   `json:"rss_bytes"`
 	Finds    float64            `json:"mongodb_commands_per_request"`
 	Mallocs  float64            `json:"weft_allocations_per_request,omitempty"`
@@ -124,10 +126,12 @@ func (w *world) measure(ctx context.Context, v *variant, l load, length time.Dur
 	m = measurement{
 		Requests: int(metrics.Requests), Seconds: took.Seconds(), PerSec: n / took.Seconds(),
 		P50: us(metrics.Latencies.P50), P99: us(metrics.Latencies.P99), P999: us(metrics.Latencies.Quantile(0.999)),
-		CPU: map[string]float64{}, RSS: map[string]int64{}, Finds: float64(findsAfter-findsBefore) / n, Mallocs: (mallocsAfter - mallocsBefore) / n,
+		CPU: map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: map[string]int64{}, Finds: float64(findsAfter-findsBefore) / n, Mallocs: (mallocsAfter - mallocsBefore) / n,
 	}
 	for name, pid := range pids {
-		m.CPU[name] = us(after[name]-before[name]) / n
+		m.CPU[name] = us(after[name].cpu-before[name].cpu) / n
+		m.Kernel[name] = us(after[name].kernel-before[name].kernel) / n
+		m.Switches[name] = float64(after[name].switches-before[name].switches) / n
 		if m.RSS[name], err = resident(pid); err != nil {
 			return m, err
 		}

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -28,10 +27,10 @@ func locked(t vegeta.Targeter) vegeta.Targeter {
 }
 
 // look reads what each process has used so far, and how many queries mongod has had.
-func (w *world) look(ctx context.Context, pids map[string]int) (used map[string]time.Duration, queries int64, err error) {
-	used = map[string]time.Duration{}
+func (w *world) look(ctx context.Context, pids map[string]int) (used map[string]usage, queries int64, err error) {
+	used = map[string]usage{}
 	for name, pid := range pids {
-		if used[name], err = cpuTime(pid); err != nil {
+		if used[name], err = usageOf(pid); err != nil {
 			return nil, 0, err
 		}
 	}

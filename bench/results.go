@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -70,6 +72,7 @@ func (r *results) markdown(w io.Writer) {
 	fmt.Fprintf(w, "# Results of make bench\n\n%s. Each request is for a random one of %d users. Each measurement takes %s; the tables have the medians of %d rounds, in which "+
 		"the variants take turns. A ratio is the median of the rounds' ratios, with the least and the largest of them.\n", r.Machine, r.Users, r.For, r.Rounds)
 	r.ratios(w)
+	r.profiles(w)
 	for _, t := range r.Tables {
 		fmt.Fprintf(w, "\n## %s\n\n", t.Title)
 		fmt.Fprintln(w, "| | req/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request | Envoy | sidecar or aggregator | mongod | legacy service | MongoDB commands/request | sidecar or aggregator MiB | weft's allocations/request |")
@@ -83,6 +86,23 @@ func (r *results) markdown(w io.Writer) {
 			fmt.Fprintf(w, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.2f | %d | %s |\n", row.Variant, m.PerSec, m.P50, m.P99, m.P999, m.total(),
 				m.CPU["Envoy"]+m.CPU["Envoy to the legacy service"], m.CPU["sidecar"]+m.CPU["aggregator"], m.CPU["mongod"], m.CPU["legacy service"], m.Finds,
 				(m.RSS["sidecar"]+m.RSS["aggregator"])>>20, allocations)
+		}
+	}
+}
+
+// profiles says for weft, and what it is compared with, which process spends the time of a request, and how.
+func (r *results) profiles(w io.Writer) {
+	for _, t := range r.Tables {
+		if !strings.HasPrefix(t.Title, "Closed loop") {
+			continue
+		}
+		fmt.Fprintf(w, "\n## Where the time goes: %s\n\n| | process | CPU µs/request | of that the kernel's | context switches/request |\n|---|---|--:|--:|--:|\n", t.Title)
+		for _, row := range t.Rows {
+			for _, name := range slices.Sorted(maps.Keys(row.CPU)) {
+				if row.CPU[name] >= 1 {
+					fmt.Fprintf(w, "| %s | %s | %.0f | %.0f | %.2f |\n", row.Variant, name, row.CPU[name], row.Kernel[name], row.Switches[name])
+				}
+			}
 		}
 	}
 }
