@@ -78,7 +78,11 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 // forwardedHeaders are those that weft gets to see.
 func forwardedHeaders() *matcherv3.ListStringMatcher {
 	forwarded := &matcherv3.ListStringMatcher{}
-	for _, h := range extproc.Headers() {
+	prefixes, names := extproc.Headers()
+	for _, p := range prefixes {
+		forwarded.Patterns = append(forwarded.Patterns, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: p}})
+	}
+	for _, h := range names {
 		forwarded.Patterns = append(forwarded.Patterns, exact(h))
 	}
 	return forwarded

@@ -15,7 +15,8 @@ type reply struct {
 	to kind // of the message that it answers; 0 is an ImmediateResponse
 
 	change  enrich.Headers
-	newBody bool // prefix and body take the place of what was there
+	of      *message // whose headers are changed, all that could matter: what is so already is left out; nil if they are not known
+	newBody bool     // prefix and body take the place of what was there
 	prefix  []byte
 	body    []byte
 	replace bool // CONTINUE_AND_REPLACE
@@ -59,8 +60,10 @@ func (r *reply) encodeCommon(w *backward) {
 	}
 	if len(r.change.Set)+len(r.change.Remove) > 0 || r.timing != "" {
 		end := w.len()
-		w.mutation(r.change, r.timing)
-		w.message(2, end) // header_mutation
+		w.mutation(r)
+		if w.len() > end {
+			w.message(2, end) // header_mutation
+		}
 	}
 	if r.replace {
 		w.enum(1, int32(extprocv3.CommonResponse_CONTINUE_AND_REPLACE))
@@ -74,7 +77,7 @@ func (r *reply) encodeImmediate(w *backward) {
 	const whole = 0
 	w.message(3, whole) // body
 	end := w.len()
-	w.mutation(r.change, r.timing)
+	w.mutation(r)
 	w.message(2, end) // headers
 	end = w.len()
 	w.enum(1, int32(r.status))
@@ -142,20 +145,26 @@ func (w *backward) message(number protowire.Number, end int) {
 const timingHeader = "server-timing"
 
 // mutation writes what is in a HeaderMutation.
-func (w *backward) mutation(change enrich.Headers, timing string) {
-	for i := len(change.Remove) - 1; i >= 0; i-- {
-		w.string(2, change.Remove[i])
+func (w *backward) mutation(r *reply) {
+	for i := len(r.change.Remove) - 1; i >= 0; i-- {
+		if name := r.change.Remove[i]; r.of == nil || r.of.has(name) {
+			w.string(2, name)
+		}
 	}
-	if timing != "" {
+	if r.timing != "" {
 		// An external processor's append_action of 0, which would append, is to Envoy one that is not set: it overwrites.
-		w.header(timingHeader, timing, func() {
+		w.header(timingHeader, r.timing, func() {
 			end := w.len()
 			w.enum(1, 1)
 			w.message(2, end) // append
 		})
 	}
-	for i := len(change.Set) - 1; i >= 0; i-- {
-		w.header(change.Set[i].Name, change.Set[i].Value, func() {
+	for i := len(r.change.Set) - 1; i >= 0; i-- {
+		h := r.change.Set[i]
+		if r.of != nil && r.of.has(h.Name, h.Value) {
+			continue
+		}
+		w.header(h.Name, h.Value, func() {
 			w.enum(3, int32(corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD)) // append_action
 		})
 	}

@@ -57,6 +57,28 @@ func TestReply(t *testing.T) {
 				},
 			},
 		},
+		"what is so already is left out": {
+			reply{to: requestHeaders, change: change, of: &message{headers: []header{{[]byte("etag"), []byte("1")}, {[]byte("x-weft"), []byte("composed")}}}},
+			&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestHeaders{
+				RequestHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{
+					RemoveHeaders: []string{"etag"}, SetHeaders: mutation.GetSetHeaders()[1:],
+				}}},
+			}},
+		},
+		"a header that is there twice is set": {
+			reply{to: requestHeaders, change: enrich.Headers{Set: change.Set[:1]}, of: &message{headers: []header{{[]byte("x-weft"), []byte("composed")}, {[]byte("x-weft"), []byte("composed")}}}},
+			&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestHeaders{
+				RequestHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{
+					SetHeaders: mutation.GetSetHeaders()[:1],
+				}}},
+			}},
+		},
+		"nothing is left": {
+			reply{to: requestHeaders, change: enrich.Headers{Remove: []string{"range"}}, of: &message{}},
+			&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestHeaders{
+				RequestHeaders: &extprocv3.HeadersResponse{Response: &extprocv3.CommonResponse{}},
+			}},
+		},
 		"response headers replaced": {
 			reply{to: responseHeaders, replace: true, change: change, newBody: true, body: []byte("{}")},
 			&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{

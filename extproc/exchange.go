@@ -58,6 +58,7 @@ func (x *exchange) receive(m *message, want kind) bool {
 
 func (x *exchange) send(r *reply) {
 	if x.err == nil {
+		r.of = x.known(r.to)
 		x.clock.sends(&x.report.Times)
 		x.report.AnswerSize += len(r.prefix) + len(r.body)
 		x.err = x.stream.Send(r.encode())
@@ -70,11 +71,26 @@ func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 		x.clock.sends(&x.report.Times)
 		x.report.AnswerSize += len(r.prefix) + len(r.body)
 		x.report.Outcome = outcome
+		r.of = x.known(r.to)
 		r.report = &x.report
 		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
 			r.timing = serverTiming(x.report.Times)
 		}
 		x.err = x.stream.Send(r.encode())
+	}
+}
+
+// known returns the head that a reply changes, if it is known to be shown whole.
+func (x *exchange) known(to kind) *message {
+	switch {
+	case !x.generated:
+		return nil
+	case to == requestHeaders:
+		return &x.request
+	case to == responseHeaders || to == responseBody:
+		return &x.response
+	default:
+		return nil
 	}
 }
 

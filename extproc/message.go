@@ -11,12 +11,13 @@ import (
 // filterName is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 const filterName = "envoy.filters.http.ext_proc"
 
-// Headers returns the names of the headers that weft reads. Envoy's configuration must forward them, and need not
-// forward any more.
-func Headers() []string {
-	return []string{
-		":method", ":authority", ":path", "if-none-match",
-		":status", "content-length", "content-encoding", "cache-control",
+// Headers returns the names of the headers that weft reads, or that it would remove or set, and prefixes that some have. Envoy's
+// configuration must forward them, and need not forward any more. Where it is not known to do so (see [Authority]), weft
+// has Envoy remove and set whatever there could be.
+func Headers() (prefixes, names []string) {
+	return []string{":", "content-", "if-"}, []string{
+		"accept-encoding", "range",
+		"accept-ranges", "cache-control", "digest", "etag", "last-modified", "repr-digest",
 		traceParent, requestID,
 	}
 }
@@ -104,6 +105,12 @@ func origin(details string) enrich.Origin {
 	default:
 		return enrich.OriginProxy
 	}
+}
+
+// has reports whether there is a header with a name; with a value, whether that is the only one and has that value.
+func (m *message) has(name string, value ...string) bool {
+	n, last := m.header(name)
+	return n > 0 && (len(value) == 0 || n == 1 && string(last) == value[0])
 }
 
 // answerChange is how the head of the response becomes that of an answer.
