@@ -106,7 +106,7 @@ func TestUsage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = os.ReadDir("/proc/self/task") // is the kernel's work
+		_, _ = os.ReadDir("/proc/self/task")                                                                           // is the kernel's work
 		if now.cpu >= before.cpu+20*time.Millisecond && now.kernel > before.kernel && now.switches > before.switches { // this loop uses it
 			return
 		}

@@ -35,8 +35,8 @@ type capacity struct {
 	Batched, Member, TwoMembers             float64 // commands/s, composites/s
 }
 
-// TestCapacity compares the arithmetic in docs/kubernetes.md, and the target of the autoscalers in k8s/, with bench/results, from which
-// they are made.
+// TestCapacity compares the tables in docs/performance.md, the arithmetic in docs/kubernetes.md, and the target of the autoscalers in
+// k8s/, with bench/results, from which they are made.
 func TestCapacity(t *testing.T) {
 	text, err := os.ReadFile("results/results.json")
 	if err != nil {
@@ -60,6 +60,7 @@ func TestCapacity(t *testing.T) {
 		part *regexp.Regexp // the group is what is made
 		want string
 	}{
+		{"../docs/performance.md", regexp.MustCompile(`(?s)\n<!-- Made from [^\n]*-->\n(.*?)<!-- until here -->`), performance(&r)},
 		{"../docs/kubernetes.md", regexp.MustCompile(`(?s)\n(## How much it carries\n.*)$`), section.String()},
 		{"../k8s/components/monitoring/exchange-rate.yaml", regexp.MustCompile(`averageValue: "(\d+)"`), fmt.Sprint(c.Target)},
 		{"../k8s/chart/values.yaml", regexp.MustCompile(`targetExchangesPerSecond: (\d+)`), fmt.Sprint(c.Target)},
@@ -84,6 +85,29 @@ func TestCapacity(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// performance is what docs/performance.md shows of the results.
+func performance(r *results) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s; %d rounds of %s. [All tables](../bench/results/results.md), with what each process used, and [every round](../bench/results/results.json).\n",
+		r.Machine, r.Rounds, r.For)
+	r.ratios(&b)
+	fmt.Fprint(&b, "\n![CPU of one request by process](../bench/results/results.svg)\n")
+	for i := range r.Tables {
+		switch t := &r.Tables[i]; t.Title {
+		case "Closed loop, 1 connection", "Closed loop, 32 connections", "Closed loop, 256 connections":
+			fmt.Fprintf(&b, "\n**%s**\n\n", t.Title)
+			t.markdown(&b)
+		}
+	}
+	fmt.Fprint(&b, "\n**Where the microseconds go, at 32 connections**\n\n")
+	for i := range r.Tables {
+		if t := &r.Tables[i]; t.Title == "Closed loop, 32 connections" {
+			t.profile(&b, "alone,no-op,weft,Go aggregator")
+		}
+	}
+	return b.String()
 }
 
 func capacityFrom(t *testing.T, r *results) capacity {

@@ -44,7 +44,7 @@ func run(ctx context.Context) error {
 		return bench(ctx, o)
 	case "legacy":
 		return serveLegacy(ctx, listen)
-	case nothing, changing, allHeaders, twoMessages:
+	case nothing, looping, changing, allHeaders, twoMessages:
 		return serveNoop(ctx, listen, mode)
 	case "aggregator":
 		return serveAggregator(ctx, listen, legacy, mongodbURI)

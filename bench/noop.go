@@ -9,8 +9,10 @@ import (
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
+	"weft/internal/grpcloop"
 )
 
 // noop is an external processor that does nothing: the floor of the protocol, as one would write it. Or it changes what
@@ -22,6 +24,7 @@ type noop struct {
 
 const (
 	nothing     = "noop"     // three messages, no change
+	looping     = "loop"     // the same on weft's gRPC server
 	changing    = "changing" // three messages; in the last reply, a body with a few headers
 	allHeaders  = "headers"  // the same, but all headers that could have to be changed are
 	twoMessages = "two"      // the response's head is not sent (response_header_mode SKIP)
@@ -34,34 +37,60 @@ func (n noop) Process(stream extprocv3.ExternalProcessor_ProcessServer) error {
 		if err != nil {
 			return nil //nolint:nilerr // Envoy has ended the exchange
 		}
-		reply := &extprocv3.ProcessingResponse{}
-		switch msg.GetRequest().(type) {
-		case *extprocv3.ProcessingRequest_RequestHeaders:
-			r := &extprocv3.HeadersResponse{}
-			if n.way != nothing {
-				r.Response = &extprocv3.CommonResponse{HeaderMutation: n.request()}
-			}
-			if n.way == twoMessages {
-				reply.ModeOverride = mode(filterv3.ProcessingMode_SKIP, filterv3.ProcessingMode_BUFFERED_PARTIAL)
-			}
-			reply.Response = &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: r}
-		case *extprocv3.ProcessingRequest_ResponseHeaders:
-			if n.way != nothing {
-				reply.ModeOverride = mode(filterv3.ProcessingMode_SEND, filterv3.ProcessingMode_BUFFERED_PARTIAL)
-			}
-			reply.Response = &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}
-		case *extprocv3.ProcessingRequest_ResponseBody:
-			r := &extprocv3.BodyResponse{}
-			if n.way != nothing {
-				r.Response = n.response(msg.GetResponseBody().GetBody())
-			}
-			reply.Response = &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: r}
-		}
-		if err := stream.Send(reply); err != nil {
+		if err := stream.Send(n.reply(msg)); err != nil {
 			return nil //nolint:nilerr // the same
 		}
 	}
 }
+
+// converse is Process on weft's gRPC server.
+func (n noop) converse(stream *grpcloop.Stream) error {
+	for {
+		b, err := stream.Receive()
+		if err != nil {
+			return nil //nolint:nilerr // Envoy has ended the exchange
+		}
+		msg := &extprocv3.ProcessingRequest{}
+		if err := proto.Unmarshal(b, msg); err != nil {
+			return err
+		}
+		if b, err = proto.Marshal(n.reply(msg)); err != nil {
+			return err
+		}
+		if err := stream.Send(b, nil); err != nil {
+			return nil //nolint:nilerr // the same
+		}
+	}
+}
+
+func (n noop) reply(msg *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
+	reply := &extprocv3.ProcessingResponse{}
+	switch msg.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		r := &extprocv3.HeadersResponse{}
+		if n.changes() {
+			r.Response = &extprocv3.CommonResponse{HeaderMutation: n.request()}
+		}
+		if n.way == twoMessages {
+			reply.ModeOverride = mode(filterv3.ProcessingMode_SKIP, filterv3.ProcessingMode_BUFFERED_PARTIAL)
+		}
+		reply.Response = &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: r}
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		if n.changes() {
+			reply.ModeOverride = mode(filterv3.ProcessingMode_SEND, filterv3.ProcessingMode_BUFFERED_PARTIAL)
+		}
+		reply.Response = &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}
+	case *extprocv3.ProcessingRequest_ResponseBody:
+		r := &extprocv3.BodyResponse{}
+		if n.changes() {
+			r.Response = n.response(msg.GetResponseBody().GetBody())
+		}
+		reply.Response = &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: r}
+	}
+	return reply
+}
+
+func (n noop) changes() bool { return n.way != nothing && n.way != looping }
 
 func mode(head filterv3.ProcessingMode_HeaderSendMode, body filterv3.ProcessingMode_BodySendMode) *filterv3.ProcessingMode {
 	return &filterv3.ProcessingMode{RequestHeaderMode: filterv3.ProcessingMode_SEND, ResponseHeaderMode: head, ResponseBodyMode: body}
@@ -106,6 +135,15 @@ func serveNoop(ctx context.Context, socket, way string) error {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return err
+	}
+	if way == looping {
+		server := &grpcloop.Server{}
+		server.Handle(extprocv3.ExternalProcessor_Process_FullMethodName, noop{way: way}.converse)
+		go func() {
+			<-ctx.Done()
+			server.Stop()
+		}()
+		return server.Serve(listener)
 	}
 	server := grpc.NewServer()
 	extprocv3.RegisterExternalProcessorServer(server, noop{way: way})

@@ -6,12 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 )
 
-// protocol measures what a server costs that changes what weft changes, but knows the composite by heart; in three ways.
-// Its Envoy has weft's configuration. What weft costs beyond it is its own work and MongoDB's.
+// protocol measures what the no-op costs on weft's gRPC server; and what a server costs that changes what weft changes, but knows
+// the composite by heart, in three ways. Its Envoy has weft's configuration. What weft costs beyond it is its own work and MongoDB's.
 func protocol(ctx context.Context, w *world) (tables []table, err error) {
 	for _, kind := range []struct{ way, name string }{
+		{looping, "the no-op on weft's gRPC server"},
 		{changing, "head and body changed"},
 		{allHeaders, "the same, and all headers removed that could be there"},
 		{twoMessages, "the same in two messages, without the response's head"},
@@ -23,7 +26,11 @@ func protocol(ctx context.Context, w *world) (tables []table, err error) {
 			return nil, err
 		}
 		v.processes["sidecar"] = server.Pid()
-		if err := w.startEnvoy(ctx, v, w.legacyAt, "unix:"+socket, nil); err != nil {
+		var change func(*hcmv3.HttpConnectionManager) error
+		if kind.way == looping {
+			change, v.isWhole = buffered, isCore
+		}
+		if err := w.startEnvoy(ctx, v, w.legacyAt, "unix:"+socket, change); err != nil {
 			return nil, err
 		}
 		w.variants = append(w.variants, v)

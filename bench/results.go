@@ -75,33 +75,42 @@ func (r *results) markdown(w io.Writer) {
 	r.profiles(w)
 	for _, t := range r.Tables {
 		fmt.Fprintf(w, "\n## %s\n\n", t.Title)
-		fmt.Fprintln(w, "| | req/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request | Envoy | sidecar or aggregator | mongod | legacy service | MongoDB commands/request | sidecar or aggregator MiB | weft's allocations/request |")
-		fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-		for _, row := range t.Rows {
-			m := row.measurement
-			allocations := ""
-			if m.Mallocs > 0 {
-				allocations = fmt.Sprintf("%.0f", m.Mallocs)
-			}
-			fmt.Fprintf(w, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.2f | %d | %s |\n", row.Variant, m.PerSec, m.P50, m.P99, m.P999, m.total(),
-				m.CPU["Envoy"]+m.CPU["Envoy to the legacy service"], m.CPU["sidecar"]+m.CPU["aggregator"], m.CPU["mongod"], m.CPU["legacy service"], m.Finds,
-				(m.RSS["sidecar"]+m.RSS["aggregator"])>>20, allocations)
+		t.markdown(w)
+	}
+}
+
+func (t *table) markdown(w io.Writer) {
+	fmt.Fprintln(w, "| | req/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request | Envoy | sidecar or aggregator | mongod | legacy service | MongoDB commands/request | sidecar or aggregator MiB | weft's allocations/request |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, row := range t.Rows {
+		m := row.measurement
+		allocations := ""
+		if m.Mallocs > 0 {
+			allocations = fmt.Sprintf("%.0f", m.Mallocs)
+		}
+		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.2f | %d | %s |\n", row.Variant, m.PerSec, m.P50, m.P99, m.P999, m.total(),
+			m.CPU["Envoy"]+m.CPU["Envoy to the legacy service"], m.CPU["sidecar"]+m.CPU["aggregator"], m.CPU["mongod"], m.CPU["legacy service"], m.Finds,
+			(m.RSS["sidecar"]+m.RSS["aggregator"])>>20, allocations)
+	}
+}
+
+// profiles say which process spends the time of a request, and how.
+func (r *results) profiles(w io.Writer) {
+	for _, t := range r.Tables {
+		if strings.HasPrefix(t.Title, "Closed loop") {
+			fmt.Fprintf(w, "\n## Where the time goes: %s\n\n", t.Title)
+			t.profile(w, "")
 		}
 	}
 }
 
-// profiles says for weft, and what it is compared with, which process spends the time of a request, and how.
-func (r *results) profiles(w io.Writer) {
-	for _, t := range r.Tables {
-		if !strings.HasPrefix(t.Title, "Closed loop") {
-			continue
-		}
-		fmt.Fprintf(w, "\n## Where the time goes: %s\n\n| | process | CPU µs/request | of that the kernel's | context switches/request |\n|---|---|--:|--:|--:|\n", t.Title)
-		for _, row := range t.Rows {
-			for _, name := range slices.Sorted(maps.Keys(row.CPU)) {
-				if row.CPU[name] >= 1 {
-					fmt.Fprintf(w, "| %s | %s | %.0f | %.0f | %.2f |\n", row.Variant, name, row.CPU[name], row.Kernel[name], row.Switches[name])
-				}
+// profile is of the variants that have one of the words in their names.
+func (t *table) profile(w io.Writer, words string) {
+	fmt.Fprintf(w, "| | process | CPU µs/request | of that the kernel's | context switches/request |\n|---|---|--:|--:|--:|\n")
+	for _, row := range t.Rows {
+		for _, name := range slices.Sorted(maps.Keys(row.CPU)) {
+			if contains(words, row.Variant) && row.CPU[name] >= 1 {
+				fmt.Fprintf(w, "| %s | %s | %.0f | %.0f | %.2f |\n", row.Variant, name, row.CPU[name], row.Kernel[name], row.Switches[name])
 			}
 		}
 	}
