@@ -29,7 +29,7 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for variant, tables := range map[string]int{"Envoy alone": 8, "no-op ext_proc": 10, "weft": 12, "head and body changed": 3, "Go aggregator": 7, "Go aggregator, in the mesh": 7, "1 MB": 2, "1024": 1, "weft with 1000 rules": 1} {
+	for variant, tables := range map[string]int{"Envoy alone": 8, "no-op ext_proc": 10, "weft": 12, "head and body changed": 3, "Go aggregator": 7, "Go aggregator, in the mesh": 7, "1 MB": 2, "1024": 1, "weft with 1000 rules": 1, "weft: mongod": 4, "the no-op on weft's gRPC server": 3} {
 		if n := strings.Count(string(text), "\n| "+variant+" |"); n != tables {
 			t.Errorf("%s is in %d tables, want %d, of\n%s", variant, n, tables, text)
 		}

@@ -106,11 +106,11 @@ func (r *results) profiles(w io.Writer) {
 
 // profile is of the variants that have one of the words in their names.
 func (t *table) profile(w io.Writer, words string) {
-	fmt.Fprintf(w, "| | process | CPU µs/request | of that the kernel's | context switches/request |\n|---|---|--:|--:|--:|\n")
+	fmt.Fprintf(w, "| | CPU µs/request | of that the kernel's | context switches/request |\n|---|--:|--:|--:|\n")
 	for _, row := range t.Rows {
 		for _, name := range slices.Sorted(maps.Keys(row.CPU)) {
 			if contains(words, row.Variant) && row.CPU[name] >= 1 {
-				fmt.Fprintf(w, "| %s | %s | %.0f | %.0f | %.2f |\n", row.Variant, name, row.CPU[name], row.Kernel[name], row.Switches[name])
+				fmt.Fprintf(w, "| %s: %s | %.0f | %.0f | %.2f |\n", row.Variant, name, row.CPU[name], row.Kernel[name], row.Switches[name])
 			}
 		}
 	}
