@@ -73,11 +73,11 @@ func (w *world) measure(ctx context.Context, v *variant, l load, length time.Dur
 	for name, pid := range v.processes {
 		pids[name] = pid
 	}
-	before, findsBefore, err := w.look(ctx, pids)
+	countsBefore, err := w.counts(ctx, v)
 	if err != nil {
 		return m, err
 	}
-	mallocsBefore, err := v.mallocs(ctx)
+	before, err := usages(pids)
 	if err != nil {
 		return m, err
 	}
@@ -114,11 +114,11 @@ func (w *world) measure(ctx context.Context, v *variant, l load, length time.Dur
 		return m, err
 	}
 	metrics.Close()
-	after, findsAfter, err := w.look(ctx, pids)
+	after, err := usages(pids)
 	if err != nil {
 		return m, err
 	}
-	mallocsAfter, err := v.mallocs(ctx)
+	countsAfter, err := w.counts(ctx, v)
 	if err != nil {
 		return m, err
 	}
@@ -126,7 +126,8 @@ func (w *world) measure(ctx context.Context, v *variant, l load, length time.Dur
 	m = measurement{
 		Requests: int(metrics.Requests), Seconds: took.Seconds(), PerSec: n / took.Seconds(),
 		P50: us(metrics.Latencies.P50), P99: us(metrics.Latencies.P99), P999: us(metrics.Latencies.Quantile(0.999)),
-		CPU: map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: map[string]int64{}, Finds: float64(findsAfter-findsBefore) / n, Mallocs: (mallocsAfter - mallocsBefore) / n,
+		CPU: map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: map[string]int64{},
+		Finds: (countsAfter.queries - countsBefore.queries) / n, Mallocs: (countsAfter.mallocs - countsBefore.mallocs) / n,
 	}
 	for name, pid := range pids {
 		m.CPU[name] = us(after[name].cpu-before[name].cpu) / n

@@ -26,24 +26,39 @@ func locked(t vegeta.Targeter) vegeta.Targeter {
 	}
 }
 
-// look reads what each process has used so far, and how many queries mongod has had.
-func (w *world) look(ctx context.Context, pids map[string]int) (used map[string]usage, queries int64, err error) {
-	used = map[string]usage{}
+// usages are what each process has used so far.
+func usages(pids map[string]int) (map[string]usage, error) {
+	used := map[string]usage{}
 	for name, pid := range pids {
+		var err error
 		if used[name], err = usageOf(pid); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
+	}
+	return used, nil
+}
+
+// counts are what is counted by those who are measured: to ask for them costs them something, which is not to be measured.
+type counts struct {
+	queries float64 // that mongod has had so far
+	mallocs float64 // objects that weft has allocated so far; 0 for what is no weft
+}
+
+func (w *world) counts(ctx context.Context, v *variant) (c counts, err error) {
+	if c.mallocs, err = v.mallocs(ctx); err != nil {
+		return c, err
 	}
 	client, err := mongo.Connect(mongooptions.Client().ApplyURI(w.mongod.URI()))
 	if err != nil {
-		return nil, 0, err
+		return c, err
 	}
 	defer func() { err = errors.Join(err, client.Disconnect(context.WithoutCancel(ctx))) }()
 	var status struct {
 		Opcounters struct{ Query int64 }
 	}
 	err = client.Database("admin").RunCommand(ctx, bson.D{{Key: "serverStatus", Value: 1}}).Decode(&status)
-	return used, status.Opcounters.Query, err
+	c.queries = float64(status.Opcounters.Query)
+	return c, err
 }
 
 // mallocs returns how many objects weft has allocated so far; 0 for what is no weft.
