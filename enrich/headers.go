@@ -20,7 +20,7 @@ func LegacyRequest(method string) Headers {
 }
 
 // legacyRequest is never changed.
-var legacyRequest = Headers{
+var legacyRequest = Headers{ //nolint:gochecknoglobals // made once, and not for each exchange
 	Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
@@ -31,7 +31,8 @@ func describeLegacyBody() []string {
 	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
 }
 
-var legacyBodyHeaders = []string{
+// legacyBodyHeaders is never changed.
+var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // made once, and not for each exchange
 	"content-encoding", "etag", "last-modified", "accept-ranges",
 	"content-md5", "digest", "content-digest", "repr-digest",
 }
