@@ -16,7 +16,8 @@ function attempt(what) {
 }
 
 if (members[0].startsWith(process.env.MEMBER)) {
-  attempt(() => rs.initiate({ _id: "rs0", members: members.map((host, i) => ({ _id: i, host })) }));
+  // The first has the higher priority: should another one win the election, it takes over, and goes on here.
+  attempt(() => rs.initiate({ _id: "rs0", members: members.map((host, i) => ({ _id: i, host, priority: i === 0 ? 2 : 1 })) }));
   while (!db.hello().isWritablePrimary) sleep(500);
   const admin = db.getSiblingDB("admin");
   attempt(() => admin.createUser({ user: "root", pwd: process.env.ROOT_PASSWORD, roles: ["root"] }));
