@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net"
@@ -16,10 +17,12 @@ import (
 //
 // It ends processes, so only pages of this machine may use it: the name that was asked must be one of loopback, and a
 // POST must come from the same origin.
-func (r *runner) control() http.Handler {
+//
+// A change that has begun is brought to its end when the page that asked for it is gone; until serving ends, that is.
+func (r *runner) control(serving context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /demo/processes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.states()) })
-	mux.HandleFunc("POST /demo/processes/{name}/{verb}", r.change)
+	mux.HandleFunc("POST /demo/processes/{name}/{verb}", func(w http.ResponseWriter, q *http.Request) { r.change(serving, w, q) })
 	mux.HandleFunc("GET /demo/legacy/{id}", func(w http.ResponseWriter, q *http.Request) {
 		writeJSON(w, askLegacy(q.Context(), r.legacy, q.PathValue("id"), q.URL.Query().Get("fault")))
 	})
@@ -34,13 +37,13 @@ func (r *runner) control() http.Handler {
 	})
 }
 
-func (r *runner) change(w http.ResponseWriter, q *http.Request) {
+func (r *runner) change(ctx context.Context, w http.ResponseWriter, q *http.Request) {
 	child, found := r.buttons()[q.PathValue("name")]
 	if !found {
 		http.Error(w, "no such process", http.StatusNotFound)
 		return
 	}
-	switch err := child.do(q.Context(), q.PathValue("verb")); {
+	switch err := child.do(ctx, q.PathValue("verb")); {
 	case errors.Is(err, errVerb):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case err != nil:

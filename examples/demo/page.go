@@ -25,11 +25,11 @@ func (r *runner) listenForPage(ctx context.Context) (net.Listener, error) {
 
 // servePage serves the page and its control endpoint, once all children run.
 func (r *runner) servePage(ctx context.Context, listener net.Listener) (closePage func()) {
+	serving, cancel := context.WithCancel(ctx)
 	mux := http.NewServeMux()
-	mux.Handle("/demo/", r.control())
+	mux.Handle("/demo/", r.control(serving))
 	mux.Handle("/", fresh(http.FileServerFS(os.DirFS(r.page))))
 
-	serving, cancel := context.WithCancel(ctx)
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

@@ -2,14 +2,21 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+	"weft/internal/stack"
 )
 
 // pageRun is a runner with a page, and where its Envoy is.
@@ -128,6 +135,8 @@ func TestPage(t *testing.T) {
 	}
 
 	checkRaw(t, run)
+	checkRawID(t, run)
+	checkRawWhole(t, run, filepath.Join(strings.TrimPrefix(variables[0], "DATA="), "legacy.db"))
 
 	// A frozen and a stopped child do not keep the others from ending in order.
 	run.ask(t, http.MethodPost, "/demo/processes/mongod/freeze")
@@ -169,6 +178,94 @@ func checkRaw(t *testing.T, run pageRun) {
 		if len(answer.Body) > shown || (c.fault == "5mb") != (answer.Bytes > 5<<20) {
 			t.Errorf("%s: %d bytes, of which %d are shown", c.fault, answer.Bytes, len(answer.Body))
 		}
+	}
+}
+
+// checkRawID finds that the legacy service is asked for the id that the page says, and for no other path.
+func checkRawID(t *testing.T, run pageRun) {
+	t.Helper()
+	for _, id := range []string{"a%2Fb", "a%2F..%2F7", "7%3Fx", "%25"} {
+		_, body := run.ask(t, http.MethodGet, "/demo/legacy/"+id)
+		var answer rawAnswer
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Fatalf("%s: %v: %s", id, err, body)
+		}
+		if answer.Status != 400 || !strings.Contains(answer.Body, `"path":"/api/v1/users/`+id+`"`) {
+			t.Errorf("%s\nwant the legacy service's 400 for %s", body, id)
+		}
+	}
+}
+
+// checkRawWhole finds that an answer that is no small one, and is composed, is there to the last byte.
+func checkRawWhole(t *testing.T, run pageRun, database string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+url.PathEscape(database)+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO users SELECT 2000, ?, email, created_at FROM users WHERE user_id = 7",
+		strings.Repeat("ö", 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	_, body := run.ask(t, http.MethodGet, "/demo/legacy/2000")
+	var answer rawAnswer
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		t.Fatal(err)
+	}
+	_, composite := run.ask(t, http.MethodGet, "/api/v3/composite-profile/2000")
+	if int(answer.Bytes) != len(answer.Body) || !strings.HasPrefix(composite, `{"core":`+answer.Body+`,"extension":`) {
+		t.Errorf("%d of %d bytes are shown, and the composite has %d", len(answer.Body), answer.Bytes, len(composite))
+	}
+}
+
+// TestChangeOutlivesItsPage: who presses a button and closes the page has pressed it.
+func TestChangeOutlivesItsPage(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(t.TempDir(), "log")
+	start := func() (*stack.Process, error) {
+		return stack.Start(stack.Command{Name: "weft", Path: sleep, Args: []string{"60"}, Log: log})
+	}
+	first, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	weft := &child{died: make(chan *stack.Process, 1)}
+	weft.began(first)
+	defer func() { _ = weft.do(context.Background(), "kill") }()
+
+	page, leave := context.WithCancel(t.Context())
+	serving, end := context.WithCancel(t.Context())
+	during := leave
+	weft.launch = func(ctx context.Context) (*stack.Process, error) {
+		during()
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return start()
+	}
+	control := (&runner{children: []*child{weft}}).control(serving)
+	post := func(ctx context.Context, verb string) int {
+		answer := httptest.NewRecorder()
+		request := httptest.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/demo/processes/weft/"+verb, nil)
+		control.ServeHTTP(answer, request)
+		return answer.Code
+	}
+	post(page, "kill")
+	post(page, "run")
+	if _, state := weft.now(); state != running || page.Err() == nil {
+		t.Errorf("the page has gone while weft started, and weft is %s", state)
+	}
+	during = end // the demo itself ends
+	post(t.Context(), "kill")
+	if status := post(t.Context(), "run"); status != http.StatusInternalServerError {
+		t.Errorf("a start while the demo ends: %d", status)
+	}
+	if _, state := weft.now(); state != stopped {
+		t.Errorf("the demo has ended, and weft is %s", state)
 	}
 }
 

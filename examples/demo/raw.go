@@ -17,20 +17,24 @@ import (
 type rawAnswer struct {
 	Status  int         `json:"status"`  // 0 when nothing came
 	Headers [][2]string `json:"headers"` // names in lower case, sorted
-	Body    string      `json:"body"`    // its beginning, as text; in hexadecimal if it is none
+	Body    string      `json:"body"`    // as text; in hexadecimal, its beginning, if it is none; of a large one the beginning
 	Bytes   int64       `json:"bytes"`   // length of the body, as far as it came
 	Error   string      `json:"error"`   // how it broke off, or ""
 }
 
-// shown is how much of a body the page gets to show.
-const shown = 2 << 10
+// The page gets a body whole when weft could join it, to compare the two, and of a larger one what can be shown.
+const (
+	whole = 1 << 20 // core.limit of a rule that does not say otherwise
+	shown = 2 << 10
+)
 
 // askLegacy asks the legacy service at host:port itself, past Envoy.
 func askLegacy(ctx context.Context, legacy, id, fault string) rawAnswer {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	answer, err := fetchRaw(ctx, url.URL{
-		Scheme: "http", Host: legacy, Path: "/api/v1/users/" + id, RawQuery: url.Values{"fault": {fault}}.Encode(),
+		Scheme: "http", Host: legacy, RawQuery: url.Values{"fault": {fault}}.Encode(),
+		Path: "/api/v1/users/" + id, RawPath: "/api/v1/users/" + url.PathEscape(id), // a slash in an id divides no path
 	})
 	if err != nil {
 		answer.Error = reason(err)
@@ -57,13 +61,17 @@ func fetchRaw(ctx context.Context, target url.URL) (answer rawAnswer, err error)
 	}
 	slices.SortFunc(answer.Headers, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 
-	start, err := io.ReadAll(io.LimitReader(response.Body, shown))
-	answer.Body, answer.Bytes = text(start), int64(len(start))
-	if err != nil {
-		return answer, err
+	start, err := io.ReadAll(io.LimitReader(response.Body, whole))
+	answer.Bytes = int64(len(start))
+	if err == nil {
+		var rest int64
+		rest, err = io.Copy(io.Discard, response.Body)
+		answer.Bytes += rest
 	}
-	rest, err := io.Copy(io.Discard, response.Body)
-	answer.Bytes += rest
+	if answer.Bytes > whole {
+		start = start[:shown]
+	}
+	answer.Body = text(start)
 	return answer, err
 }
 
