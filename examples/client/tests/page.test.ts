@@ -2,6 +2,7 @@
 import "./states.js";
 import "./defects.js";
 import "./board.js";
+import "./verdict.js";
 import "./keyboard.js";
 import "./alone.js";
 import "./pictures.js";

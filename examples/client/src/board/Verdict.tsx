@@ -2,7 +2,7 @@ import type { ReactElement } from "react";
 import { header } from "../answer";
 import { pathOf } from "../profile/fetchProfile";
 import { type Asked, useProfile } from "../profile/store";
-import { explain } from "./faults";
+import { explain } from "./explain";
 import { useBoard } from "./store";
 
 /** What was asked, what came, and why. */
@@ -23,7 +23,7 @@ export function Verdict({ profile }: { readonly profile: Asked }): ReactElement 
       <button type="button" onClick={() => void retry()}>
         Ask again
       </button>
-      <p className="what">{explain(profile.request.fault, processes)}</p>
+      <p className="what">{explain(profile, processes)}</p>
     </section>
   );
 }

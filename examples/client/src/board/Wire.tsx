@@ -13,7 +13,9 @@ import { Timeline } from "./Timeline";
 export function Wire({ profile }: { readonly profile: Asked }): ReactElement {
   const { request } = profile;
   const askLegacy = useBoard((store) => store.askLegacy);
+  const refresh = useBoard((store) => store.refresh);
   useEffect(() => askLegacy(request), [request, askLegacy]);
+  useEffect(refresh, [request, refresh]);
   // Until the legacy service is asked for this request, its answer is one to another.
   const legacy = useBoard((store) =>
     store.legacy.kind !== "none" && store.legacy.request === request ? store.legacy : none,
@@ -23,7 +25,13 @@ export function Wire({ profile }: { readonly profile: Asked }): ReactElement {
     <>
       <section aria-labelledby="timeline-title">
         <h2 id="timeline-title">Who worked when</h2>
-        <Timeline timing={answer === null ? [] : parseServerTiming(header(answer, "server-timing"))} />
+        {answer === null ? (
+          <div className="timeline">
+            {profile.kind === "loading" ? <Waiting /> : <p className="quiet">No whole answer came.</p>}
+          </div>
+        ) : (
+          <Timeline timing={parseServerTiming(header(answer, "server-timing"))} />
+        )}
       </section>
       <section aria-labelledby="wire-title">
         <h2 id="wire-title">On the wire</h2>
@@ -78,7 +86,8 @@ function compositeContent(profile: Asked, legacy: Legacy): ReactNode {
 
 /** Whose words a body is, by what weft says that it did. */
 function originOf(answer: Answer): Origin {
-  if (header(answer, "x-weft").startsWith("passed")) {
+  const mark = header(answer, "x-weft");
+  if (mark === "" || mark.startsWith("passed")) {
     return "legacy";
   }
   return answer.status === 200 ? "both" : "envoy";

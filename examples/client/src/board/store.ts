@@ -20,13 +20,15 @@ interface BoardStore {
   readonly legacy: Legacy;
   /** Looks for a demo, and shows the first user there. The function that it returns stops that. */
   readonly look: () => () => void;
+  /** Looks at the processes again: another page has buttons, too. The function that it returns stops that. */
+  readonly refresh: () => () => void;
   /** Brings a process to another state. The label is its name for people. */
   readonly change: (name: string, verb: string, label: string) => Promise<void>;
   /** Asks the legacy service itself. The function that it returns stops that. */
   readonly askLegacy: (request: ProfileRequest) => () => void;
 }
 
-export const useBoard = create<BoardStore>()((set) => ({
+export const useBoard = create<BoardStore>()((set, get) => ({
   processes: undefined,
   changing: "",
   trouble: "",
@@ -43,6 +45,15 @@ export const useBoard = create<BoardStore>()((set) => ({
       const { profile, show } = useProfile.getState();
       if (processes !== undefined && profile.kind === "empty") {
         await show({ userId: "7", fault: "" });
+      }
+    }),
+
+  refresh: () =>
+    abortable(async (signal) => {
+      const processes = await fetchProcesses(signal).catch(() => undefined);
+      // While a button changes something, its own answer is the newer one.
+      if (!signal.aborted && processes !== undefined && get().changing === "") {
+        set({ processes });
       }
     }),
 

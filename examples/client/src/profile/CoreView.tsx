@@ -14,15 +14,16 @@ export function CoreView({ core }: { readonly core: Core }): ReactElement {
         <dd>{core.email}</dd>
         <dt>Member since</dt>
         <dd>
-          <time dateTime={core.createdAt}>{day(core.createdAt)}</time>
+          <Day time={core.createdAt} />
         </dd>
       </dl>
     </section>
   );
 }
 
-/** The day of an ISO 8601 time; text that is none stays as it is. */
-function day(time: string): string {
-  const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? time : date.toISOString().slice(0, 10);
+/** The day of an ISO 8601 time, where it was that day; text that is none stays as it is. */
+function Day({ time }: { readonly time: string }): ReactElement {
+  // A browser's Date would take "7" for a day of 2001, too.
+  const day = /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))(?:T\d\d:\d\d.*)?$/.exec(time)?.[1];
+  return day === undefined ? <>{time}</> : <time dateTime={time}>{day}</time>;
 }

@@ -20,7 +20,10 @@ export function ExtensionView({ extension }: { readonly extension: Extension }):
             ? "none"
             : settings.map(([name, value]) => (
                 <div key={name}>
-                  <code>{name === "" ? '""' : name}</code> {showJson(value)}
+                  <bdi>
+                    <code>{name === "" ? '""' : name}</code>
+                  </bdi>{" "}
+                  <bdi>{showJson(value)}</bdi>
                 </div>
               ))}
         </dd>

@@ -10,7 +10,7 @@ export function ProfileForm(): ReactElement {
 
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    const id = userId.trim();
+    const id = userId.trim().toWellFormed(); // half a surrogate pair fits into no path
     if (id === "") {
       clear();
     } else {

@@ -17,9 +17,15 @@ export function ProfileView(): ReactElement {
 function content(profile: Profile): ReactElement {
   switch (profile.kind) {
     case "empty":
-      return <p className="hint">Nobody is shown yet. Enter a user id; the demo has users 1 to 1000.</p>;
+      return <p className="hint">Nobody is shown yet. Enter a user id.</p>;
     case "loading":
-      return <p className="hint">Loading user {profile.request.userId} …</p>;
+      return (
+        <p className="hint">
+          <span>
+            Loading user <bdi>{profile.request.userId}</bdi> …
+          </span>
+        </p>
+      );
     case "composite":
       return (
         <>
@@ -45,7 +51,14 @@ function content(profile: Profile): ReactElement {
       );
     case "failed":
       return (
-        <Banner kind="failure" title={`User ${profile.request.userId} cannot be shown.`}>
+        <Banner
+          kind="failure"
+          title={
+            <>
+              User <bdi>{profile.request.userId}</bdi> cannot be shown.
+            </>
+          }
+        >
           <p>{profile.detail}</p>
         </Banner>
       );
@@ -65,7 +78,7 @@ export function missing(core: boolean, extension: boolean): string {
 
 interface BannerProps {
   readonly kind: "warning" | "failure";
-  readonly title: string;
+  readonly title: ReactNode;
   readonly children: ReactNode;
 }
 

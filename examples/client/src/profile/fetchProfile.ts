@@ -1,5 +1,6 @@
 import { type Answer, ask, header } from "../answer";
 import { type Core, type Extension, parseComposite, parseCore, parseDetail } from "../contract";
+import { isPlain, wentPast } from "./passed";
 
 /** What was asked for. Each asking is an object of its own. */
 export interface ProfileRequest {
@@ -23,7 +24,7 @@ export type Outcome =
 /** Asks for a profile. What goes wrong is an outcome, too, even that the signal aborts. */
 export async function fetchProfile(request: ProfileRequest, signal: AbortSignal): Promise<Outcome> {
   try {
-    return read(await ask(pathOf(request), signal));
+    return read(await ask(pathOf(request), signal), request);
   } catch {
     return { kind: "failed", answer: null, detail: "No whole answer came. Is the service reachable?" };
   }
@@ -35,7 +36,7 @@ export function pathOf({ userId, fault }: ProfileRequest): string {
   return `/api/v3/composite-profile/${encodeURIComponent(userId)}${query}`;
 }
 
-function read(answer: Answer): Outcome {
+function read(answer: Answer, request: ProfileRequest): Outcome {
   if (answer.status !== 200) {
     return { kind: "failed", answer, detail: detailOf(answer) };
   }
@@ -46,13 +47,21 @@ function read(answer: Answer): Outcome {
       ? { kind: "composite", answer, core, extension }
       : { kind: "partial", answer, core, extension, errors };
   }
-  // What is too large to be joined passes as it is, and says so.
-  const mark = header(answer, "x-weft");
-  const core = mark.startsWith("passed") ? parseCore(answer.body) : undefined;
+  const core = parseCore(answer.body);
   if (core !== undefined) {
-    return { kind: "partial", answer, core, extension: null, errors: [`The answer was not joined: ${mark}.`] };
+    const errors = [`The answer was not joined. ${whyPassed(answer, request)}`.trim()];
+    return { kind: "partial", answer, core, extension: null, errors };
   }
   return { kind: "failed", answer, detail: "The answer is none that this page understands." };
+}
+
+/** Why the legacy service's answer came as it is: it is too large to be joined, which is marked, or the id is an odd one. */
+function whyPassed(answer: Answer, { userId }: ProfileRequest): string {
+  const mark = header(answer, "x-weft");
+  if (mark !== "") {
+    return `x-weft: ${mark}`;
+  }
+  return isPlain(userId) ? "" : wentPast;
 }
 
 function detailOf(answer: Answer): string {
