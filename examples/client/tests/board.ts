@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import type { Locator, Page } from "playwright-core";
-import { checkAccess, checkWidth, demo, press, state, visit } from "./world.js";
+import { askFor, changeBody, checkAccess, checkWidth, demo, hold, press, state, visit } from "./world.js";
 
 /** What a button must bring about. */
 interface Expected {
@@ -112,6 +112,21 @@ describe("the failure board", () => {
     });
   }
 
+  it("says of a core of any length that it is the legacy answer", async () => {
+    await visit({}, async (page) => {
+      await state(page, "composite");
+      const long = "x".repeat(100_000);
+      const changed = (body: string) => body.replace("user8@", `${long}@`);
+      await changeBody(page, "/api/v3/composite-profile/8", changed);
+      await changeBody(page, "/demo/legacy/8", changed);
+      await askFor(page, "8");
+      const composite = page.getByRole("article", { name: "Through Envoy and weft" });
+      await composite.getByText("The core is the legacy answer, byte for byte.").waitFor();
+      await page.setViewportSize({ width: 360, height: 740 });
+      await checkWidth(page);
+    });
+  });
+
   it("keeps the fault for another user", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
@@ -195,6 +210,47 @@ describe("processes that are ended and frozen", () => {
     });
   });
 
+  it("shows what another page has broken, with the next answer", async () => {
+    await visit({}, async (first) => {
+      await state(first, "composite");
+      const second = await first.context().newPage();
+      await second.goto(demo.url);
+      await state(second, "composite");
+
+      await press(first, "weft", "Killed");
+      await state(first, "partial");
+      assert.deepEqual(await pressed(second, "weft"), ["Running"]);
+      await second.getByRole("button", { name: "Ask again" }).click();
+      await state(second, "partial");
+      await button(second, "weft", "Killed").waitFor();
+      assert.match(await second.locator(".verdict .what").innerText(), /^weft is dead\./);
+
+      await press(second, "weft", "Running");
+      await button(second, "weft", "Running").waitFor();
+      await first.getByRole("button", { name: "Ask again" }).click();
+      await button(first, "weft", "Running").waitFor();
+      await recover(first, "weft");
+    });
+  });
+
+  it("leaves a button alone that is just changing a process", async () => {
+    await visit({}, async (page) => {
+      await state(page, "composite");
+      const change = await hold(page, "/demo/processes/weft/kill");
+      await press(page, "weft", "Killed");
+      await change.arrived(); // weft is killed, and the page does not know
+      const states = await hold(page, "/demo/processes");
+      await page.getByRole("button", { name: "Ask again" }).click();
+      await states.arrived();
+      await states.release();
+      assert.deepEqual(await pressed(page, "weft"), ["Running"]);
+      await page.getByText("kill weft …").waitFor();
+      await change.release();
+      await button(page, "weft", "Killed").waitFor();
+      await recover(page, "weft");
+    });
+  });
+
   it("says when the demo cannot do what a button wants", async () => {
     await visit({ complaints: ["net::ERR_INTERNET_DISCONNECTED"] }, async (page) => {
       await state(page, "composite");
@@ -259,6 +315,13 @@ async function check(page: Page, expected: Expected): Promise<void> {
 /** The text as it came: that a member begins a line is the style's doing. */
 async function bodyOf(article: Locator): Promise<string> {
   return (await article.locator("pre").textContent()) ?? "";
+}
+
+/** A button that is pressed. */
+function button(page: Page, group: string, name: string): Locator {
+  return page
+    .getByRole("group", { name: group, exact: true })
+    .getByRole("button", { name, exact: true, pressed: true });
 }
 
 async function pressed(page: Page, group: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Page } from "playwright-core";
-import { askFor, checkAccess, checkWidth, demo, heard, hold, press, state, visit } from "./world.js";
+import type { Locator, Page } from "playwright-core";
+import { askFor, changeBody, checkAccess, checkWidth, demo, heard, hold, press, state, visit } from "./world.js";
 
 const refused = "responded with a status of 503";
 
@@ -107,6 +107,89 @@ describe("what a client shows", () => {
     });
   });
 
+  for (const [odd, plain] of [
+    ["007", "7"],
+    ["+5", "5"],
+  ] as const) {
+    it(`is the legacy user of ${odd}, who passes as he is, and why`, async () => {
+      await visit({}, async (page) => {
+        await state(page, "composite");
+        await askFor(page, odd);
+        const text = await state(page, "partial");
+        assert.match(text, /^Tags, score and settings are missing\.\s+The answer was not joined\. weft takes ids in/);
+        assert.match(
+          text,
+          new RegExp(`User id\\s+${plain}\\s+E-mail\\s+user${plain}@example\\.com[^]*Profile unknown`),
+        );
+        await checkAccess(page);
+      });
+    });
+  }
+
+  it("goes on when the id is half a character", async () => {
+    await visit({ complaints: ["responded with a status of 400"] }, async (page) => {
+      await state(page, "composite");
+      await askFor(page, "\ud800");
+      assert.match(
+        await state(page, "failed"),
+        /^User \ufffd cannot be shown\.\s+The service answered 400, Bad Request\./,
+      );
+      await page.getByRole("article", { name: "The legacy service alone" }).getByText("400", { exact: true }).waitFor();
+      await askFor(page, "8");
+      assert.match(await state(page, "composite"), /user8/);
+    });
+  });
+
+  it("is of the id that was asked for, and not of another path", async () => {
+    await visit({ complaints: ["responded with a status of 400"] }, async (page) => {
+      await state(page, "composite");
+      await askFor(page, "7/../8");
+      assert.match(await state(page, "failed"), /^User 7\/\.\.\/8 cannot be shown\.\s+The service answered 400/);
+      for (const name of ["The legacy service alone", "Through Envoy and weft"]) {
+        await page.getByRole("article", { name }).getByText('"path":"/api/v1/users/7%2F..%2F8"').waitFor();
+      }
+    });
+  });
+
+  it("keeps a name that runs from right to left from turning what stands beside it", async () => {
+    await visit({}, async (page) => {
+      await state(page, "composite");
+      const override = "\u202e";
+      await changeBody(page, "/api/v3/composite-profile/8", (body) =>
+        body.replace(/"customSettings":\{[^}]*\}/, `"customSettings":{"${override}xirp":"${override}12","plain":"34"}`),
+      );
+      await askFor(page, "8");
+      await state(page, "composite");
+      // The value stands right of the name, as that of any other setting does.
+      for (const value of [`${override}12`, "34"]) {
+        const row = page.locator("dd > div", { hasText: value });
+        const [name, beside] = await Promise.all([row.locator("code").boundingBox(), edge(row, value)]);
+        assert.ok(name !== null && beside.left >= name.x + name.width, `${value}: ${JSON.stringify({ name, beside })}`);
+      }
+    });
+  });
+
+  for (const [text, shown] of [
+    ["7", "7"],
+    ["user 7", "user 7"],
+    ["2020-13-40", "2020-13-40"],
+    ["2020-02-29T23:30:00.000-05:00", "2020-02-29"],
+  ] as const) {
+    it(`is the day of ${text}, if it is one`, async () => {
+      await visit({}, async (page) => {
+        await state(page, "composite");
+        await changeBody(page, "/api/v3/composite-profile/8", (body) =>
+          body.replace(/"createdAt":"[^"]*"/, `"createdAt":"${text}"`),
+        );
+        await askFor(page, "8");
+        assert.match(
+          await state(page, "composite"),
+          new RegExp(`user8@example\\.com\\s+Member since\\s+${shown}\\s+MongoDB`),
+        );
+      });
+    });
+  }
+
   it("is what the legacy service says when it refuses", async () => {
     await visit({ complaints: ["responded with a status of 400"] }, async (page) => {
       await askFor(page, "seven");
@@ -170,3 +253,18 @@ describe("every state can be used", () => {
     }
   }
 });
+
+/** Where a text stands inside an element. */
+async function edge(element: Locator, text: string): Promise<{ left: number }> {
+  return element.evaluate((node, wanted) => {
+    const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      if (walker.currentNode.textContent === wanted) {
+        const range = document.createRange();
+        range.selectNode(walker.currentNode);
+        return { left: range.getBoundingClientRect().left };
+      }
+    }
+    throw new Error(`${wanted} is not there`);
+  }, text);
+}

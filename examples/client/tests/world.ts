@@ -131,6 +131,20 @@ export async function checkWidth(page: Page): Promise<void> {
   assert.equal(content, window, "the page must not scroll to the side");
 }
 
+/** Changes the body of the real answers to a path: for what the demo's services do not say. */
+export async function changeBody(page: Page, path: string, change: (body: string) => string): Promise<void> {
+  await page.route(
+    (url) => url.pathname === path,
+    async (route) => {
+      const response = await route.fetch();
+      const body = await response.text();
+      const changed = change(body);
+      assert.notEqual(changed, body, `${path} must be changed`);
+      await route.fulfill({ response, body: changed });
+    },
+  );
+}
+
 interface Held {
   /** Resolves when the answer has arrived at the browser, which holds it back; rejects when the page does not ask. */
   readonly arrived: () => Promise<void>;
@@ -154,15 +168,20 @@ export async function hold(page: Page, path: string): Promise<Held> {
     };
     page.on("requestfailed", end).on("requestfinished", end);
   });
+  let isNext = true; // and not times: 1, since the end of the last route lets go of all that others hold
   await page.route(
     (url) => url.pathname === path,
     async (route) => {
+      if (!isNext) {
+        await route.fallback();
+        return;
+      }
+      isNext = false;
       const response = await route.fetch();
       arrived.open();
       await released.opened;
       await route.fulfill({ response }).catch(() => undefined); // given up
     },
-    { times: 1 },
   );
   return {
     arrived: async () => {
