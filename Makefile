@@ -22,15 +22,16 @@ run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMI
 PAGE := examples/client/dist
 .PHONY: demo
 demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run, with a page that breaks its processes and shows the answers; needs npm. PAGE=folder shows your own
-	@exec bin/demo -weft bin/weft -legacy bin/legacy -page $(PAGE)
+	@exec bin/demo -weft bin/weft -legacy bin/legacy -page '$(PAGE)'
 
 .PHONY: examples/client/dist
 examples/client/dist: examples/client/node_modules/.package-lock.json
 	@echo "building the page …"; cd examples/client && npm run --silent build
 
 examples/client/node_modules/.package-lock.json: examples/client/package-lock.json
-	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer with npm, or use make run, which needs none' >&2; exit 1; }
-	@echo "fetching what the page is built with …"; cd examples/client && npm ci --silent && touch node_modules/.package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19, 22.13, 24 or newer with npm, or use make run, which needs none' >&2; exit 1; }
+	@echo "fetching what the page is built with …"; cd examples/client && npm ci --loglevel=error && touch node_modules/.package-lock.json || \
+	  { echo 'what the page is built with cannot be fetched, for the reason above; make run needs neither Node.js nor npm' >&2; exit 1; }
 
 .PHONY: test
 test: tools go ## all tests of all modules, with the real Envoy and the real mongod

@@ -5,4 +5,5 @@ import "./board.js";
 import "./verdict.js";
 import "./keyboard.js";
 import "./alone.js";
+import "./install.js";
 import "./pictures.js";
