@@ -21,13 +21,14 @@ describe("the page beside somebody's own service", () => {
     await serving(service, async (port) => {
       // That it looks for the failure board is a 404, and no more.
       await visit({ url: `http://127.0.0.1:${port}/`, complaints: ["/demo/processes"] }, async (page) => {
-        assert.equal(await state(page, "empty"), "Nobody is shown yet. Enter a user id."); // which ids there are, only the demo knows
+        assert.equal(await state(page, "empty"), "Nobody is shown yet. Enter a user id.");
         await askFor(page, "7");
         assert.match(await state(page, "composite"), /user7@example\.com[^]*vip/);
         await askFor(page, "17");
         assert.match(await state(page, "partial"), /Tags, score and settings are missing/);
         assert.equal(await page.getByRole("group").count(), 0);
         assert.equal(await page.getByRole("heading", { name: "Break it" }).count(), 0);
+        assert.equal(await page.getByText(/1 to 1000/).count(), 0); // which users there are, only the demo knows
         await checkAccess(page);
       });
     });

@@ -116,7 +116,10 @@ describe("what a client shows", () => {
         await state(page, "composite");
         await askFor(page, odd);
         const text = await state(page, "partial");
-        assert.match(text, /^Tags, score and settings are missing\.\s+The answer was not joined\. weft takes ids in/);
+        assert.match(
+          text,
+          /^Tags, score and settings are missing\.\s+The answer was not joined\. weft lets this id pass to the legacy service/,
+        );
         assert.match(
           text,
           new RegExp(`User id\\s+${plain}\\s+E-mail\\s+user${plain}@example\\.com[^]*Profile unknown`),
@@ -237,8 +240,12 @@ describe("every state can be used", () => {
         await page.getByText(`user${odd}@example.com`, { exact: true }).waitFor();
         await checkWidth(page);
       }
-      await askFor(page, "9".repeat(100));
-      await state(page, "failed");
+      await askFor(page, "9".repeat(3000));
+      assert.match(await state(page, "failed"), /^User 9{40}… cannot be shown\./);
+      const [request] = await page
+        .locator(".request")
+        .evaluateAll((all) => all.map(({ clientHeight }) => clientHeight));
+      assert.ok(request !== undefined && request < 100, `the path of a long id takes ${request} px`);
       await checkWidth(page);
       await checkAccess(page);
     });

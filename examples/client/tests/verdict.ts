@@ -5,7 +5,7 @@ import { askFor, demo, hold, press, state, visit } from "./world.js";
 
 const joined = "Both systems answer. Their answers are joined; the legacy object is in there byte for byte.";
 const past =
-  "weft takes ids in their plain spelling only, such as 7: systems read others differently, or not at all. This request went to the legacy service alone.";
+  "weft lets this id pass to the legacy service: it takes ids in their plain spelling only, such as 7, since systems read others differently, or not at all.";
 const legacyIsLeft = "The legacy half is left, and the answer says which one is missing.";
 const mongodbIsLeft = "MongoDB’s half is left, and the answer says which one is missing.";
 const wrongType = "MongoDB’s document has a field of a wrong type.";
@@ -65,18 +65,18 @@ const odd: Readonly<Record<string, string>> = Object.fromEntries(Object.keys(who
 
 const users: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "7": whole,
-  "13": whole, // no document is no failure
+  "13": { Healthy: joined }, // no document is no failure
   "17": withoutExtension,
   "18": withoutExtension,
   "22": withoutExtension,
   "1001": withoutCore,
   "9999": withoutCore,
-  "-5": withoutCore,
+  "-5": { Healthy: withoutCore.Healthy ?? "" },
   // Its last fault has Envoy end the connection inside the body: nobody joins it, nobody puts it right.
   "007": { ...odd, "Breaks off": `No whole answer came. ${past}` },
-  "+5": { ...odd, "Breaks off": `No whole answer came. ${past}` },
+  "+5": { Healthy: past },
   seven: odd,
-  "99999999999999999999": odd,
+  "99999999999999999999": { Healthy: past },
 };
 
 /** What the browser says by itself of such answers. */
@@ -158,7 +158,7 @@ describe("what is said of an answer is true of it", () => {
             const [userId = "", ...fault] = each.split(" ");
             await press(page, "Legacy service", fault.join(" "));
             await askFor(page, userId);
-            found[each] = await verdict(page);
+            found[each] = await verdict(page, process);
           }
           assert.deepEqual(found, said);
         });
@@ -190,8 +190,17 @@ describe("what is said of an answer is true of it", () => {
   });
 });
 
-/** What the page says of the answer, once it is there. */
-async function verdict(page: Page): Promise<string> {
-  await page.locator("[data-state=composite], [data-state=partial], [data-state=failed]").waitFor();
-  return page.locator(".verdict .what").innerText();
+/**
+ * What the page says of the answer, once it is there. weft waits for MongoDB nearly as long as Envoy waits for weft: on a
+ * machine that is busy with other things Envoy may give up first, and then one asks again.
+ */
+async function verdict(page: Page, broken = ""): Promise<string> {
+  for (let again = 0; ; again++) {
+    await page.locator("[data-state=composite], [data-state=partial], [data-state=failed]").waitFor();
+    const said = await page.locator(".verdict .what").innerText();
+    if (broken !== "mongod" || again === 5 || !said.startsWith("weft does not answer Envoy, or not in time.")) {
+      return said;
+    }
+    await page.getByRole("button", { name: "Ask again" }).click();
+  }
 }

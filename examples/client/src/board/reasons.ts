@@ -42,7 +42,7 @@ export const reasons: Readonly<Record<string, Reason>> = {
   },
   "answer-too-large": { what: "Both halves together are more than Envoy takes.", outcome: legacyIsLeft },
   "weft-unavailable": {
-    what: "Envoy does not reach weft.",
+    what: "weft does not answer Envoy, or not in time.",
     outcome: "Envoy goes on without it, and keeps the shape of the answer.",
     alone: "Envoy goes on without it, and finds no user in what the legacy service answers: neither half is left.",
   },

@@ -1,5 +1,5 @@
 import type { ReactElement } from "react";
-import { missing } from "./ProfileView";
+import { missing, shorten } from "./ProfileView";
 import { type Profile, useProfile } from "./store";
 
 /** Tells those who do not see the page what has become of it. It is always there: a live region that comes with its text is not read. */
@@ -13,16 +13,18 @@ export function Announcer(): ReactElement {
 }
 
 function announcement(profile: Profile): string {
+  if (profile.kind === "empty") {
+    return "";
+  }
+  const userId = shorten(profile.request.userId);
   switch (profile.kind) {
-    case "empty":
-      return "";
     case "loading":
-      return `Loading user ${profile.request.userId}.`;
+      return `Loading user ${userId}.`;
     case "composite":
-      return `User ${profile.request.userId}, ${profile.core.username}, is shown.`;
+      return `User ${userId}, ${profile.core.username}, is shown.`;
     case "partial":
-      return `User ${profile.request.userId} is shown in part. ${missing(profile.core === null, profile.extension === null)}`;
+      return `User ${userId} is shown in part. ${missing(profile.core === null, profile.extension === null)}`;
     case "failed":
-      return `User ${profile.request.userId} cannot be shown. ${profile.detail}`;
+      return `User ${userId} cannot be shown. ${profile.detail}`;
   }
 }

@@ -22,7 +22,7 @@ function content(profile: Profile): ReactElement {
       return (
         <p className="hint">
           <span>
-            Loading user <bdi>{profile.request.userId}</bdi> …
+            Loading user <bdi>{shorten(profile.request.userId)}</bdi> …
           </span>
         </p>
       );
@@ -55,7 +55,7 @@ function content(profile: Profile): ReactElement {
           kind="failure"
           title={
             <>
-              User <bdi>{profile.request.userId}</bdi> cannot be shown.
+              User <bdi>{shorten(profile.request.userId)}</bdi> cannot be shown.
             </>
           }
         >
@@ -74,6 +74,11 @@ export function missing(core: boolean, extension: boolean): string {
     return "Name, e-mail and date are missing.";
   }
   return extension ? "Tags, score and settings are missing." : "The profile may be incomplete.";
+}
+
+/** As much of an id as tells it from another one. */
+export function shorten(userId: string): string {
+  return userId.length <= 40 ? userId : `${userId.slice(0, 40).toWellFormed()}…`;
 }
 
 interface BannerProps {
