@@ -32,8 +32,15 @@ export function App(): ReactElement {
       <main className={isDemo ? "with-board" : "alone"}>
         <div className="controls">
           <ProfileForm />
-          {isDemo && <p className="users">The demo has users 1 to 1000. Odd ones: 13, 17, 19, 21, 1001, 007.</p>}
-          {isDemo && <Faults />}
+          {isDemo && (
+            <>
+              <p className="users">
+                The demo has users 1 to 1000. <br />
+                Odd ones: 13, 17, 19, 21, 1001, 007.
+              </p>
+              <Faults />
+            </>
+          )}
         </div>
         <div className="results">
           {isDemo && profile.kind !== "empty" && <Verdict profile={profile} />}
