@@ -44,7 +44,7 @@ export function App(): ReactElement {
         </div>
         <div className="results">
           {isDemo && profile.kind !== "empty" && <Verdict profile={profile} />}
-          <section aria-labelledby="profile-title">
+          <section aria-labelledby="profile-title" tabIndex={-1}>
             <h2 id="profile-title">What a client shows</h2>
             <Announcer />
             <ProfileView />

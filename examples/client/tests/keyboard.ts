@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Page } from "playwright-core";
-import { state, visit } from "./world.js";
+import { hold, press, state, visit } from "./world.js";
 
 describe("without a mouse", () => {
   it("goes from the user to each button, and to the answers", async () => {
@@ -34,6 +34,25 @@ describe("without a mouse", () => {
       assert.equal(await focused(page), "500");
       await page.keyboard.press("Shift+Tab");
       assert.equal(await focused(page), "401");
+    });
+  });
+
+  it("tries again from a banner, and the focus stays there", async () => {
+    await visit({ complaints: ["responded with a status of 503"] }, async (page) => {
+      await state(page, "composite");
+      await press(page, "Legacy service", "Breaks off");
+      await state(page, "failed");
+      await page.getByRole("button", { name: "Try again" }).focus();
+      const { arrived, release } = await hold(page, "/api/v3/composite-profile/7");
+      await page.keyboard.press("Enter");
+      await arrived();
+      await state(page, "loading"); // the banner has gone, and the focus with it, if it were still there
+      const region = page.getByRole("region", { name: "What a client shows" });
+      assert.ok(await region.evaluate((element) => element === document.activeElement));
+      await release();
+      await state(page, "failed");
+      await page.keyboard.press("Tab");
+      assert.equal(await focused(page), "Try again");
     });
   });
 

@@ -1,4 +1,4 @@
-import type { ReactElement, ReactNode } from "react";
+import type { MouseEvent, ReactElement, ReactNode } from "react";
 import { CoreView } from "./CoreView";
 import { ExtensionView } from "./ExtensionView";
 import { MissingHalf } from "./MissingHalf";
@@ -89,6 +89,10 @@ interface BannerProps {
 
 function Banner({ kind, title, children }: BannerProps): ReactElement {
   const retry = useProfile((store) => store.retry);
+  const again = ({ currentTarget }: MouseEvent<HTMLButtonElement>) => {
+    currentTarget.closest("section")?.focus(); // the button goes away while the user loads, and would take the focus along
+    void retry();
+  };
   return (
     <div className={`banner ${kind}`}>
       <div>
@@ -97,7 +101,7 @@ function Banner({ kind, title, children }: BannerProps): ReactElement {
         </p>
         {children}
       </div>
-      <button type="button" onClick={() => void retry()}>
+      <button type="button" onClick={again}>
         Try again
       </button>
     </div>
