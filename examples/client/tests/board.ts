@@ -256,7 +256,9 @@ describe("processes that are ended and frozen", () => {
       await state(page, "composite");
       await page.context().setOffline(true);
       await press(page, "weft", "Killed");
-      await page.locator(".faults .trouble").waitFor();
+      const gone = "The demo does not answer. Does “make demo” still run?";
+      await page.locator(".faults .trouble").getByText(gone, { exact: true }).waitFor();
+      await page.getByRole("article", { name: "The legacy service alone" }).getByText(gone, { exact: true }).waitFor();
       assert.deepEqual(await pressed(page, "weft"), ["Running"]);
       assert.equal((await demo.states()).weft, "running");
     });

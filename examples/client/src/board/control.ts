@@ -17,7 +17,7 @@ export async function fetchProcesses(signal: AbortSignal): Promise<Processes | u
 
 /** Changes a process, and returns when it is done. Rejects with the demo's own words. */
 export async function changeProcess(name: string, verb: string): Promise<Processes> {
-  const response = await fetch(`/demo/processes/${name}/${verb}`, { method: "POST" });
+  const response = await fetch(`/demo/processes/${name}/${verb}`, { method: "POST" }).catch(isGone);
   const text = await response.text();
   const processes = response.ok ? toProcesses(parseJson(text)) : undefined;
   if (processes === undefined) {
@@ -29,11 +29,16 @@ export async function changeProcess(name: string, verb: string): Promise<Process
 /** Asks the demo what the legacy service answers by itself. Rejects when the demo does not say. */
 export async function fetchLegacy(userId: string, fault: string, signal: AbortSignal): Promise<LegacyAnswer> {
   const path = `/demo/legacy/${encodeURIComponent(userId)}?fault=${encodeURIComponent(fault)}`;
-  const answer = toLegacyAnswer(parseJson((await ask(path, signal)).body));
+  const answer = toLegacyAnswer(parseJson((await ask(path, signal).catch(isGone)).body));
   if (answer === undefined) {
     throw new Error("The demo does not say what the legacy service answers.");
   }
   return answer;
+}
+
+/** In place of the browser's own words, which do not say what to do. */
+function isGone(): never {
+  throw new Error("The demo does not answer. Does “make demo” still run?");
 }
 
 function readProcesses(answer: Answer): Processes | undefined {
