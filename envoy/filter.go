@@ -4,11 +4,9 @@ import (
 	"slices"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
-	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	headermutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -19,26 +17,6 @@ import (
 )
 
 const filterName = "envoy.filters.http.ext_proc"
-
-// stripFilter removes headers from the client's request that only weft may set.
-func stripFilter() *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{
-		Name: "envoy.filters.http.header_mutation",
-		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&headermutationv3.HeaderMutation{
-			Mutations: &headermutationv3.Mutations{
-				RequestMutations: []*mutationv3.HeaderMutation{{
-					Action: &mutationv3.HeaderMutation_RemoveOnMatch_{
-						RemoveOnMatch: &mutationv3.HeaderMutation_RemoveOnMatch{
-							KeyMatcher: &matcherv3.StringMatcher{
-								MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: enrich.OutcomeHeader},
-							},
-						},
-					},
-				}},
-			},
-		})},
-	}
-}
 
 // extProcFilter calls weft. Without weft, or against it, the exchange goes on (failure_mode_allow). Bodies are not
 // sent unless weft asks for one (allow_mode_override), and of the headers only those that it reads: cookies and

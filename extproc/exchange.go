@@ -3,6 +3,7 @@ package extproc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -105,6 +106,9 @@ func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bo
 }
 
 func (x *exchange) continueRequest(change enrich.Headers) {
+	if forged := x.request.forged(); forged != nil {
+		change.Remove = slices.Concat(change.Remove, forged)
+	}
 	x.send(&reply{to: requestHeaders, change: change})
 }
 

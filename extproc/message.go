@@ -15,7 +15,7 @@ const filterName = "envoy.filters.http.ext_proc"
 // configuration must forward them, and need not forward any more. Where it is not known to do so (see [Authority]), weft
 // has Envoy remove and set whatever there could be.
 func Headers() (prefixes, names []string) {
-	return []string{":", "content-", "if-"}, []string{
+	return []string{":", "content-", "if-", enrich.OutcomeHeader}, []string{
 		"accept-encoding", "range",
 		"accept-ranges", "cache-control", "digest", "etag", "last-modified", "repr-digest",
 		traceParent, requestID,
@@ -46,6 +46,16 @@ func (m *message) request() enrich.Request {
 		req.IfNoneMatch = ""
 	}
 	return req
+}
+
+// forged returns the names of the request's headers that only weft may set: the legacy service does not get them.
+func (m *message) forged() (names []string) {
+	for _, h := range m.headers {
+		if strings.HasPrefix(string(h.name), enrich.OutcomeHeader) {
+			names = append(names, string(h.name))
+		}
+	}
+	return names
 }
 
 // response takes what a verdict is given on out of a response_headers message.
