@@ -36,8 +36,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestCgroup: the garbage collector knows the memory limit of weft's cgroup, nine tenths of it, and there are no more threads
-// than its CPUs. Where the test may make no cgroup, it is about the one that it is in.
+// TestCgroup: the garbage collector knows the memory limit of weft's cgroup, nine tenths of it, and there are as many threads as the
+// cgroup has CPUs; where it has all of the machine's, half as many. Where the test may make no cgroup, it is about the one that it is in.
 func TestCgroup(t *testing.T) {
 	limit, cpus := uint64(math.MaxInt64), runtime.GOMAXPROCS(0)
 	if own, err := memlimit.FromCgroup(); err == nil {
@@ -51,6 +51,9 @@ func TestCgroup(t *testing.T) {
 	if dir, err := makeCgroup(t, "cpu", "cpu.cfs_quota_us", "cpu.max", "200000"); err == nil { // of 100,000 µs: two CPUs
 		cpus = min(cpus, 2)
 		enter += "echo $$ > " + dir + "/cgroup.procs && "
+	}
+	if cpus == runtime.NumCPU() {
+		cpus = max(1, cpus/2)
 	}
 	t.Logf("limits: %d bytes, %d CPUs; cgroups of its own: %q", limit, cpus, enter)
 
@@ -131,6 +134,18 @@ func TestNonRoot(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 || entries[0].Name() != "w" {
 		t.Errorf("%v, %v; want the socket alone", entries, err)
+	}
+	s.stop(t)
+}
+
+// TestThreads: the environment says how many threads there are, if it does.
+func TestThreads(t *testing.T) {
+	admin := freePort(t)
+	serve := weft(context.Background(), "serve", "--listen", socket(t), "--admin", admin, "--drain-window", "0")
+	serve.Env = append(serve.Env, fmt.Sprintf("GOMAXPROCS=%d", runtime.NumCPU()))
+	s := startCommand(t, serve)
+	if want, metrics := fmt.Sprintf("\ngo_sched_gomaxprocs_threads %d\n", runtime.NumCPU()), page(t, admin+"/metrics"); !strings.Contains(metrics, want) {
+		t.Errorf("no %q in\n%s", want, metrics)
 	}
 	s.stop(t)
 }
