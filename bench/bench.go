@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -111,29 +113,31 @@ func (w *world) turns(words string, l load) (turns []turn) {
 	return turns
 }
 
-// takeTurns measures one after the other, and that a few times; each after a little load that is not measured. What counts is
-// the median of the rounds.
+// takeTurns measures one after the other, and that a few times, in an order of its own each time: some part of what one does is
+// paid by the one that comes after. Before each there is a little load that is not measured. What counts is the median of the rounds.
 func (w *world) takeTurns(ctx context.Context, title string, turns []turn) (table, error) {
 	t := table{Title: title}
-	for round := range w.rounds + 1 {
-		for i, turn := range turns {
-			length := w.length
-			if round == 0 {
-				length /= 3 // to warm up
-				t.Rows = append(t.Rows, row{Variant: turn.name})
-				t.Connections = turn.load.connections
-			}
-			m, err := w.measure(ctx, turn.variant, turn.load, length)
+	for _, turn := range turns {
+		t.Rows = append(t.Rows, row{Variant: turn.name})
+		t.Connections = turn.load.connections
+		if _, err := w.measure(ctx, turn.variant, turn.load, w.length/3); err != nil {
+			return table{}, err
+		}
+	}
+	order := rand.New(rand.NewPCG(1, 2))
+	for round := range w.rounds {
+		for _, i := range order.Perm(len(turns)) {
+			turn := turns[i]
+			runtime.GC() // the answers to one variant are no work of the next one's clients
+			m, err := w.measure(ctx, turn.variant, turn.load, w.length)
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
 				return table{}, err
 			}
-			if round > 0 {
-				t.Rows[i].Rounds = append(t.Rows[i].Rounds, m)
-				fmt.Fprintf(os.Stderr, "bench: %s, round %d, %s: %.0f/s, p50 %.0f µs, CPU %.0f µs\n", title, round, turn.name, m.PerSec, m.P50, m.total())
-			}
+			t.Rows[i].Rounds = append(t.Rows[i].Rounds, m)
+			fmt.Fprintf(os.Stderr, "bench: %s, round %d, %s: %.0f/s, p50 %.0f µs, CPU %.0f µs\n", title, round+1, turn.name, m.PerSec, m.P50, m.total())
 		}
 	}
 	for i := range t.Rows {
