@@ -104,7 +104,9 @@ type server struct {
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	go s.hangUps(ctx)
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	go s.hangUps(ctx, hangUp)
 
 	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
 	// environment's GOGC and GOMEMLIMIT are respected.
@@ -193,9 +195,7 @@ func (s *server) run(ctx context.Context) error {
 }
 
 // hangUps keeps a SIGHUP, which means "read your files again" to many servers, from ending weft without a drain.
-func (s *server) hangUps(ctx context.Context) {
-	hangUp := make(chan os.Signal, 1)
-	signal.Notify(hangUp, syscall.SIGHUP)
+func (s *server) hangUps(ctx context.Context, hangUp <-chan os.Signal) {
 	for {
 		select {
 		case <-hangUp:
