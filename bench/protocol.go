@@ -8,10 +8,13 @@ import (
 	"strings"
 
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"weft/enrich"
 )
 
 // protocol measures what the no-op costs on weft's gRPC server; and what a server costs that changes what weft changes, but knows
 // the composite by heart, in three ways. Its Envoy has weft's configuration. What weft costs beyond it is its own work and MongoDB's.
+// A second weft, which is like the first one, shows by how much two differ that should not.
 func protocol(ctx context.Context, w *world) (tables []table, err error) {
 	for _, kind := range []struct{ way, name string }{
 		{looping, "the no-op on weft's gRPC server"},
@@ -35,6 +38,11 @@ func protocol(ctx context.Context, w *world) (tables []table, err error) {
 		}
 		w.variants = append(w.variants, v)
 	}
+	again, err := w.startWeft(ctx, "weft again", enrich.UserProfile(), "")
+	if err != nil {
+		return nil, err
+	}
+	w.variants = append(w.variants, again)
 	for _, connections := range []int{1, 32, 256} {
 		t, err := w.takeTurns(ctx, fmt.Sprintf("Ways of the protocol, %d connections", connections), w.turns("no-op,weft,the same,changed", load{connections: connections}))
 		if err != nil {
