@@ -56,6 +56,11 @@ func TestCertificatesRotate(t *testing.T) {
 		eventually(t, "Envoy has "+serial, func() bool {
 			return t.Failed() || strings.Contains(page(t, strings.TrimPrefix(w.envoy.Admin(), "http://")+"/certs"), serial)
 		})
+		// That is what Envoy's main thread has; its workers have it when they have made connections since.
+		opened := w.stat(t, "cluster.weft.upstream_cx_total")
+		eventually(t, "Envoy's workers have "+serial, func() bool {
+			return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > opened+4
+		})
 	}
 
 	publish(t, dir, map[string][]byte{"ca.crt": slices.Concat(old.pem, fresh.pem)})

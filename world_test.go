@@ -100,6 +100,9 @@ func (w *world) startEnvoy(t *testing.T, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Envoy's connections to weft: %s", page(t, strings.TrimPrefix(w.envoy.Admin(), "http://")+"/stats?usedonly&filter=^cluster.weft.*(ssl|fail|error|reset|destroy|timeout)"))
+		}
 		_ = w.envoy.Kill()
 		if t.Failed() {
 			t.Logf("Envoy's log: %s", w.envoy.LastLines(20))
