@@ -148,6 +148,30 @@ describe("what a client shows", () => {
     });
   });
 
+  it("refuses ids that a browser would take for a step in the path", async () => {
+    await visit({}, async (page) => {
+      await state(page, "composite");
+      const asked: string[] = [];
+      page.on("request", (request) => asked.push(request.url()));
+      const field = page.getByLabel("User id");
+      for (const id of [".", " .. "]) {
+        await field.fill(id);
+        await field.press("Enter");
+        assert.equal(
+          await field.evaluate((input: HTMLInputElement) => input.validationMessage),
+          "No path can end in . or .. as an id.",
+        );
+      }
+      assert.match(await state(page, "composite"), /user7/);
+      await askFor(page, "8");
+      await page.getByText("user8", { exact: true }).waitFor();
+      assert.deepEqual(
+        asked.filter((url) => !/\/8$|\/demo\/processes$/.test(url)),
+        [],
+      );
+    });
+  });
+
   it("is of the id that was asked for, and not of another path", async () => {
     await visit({ complaints: ["responded with a status of 400"] }, async (page) => {
       await state(page, "composite");

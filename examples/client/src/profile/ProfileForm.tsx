@@ -1,6 +1,11 @@
 import { type ReactElement, type SubmitEvent, useState } from "react";
 import { useProfile } from "./store";
 
+/** Whether an id would be a step in a path, however it is spelled: a browser takes it before it asks. */
+function isDots(userId: string): boolean {
+  return /^\.{1,2}$/.test(userId.trim());
+}
+
 /** Where one says whose profile to show; nobody's if the field is empty. */
 export function ProfileForm(): ReactElement {
   const [userId, setUserId] = useState("7");
@@ -29,6 +34,7 @@ export function ProfileForm(): ReactElement {
         value={userId}
         onChange={(event) => {
           setUserId(event.target.value);
+          event.target.setCustomValidity(isDots(event.target.value) ? "No path can end in . or .. as an id." : "");
         }}
       />
       <button type="submit">Show</button>
