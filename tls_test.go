@@ -19,12 +19,14 @@ const (
 // tlsFlags are those of "weft serve" and "weft envoy" for mutual TLS with the files of a folder.
 func tlsFlags(dir, address string) (serve, envoy []string) {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	return []string{
+	serve = []string{
 		"--listen", address, "--tls-cert", in("weft.crt"), "--tls-key", in("weft.key"), "--tls-client-ca", in("ca.crt"),
 		"--allow-spiffe-id", "spiffe://weft.test/another," + envoyID,
-	}, []string{
+	}
+	envoy = []string{
 		"--weft", address, "--weft-tls-ca", in("ca.crt"), "--weft-tls-san", weftID, "--weft-tls-cert", in("envoy.crt"), "--weft-tls-key", in("envoy.key"),
 	}
+	return serve, envoy
 }
 
 // TestCertificatesRotate replaces authority, certificates and keys of both sides, step by step and under load, while neither

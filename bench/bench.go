@@ -114,7 +114,7 @@ func (w *world) turns(words string, l load) (turns []turn) {
 }
 
 // takeTurns measures one after the other, and that a few times, in an order of its own each time: some part of what one does is
-// paid by the one that comes after. Before each there is a little load that is not measured. What counts is the median of the rounds.
+// paid by the one that comes after. At first each gets a little load that is not measured. What counts is the median of the rounds.
 func (w *world) takeTurns(ctx context.Context, title string, turns []turn) (table, error) {
 	t := table{Title: title}
 	for _, turn := range turns {

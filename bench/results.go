@@ -52,7 +52,7 @@ func (r *results) write(folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func (m *message) request() enrich.Request {
 // forged returns the names of the request's headers that only weft may set: the legacy service does not get them.
 func (m *message) forged() (names []string) {
 	for _, h := range m.headers {
-		if strings.HasPrefix(string(h.name), enrich.OutcomeHeader) {
+		if bytes.HasPrefix(h.name, []byte(enrich.OutcomeHeader)) {
 			names = append(names, string(h.name))
 		}
 	}
