@@ -63,6 +63,8 @@ export async function visit(options: Options, visiting: (page: Page) => Promise<
       "the console must be empty",
     );
   } finally {
+    // What the page still asks for as it closes has nobody to answer to: the callbacks of its routes would reject unheard.
+    await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   }
 }
