@@ -141,4 +141,15 @@ func (r *Rule) degrades(method string) bool {
 	return r.Shape == ShapeComposite && r.List == nil && isRead(method)
 }
 
+// ReadsOnly reports whether the rule is for requests that change nothing. [LegacyRequest] is then the same for all of them, and
+// the proxy can know it beforehand.
+func (r *Rule) ReadsOnly() bool {
+	for _, method := range r.Methods {
+		if !isRead(method) {
+			return false
+		}
+	}
+	return true
+}
+
 func isRead(method string) bool { return method == "GET" || method == "HEAD" }

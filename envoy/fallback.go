@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
 )
@@ -14,7 +16,13 @@ import (
 //go:embed fallback.lua
 var fallbackCode string
 
+//go:embed fallback_request.lua
+var fallbackRequestCode string
+
 const fallbackName = "envoy.filters.http.lua"
+
+// certainScript is the name of the script for routes that take no request which weft would not take: it does not look at requests.
+const certainScript = "certain"
 
 // fallbackFilter keeps the shape of the rules' answers while weft is down. It stands before ext_proc in the list, so
 // that it sees the response after it.
@@ -24,11 +32,27 @@ func fallbackFilter(c Config) *hcmv3.HttpFilter {
 		Disabled: true, // but for the routes of rules that keep their shape
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&luav3.Lua{
 			DefaultSourceCode: inline(fallbackScript(c.Rules)),
+			SourceCodes:       map[string]*corev3.DataSource{certainScript: inline(certainFallbackScript(c.Rules))},
 		})},
 	}
 }
 
+// fallbackOf has a route keep the shape of a rule, with a script of the filter's; the default one for "".
+func fallbackOf(r *enrich.Rule, script string) *luav3.LuaPerRoute {
+	route := &luav3.LuaPerRoute{FilterContext: &structpb.Struct{
+		Fields: map[string]*structpb.Value{"rule": structpb.NewStringValue(r.Name)},
+	}}
+	if script != "" {
+		route.Override = &luav3.LuaPerRoute_Name{Name: script}
+	}
+	return route
+}
+
 func fallbackScript(rules []*enrich.Rule) string {
+	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + fallbackRequestCode + fallbackCode
+}
+
+func certainFallbackScript(rules []*enrich.Rule) string {
 	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + fallbackCode
 }
 

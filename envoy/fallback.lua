@@ -2,52 +2,6 @@
 -- comes without that mark, on the route of a rule, becomes a composite here, with no extension. The generated table
 -- "rules" stands before this text; the route says which of them is its own.
 
--- is_param tells whether a parameter is in the one spelling that weft takes.
-local is_param = {
-  int64 = function(s)
-    if s ~= "0" and not s:find("^%-?[1-9]%d*$") then return false end
-    local digits = s:gsub("^%-", "")
-    local largest = s:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
-    return #digits < #largest or (#digits == #largest and digits <= largest)
-  end,
-  string = function(s) return s:find("^[%w%-._~]+$") ~= nil and s ~= "." and s ~= ".." end,
-  objectid = function(s) return #s == 24 and s:find("^[0-9a-f]+$") ~= nil end,
-  uuid = function(s)
-    return s:gsub("[0-9a-f]", "0") == "00000000-0000-0000-0000-000000000000"
-  end,
-}
-
--- has_param tells whether a parameter is in a query once, and as a rule wants it.
-local function has_param(query, name, kind, fixed)
-  local found, value = 0, nil
-  for pair in (query .. "&"):gmatch("([^&]*)&") do
-    local n, v = pair:match("^([^=]*)=?(.*)$")
-    if n == name then found, value = found + 1, v end
-  end
-  if found ~= 1 then return false end
-  if kind then return is_param[kind](value) end
-  return value == fixed
-end
-
--- is_under tells whether weft would take a request for one of a rule, to whose route it has come.
-local function is_under(rule, method, path)
-  if method ~= "GET" then return false end
-  local i = 0
-  for part in path:match("^[^?]*"):gmatch("/([^/]*)") do
-    i = i + 1
-    local segment = rule.segments[i]
-    if not segment then return false end
-    local prefix, kind, suffix = segment[1], segment[2], segment[3]
-    local param = part:sub(#prefix + 1, #part - #suffix)
-    if part ~= prefix .. param .. suffix then return false end
-    if kind and not is_param[kind](param) or not kind and param ~= "" then return false end
-  end
-  for _, q in ipairs(rule.query or {}) do
-    if not has_param(path:match("%?(.*)$") or "", q[1], q[2], q[3]) then return false end
-  end
-  return i == #rule.segments
-end
-
 -- after_string returns the position after the JSON string that begins at i, or nil.
 local function after_string(s, i)
   while true do
@@ -180,17 +134,10 @@ local function core_of(rule, body)
   return body
 end
 
-function envoy_on_request(request)
-  local headers = request:headers()
-  local rule = rules[request:filterContext():get("rule")]
-  if rule and is_under(rule, headers:get(":method"), headers:get(":path")) then
-    request:streamInfo():dynamicMetadata():set("weft.fallback", "enriched", true)
-  end
-end
-
 function envoy_on_response(response)
   local headers = response:headers()
-  if headers:get("x-weft") or not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
+  if headers:get("x-weft") then return end
+  if envoy_on_request and not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
   local rule = rules[response:filterContext():get("rule")]
   local status = tonumber(headers:get(":status"))
   local legacy_answered = status >= 200 and status < 300 and status ~= 206

@@ -79,15 +79,14 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 		{Key: "group", Value: "gateway.networking.k8s.io"}, {Key: "kind", Value: "HTTPRoute"}, {Key: "name", Value: name},
 	}}}
 
-	modifier := yaml.MapSlice{{Key: "remove", Value: stripped()}}
-	if r.Fallback == enrich.FallbackComposite {
-		// As in ruleRoute.
-		change := enrich.LegacyRequest("GET")
+	change := requestChange(r)
+	modifier := yaml.MapSlice{{Key: "remove", Value: append(stripped(), change.Remove...)}}
+	if change.Set != nil {
 		var set []yaml.MapSlice
 		for _, h := range change.Set {
 			set = append(set, yaml.MapSlice{{Key: "name", Value: h.Name}, {Key: "value", Value: h.Value}})
 		}
-		modifier = yaml.MapSlice{{Key: "set", Value: set}, {Key: "remove", Value: append(stripped(), change.Remove...)}}
+		modifier = append(yaml.MapSlice{{Key: "set", Value: set}}, modifier...)
 	}
 	filters := []yaml.MapSlice{
 		{{Key: "type", Value: "RequestHeaderModifier"}, {Key: "requestHeaderModifier", Value: modifier}},

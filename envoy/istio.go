@@ -2,6 +2,8 @@ package envoy
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -11,6 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"weft/enrich"
 )
 
 // IstioOptions say where the sidecar is.
@@ -23,8 +27,7 @@ type IstioOptions struct {
 const istioHead = `# Made by "weft envoy --format istio": weft in the inbound listener of the legacy service's own sidecar (Istio).
 # weft runs in the same pod and shares its socket on an emptyDir.
 # Of the whole configuration this leaves out: timeouts and retries, which are of the callers' sidecars (VirtualService), so
-# that an answer that takes longer than theirs is lost to them; the access log and traces, which are of Telemetry; and hosts of
-# rules, since a sidecar's inbound routes have one virtual host for all: weft looks at the host itself.
+# that an answer that takes longer than theirs is lost to them; and the access log and traces, which are of Telemetry.
 `
 
 // Istio returns an EnvoyFilter for the inbound sidecar of the legacy service, as YAML.
@@ -82,14 +85,16 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	// Each goes to the front, so that the first rule is the first route when all are there.
 	for _, r := range c.Rules {
 		if !r.LegacyPath.IsZero() {
-			p.add("HTTP_ROUTE", vhost(""), "INSERT_FIRST", rewriteRoute(c, r))
+			p.add("HTTP_ROUTE", vhost(""), "INSERT_FIRST", ofHost(r, rewriteRoute(c, r)))
 		}
 	}
 	for i := len(c.Rules) - 1; i >= 0; i-- {
-		route := ruleRoute(c, c.Rules[i])
-		action := route.GetRoute()
-		action.Timeout, action.RetryPolicy = nil, nil
-		p.add("HTTP_ROUTE", vhost(""), "INSERT_FIRST", route)
+		routes := ruleRoutes(c, c.Rules[i])
+		for _, route := range slices.Backward(routes) {
+			action := route.GetRoute()
+			action.Timeout, action.RetryPolicy = nil, nil
+			p.add("HTTP_ROUTE", vhost(""), "INSERT_FIRST", ofHost(c.Rules[i], route))
+		}
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -104,6 +109,19 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		}},
 	}, yaml.IndentSequence(true))
 	return append([]byte(istioHead), text...), err
+}
+
+// ofHost limits a route to the host of its rule: a sidecar's inbound routes have one virtual host for all.
+func ofHost(r *enrich.Rule, route *routev3.Route) *routev3.Route {
+	if r.Host == "" {
+		return route
+	}
+	host := regexp.QuoteMeta(r.Host)
+	if suffix, ok := strings.CutPrefix(r.Host, "*"); ok {
+		host = ".+" + regexp.QuoteMeta(suffix)
+	}
+	route.Match.Headers = append(route.Match.Headers, header(":authority", regex("(?i)"+host+"(:[0-9]*)?")))
+	return route
 }
 
 // patches are the configPatches of an EnvoyFilter.

@@ -10,11 +10,9 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
@@ -39,7 +37,9 @@ func routes(c Config) *routev3.RouteConfiguration {
 		var all []route
 		for _, r := range c.Rules {
 			if serves(r.Host, host) {
-				all = append(all, route{ruleRoute(c, r), r.Path.Literal()})
+				for _, each := range ruleRoutes(c, r) {
+					all = append(all, route{each, r.Path.Literal()})
+				}
 			}
 		}
 		for _, r := range c.Rules {
@@ -80,6 +80,24 @@ func serves(rule, host string) bool {
 	return isWildcard && strings.HasSuffix(host, suffix)
 }
 
+// ruleRoutes are for the requests of a rule. Where a fallback keeps its shape, most of them have a route of their own, on which Envoy
+// does not have to look at a request as closely as weft does.
+func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
+	all := ruleRoute(c, r)
+	if r.Fallback != enrich.FallbackComposite || len(r.Query) > 0 {
+		return []*routev3.Route{all}
+	}
+	all.Name += "-rest"
+	certain := ruleRoute(c, r)
+	if len(r.Path.Params()) > 0 {
+		certain.Match.PathSpecifier = pathMatch(certainPattern(r.Path))
+	}
+	certain.Match.Headers = []*routev3.HeaderMatcher{header(":method", exact("GET"))}
+	certain.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
+	certain.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, certainScript))
+	return []*routev3.Route{certain, all}
+}
+
 // ruleRoute is for the requests of a rule, and for no others but those whose int64 is too large, or whose parameter in the
 // query is none. weft's filters are disabled everywhere else: a route that has a configuration for them enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
@@ -96,17 +114,27 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 		},
 	}
 	if r.Fallback == enrich.FallbackComposite {
-		route.TypedPerFilterConfig[fallbackName] = packed(&luav3.LuaPerRoute{FilterContext: &structpb.Struct{
-			Fields: map[string]*structpb.Value{"rule": structpb.NewStringValue(r.Name)},
-		}})
-		// weft asks for these changes, too; but while it is down, half an answer or one that cannot be read is no composite.
-		change := enrich.LegacyRequest("GET")
-		route.RequestHeadersToRemove = change.Remove
-		for _, h := range change.Set {
-			route.RequestHeadersToAdd = append(route.RequestHeadersToAdd, overwrite(h))
-		}
+		route.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, ""))
+	}
+	change := requestChange(r)
+	route.RequestHeadersToRemove = change.Remove
+	for _, h := range change.Set {
+		route.RequestHeadersToAdd = append(route.RequestHeadersToAdd, overwrite(h))
 	}
 	return route
+}
+
+// requestChange is how the requests of a rule that keeps its shape reach the legacy service, as far as that is the same for all of them.
+// weft would ask for these changes, too; but while it is down, half an answer or one that cannot be read is no composite.
+func requestChange(r *enrich.Rule) enrich.Headers {
+	switch {
+	case r.Fallback != enrich.FallbackComposite:
+		return enrich.Headers{}
+	case r.ReadsOnly():
+		return enrich.LegacyRequest("GET")
+	default:
+		return enrich.LegacyRequest("POST")
+	}
 }
 
 // rewriteRoute is for what else comes to the path of a rule: other methods, and parameters in another spelling. The legacy
@@ -192,16 +220,32 @@ func loosePattern(t enrich.Template) string {
 // exactPattern is one for the paths of a template whose parameters are of their types. Of 19 digits it cannot tell
 // whether they fit an int64; see extproc.RuleHeader.
 func exactPattern(t enrich.Template) string {
+	return pattern(t, regexp.QuoteMeta, paramPattern)
+}
+
+func paramPattern(p enrich.Param) string {
+	switch p.Type {
+	case enrich.Int64:
+		return `(0|-?[1-9][0-9]{0,18})`
+	case enrich.ObjectID:
+		return `([0-9a-f]{24})`
+	case enrich.UUID:
+		return `([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`
+	default:
+		return `([A-Za-z0-9._~-]+)`
+	}
+}
+
+// certainPattern is one that takes fewer: no path that a rule does not.
+func certainPattern(t enrich.Template) string {
 	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string {
 		switch p.Type {
 		case enrich.Int64:
-			return `(0|-?[1-9][0-9]{0,18})`
-		case enrich.ObjectID:
-			return `([0-9a-f]{24})`
-		case enrich.UUID:
-			return `([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`
+			return `(0|-?[1-9][0-9]{0,17})`
+		case enrich.String: // neither . nor ..
+			return `([A-Za-z0-9_~-][A-Za-z0-9._~-]*)`
 		default:
-			return `([A-Za-z0-9._~-]+)`
+			return paramPattern(p)
 		}
 	})
 }

@@ -105,7 +105,12 @@ func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bo
 	return x.request.request(), x.checkFirst(envoyConfig)
 }
 
-func (x *exchange) continueRequest(change enrich.Headers) {
+// continueRequest has the request go on to the legacy service. The route of a rule that keeps its shape makes most of the change.
+func (x *exchange) continueRequest(rule *enrich.Rule, method string) {
+	change := enrich.LegacyRequest(method)
+	if x.generated && rule.Fallback == enrich.FallbackComposite && rule.ReadsOnly() {
+		change = enrich.Headers{}
+	}
 	if forged := x.request.forged(); forged != nil {
 		change.Remove = slices.Concat(change.Remove, forged)
 	}

@@ -92,7 +92,7 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 	}
 	read := enrich.Fetch(s.Store, rule, params)
 	defer read.Stop()
-	x.continueRequest(enrich.LegacyRequest(request.Method))
+	x.continueRequest(rule, request.Method)
 
 	response := x.receiveResponseHeaders()
 	response.Method, response.Verified = request.Method, x.verified(rule.Identity, params)
@@ -131,7 +131,7 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 //	◀──────────── continue, without them
 //	                                      end
 func processHead(x *exchange, rule *enrich.Rule) error {
-	x.continueRequest(enrich.LegacyRequest(http.MethodHead))
+	x.continueRequest(rule, http.MethodHead)
 	response := x.receiveResponseHeaders()
 	response.Method = http.MethodHead
 	action, reason := rule.Verdict(response)

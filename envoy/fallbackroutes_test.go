@@ -1,0 +1,132 @@
+package envoy_test
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestFallbackRoutes: which route of a rule a request comes by makes no difference to what becomes of it, whether weft is there or
+// not. The first route takes what Envoy is certain of, the other what it has to look at.
+func TestFallbackRoutes(t *testing.T) {
+	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
+rules:
+  - name: by-number
+    match: {path: "/n/{id:int64}", methods: [GET, POST]}
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
+  - name: by-name
+    match: {path: "/s/{id:string}.json"}
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
+  - name: by-key
+    match: {path: "/k/{id:objectid}/{_of:uuid}"}
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
+  - name: one
+    match: {path: /one}
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {value: 1}}, fields: {v: {type: string, default: none}}}}
+`)})
+	for _, r := range s.rules {
+		for _, src := range r.Sources {
+			src.Database, src.Collection = s.profiles.Database().Name(), s.profiles.Name()
+		}
+	}
+	const key = "/0123456789abcdef01234567/01234567-89ab-cdef-0123-456789abcdef"
+	tests := []struct {
+		request string
+		joins   bool
+	}{
+		{"GET /n/0", true},
+		{"GET /n/-7?a=/b", true},
+		{"GET /n/999999999999999999", true},
+		{"GET /n/9223372036854775807", true},
+		{"GET /n/-9223372036854775808", true},
+		{"POST /n/7", true},
+		{"GET /n/9223372036854775808", false},
+		{"GET /n/-9223372036854775809", false},
+		{"GET /n/-0", false},
+		{"GET /n/007", false},
+		{"GET /n/", false},
+		{"DELETE /n/7", false},
+		{"GET /s/a.json", true},
+		{"GET /s/.a.json", true},
+		{"GET /s/..a.json", true},
+		{"GET /s/....json", true},
+		{"GET /s/..json", false},
+		{"GET /s/...json", false},
+		{"GET /s/.json", false},
+		{"GET /s/a%20b.json", false},
+		{"GET /k" + key, true},
+		{"GET /k" + key + "0", false},
+		{"GET /one", true},
+		{"GET /one?", true},
+		{"GET /one/", false},
+	}
+	const core, both = `{"n":1}`, `{"core":{"n":1},"e":{"v":"none"},"errors":[]}`
+	half := map[string]string{"GET": `{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`, "POST": core}
+	for _, isUp := range []bool{true, false} {
+		if !isUp {
+			s.weft.Stop()
+		}
+		for _, test := range tests {
+			method, target, _ := strings.Cut(test.request, " ")
+			path, _, _ := strings.Cut(target, "?")
+			s.legacy.answer(path, raw(chunked(core)))
+			req, err := http.NewRequestWithContext(t.Context(), method, s.url+target, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := core
+			switch {
+			case test.joins && isUp:
+				want = both
+			case test.joins:
+				want = half[method]
+			}
+			if got := s.doWith(t, http1(), req); got.status != http.StatusOK || got.body != want {
+				t.Errorf("%s, weft up: %t\n got %d %s\nwant 200 %s", test.request, isUp, got.status, got.body, want)
+			}
+		}
+	}
+	s.legacy.answer("/n/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n"))
+	for _, answer := range s.conversation(t, "HEAD /n/7 HTTP/1.1\nhost: x", "HEAD /n/7 HTTP/1.1\nhost: x\nconnection: close") {
+		checkAnswer(t, "200\nx-weft: -\ncontent-length: 7", "", answer) // a body that is added to it would be the next answer
+	}
+}
+
+// TestConditionsOfChanges: what guards a change reaches the legacy service by the route that takes the same conditions off a GET, whether weft
+// is there or not.
+func TestConditionsOfChanges(t *testing.T) {
+	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
+rules:
+  - name: thing
+    match: {path: "/thing/{id:int64}", methods: [GET, POST]}
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
+`)})
+	seen := make(chan http.Header, 1)
+	s.legacy.answer("/thing/7", func(c net.Conn, r *http.Request) bool {
+		seen <- r.Header.Clone()
+		return raw(chunked(`{"n":1}`))(c, r)
+	})
+	for _, isUp := range []bool{true, false} {
+		if !isUp {
+			s.weft.Stop()
+		}
+		for method, condition := range map[string]string{"GET": "-", "POST": `"x"`} {
+			req, err := http.NewRequestWithContext(t.Context(), method, s.url+"/thing/7", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("if-none-match", `"x"`)
+			req.Header.Set("if-match", `"x"`)
+			req.Header.Set("accept-encoding", "gzip")
+			s.doWith(t, http1(), req)
+			checkHeaders(t, method+": the legacy service got",
+				[][2]string{{"if-none-match", condition}, {"if-match", condition}, {"accept-encoding", "identity"}}, <-seen)
+		}
+	}
+}

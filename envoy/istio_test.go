@@ -1,0 +1,50 @@
+package envoy_test
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"weft/enrich"
+	"weft/envoy"
+)
+
+// TestIstioHosts: a sidecar has one virtual host for all, so routes look at the host, and take those that weft takes.
+func TestIstioHosts(t *testing.T) {
+	for _, host := range []string{"shop.example", "*.shop.example"} {
+		c := config()
+		c.Rules = parseRules(t, `version: 1
+rules:
+  - name: thing
+    match: {host: "`+host+`", path: /thing}
+    legacy_path: /legacy
+    fallback: composite
+    extensions: {e: {database: d, collection: c, where: {id: {value: 1}}, fields: {v: {type: string, default: none}}}}
+`)
+		text, err := envoy.Istio(c, envoy.IstioOptions{Namespace: "shop", Selector: "app=legacy", Port: 8080})
+		if err != nil {
+			t.Fatal(err)
+		}
+		patterns := regexp.MustCompile(`name: :authority\s+string_match:\s+safe_regex:\s+regex: (.+)`).FindAllStringSubmatch(string(text), -1)
+		if len(patterns) != 3 { // what is certain, the rest, and other methods
+			t.Fatalf("%d routes that look at the host, want 3:\n%s", len(patterns), text)
+		}
+		for _, pattern := range patterns {
+			var whole string
+			if err := yaml.Unmarshal([]byte(pattern[1]), &whole); err != nil {
+				t.Fatal(err)
+			}
+			takes := regexp.MustCompile("^(?:" + whole + ")$")
+			for _, got := range []string{
+				"shop.example", "SHOP.example", "shop.example:8080", "shop.example:", "shopxexample", "shop.example.org", "a.shop.example", "b.a.Shop.example:80",
+				".shop.example", "ashop.example", "", "[::1]:80", "shop.example:80:80",
+			} {
+				_, _, want := enrich.NewRules(c.Rules).Match(enrich.Request{Method: "GET", Host: got, Path: "/thing"})
+				if takes.MatchString(got) != want {
+					t.Errorf("a rule for %s, a request for %q: the route takes it: %t, weft: %t", host, got, !want, want)
+				}
+			}
+		}
+	}
+}
