@@ -42,6 +42,13 @@ rules:
   - name: of-all
     match: {path: "/q/{id:int64}"}
     extensions: *none
+  - name: number-as-it-is
+    match: {path: "/y/{id:int64}"}
+    extensions: *none
+  - name: then-name
+    match: {path: "/y/{id:string}"}
+    legacy_path: /name/{id}
+    extensions: *none
   - name: exact
     match: {path: /q}
     extensions:
@@ -54,7 +61,7 @@ rules:
 		}
 	}
 	for _, path := range []string{
-		"/number/7", "/name/seven", "/number/9223372036854775808", "/name/a%20b", "/number/a%20b", "/tenant/7", "/q/7", "/q", "/qq", "/other7/1", "/other7/x", "/nothing",
+		"/number/7", "/name/seven", "/number/9223372036854775808", "/name/a%20b", "/y/7", "/y/9223372036854775808", "/number/a%20b", "/tenant/7", "/q/7", "/q", "/qq", "/other7/1", "/other7/x", "/nothing",
 	} {
 		s.legacy.answer(path, raw(fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n{\"at\":%q}", len(path)+9, path)))
 	}
@@ -67,6 +74,9 @@ rules:
 		{"GET", "/v3/9223372036854775808", `{"at":"/number/9223372036854775808"}`},
 		{"GET", "/v3/a%20b", `{"at":"/number/a%20b"}`},
 		{"DELETE", "/v3/7", `{"at":"/number/7"}`},
+		{"GET", "/y/7", composite("/y/7")},
+		{"GET", "/y/seven", composite("/name/seven")},
+		{"GET", "/y/9223372036854775808", `{"at":"/y/9223372036854775808"}`},
 		{"GET", "/q/7", composite("/q/7")},
 		{"GET", "/q", composite("/q")},
 		{"GET", "/q?a=/b", composite("/q")},

@@ -80,37 +80,55 @@ func serves(rule, host string) bool {
 	return isWildcard && strings.HasSuffix(host, suffix)
 }
 
-// ruleRoutes are for the requests of a rule. Where a fallback keeps its shape, most of them have a route of their own, on which Envoy
-// does not have to look at a request as closely as weft does.
+// ruleRoutes are for the requests of a rule. Those that certainly are have a route of their own where that saves Envoy work: the
+// Lua code does not look at them, and nothing is told to weft, for which Envoy would copy and hash the filter's gRPC service.
 func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
 	all := ruleRoute(c, r)
-	if r.Fallback != enrich.FallbackComposite || len(r.Query) > 0 {
+	keepsShape := r.Fallback == enrich.FallbackComposite
+	if len(r.Query) > 0 || !keepsShape && !rewrites(c.Rules) {
 		return []*routev3.Route{all}
 	}
 	all.Name += "-rest"
+
 	certain := ruleRoute(c, r)
 	if len(r.Path.Params()) > 0 {
 		certain.Match.PathSpecifier = pathMatch(certainPattern(r.Path))
 	}
-	certain.Match.Headers = []*routev3.HeaderMatcher{header(":method", exact("GET"))}
-	certain.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
-	certain.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, certainScript))
+	certain.TypedPerFilterConfig[filterName] = packed(weftOn(nil))
+	if keepsShape {
+		certain.Match.Headers = []*routev3.HeaderMatcher{header(":method", exact("GET"))}
+		certain.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
+		certain.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, certainScript))
+	}
 	return []*routev3.Route{certain, all}
 }
 
-// ruleRoute is for the requests of a rule, and for no others but those whose int64 is too large, or whose parameter in the
-// query is none. weft's filters are disabled everywhere else: a route that has a configuration for them enables them.
+// rewrites reports whether a rule has another path at the legacy service.
+func rewrites(rules []*enrich.Rule) bool {
+	return slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return !r.LegacyPath.IsZero() })
+}
+
+// weftOn has a route ask weft, and tell it some metadata.
+func weftOn(metadata []*corev3.HeaderValue) *extprocv3.ExtProcPerRoute {
+	return &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
+		Overrides: &extprocv3.ExtProcOverrides{GrpcInitialMetadata: metadata},
+	}}
+}
+
+// ruleRoute is for the requests of a rule, and for no others but those whose int64 is too large, whose string is . or .., or whose
+// parameter in the query is none. weft's filters are disabled everywhere else: a route that has a configuration for them
+// enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
-	overrides := &extprocv3.ExtProcOverrides{}
-	if !r.LegacyPath.IsZero() {
-		overrides.GrpcInitialMetadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
+	var metadata []*corev3.HeaderValue
+	if rewrites(c.Rules) {
+		metadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
 	}
 	route := &routev3.Route{
 		Name:   r.Name,
 		Match:  ruleMatch(r),
 		Action: &routev3.Route_Route{Route: ruleAction(c, r)},
 		TypedPerFilterConfig: map[string]*anypb.Any{
-			filterName: packed(&extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}),
+			filterName: packed(weftOn(metadata)),
 		},
 	}
 	if r.Fallback == enrich.FallbackComposite {

@@ -61,17 +61,15 @@ func (x *exchange) checkFirst(made string) bool {
 	return true
 }
 
-// RuleHeader is the gRPC metadata in which a route that rewrites the path says for which rule it does.
+// RuleHeader is the gRPC metadata in which a route says for which rule it sends requests to the legacy service.
 const RuleHeader = "x-weft-rule"
 
 // routedBy reports whether Envoy has sent the request to the legacy service by the rule under which it falls. A pattern of a
-// route takes a few requests that the rule does not, such as a number that is too large; the core would then be that of
-// one rule, and the extension that of another.
+// route can take a few requests that the rule does not, such as a number that is too large; the core would then be that of
+// one rule, and the extension that of another. Such a route says its rule, if that makes a difference.
 func (x *exchange) routedBy(rule *enrich.Rule) bool {
-	if n, name := x.stream.Metadata(RuleHeader); n > 0 {
-		return name == rule.Name
-	}
-	return rule.LegacyPath.IsZero() || !x.generated // by hand, a path can be rewritten in other ways
+	n, name := x.stream.Metadata(RuleHeader)
+	return n == 0 || name == rule.Name
 }
 
 // checkOrder looks at a first message that is no request. What Envoy itself answers can come without one.
