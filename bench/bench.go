@@ -16,7 +16,7 @@ import (
 func bench(ctx context.Context, o options) error {
 	r := &results{Machine: machine(), Users: users, For: o.length.String(), Rounds: o.rounds}
 	for _, p := range parts() {
-		if !o.wantsPart(p.name) {
+		if !o.wantsPart(p) {
 			continue
 		}
 		tables, err := inWorld(ctx, o, p)
@@ -36,6 +36,7 @@ type part struct {
 	name    string
 	measure func(context.Context, *world) ([]table, error)
 	slow    bool // the legacy service and MongoDB each take longer
+	counted bool // Envoy's instructions are counted; only if it is asked for, since it needs valgrind
 }
 
 func parts() []part {
@@ -45,6 +46,7 @@ func parts() []part {
 		{name: "rules", measure: rules},
 		{name: "scaling", measure: scaling},
 		{name: "protocol", measure: protocol},
+		{name: "instructions", measure: instructions, counted: true},
 	}
 }
 
@@ -52,7 +54,7 @@ func inWorld(ctx context.Context, o options, p part) (tables []table, err error)
 	if p.name != "loops" {
 		o.python = "" // two calls at once are two calls at once, and it has no rules
 	}
-	w := &world{options: o}
+	w := &world{options: o, counted: p.counted}
 	defer func() { err = errors.Join(err, w.stop()) }()
 	fmt.Fprintf(os.Stderr, "bench: starting, for %s …\n", p.name)
 	if err := w.start(ctx, p.slow); err != nil {
@@ -157,13 +159,14 @@ func median(ms []measurement) measurement {
 		return values[len(values)/2]
 	}
 	m := measurement{
-		PerSec:  middle(func(m measurement) float64 { return m.PerSec }),
-		P50:     middle(func(m measurement) float64 { return m.P50 }),
-		P99:     middle(func(m measurement) float64 { return m.P99 }),
-		P999:    middle(func(m measurement) float64 { return m.P999 }),
-		Finds:   middle(func(m measurement) float64 { return m.Finds }),
-		Mallocs: middle(func(m measurement) float64 { return m.Mallocs }),
-		CPU:     map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: ms[len(ms)-1].RSS,
+		PerSec:       middle(func(m measurement) float64 { return m.PerSec }),
+		P50:          middle(func(m measurement) float64 { return m.P50 }),
+		P99:          middle(func(m measurement) float64 { return m.P99 }),
+		P999:         middle(func(m measurement) float64 { return m.P999 }),
+		Finds:        middle(func(m measurement) float64 { return m.Finds }),
+		Mallocs:      middle(func(m measurement) float64 { return m.Mallocs }),
+		Instructions: middle(func(m measurement) float64 { return m.Instructions }),
+		CPU:          map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: ms[len(ms)-1].RSS,
 	}
 	for _, one := range ms {
 		m.Requests += one.Requests

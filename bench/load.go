@@ -25,6 +25,8 @@ type measurement struct {
 	RSS      map[string]int64   `json:"rss_bytes"`
 	Finds    float64            `json:"mongodb_commands_per_request"`
 	Mallocs  float64            `json:"weft_allocations_per_request,omitempty"`
+
+	Instructions float64 `json:"envoy_instructions_per_request,omitempty"` // outside of the kernel; only where they are counted
 }
 
 // total is the CPU of all processes, in microseconds for each request.

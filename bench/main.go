@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 	flag.DurationVar(&o.length, "for", 3*time.Second, "how long each measurement takes")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the variants take turns")
 	flag.StringVar(&o.only, "only", "", "only the variants whose names have one of these `words`, with commas between")
-	flag.StringVar(&o.part, "part", "", "only these `parts`: loops, overlap, rules, scaling, protocol, with commas between")
+	flag.StringVar(&o.part, "part", "", "only these `parts`: loops, overlap, rules, scaling, protocol, instructions (needs valgrind), with commas between")
 	flag.StringVar(&o.pgo, "pgo", "", "do nothing but write a CPU profile of weft under load into this `file`")
 	flag.StringVar(&listen, "listen", "", "of a server: host:port or path of a socket")
 	flag.StringVar(&legacy, "legacy", "", "of the aggregator: URL of the legacy service")
@@ -72,9 +72,9 @@ func contains(words, name string) bool {
 }
 
 // wantsPart reports whether a part is to be measured. A profile is taken in the first.
-func (o options) wantsPart(name string) bool {
+func (o options) wantsPart(p part) bool {
 	if o.pgo != "" {
-		return name == "loops"
+		return p.name == "loops"
 	}
-	return o.part == "" || slices.Contains(strings.Split(o.part, ","), name)
+	return o.part == "" && !p.counted || slices.Contains(strings.Split(o.part, ","), p.name)
 }

@@ -75,7 +75,11 @@ func (r *results) markdown(w io.Writer) {
 	r.profiles(w)
 	for _, t := range r.Tables {
 		fmt.Fprintf(w, "\n## %s\n\n", t.Title)
-		t.markdown(w)
+		if len(t.Rows) > 0 && t.Rows[0].Instructions > 0 {
+			t.instructions(w)
+		} else {
+			t.markdown(w)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ type world struct {
 	slow      *slowProxy
 	mongodb   string // URI by which the variants read MongoDB
 	variants  []*variant
+	counted   bool // Envoys run in valgrind
 }
 
 func (w *world) variant(name string) *variant {
@@ -231,7 +232,11 @@ func (w *world) startEnvoyFor(ctx context.Context, v *variant, rules []*enrich.R
 	if err != nil {
 		return err
 	}
-	e, err := stack.StartEnvoy(ctx, stack.EnvoyOptions{Dir: filepath.Join(w.dir, strings.ReplaceAll(v.name, " ", "-")), Bootstrap: text, Concurrency: 2})
+	o := stack.EnvoyOptions{Dir: filepath.Join(w.dir, strings.ReplaceAll(v.name, " ", "-")), Bootstrap: text, Concurrency: 2}
+	if w.counted {
+		o.Under, o.Concurrency = w.valgrind(), 1
+	}
+	e, err := stack.StartEnvoy(ctx, o)
 	if err != nil {
 		return err
 	}

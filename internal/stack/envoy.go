@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,6 +24,7 @@ type EnvoyOptions struct {
 	Concurrency int      // worker threads; 0 means one per CPU
 	Log         string   // log file; "" means envoy.log in Dir
 	Args        []string // more arguments for envoy
+	Under       []string // a program that runs envoy, such as valgrind, with its arguments; nil for none
 }
 
 // Envoy is a running Envoy. End it with Stop.
@@ -60,7 +63,11 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	if o.Concurrency > 0 {
 		arguments = append(arguments, "--concurrency", strconv.Itoa(o.Concurrency))
 	}
-	process, err := Start(Command{Name: "envoy", Path: path, Dir: o.Dir, Log: o.Log, Args: append(arguments, o.Args...)})
+	command := append(slices.Concat(o.Under, []string{path}, arguments), o.Args...)
+	if command[0], err = exec.LookPath(command[0]); err != nil {
+		return nil, fmt.Errorf("envoy needs a program to run it: %w", err)
+	}
+	process, err := Start(Command{Name: "envoy", Path: command[0], Dir: o.Dir, Log: o.Log, Args: command[1:]})
 	if err != nil {
 		return nil, err
 	}
