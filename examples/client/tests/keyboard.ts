@@ -42,9 +42,8 @@ describe("without a mouse", () => {
       await state(page, "composite");
       await press(page, "Legacy service", "Breaks off");
       await state(page, "failed");
-      await page.getByRole("button", { name: "Try again" }).focus();
       const { arrived, release } = await hold(page, "/api/v3/composite-profile/7");
-      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "Try again" }).press("Enter");
       await arrived();
       await state(page, "loading"); // the banner has gone, and the focus with it, if it were still there
       const region = page.getByRole("region", { name: "What a client shows" });
