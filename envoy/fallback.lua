@@ -137,7 +137,11 @@ end
 function envoy_on_response(response)
   local headers = response:headers()
   if headers:get("x-weft") then return end
-  if envoy_on_request and not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
+  if envoy_on_request then
+    if not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
+  elseif not headers:get("x-envoy-upstream-service-time") then
+    return -- Envoy's router has it on each answer of the legacy service; what a filter before this one has answered is that filter's
+  end
   local rule = rules[response:filterContext():get("rule")]
   local status = tonumber(headers:get(":status"))
   local legacy_answered = status >= 200 and status < 300 and status ~= 206

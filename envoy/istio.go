@@ -28,6 +28,7 @@ const istioHead = `# Made by "weft envoy --format istio": weft in the inbound li
 # weft runs in the same pod and shares its socket on an emptyDir.
 # Of the whole configuration this leaves out: timeouts and retries, which are of the callers' sidecars (VirtualService), so
 # that an answer that takes longer than theirs is lost to them; and the access log and traces, which are of Telemetry.
+# Composites while weft is down need the x-envoy-upstream-service-time that Istio has by default (proxyHeaders.envoyDebugHeaders).
 `
 
 // Istio returns an EnvoyFilter for the inbound sidecar of the legacy service, as YAML.
@@ -120,7 +121,7 @@ func ofHost(r *enrich.Rule, route *routev3.Route) *routev3.Route {
 	if suffix, ok := strings.CutPrefix(r.Host, "*"); ok {
 		host = ".+" + regexp.QuoteMeta(suffix)
 	}
-	route.Match.Headers = append(route.Match.Headers, header(":authority", regex("(?i)"+host+"(:[0-9]*)?")))
+	route.Match.Headers = append(route.Match.Headers, header(":authority", regex("(?i)"+host+`(:([^:]*[^:\]])?)?`)))
 	return route
 }
 

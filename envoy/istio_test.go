@@ -39,6 +39,7 @@ rules:
 			for _, got := range []string{
 				"shop.example", "SHOP.example", "shop.example:8080", "shop.example:", "shopxexample", "shop.example.org", "a.shop.example", "b.a.Shop.example:80",
 				".shop.example", "ashop.example", "", "[::1]:80", "shop.example:80:80",
+				"shop.example:x", "shop.example:x]", "a.shop.example:http", "a.shop.example:80:80",
 			} {
 				_, _, want := enrich.NewRules(c.Rules).Match(enrich.Request{Method: "GET", Host: got, Path: "/thing"})
 				if takes.MatchString(got) != want {

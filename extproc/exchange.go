@@ -105,10 +105,10 @@ func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bo
 	return x.request.request(), x.checkFirst(envoyConfig)
 }
 
-// continueRequest has the request go on to the legacy service. The route of a rule that keeps its shape makes most of the change.
-func (x *exchange) continueRequest(rule *enrich.Rule, method string) {
+// continueRequest has the request go on to the legacy service. Where the route makes the change anyway, most is done.
+func (x *exchange) continueRequest(byRoute bool, method string) {
 	change := enrich.LegacyRequest(method)
-	if x.generated && rule.Fallback == enrich.FallbackComposite && rule.ReadsOnly() {
+	if x.generated && byRoute {
 		change = enrich.Headers{}
 	}
 	if forged := x.request.forged(); forged != nil {
