@@ -108,16 +108,20 @@ rules:
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
 `)})
 	seen := make(chan http.Header, 1)
-	s.legacy.answer("/thing/7", func(c net.Conn, r *http.Request) bool {
-		seen <- r.Header.Clone()
-		return raw(chunked(`{"n":1}`))(c, r)
-	})
+	paths := []string{"/thing/7", "/thing/9223372036854775807"} // the latter not certainly
+	for _, path := range paths {
+		s.legacy.answer(path, func(c net.Conn, r *http.Request) bool {
+			seen <- r.Header.Clone()
+			return raw(chunked(`{"n":1}`))(c, r)
+		})
+	}
 	for _, isUp := range []bool{true, false} {
 		if !isUp {
 			s.weft.Stop()
 		}
-		for method, condition := range map[string]string{"GET": "-", "POST": `"x"`} {
-			req, err := http.NewRequestWithContext(t.Context(), method, s.url+"/thing/7", http.NoBody)
+		for i, method := range []string{"GET", "POST", "GET", "POST"} {
+			condition := map[string]string{"GET": "-", "POST": `"x"`}[method]
+			req, err := http.NewRequestWithContext(t.Context(), method, s.url+paths[i/2], http.NoBody)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -85,8 +85,16 @@ func serves(rule, host string) bool {
 func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
 	all := ruleRoute(c, r)
 	keepsShape := r.Fallback == enrich.FallbackComposite
+	rest := []*routev3.Route{all}
+	if keepsShape && !r.ReadsOnly() { // what guards a change stays, and a read has no conditions
+		reads := ruleRoute(c, r)
+		reads.Name += "-reads"
+		reads.Match.Headers = []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))}
+		reads.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
+		rest = []*routev3.Route{reads, all}
+	}
 	if len(r.Query) > 0 || !keepsShape && !rewrites(c.Rules) {
-		return []*routev3.Route{all}
+		return rest
 	}
 	all.Name += "-rest"
 
@@ -100,7 +108,7 @@ func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
 		certain.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
 		certain.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, certainScript))
 	}
-	return []*routev3.Route{certain, all}
+	return append([]*routev3.Route{certain}, rest...)
 }
 
 // rewrites reports whether a rule has another path at the legacy service.
