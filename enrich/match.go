@@ -18,13 +18,11 @@ type Rules struct {
 	// By what paths begin with (see [Template.Literal]): the rules that can match one which begins so, and with no longer
 	// key of the map.
 	byPrefix map[string][]*Rule
-
-	routed map[*Rule]bool // see [Rules.ChangedByRoute]
 }
 
 // NewRules prepares rules.
 func NewRules(rules []*Rule) Rules {
-	r := Rules{byPrefix: map[string][]*Rule{}, routed: map[*Rule]bool{}}
+	r := Rules{byPrefix: map[string][]*Rule{}}
 	for _, rule := range rules {
 		r.byPrefix[rule.Path.Literal()] = nil
 	}
@@ -35,22 +33,8 @@ func NewRules(rules []*Rule) Rules {
 			}
 		}
 	}
-	for _, overlapping := range r.byPrefix {
-		changed := true
-		for _, rule := range overlapping {
-			changed = changed && rule.Fallback == FallbackComposite && rule.ReadsOnly()
-			if before, ok := r.routed[rule]; !ok || before {
-				r.routed[rule] = changed
-			}
-		}
-	}
 	return r
 }
-
-// ChangedByRoute reports whether any route by which a request for a rule can come makes the change of [LegacyRequest]. The rule's own does if
-// the rule keeps its shape and only reads. But a route takes a few requests that fall under a later rule, such as a number that is too large,
-// and that of another kind of rule changes nothing.
-func (r Rules) ChangedByRoute(rule *Rule) bool { return r.routed[rule] }
 
 // Match finds the first rule for a request, and the values of the rule's Params. A HEAD falls under the rule of its
 // GET. How many rules there are for other paths makes no difference.

@@ -1,5 +1,5 @@
--- Stands before the rest where a route cannot tell whether weft would take a request. Each request that it is asked about costs
--- Envoy a tenth more of its work.
+-- Stands before the rest where a route cannot tell whether weft would take a request. It is left out elsewhere, since each
+-- request that it is asked about costs Envoy more than any other part of the fallback.
 
 -- is_param tells whether a parameter is in the one spelling that weft takes.
 local is_param = {

@@ -105,12 +105,7 @@ func (x *exchange) receiveRequestHeaders(envoyConfig string) (enrich.Request, bo
 	return x.request.request(), x.checkFirst(envoyConfig)
 }
 
-// continueRequest has the request go on to the legacy service. Where the route makes the change anyway, most is done.
-func (x *exchange) continueRequest(byRoute bool, method string) {
-	change := enrich.LegacyRequest(method)
-	if x.generated && byRoute {
-		change = enrich.Headers{}
-	}
+func (x *exchange) continueRequest(change enrich.Headers) {
 	if forged := x.request.forged(); forged != nil {
 		change.Remove = slices.Concat(change.Remove, forged)
 	}

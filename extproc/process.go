@@ -88,11 +88,11 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 	}
 	x.report.Rule = rule.Name
 	if request.Method == http.MethodHead {
-		return processHead(x, rule, rules.Rules.ChangedByRoute(rule))
+		return processHead(x, rule)
 	}
 	read := enrich.Fetch(s.Store, rule, params)
 	defer read.Stop()
-	x.continueRequest(rules.Rules.ChangedByRoute(rule), request.Method)
+	x.continueRequest(enrich.LegacyRequest(request.Method))
 
 	response := x.receiveResponseHeaders()
 	response.Method, response.Verified = request.Method, x.verified(rule.Identity, params)
@@ -130,8 +130,8 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
 //	◀──────────── continue, without them
 //	                                      end
-func processHead(x *exchange, rule *enrich.Rule, byRoute bool) error {
-	x.continueRequest(byRoute, http.MethodHead)
+func processHead(x *exchange, rule *enrich.Rule) error {
+	x.continueRequest(enrich.LegacyRequest(http.MethodHead))
 	response := x.receiveResponseHeaders()
 	response.Method = http.MethodHead
 	action, reason := rule.Verdict(response)
