@@ -112,3 +112,21 @@ func TestUsage(t *testing.T) {
 		}
 	}
 }
+
+// TestDumped: of what callgrind writes, the totals count, and a dump counts once.
+func TestDumped(t *testing.T) {
+	w := &world{dir: t.TempDir()}
+	if _, err := w.dumped("7"); err == nil {
+		t.Error("there is no dump, and no error")
+	}
+	file := filepath.Join(w.dir, "callgrind.7.1")
+	if err := os.WriteFile(file, []byte("# callgrind format\nsummary: 12\n\nfn=(0)\n1 2\n\ntotals: 123456\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.dumped("7"); n != 123456 || err != nil {
+		t.Errorf("%g, %v", n, err)
+	}
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("the dump is still there: %v", err)
+	}
+}
