@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -51,10 +52,11 @@ rules:
 
 // TestFiltersBeforeFallback: what a filter before weft's answers is that filter's, by each route of a rule.
 func TestFiltersBeforeFallback(t *testing.T) {
-	filter, err := anypb.New(&luav3.Lua{InlineCode: `function envoy_on_request(r)
+	filter, err := anypb.New(&luav3.Lua{DefaultSourceCode: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: `
+function envoy_on_request(r)
   local status = r:headers():get("refuse")
   if status then r:respond({[":status"] = status}, '{"n":1}') end
-end`})
+end`}}})
 	if err != nil {
 		t.Fatal(err)
 	}
