@@ -25,8 +25,8 @@ func instructions(ctx context.Context, w *world) (tables []table, err error) {
 		{"in place (/api/v1/users)", user, w.only},
 		{"a path of its own, with a fallback (/api/v3/composite-profile)", compositePath, "weft"},
 	} {
-		t := table{Title: "Instructions of Envoy, " + route.title, Connections: counted}
-		for _, turn := range w.turns(route.only, load{connections: counted, path: route.path}) {
+		t := table{Title: "Instructions of Envoy, " + route.title, Connections: atOnce}
+		for _, turn := range w.turns(route.only, load{connections: atOnce, path: route.path}) {
 			r := row{Variant: turn.name}
 			for range w.rounds + 1 {
 				m, err := w.count(ctx, turn)
@@ -45,8 +45,8 @@ func instructions(ctx context.Context, w *world) (tables []table, err error) {
 	return tables, nil
 }
 
-// counted is how many connections there are while instructions are counted.
-const counted = 16
+// atOnce is how many connections there are while instructions are counted.
+const atOnce = 16
 
 // compositePath is the path of a random user's composite.
 func compositePath(random *rand.Rand) string {

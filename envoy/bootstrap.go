@@ -103,7 +103,7 @@ func connectionManager(c Config) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix:       ListenerName,
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: routes(c)},
-		HttpFilters:      slices.Concat(c.Filters, []*hcmv3.HttpFilter{fallbackFilter(c), extProcFilter(c), routerFilter()}),
+		HttpFilters:      slices.Concat(c.Filters, fallbackFilters(c), []*hcmv3.HttpFilter{extProcFilter(c), routerFilter()}),
 		LocalReplyConfig: localReplies(c),
 		// Clients do not change: one that is old enough to speak HTTP/1.0 got an answer before.
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{AcceptHttp_10: true, DefaultHostForHttp_10: "localhost"},

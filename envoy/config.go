@@ -139,9 +139,11 @@ func isName(a *corev3.Address) bool {
 func Fingerprint(rules []*enrich.Rule) string {
 	c := Config{Rules: rules, RouteTimeout: DefaultRouteTimeout, MessageTimeout: DefaultMessageTimeout}
 	hash := sha256.New()
-	for _, m := range []proto.Message{
-		routes(c), fallbackFilter(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules),
-	} {
+	made := []proto.Message{routes(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules)}
+	for _, f := range fallbackFilters(c) {
+		made = append(made, f)
+	}
+	for _, m := range made {
 		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 		if err != nil {
 			panic(err) // for a text that is not UTF-8, which rules are checked for

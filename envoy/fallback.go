@@ -3,6 +3,7 @@ package envoy
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -24,18 +25,23 @@ const fallbackName = "envoy.filters.http.lua"
 // certainScript is the name of the script for routes that take no request which weft would not take: it does not look at requests.
 const certainScript = "certain"
 
-// fallbackFilter keeps the shape of the rules' answers while weft is down. It stands before ext_proc in the list, so
-// that it sees the response after it.
-func fallbackFilter(c Config) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{
+// fallbackFilters keep the shape of the rules' answers while weft is down; none if no rule asks for that. They stand before ext_proc in the
+// list, so that they see the response after it.
+func fallbackFilters(c Config) []*hcmv3.HttpFilter {
+	if !slices.ContainsFunc(c.Rules, keepsShape) {
+		return nil
+	}
+	return []*hcmv3.HttpFilter{{
 		Name:     fallbackName,
 		Disabled: true, // but for the routes of rules that keep their shape
 		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&luav3.Lua{
-			DefaultSourceCode: inline(fallbackScript(c.Rules)),
-			SourceCodes:       map[string]*corev3.DataSource{certainScript: inline(certainFallbackScript(c.Rules))},
+			DefaultSourceCode: inline(fallbackScript(c.Rules, fallbackRequestCode+fallbackCode)),
+			SourceCodes:       map[string]*corev3.DataSource{certainScript: inline(fallbackScript(c.Rules, fallbackCode))},
 		})},
-	}
+	}}
 }
+
+func keepsShape(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComposite }
 
 // fallbackOf has a route keep the shape of a rule, with a script of the filter's; the default one for "".
 func fallbackOf(r *enrich.Rule, script string) *luav3.LuaPerRoute {
@@ -48,19 +54,15 @@ func fallbackOf(r *enrich.Rule, script string) *luav3.LuaPerRoute {
 	return route
 }
 
-func fallbackScript(rules []*enrich.Rule) string {
-	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + fallbackRequestCode + fallbackCode
-}
-
-func certainFallbackScript(rules []*enrich.Rule) string {
-	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + fallbackCode
+func fallbackScript(rules []*enrich.Rule, code string) string {
+	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + code
 }
 
 // fallbackRules are the rules that keep their shape, as elements of a Lua table.
 func fallbackRules(rules []*enrich.Rule) string {
 	var b strings.Builder
 	for _, r := range rules {
-		if r.Fallback != enrich.FallbackComposite {
+		if !keepsShape(r) {
 			continue
 		}
 		head, tail := r.Frame()

@@ -124,10 +124,10 @@ func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yam
 	}
 
 	policy := yaml.MapSlice{target}
-	if r.Fallback == enrich.FallbackComposite {
+	if keepsShape(r) {
 		policy = append(policy, yaml.MapItem{Key: "lua", Value: []yaml.MapSlice{{
 			{Key: "type", Value: "Inline"},
-			{Key: "inline", Value: fallbackScript([]*enrich.Rule{r})},
+			{Key: "inline", Value: fallbackScript([]*enrich.Rule{r}, fallbackRequestCode+fallbackCode)},
 			{Key: "filterContext", Value: yaml.MapSlice{{Key: "rule", Value: r.Name}}},
 		}}})
 	}

@@ -79,7 +79,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	// All inbound ports share this listener. A match by port would look at its own port, 15006, and find none.
 	inbound := yaml.MapSlice{{Key: "context", Value: "SIDECAR_INBOUND"}, {Key: "listener", Value: yaml.MapSlice{{Key: "name", Value: "virtualInbound"}}}}
 	p.add("LISTENER", inbound, "MERGE", &listenerv3.Listener{PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit(c))})
-	for _, f := range []*hcmv3.HttpFilter{fallbackFilter(c), extProcFilter(c)} {
+	for _, f := range append(fallbackFilters(c), extProcFilter(c)) {
 		p.add("HTTP_FILTER", beforeRouter, "INSERT_BEFORE", f)
 	}
 	p.add("VIRTUAL_HOST", vhost(""), "MERGE", &routev3.VirtualHost{RequestHeadersToRemove: stripped(), ResponseHeadersToRemove: stripped()})

@@ -84,16 +84,15 @@ func serves(rule, host string) bool {
 // Lua code does not look at them, and nothing is told to weft, for which Envoy would copy and hash the filter's gRPC service.
 func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
 	all := ruleRoute(c, r)
-	keepsShape := r.Fallback == enrich.FallbackComposite
 	rest := []*routev3.Route{all}
-	if keepsShape && !r.ReadsOnly() { // what guards a change stays, and a read has no conditions
+	if keepsShape(r) && !r.ReadsOnly() { // what guards a change stays, and a read has no conditions
 		reads := ruleRoute(c, r)
 		reads.Name += "-reads"
 		reads.Match.Headers = []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))}
 		reads.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
 		rest = []*routev3.Route{reads, all}
 	}
-	if len(r.Query) > 0 || !keepsShape && !rewrites(c.Rules) {
+	if len(r.Query) > 0 || !keepsShape(r) && !rewrites(c.Rules) {
 		return rest
 	}
 	all.Name += "-rest"
@@ -103,10 +102,13 @@ func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
 		certain.Match.PathSpecifier = pathMatch(certainPattern(r.Path))
 	}
 	certain.TypedPerFilterConfig[filterName] = packed(weftOn(nil))
-	if keepsShape {
+	if keepsShape(r) {
 		certain.Match.Headers = []*routev3.HeaderMatcher{header(":method", exact("GET"))}
 		certain.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
 		certain.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, certainScript))
+	}
+	if !keepsShape(r) && certainPattern(r.Path) == exactPattern(r.Path) {
+		return []*routev3.Route{certain} // nothing is left for the rest
 	}
 	return append([]*routev3.Route{certain}, rest...)
 }
@@ -139,7 +141,7 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 			filterName: packed(weftOn(metadata)),
 		},
 	}
-	if r.Fallback == enrich.FallbackComposite {
+	if keepsShape(r) {
 		route.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, ""))
 	}
 	change := requestChange(r)
@@ -154,7 +156,7 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 // weft would ask for these changes, too; but while it is down, half an answer or one that cannot be read is no composite.
 func requestChange(r *enrich.Rule) enrich.Headers {
 	switch {
-	case r.Fallback != enrich.FallbackComposite:
+	case !keepsShape(r):
 		return enrich.Headers{}
 	case r.ReadsOnly():
 		return enrich.LegacyRequest("GET")

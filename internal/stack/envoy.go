@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -64,9 +63,6 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 		arguments = append(arguments, "--concurrency", strconv.Itoa(o.Concurrency))
 	}
 	command := append(slices.Concat(o.Under, []string{path}, arguments), o.Args...)
-	if command[0], err = exec.LookPath(command[0]); err != nil {
-		return nil, fmt.Errorf("envoy needs a program to run it: %w", err)
-	}
 	process, err := Start(Command{Name: "envoy", Path: command[0], Dir: o.Dir, Log: o.Log, Args: command[1:]})
 	if err != nil {
 		return nil, err
