@@ -3,50 +3,55 @@ package enrich
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 )
 
-// TestLimit fills a Store that stands still, looks at what comes of one call more, and lets the Store go on.
-func TestLimit(t *testing.T) {
-	held := &heldStore{}
-	store := Limit(held, 2)
-	var answers []Extension
-	find := func() (giveUp func()) {
-		return store.Find(nil, make([]Key, 1), func(found []Extension) { answers = append(answers, found...) })
-	}
-	find()
-	giveUp := find()
-	for range 3 {
-		find()
-	}
-	for _, ext := range answers {
-		if !errors.Is(ext.Err, ErrOverloaded) || ext.JSON != nil {
-			t.Errorf("beyond the limit: %s, %v", ext.JSON, ext.Err)
+// TestLimitRejects fills a Store that does not answer, tries one read more, and lets the Store go on.
+func TestLimitRejects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := newHeldStore()
+		store := Limit(held, 2)
+		results := make(chan error, 10)
+		find := func() {
+			go func() { results <- store.Find(t.Context(), nil, make([]Key, 1))[0].Err }()
+			synctest.Wait()
 		}
-	}
-	if len(answers) != 3 || len(held.answer) != 2 {
-		t.Fatalf("%d answers, %d reads", len(answers), len(held.answer))
-	}
-	for name, end := range map[string]func(){
-		"answered": func() { held.answer[0]([]byte(`{}`), nil) },
-		"given up": func() { giveUp(); giveUp(); held.answer[1]([]byte(`{}`), nil) }, // is one that is over, not three
-	} {
-		before := len(held.answer)
-		end()
-		find()
-		find()
-		if n := len(held.answer) - before; n != 1 {
-			t.Errorf("when one is %s, %d may begin", name, n)
+		expect := func(what string, want error) {
+			t.Helper()
+			select {
+			case err := <-results:
+				if !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", what, err, want)
+				}
+			default:
+				t.Errorf("%s: no result", what)
+			}
 		}
-	}
+		find()
+		find()
+		for range 3 {
+			find()
+			expect("beyond the limit", ErrOverloaded)
+		}
+		held.answer <- Extension{}
+		synctest.Wait()
+		expect("within the limit", nil)
+		find()
+		find()
+		expect("beyond the limit again", ErrOverloaded)
+		held.answer <- Extension{}
+		held.answer <- Extension{}
+		synctest.Wait()
+	})
 }
 
-// TestOverloadedReason: what was refused is not taken for a database that fails.
+// TestOverloadedReason: a read that was rejected is not taken for a database that fails.
 func TestOverloadedReason(t *testing.T) {
-	rule, params := UserProfile()[0], []Value{{Type: Int64, Int: 7}}
-	read := Fetch(Limit(nil, 0), rule, params)
+	rule, params := readRule()
+	read := Fetch(t.Context(), Limit(nil, 0), rule, params)
 	defer read.Stop()
-	core, _ := rule.ParseCore([]byte(`{"userId":7,"username":"u","email":"e","createdAt":"c"}`), "")
-	answer := rule.Compose(params, core, read.Found(core, nil), 1<<20)
+	core, _ := rule.ParseCore([]byte(`{}`), "")
+	answer := rule.Compose(params, core, read.Await(core, 0), 1<<20)
 	if got := answer.Outcome.String(); got != "degraded; reason=overloaded" || answer.Status != 200 {
 		t.Errorf("%d, %s", answer.Status, got)
 	}

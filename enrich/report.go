@@ -17,7 +17,7 @@ type Report struct {
 	Reads []SourceRead // those whose end was waited for
 
 	Trace     Trace
-	RequestID []byte // the proxy's x-request-id; nil if it did not say. Not to be changed.
+	RequestID string // of the x-request-id header; empty if there is none
 }
 
 // Times are of one exchange. Legacy and Added are all of it: while the one goes by, weft waits for the proxy, and while the
@@ -42,12 +42,6 @@ type SourceRead struct {
 	Source  *Source
 	Late    bool     // it began when the core was there, and not with the exchange
 	Command *Command // nil if it was given up, or if the store does not say
-}
-
-// Command is a command to the database, which several exchanges may share.
-type Command struct {
-	Began, Ended time.Time
-	Keys         int // how many were asked for with it
 }
 
 // Trace is the place of an exchange in a trace, as its caller gave it (W3C Trace Context).

@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func product() *Rule {
 
 // byKey makes an extension of each key; keys in bad fail.
 func byKey(bad string) Store {
-	return findFunc(func(_ *Source, keys []Key) []Extension {
+	return storeFunc(func(_ context.Context, keys []Key) []Extension {
 		found := make([]Extension, len(keys))
 		for i, k := range keys {
 			if text := k[len(k)-1].String(); text == bad {
@@ -52,13 +53,6 @@ func byKey(bad string) Store {
 	})
 }
 
-type findFunc func(src *Source, keys []Key) []Extension
-
-func (f findFunc) Find(src *Source, keys []Key, found func([]Extension)) func() {
-	found(f(src, keys))
-	return func() {}
-}
-
 func compose(t *testing.T, rule *Rule, store Store, params []Value, body string) (Core, Answer) {
 	t.Helper()
 	core, ok := rule.ParseCore([]byte(body), "")
@@ -68,10 +62,10 @@ func compose(t *testing.T, rule *Rule, store Store, params []Value, body string)
 	if core.Failed != "" {
 		return core, Answer{}
 	}
-	read := Fetch(store, rule, params)
+	read := Fetch(t.Context(), store, rule, params)
 	defer read.Stop()
 	read.Join(core)
-	return core, rule.Compose(params, core, read.Found(core, nil), 1<<20)
+	return core, rule.Compose(params, core, read.Await(core, 0), 1<<20)
 }
 
 func TestShapes(t *testing.T) {
@@ -157,7 +151,7 @@ func TestShapes(t *testing.T) {
 func TestListIsReadOnce(t *testing.T) {
 	body := "[" + strings.Repeat(`{"id":1},{"id":2},`, 500) + `{"id":3}]`
 	var asked [][]Key
-	store := findFunc(func(_ *Source, keys []Key) []Extension {
+	store := storeFunc(func(_ context.Context, keys []Key) []Extension {
 		asked = append(asked, keys)
 		return make([]Extension, len(keys))
 	})

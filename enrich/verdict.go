@@ -133,6 +133,7 @@ const (
 	CoreEncoded    Reason = "content-encoding" // passed: body in a content encoding that weft cannot decode
 	StreamEnded    Reason = "stream-ended"     // passed: the client or the proxy gave up
 	OutOfOrder     Reason = "out-of-order"     // passed: the proxy sent another message than the conversation has here
+	Panicked       Reason = "panic"            // passed: weft has panicked
 
 	LegacyError       Reason = "legacy-error"       // core failed: 5xx
 	LegacyUnreachable Reason = "legacy-unreachable" // core failed: refused, reset, timeout, no healthy host

@@ -29,7 +29,7 @@ func TestWeftDiesInTheMiddle(t *testing.T) {
 						}
 						got <- s.doWith(t, protocols, req)
 					}()
-					eventually(t, "weft waits for MongoDB", func() bool { return strings.Contains(goroutines(t), "grpcloop.(*Stream).Await") })
+					eventually(t, "weft waits for MongoDB", func() bool { return strings.Contains(goroutines(t), "enrich.(*Read).Await") })
 					s.weft.Stop()
 					want := "200\nx-weft: -\n\n" + coreUser7
 					if route.name == "v3" {

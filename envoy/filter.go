@@ -31,9 +31,12 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 			GrpcService: &corev3.GrpcService{
 				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
 					ClusterName:      weftCluster,
-					Authority:        extproc.Authority{Budget: c.budget(), Rules: Fingerprint(c.Rules)}.String(),
 					SkipEnvoyHeaders: true, // x-envoy-internal and x-forwarded-for, of no use to weft
 				}},
+				InitialMetadata: []*corev3.HeaderValue{
+					{Key: extproc.BudgetHeader, Value: c.budget().String()},
+					{Key: extproc.ConfigHeader, Value: Fingerprint(c.Rules)},
+				},
 			},
 			FailureModeAllow: true,
 			MessageTimeout:   durationpb.New(c.MessageTimeout),

@@ -34,7 +34,7 @@ func TestNothingOutlivesAnExchange(t *testing.T) {
 	}{
 		{"while the legacy service works", "", "receiveResponseHeaders"},
 		{"in the middle of the body", half, "receiveResponseBody"},
-		{"while weft waits for MongoDB", legacyUser7, "grpcloop.(*Stream).Await"},
+		{"while weft waits for MongoDB", legacyUser7, "enrich.(*Read).Await"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

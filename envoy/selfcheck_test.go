@@ -14,8 +14,6 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
-
-	"weft/extproc"
 )
 
 // TestSelfCheck gives Envoy a configuration with a mistake. The legacy answer passes, and weft says once what to change.
@@ -76,15 +74,14 @@ func TestSelfCheck(t *testing.T) {
 		{
 			"no budget",
 			func(f *extprocv3.ExternalProcessor) {
-				told := extproc.ParseAuthority(f.GetGrpcService().GetEnvoyGrpc().GetAuthority())
-				f.GetGrpcService().GetEnvoyGrpc().Authority = extproc.Authority{Rules: told.Rules}.String()
+				f.GrpcService.InitialMetadata = f.GetGrpcService().GetInitialMetadata()[1:]
 			},
-			"add authority: budget-900ms.weft", false,
+			"add {key: x-weft-budget, value: 900ms}", false,
 		},
 		{
 			"other rules",
 			func(f *extprocv3.ExternalProcessor) {
-				f.GetGrpcService().GetEnvoyGrpc().Authority = "budget-900ms.rules-0123456789ab.weft"
+				f.GetGrpcService().GetInitialMetadata()[1].Value = "0123456789ab"
 			},
 			"Envoy configuration differs: it was made for other rules (0123456789ab, weft has ", false,
 		},

@@ -19,6 +19,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 	grpchealth "google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
@@ -26,7 +27,6 @@ import (
 	"weft/enrich/mongostore"
 	"weft/envoy"
 	"weft/extproc"
-	"weft/internal/grpcloop"
 	"weft/internal/stack"
 )
 
@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 type system struct {
 	t        testing.TB
 	legacy   *legacy
-	weft     *grpcloop.Server
+	weft     *grpc.Server
 	envoy    *stack.Envoy
 	url      string // of Envoy's listener, without a slash at the end
 	socket   string // path of weft's
@@ -154,20 +154,20 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.weft = &grpcloop.Server{MaxMessage: extproc.MaxMessage}
-	ruleset := extproc.Ruleset{Rules: enrich.NewRules(rules), EnvoyConfig: envoy.Fingerprint(rules)}
+	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage))
+	ruleset := extproc.NewRuleset(rules, envoy.Fingerprint(rules))
 	processor := &extproc.Server{
-		Rules: func() extproc.Ruleset { return ruleset },
-		Store: store,
-		Now:   time.Now, ServerTiming: true,
-		Report: s.report,
+		Rules:        func() *extproc.Ruleset { return ruleset },
+		Store:        enrich.Limit(enrich.Batch(store), 1024),
+		ServerTiming: true,
+		Report:       s.report,
 		Misconfigured: func(what string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.misconfigured = append(s.misconfigured, what)
 		},
 	}
-	s.weft.Handle(extproc.Method, processor.Process)
+	processor.Register(s.weft)
 	health := grpchealth.NewServer()
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(s.weft, health)

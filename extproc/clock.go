@@ -6,19 +6,15 @@ import (
 	"weft/enrich"
 )
 
-// clock divides the time of an exchange in two: that in which weft waits for Envoy, and that in which Envoy waits for
-// weft. Without a time source it does nothing.
+// clock divides the time of an exchange in two: weft waits for Envoy, or Envoy waits for weft.
 type clock struct {
-	now  func() time.Time // nil if there is none
-	lap  time.Time        // when the last message came or the last reply went
-	sent bool             // there was a reply
+	now  func() time.Time
+	lap  time.Time // when the last message was received or the last reply was sent
+	sent bool      // a reply was sent
 }
 
-// received is called when a message has come, or when none will.
+// received is called when Receive has returned.
 func (c *clock) received(t *enrich.Times) {
-	if c.now == nil {
-		return
-	}
 	now := c.now()
 	if t.Began.IsZero() {
 		t.Began = now
@@ -29,11 +25,8 @@ func (c *clock) received(t *enrich.Times) {
 	c.lap = now
 }
 
-// sends is called when a reply is about to go.
+// sends is called before a reply is sent.
 func (c *clock) sends(t *enrich.Times) {
-	if c.now == nil {
-		return
-	}
 	now := c.now()
 	t.Added += now.Sub(c.lap)
 	if !c.sent {
@@ -42,27 +35,21 @@ func (c *clock) sends(t *enrich.Times) {
 	c.lap = now
 }
 
-// waits calls wait, which is for the store.
-func (c *clock) waits(t *enrich.Times, wait func() enrich.Found) enrich.Found {
-	if c.now == nil {
-		return wait()
-	}
-	before := c.now()
-	found := wait()
+// waited is called when the wait for the reads, which began at a time, is over.
+func (c *clock) waited(t *enrich.Times, began time.Time, reads []enrich.SourceRead) {
 	now := c.now()
-	if len(found.Reads) == 0 {
-		return found
+	if len(reads) == 0 {
+		return
 	}
-	t.Waiting, t.Waited = before.Sub(t.Began), now.Sub(before)
-	for _, r := range found.Reads {
-		began, ended := t.Began, now
+	t.Waiting, t.Waited = began.Sub(t.Began), now.Sub(began)
+	for _, r := range reads {
+		readBegan, readEnded := t.Began, now
 		if r.Late {
-			began = t.Began.Add(t.Answered)
+			readBegan = t.Began.Add(t.Answered)
 		}
 		if r.Command != nil {
-			ended = r.Command.Ended
+			readEnded = r.Command.Ended
 		}
-		t.Read = max(t.Read, ended.Sub(began))
+		t.Read = max(t.Read, readEnded.Sub(readBegan))
 	}
-	return found
 }

@@ -1,6 +1,7 @@
 package extproc_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -12,9 +13,8 @@ import (
 // timedStore says when it was asked, and when it had answered.
 type timedStore struct{ command enrich.Command }
 
-func (s timedStore) Find(_ *enrich.Source, _ []enrich.Key, found func([]enrich.Extension)) func() {
-	found([]enrich.Extension{{JSON: []byte("{}"), Command: &s.command}})
-	return func() {}
+func (s timedStore) Find(context.Context, *enrich.Source, []enrich.Key) []enrich.Extension {
+	return []enrich.Extension{{JSON: []byte("{}"), Command: &s.command}}
 }
 
 // TestTimes lets each look at the clock take a millisecond. Only the exchange's goroutine looks.
@@ -40,7 +40,7 @@ func TestTimes(t *testing.T) {
 		t.Errorf("reads %+v", r.Reads)
 	}
 	composite := `{"core":` + core7 + `,"extension":{},"errors":[]}`
-	if r.Status != 200 || r.CoreSize != len(core7) || r.AnswerSize != len(composite) || string(r.RequestID) != "r" {
+	if r.Status != 200 || r.CoreSize != len(core7) || r.AnswerSize != len(composite) || r.RequestID != "r" {
 		t.Errorf("%+v", r)
 	}
 	if !r.Trace.Sampled || r.Trace.ID[0] != 0x0a || r.Trace.Parent[0] != 0xb7 {

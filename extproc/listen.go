@@ -11,14 +11,8 @@ import (
 	"syscall"
 )
 
-// MaxMessage is the size of the largest message that is taken, in bytes. A message holds a body. Envoy's configuration keeps those
-// to a little over the rule's limit; but it is Envoy that decides, and a message that is refused here ends the exchange in
-// an error, with which the response passes.
-const MaxMessage = 64 << 20
-
-// Listen opens the socket that Envoy is to connect to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A
-// socket file that nobody serves on any more, as kill -9 leaves it, is replaced. The folder of PATH is made if it is
-// missing.
+// Listen opens the socket that Envoy connects to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A socket file
+// on which no process listens, as kill -9 leaves it, is replaced. The folder of PATH is created if it is missing.
 func Listen(address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix:")
 	if !isUnix {
@@ -42,7 +36,7 @@ func Listen(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another path, such as unix:weft.sock", address, err)
 	}
-	// Envoy runs under another user, more often than not, and shares a group with weft.
+	// Envoy often runs as another user, which shares a group with weft.
 	if err := os.Chmod(path, 0o660); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
@@ -59,7 +53,7 @@ func removeStale(path string) error {
 	c, err := net.Dial("unix", path)
 	if err == nil {
 		_ = c.Close()
-		return errors.New("another process serves on this socket; stop it or choose another path")
+		return errors.New("another process listens on this socket; stop it or choose another path")
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return os.Remove(path)

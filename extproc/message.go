@@ -1,46 +1,96 @@
 package extproc
 
 import (
-	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"weft/enrich"
 )
 
-// filterName is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
-const filterName = "envoy.filters.http.ext_proc"
-
-// Headers returns the names of the headers that weft reads, or that it would remove or set, and prefixes that some have. Envoy's
-// configuration must forward them, and need not forward any more. Where it is not known to do so (see [Authority]), weft
-// has Envoy remove and set whatever there could be.
+// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must forward
+// them, and need not forward others.
 func Headers() (prefixes, names []string) {
-	return []string{":", "content-", "if-", enrich.OutcomeHeader}, []string{
-		"accept-encoding", "range",
-		"accept-ranges", "cache-control", "digest", "etag", "last-modified", "repr-digest",
-		traceParent, requestID,
-	}
+	return []string{":", enrich.OutcomeHeader},
+		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
 }
 
 // Attributes returns the names of the response attributes that weft reads.
 func Attributes() []string { return []string{codeDetails} }
 
-const codeDetails = "response.code_details"
+const (
+	codeDetails = "response.code_details"
+	requestID   = "x-request-id"
 
-// request takes what a rule is matched with out of a request_headers message.
-func (m *message) request() enrich.Request {
+	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
+	attributesKey = "envoy.filters.http.ext_proc"
+)
+
+// kindOf names the member of its oneof that a message has.
+func kindOf(m *extprocv3.ProcessingRequest) string {
+	switch m.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		return requestHeaders
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		return responseHeaders
+	case *extprocv3.ProcessingRequest_ResponseBody:
+		return responseBody
+	case *extprocv3.ProcessingRequest_RequestBody:
+		return "request_body"
+	case *extprocv3.ProcessingRequest_RequestTrailers:
+		return "request_trailers"
+	case *extprocv3.ProcessingRequest_ResponseTrailers:
+		return "response_trailers"
+	default:
+		return "nothing"
+	}
+}
+
+// The messages that an exchange consists of.
+const (
+	requestHeaders  = "request_headers"
+	responseHeaders = "response_headers"
+	responseBody    = "response_body"
+)
+
+// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they are.
+type fields []*corev3.HeaderValue
+
+// get returns how many headers have a name, and the value of the last one.
+func (f fields) get(name string) (n int, value string) {
+	for _, h := range f {
+		if h.GetKey() == name {
+			n, value = n+1, valueOf(h)
+		}
+	}
+	return n, value
+}
+
+// valueOf returns the value of a header. Envoy sends raw_value; value is for processors of an older protocol.
+func valueOf(h *corev3.HeaderValue) string {
+	if raw := h.GetRawValue(); len(raw) > 0 {
+		return string(raw)
+	}
+	return h.GetValue()
+}
+
+// request returns what a rule is matched with.
+func (f fields) request() enrich.Request {
 	var req enrich.Request
-	for _, h := range m.headers {
-		switch string(h.name) {
+	for _, h := range f {
+		switch h.GetKey() {
 		case ":method":
-			req.Method = string(h.value)
+			req.Method = valueOf(h)
 		case ":authority":
-			req.Host = string(h.value)
+			req.Host = valueOf(h)
 		case ":path":
-			req.Path = string(h.value)
+			req.Path = valueOf(h)
 		case "if-none-match":
-			req.IfNoneMatch = join(req.IfNoneMatch, h.value)
+			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}
 	}
 	if req.Method != http.MethodGet { // for others it guards a change, and the legacy service sees it (RFC 9110, section 13.1.2)
@@ -50,43 +100,43 @@ func (m *message) request() enrich.Request {
 }
 
 // forged returns the names of the request's headers that only weft may set: the legacy service does not get them.
-func (m *message) forged() (names []string) {
-	for _, h := range m.headers {
-		if bytes.HasPrefix(h.name, []byte(enrich.OutcomeHeader)) {
-			names = append(names, string(h.name))
+func (f fields) forged() (names []string) {
+	for _, h := range f {
+		if strings.HasPrefix(h.GetKey(), enrich.OutcomeHeader) {
+			names = append(names, h.GetKey())
 		}
 	}
 	return names
 }
 
-// response takes what a verdict is given on out of a response_headers message.
-func (m *message) response() enrich.Response {
-	resp := enrich.Response{Origin: origin(string(m.codeDetails)), ContentLength: -1, Bodyless: m.endOfStream}
-	for _, h := range m.headers {
-		switch string(h.name) {
+// response returns what a verdict is given on. details is the attribute response.code_details.
+func (f fields) response(details string, endOfStream bool) enrich.Response {
+	resp := enrich.Response{Origin: origin(details), ContentLength: -1, Bodyless: endOfStream}
+	for _, h := range f {
+		switch h.GetKey() {
 		case ":status":
-			if n, err := strconv.Atoi(string(h.value)); err == nil { // else zero: no status that a verdict takes up
+			if n, err := strconv.Atoi(valueOf(h)); err == nil { // else 0, for which every verdict is pass
 				resp.Status = n
 			}
 		case "content-length":
-			if n, err := strconv.ParseInt(string(h.value), 10, 64); err == nil {
+			if n, err := strconv.ParseInt(valueOf(h), 10, 64); err == nil {
 				resp.ContentLength = n
 			}
 		case "content-encoding":
-			resp.ContentEncoding = join(resp.ContentEncoding, h.value)
+			resp.ContentEncoding = join(resp.ContentEncoding, valueOf(h))
 		case "cache-control":
-			resp.NoTransform = resp.NoTransform || hasNoTransform(string(h.value))
+			resp.NoTransform = resp.NoTransform || hasNoTransform(valueOf(h))
 		}
 	}
 	return resp
 }
 
 // join makes one list of the fields with one name (RFC 9110, section 5.3).
-func join(list string, value []byte) string {
+func join(list, value string) string {
 	if list == "" {
-		return string(value)
+		return value
 	}
-	return list + ", " + string(value)
+	return list + ", " + value
 }
 
 func hasNoTransform(cacheControl string) bool {
@@ -98,7 +148,16 @@ func hasNoTransform(cacheControl string) bool {
 	return false
 }
 
-// origin tells from Envoy's response code details who made a response. See "Response Code Details" in Envoy's
+// codeDetailsOf returns the attribute response.code_details, and whether the message has it.
+func codeDetailsOf(m *extprocv3.ProcessingRequest) (details string, ok bool) {
+	value, ok := m.GetAttributes()[attributesKey].GetFields()[codeDetails].GetKind().(*structpb.Value_StringValue)
+	if !ok {
+		return "", false
+	}
+	return value.StringValue, true
+}
+
+// origin returns who made a response, by Envoy's response code details. See "Response Code Details" in Envoy's
 // documentation of HTTP connection management.
 func origin(details string) enrich.Origin {
 	switch {
@@ -118,30 +177,24 @@ func origin(details string) enrich.Origin {
 	}
 }
 
-// has reports whether there is a header with a name; with a value, whether that is the only one and has that value.
-func (m *message) has(name string, value ...string) bool {
-	n, last := m.header(name)
-	return n > 0 && (len(value) == 0 || n == 1 && string(last) == value[0])
-}
+// JWTMetadata is the namespace of Envoy's jwt_authn filter in the metadata of a request.
+const JWTMetadata = "envoy.filters.http.jwt_authn"
 
-// answerChange is how the head of the response becomes that of an answer.
-func answerChange(a enrich.Answer, exactLength bool) enrich.Headers {
-	change := a.Headers()
-	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(a.Status)})
-	if a.Status == http.StatusNotModified || !exactLength {
-		change.Remove = append(change.Remove, "content-length")
-	} else {
-		change.Set = append(change.Set, enrich.Header{Name: "content-length", Value: strconv.Itoa(len(a.Body))})
+// isVerified reports whether a claim of a token that Envoy has verified equals the first parameter. Envoy's jwt_authn
+// filter keeps the token's payload in the request's metadata, which the configuration forwards.
+func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) bool {
+	if len(params) == 0 {
+		return false
 	}
-	return change
-}
-
-// header returns how many headers have a name, and the value of the last one.
-func (m *message) header(name string) (n int, value []byte) {
-	for _, h := range m.headers {
-		if string(h.name) == name {
-			n, value = n+1, h.value
-		}
+	key := params[0]
+	payload := md.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
+	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
+	case *structpb.Value_StringValue:
+		return value.StringValue == key.String()
+	case *structpb.Value_NumberValue:
+		const exact = 1 << 53 // beyond it a double may stand for several integers
+		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact
+	default:
+		return false
 	}
-	return n, value
 }

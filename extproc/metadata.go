@@ -1,70 +1,103 @@
 package extproc
 
 import (
-	"encoding/binary"
-	"math"
+	"context"
 	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
 )
 
-// MetadataNamespace is that of the dynamic metadata which the last reply of an exchange brings to Envoy, for its access log:
-// rule, verdict, reason (two where both halves failed, with a plus between), legacy_ms, mongodb_ms and added_ms. What is
-// not known is left out. Envoy's configuration must let it in (receiving_namespaces).
+// Names in the metadata of a stream, in which Envoy's configuration tells weft about itself.
+const (
+	// BudgetHeader is how long weft may keep Envoy waiting for MongoDB once the core is there, as Go spells durations: a
+	// little less than the filter's message_timeout, after which Envoy lets the legacy response pass.
+	BudgetHeader = "x-weft-budget"
+	// ConfigHeader identifies the rules for which the configuration was made: see [NewRuleset].
+	ConfigHeader = "x-weft-config"
+	// RuleHeader is the name of the rule that a route is for. The pattern of a route can match a few requests that the rule
+	// does not, such as a number that is too large. If another rule takes such a request, its core would be that of one
+	// rule and its extension that of another.
+	RuleHeader = "x-weft-rule"
+
+	traceParent = "traceparent" // W3C Trace Context
+)
+
+// config is what the metadata of a stream says; zero values if it does not.
+type config struct {
+	budget time.Duration
+	envoy  string // of ConfigHeader
+	rule   string // of RuleHeader
+}
+
+func configOf(ctx context.Context) (c config) {
+	if d, err := time.ParseDuration(metadataValue(ctx, BudgetHeader)); err == nil && d > 0 {
+		c.budget = d
+	}
+	c.envoy = metadataValue(ctx, ConfigHeader)
+	c.rule = metadataValue(ctx, RuleHeader)
+	return c
+}
+
+// metadataValue returns the last value of a name in the metadata of a stream.
+func metadataValue(ctx context.Context, name string) string {
+	values := metadata.ValueFromIncomingContext(ctx, name)
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// traceOf returns the trace that an exchange is part of. An Envoy that traces makes a span for its call of weft, which it
+// sends in the stream's metadata; one that does not trace may still forward a header of the client.
+func traceOf(ctx context.Context, request fields) enrich.Trace {
+	for _, carrier := range []propagation.MapCarrier{
+		{traceParent: metadataValue(ctx, traceParent)},
+		{traceParent: second(request.get(traceParent))},
+	} {
+		if carrier[traceParent] == "" {
+			continue
+		}
+		extracted := propagation.TraceContext{}.Extract(context.Background(), carrier)
+		if c := trace.SpanContextFromContext(extracted); c.IsValid() {
+			return enrich.Trace{ID: c.TraceID(), Parent: c.SpanID(), Sampled: c.IsSampled()}
+		}
+	}
+	return enrich.Trace{}
+}
+
+func second(_ int, value string) string { return value }
+
+// MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's access
+// log: rule, verdict, reason (two reasons with a plus between them if both halves failed), legacy_ms, mongodb_ms and
+// added_ms. Values that are not known are left out. Envoy's configuration must allow it (receiving_namespaces).
 const MetadataNamespace = "weft"
 
-// metadata writes a report as the dynamic_metadata of a ProcessingResponse, a google.protobuf.Struct.
-func (w *backward) metadata(r *enrich.Report) {
-	end := w.len()
-	if !r.Times.Began.IsZero() {
-		w.numberField("added_ms", milliseconds(r.Times.Added))
-		if r.Times.Read != 0 {
-			w.numberField("mongodb_ms", milliseconds(r.Times.Read))
-		}
-		w.numberField("legacy_ms", milliseconds(r.Times.Legacy))
+// dynamicMetadata returns the dynamic_metadata of the last reply.
+func dynamicMetadata(r *enrich.Report) *structpb.Struct {
+	values := map[string]*structpb.Value{
+		"rule":      structpb.NewStringValue(r.Rule),
+		"verdict":   structpb.NewStringValue(string(r.Outcome.Disposition)),
+		"legacy_ms": structpb.NewNumberValue(milliseconds(r.Times.Legacy)),
+		"added_ms":  structpb.NewNumberValue(milliseconds(r.Times.Added)),
 	}
-	if r.Outcome.Reason != "" {
-		reason := string(r.Outcome.Reason)
+	if reason := string(r.Outcome.Reason); reason != "" {
 		if r.Outcome.Also != "" {
 			reason += "+" + string(r.Outcome.Also)
 		}
-		w.textField("reason", reason)
+		values["reason"] = structpb.NewStringValue(reason)
 	}
-	w.textField("verdict", string(r.Outcome.Disposition))
-	w.textField("rule", r.Rule)
-	w.message(5, end) // struct_value
-	w.entry(MetadataNamespace, end)
-	w.message(8, end) // dynamic_metadata
-}
-
-// entry writes what is around the Value of a Struct's field, whose end was at end.
-func (w *backward) entry(name string, end int) {
-	w.message(2, end) // value
-	w.string(1, name) // key
-	w.message(1, end) // fields
-}
-
-func (w *backward) textField(name, value string) {
-	end := w.len()
-	w.string(3, value) // string_value
-	w.entry(name, end)
-}
-
-func (w *backward) numberField(name string, value float64) {
-	end := w.len()
-	w.at -= 8
-	binary.LittleEndian.PutUint64(w.buf[w.at:], math.Float64bits(value))
-	w.tag(2, protowire.Fixed64Type) // number_value
-	w.entry(name, end)
-}
-
-// metadataRoom returns how many bytes the metadata of a report has at most.
-func metadataRoom(r *enrich.Report) int {
-	const around = 40 // the lengths, tags and name of a field
-	return 8*around + len(r.Rule) + len(r.Outcome.Disposition) + len(r.Outcome.Reason) + len(r.Outcome.Also)
+	if r.Times.Read != 0 {
+		values["mongodb_ms"] = structpb.NewNumberValue(milliseconds(r.Times.Read))
+	}
+	return &structpb.Struct{Fields: map[string]*structpb.Value{
+		MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
+	}}
 }
 
 // milliseconds are exact to a microsecond.
@@ -72,12 +105,9 @@ func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond).Microseconds()) / 1000
 }
 
-// serverTiming returns the value of a server-timing header (W3C Server Timing), which browsers show: what the legacy service
-// took, MongoDB beside it, and weft in addition, in milliseconds.
+// serverTiming returns the value of a server-timing header (W3C Server Timing), which browsers show: what the legacy
+// service took, what MongoDB took meanwhile, and what weft added, in milliseconds.
 func serverTiming(t enrich.Times) string {
-	if t.Began.IsZero() {
-		return ""
-	}
 	b := make([]byte, 0, 64)
 	add := func(name string, d time.Duration) {
 		b = strconv.AppendFloat(append(b, name...), milliseconds(d), 'f', -1, 64)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"testing"
-	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -19,7 +18,6 @@ import (
 
 	"weft/enrich"
 	"weft/extproc"
-	"weft/internal/grpcloop"
 )
 
 func TestMain(m *testing.M) {
@@ -46,14 +44,14 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	p := &peer{reports: make(chan enrich.Report, 20_000)} // more than any test has exchanges
 	listener := bufconn.Listen(1 << 20)
 	rules := enrich.UserProfile()
-	server := &grpcloop.Server{MaxMessage: extproc.MaxMessage, MaxStreams: 20_000}
+	ruleset := extproc.NewRuleset(rules, "")
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.MaxConcurrentStreams(20_000))
 	p.server = &extproc.Server{
-		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: enrich.NewRules(rules)} },
+		Rules:  func() *extproc.Ruleset { return ruleset },
 		Store:  store,
-		Now:    time.Now,
 		Report: func(r *enrich.Report) { p.reports <- *r },
 	}
-	server.Handle(extproc.Method, p.server.Process)
+	p.server.Register(server)
 	go func() { _ = server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///weft", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))

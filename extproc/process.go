@@ -1,66 +1,51 @@
-// Package extproc carries the conversation with Envoy's external processing filter
-// (envoy.service.ext_proc.v3.ExternalProcessor). It turns protobuf messages into the plain values of package enrich,
-// asks that package what to do, and turns the answer back. What is decided, and why, is none of its business.
+// Package extproc speaks the protocol of Envoy's external processing filter (envoy.service.ext_proc.v3.ExternalProcessor):
+// it turns its messages into the plain values of package enrich, and what that package decides into replies.
 package extproc
 
 import (
-	"context"
 	"net/http"
-	"sync"
 	"time"
 
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-
 	"weft/enrich"
-	"weft/internal/grpcloop"
 )
-
-// Method is the one of which [Server.Process] is the handler.
-const Method = extprocv3.ExternalProcessor_Process_FullMethodName
 
 // Server is the external processor. Its fields must not change while it serves.
 type Server struct {
-	Rules func() Ruleset // asked once for each exchange, so that rules can change
+	Rules func() *Ruleset // called once for each exchange, so that rules can change
 	Store enrich.Store
 
-	// Budget is how long an answer may wait for MongoDB once the core is there, where Envoy does not say it (see
-	// [Authority]). Zero is as long as Envoy has patience.
+	// Budget is how long an answer may wait for MongoDB once the core is there, if Envoy does not say so ([BudgetHeader]).
+	// With 0 only Envoy's message_timeout ends the wait.
 	Budget time.Duration
 
-	// Now, if not nil, is the time source for what is reported and told of times.
-	Now func() time.Time
-
-	// ServerTiming has answers carry a server-timing header.
+	// ServerTiming adds a server-timing header to answers.
 	ServerTiming bool
 
-	// Report, if not nil, is told what became of each exchange, when it has ended. It is called by many goroutines, and must
-	// not keep the report.
+	// Report, if not nil, is called with the report of each exchange that has ended. It is called by many goroutines at
+	// the same time, and must not keep the report.
 	Report func(*enrich.Report)
 
-	// Misconfigured, if not nil, is told once of each thing in Envoy's configuration that keeps weft from its work, and of
-	// the line to change.
-	Misconfigured func(what string)
+	// Misconfigured, if not nil, is called with each fault in Envoy's configuration that keeps weft from its work: what is
+	// wrong, and which line to change. It is called once for a fault while the same rules are in force.
+	Misconfigured func(fault string)
 
-	check selfCheck
-	large sync.Map // *enrich.Rule → true: those of which an answer was larger than Envoy's buffer
+	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
+	Panicked func(rule string, err *enrich.PanicError)
+
+	// Now returns the time; nil means time.Now.
+	Now func() time.Time
 }
 
-// Ruleset is the rules of a moment.
-type Ruleset struct {
-	Rules       enrich.Rules
-	EnvoyConfig string // tells the configuration that Envoy needs for them from others; empty if it is not known
-}
-
-// Process is the conversation about one HTTP exchange. Each has a stream and a coroutine of its own, so that this
-// function's position is its state:
+// Process is the conversation about one HTTP exchange. It has a goroutine of its own, so that the position in this function
+// is its state:
 //
 //	Envoy                                weft
 //	  request headers ───────────────────▶  self-check misconfigured ▶ end
 //	                                        match      no rule ──▶ end
 //	                                                   HEAD ─────▶ see processHead
 //	                                        start to read the extension
-//	  ◀──────────── continue, whole please
-//	  (the legacy service and MongoDB work, side by side)
+//	  ◀───────────── continue, unconditional
+//	  (the legacy service and MongoDB work concurrently)
 //	  response headers ──────────────────▶  verdict    pass ─────▶ mark, end
 //	                                                   degrade ──▶ wait for the extension, see processDegraded
 //	                                                   stream ───▶ see processStream
@@ -70,32 +55,34 @@ type Ruleset struct {
 //	  ◀──────────────── continue, new body
 //	                                        end
 //
-// Whenever weft ends the stream, Envoy goes on alone with what it has. So the answer to everything unexpected, from a
-// message out of order to a client that has gone, is to return: the legacy response passes as it is. The exchange
-// holds the first error; after it nothing is received (the values are zero, which no rule and no verdict takes up)
-// and nothing is sent.
-func (s *Server) Process(stream *grpcloop.Stream) error {
-	x := &exchange{server: s, stream: stream, clock: clock{now: s.Now}}
+// When weft ends the stream, Envoy continues with what it has. So the reaction to everything unexpected, from a message
+// out of order to a client that is gone or a panic, is to return: the legacy response passes as it is. The exchange holds
+// the first error; after it nothing is received (the values are zero, which match no rule and pass) and nothing is sent.
+//
+// The result is always nil, which is gRPC's OK: an error would count against weft in Envoy, and would fail the exchange
+// where the filter is configured to fail closed.
+func (s *Server) Process(stream Stream) error {
+	x := s.newExchange(stream)
+	defer x.recoverPanic()
 
-	rules := s.Rules()
-	request, ok := x.receiveRequestHeaders(rules.EnvoyConfig)
+	request, ok := x.receiveRequestHeaders()
 	if !ok {
 		return x.end(enrich.Misconfigured)
 	}
-	rule, params, ok := rules.Rules.Match(request)
-	if !ok || !x.routedBy(rule) {
+	rule, params, ok := x.rules.rules.Match(request)
+	if !ok || !x.isRouteOf(rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
 	if request.Method == http.MethodHead {
 		return processHead(x, rule)
 	}
-	read := enrich.Fetch(s.Store, rule, params)
+	read := enrich.Fetch(stream.Context(), s.Store, rule, params)
 	defer read.Stop()
 	x.continueRequest(enrich.LegacyRequest(request.Method))
 
 	response := x.receiveResponseHeaders()
-	response.Method, response.Verified = request.Method, x.verified(rule.Identity, params)
+	response.Method, response.Verified = request.Method, isVerified(x.metadata, rule.Identity, params)
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:
@@ -123,10 +110,10 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).Unless(request.IfNoneMatch))
 }
 
-// processHead is the conversation about a HEAD. There is no body, so there is nothing to read; but what the legacy
-// service says of the body of a GET is not true of a composite.
+// processHead is the conversation about a HEAD. There is no body, so nothing is read; but what the legacy service says
+// about the body of a GET is not true of a composite.
 //
-//	◀──────────── continue, whole please
+//	◀───────────── continue, unconditional
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
 //	◀──────────── continue, without them
 //	                                      end
@@ -141,27 +128,13 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 	return x.passResponse(enrich.HeadRequest, enrich.HeadHeaders())
 }
 
-// await returns the extensions of a core, for which it waits no longer than Envoy has patience (see [budget]). It is called when
-// the core is there, so what it waits is what weft adds to the client's time.
-func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
-	found := x.clock.waits(&x.report.Times, func() enrich.Found {
-		if !read.IsDone() {
-			x.stream.Await(x.budget(), read.Notify)
-			x.stepAside()
-		}
-		return read.Found(core, context.DeadlineExceeded)
-	})
-	x.report.Reads = found.Reads
-	return found
-}
-
-// processDegraded puts the answer in the place of a response that has no core in it. Envoy would replace it at once, but
-// would end the answer only with the legacy body, and an error page that never ends would leave the client with one that
-// breaks off. So the body is read, if there is one, and the answer takes its place. Where Envoy would have to buffer it, an
-// answer that it cannot hold would be a 503.
+// processDegraded replaces a response that has no core. Envoy would replace it at once, but would end the answer only when
+// the legacy body ends, so that an error page that never ends would leave the client with a truncated answer. So the body,
+// if there is one, is received, and the answer replaces it. Where Envoy would have to buffer an answer that it cannot hold,
+// the client would get a 503.
 //
-//	◀─────────────── continue, with body      or, if no body is to come, replace (answer at once), end
-//	response body ─────────────────────▶      too large ▶ answer at once, end
+//	◀─────────────── continue, with body      or, if no body is to come, replace (answer immediately), end
+//	response body ─────────────────────▶      too large ▶ answer immediately, end
 //	◀──────────────── continue, new body
 //	                                      end
 func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, answer enrich.Answer) error {
@@ -183,9 +156,9 @@ func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, a
 }
 
 // processStream is the rest of the conversation about a core that is too large to hold. Chunks are answered as they
-// come, so Envoy's flow control holds the legacy service back when the client is slow.
+// arrive, so Envoy's flow control slows the legacy service down if the client is slow.
 //
-//	◀──────────── continue, new head, with body
+//	◀──────── continue, new headers, with body
 //	body chunk ────────────────────────▶  check
 //	◀──────────────── continue, with prefix
 //	body chunk ────────────────────────▶  check      invalid ──▶ end, and the rest of the body passes

@@ -7,11 +7,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
@@ -188,24 +187,30 @@ func TestOutOfOrder(t *testing.T) {
 	}
 }
 
-// held is a Store that does not answer.
-type held struct{ asked, givenUp chan struct{} }
+// heldStore is a Store that answers when ctx ends.
+type heldStore struct{ asked, ended chan struct{} }
 
-func (h held) Find(*enrich.Source, []enrich.Key, func([]enrich.Extension)) func() {
+func newHeldStore() heldStore {
+	return heldStore{asked: make(chan struct{}), ended: make(chan struct{})}
+}
+
+func (h heldStore) Find(ctx context.Context, _ *enrich.Source, keys []enrich.Key) []enrich.Extension {
 	close(h.asked)
-	return func() { close(h.givenUp) }
+	<-ctx.Done()
+	close(h.ended)
+	return make([]enrich.Extension, len(keys))
 }
 
 // TestReadIsEarly: the read is under way before there is a response, and ends with the stream.
 func TestReadIsEarly(t *testing.T) {
-	store := held{asked: make(chan struct{}), givenUp: make(chan struct{})}
+	store := newHeldStore()
 	p := newPeer(t, store)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := p.stream(ctx, t)
 	say(t, s, get7())
 	<-store.asked // there was no response yet
 	cancel()
-	<-store.givenUp
+	<-store.ended
 	if r := <-p.reports; r.Outcome.Reason != enrich.StreamEnded {
 		t.Errorf("report %+v", r)
 	}
@@ -213,9 +218,9 @@ func TestReadIsEarly(t *testing.T) {
 
 // TestBudget: a store that does not answer costs the client the budget, not the shape.
 func TestBudget(t *testing.T) {
-	store := held{asked: make(chan struct{}), givenUp: make(chan struct{})}
+	store := newHeldStore()
 	p := newPeer(t, store)
-	s := p.stream(t.Context(), t, grpc.CallAuthority(extproc.Authority{Budget: 10 * time.Millisecond}.String()))
+	s := p.stream(metadata.AppendToOutgoingContext(t.Context(), extproc.BudgetHeader, "10ms"), t)
 	say(t, s, get7())
 	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
 	reply := say(t, s, responseBody(core7, true)).GetResponseBody().GetResponse()

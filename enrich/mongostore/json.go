@@ -12,9 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	// bsoncore is what bson.Raw is made of. It walks a document without an allocation for each level, but its API is
-	// not covered by the driver's compatibility promise.
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // maxDepth is how deep documents may be nested; MongoDB itself stores no more than 100 levels.
@@ -22,27 +19,14 @@ const maxDepth = 1000
 
 var errMalformed = errors.New("malformed BSON")
 
-// eachElement calls visit for each element of a BSON document or array.
-func eachElement(doc []byte, visit func(key []byte, v bsoncore.Value) error) error {
-	length, rest, ok := bsoncore.ReadLength(doc)
-	if !ok || int(length) != len(doc) || length < 5 || doc[length-1] != 0 {
+// eachElement calls visit for each element of a BSON document or array, until it returns an error.
+func eachElement(doc bson.Raw, visit func(key string, v bson.RawValue) error) error {
+	elements, err := doc.Elements()
+	if err != nil {
 		return errMalformed
 	}
-	rest = rest[:len(rest)-1]
-	for len(rest) > 0 {
-		var elem bsoncore.Element
-		if elem, rest, ok = bsoncore.ReadElement(rest); !ok {
-			return errMalformed
-		}
-		key, err := elem.KeyBytesErr()
-		if err != nil {
-			return errMalformed
-		}
-		value, err := elem.ValueErr()
-		if err != nil {
-			return errMalformed
-		}
-		if err := visit(key, value); err != nil {
+	for _, e := range elements {
+		if err := visit(e.Key(), e.Value()); err != nil {
 			return err
 		}
 	}
@@ -53,74 +37,74 @@ func eachElement(doc []byte, visit func(key []byte, v bsoncore.Value) error) err
 // that; a date is an ISO 8601 string in UTC, an ObjectId its hex string, a UUID its canonical string, other binary is
 // base64, a Decimal128 is a string, code and symbols are their text; NaN and the infinities are null. The rest is
 // MongoDB Extended JSON v2, relaxed.
-func appendValue(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
+func appendValue(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	if s, ok := asString(v); ok {
 		return appendString(dst, s)
 	}
 	switch v.Type {
-	case bsoncore.TypeEmbeddedDocument, bsoncore.TypeArray:
+	case bson.TypeEmbeddedDocument, bson.TypeArray:
 		return appendContainer(dst, v, depth)
-	case bsoncore.TypeDouble:
+	case bson.TypeDouble:
 		if f, ok := v.DoubleOK(); ok {
 			return appendDouble(dst, f), nil
 		}
-	case bsoncore.TypeInt32, bsoncore.TypeInt64:
+	case bson.TypeInt32, bson.TypeInt64:
 		if n, ok := asInt64(v); ok {
 			return strconv.AppendInt(dst, n, 10), nil
 		}
-	case bsoncore.TypeBoolean:
+	case bson.TypeBoolean:
 		if b, ok := v.BooleanOK(); ok {
 			return strconv.AppendBool(dst, b), nil
 		}
-	case bsoncore.TypeNull, bsoncore.TypeUndefined:
+	case bson.TypeNull, bson.TypeUndefined:
 		return append(dst, "null"...), nil
-	case bsoncore.TypeDateTime:
+	case bson.TypeDateTime:
 		if ms, ok := v.DateTimeOK(); ok {
 			return append(appendDate(append(dst, '"'), ms), '"'), nil
 		}
-	case bsoncore.TypeObjectID:
+	case bson.TypeObjectID:
 		if id, ok := v.ObjectIDOK(); ok {
 			return append(hex.AppendEncode(append(dst, '"'), id[:]), '"'), nil
 		}
-	case bsoncore.TypeBinary:
+	case bson.TypeBinary:
 		if subtype, data, ok := v.BinaryOK(); ok {
 			return append(appendBinary(append(dst, '"'), subtype, data), '"'), nil
 		}
-	case bsoncore.TypeDecimal128:
-		if hi, lo, ok := v.Decimal128OK(); ok {
-			return appendString(dst, bson.NewDecimal128(hi, lo).String())
+	case bson.TypeDecimal128:
+		if d, ok := v.Decimal128OK(); ok {
+			return appendString(dst, d.String())
 		}
-	case bsoncore.TypeTimestamp:
+	case bson.TypeTimestamp:
 		if t, i, ok := v.TimestampOK(); ok {
 			return fmt.Appendf(dst, `{"$timestamp":{"t":%d,"i":%d}}`, t, i), nil
 		}
-	case bsoncore.TypeRegex:
+	case bson.TypeRegex:
 		if pattern, options, ok := v.RegexOK(); ok {
 			return appendRegex(dst, pattern, options)
 		}
-	case bsoncore.TypeDBPointer:
+	case bson.TypeDBPointer:
 		if ref, id, ok := v.DBPointerOK(); ok {
 			return appendDBPointer(dst, ref, id)
 		}
-	case bsoncore.TypeMinKey:
+	case bson.TypeMinKey:
 		return append(dst, `{"$minKey":1}`...), nil
-	case bsoncore.TypeMaxKey:
+	case bson.TypeMaxKey:
 		return append(dst, `{"$maxKey":1}`...), nil
 	}
 	return nil, errMalformed
 }
 
-func appendContainer(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
+func appendContainer(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	if depth >= maxDepth {
 		return nil, errors.New("BSON is nested too deep")
 	}
 	opening, closing, named := byte('{'), byte('}'), true
-	if v.Type == bsoncore.TypeArray {
+	if v.Type == bson.TypeArray {
 		opening, closing, named = '[', ']', false
 	}
 	dst = append(dst, opening)
 	first := true
-	err := eachElement(v.Data, func(key []byte, v bsoncore.Value) (err error) {
+	err := eachElement(v.Value, func(key string, v bson.RawValue) (err error) {
 		if !first {
 			dst = append(dst, ',')
 		}
@@ -138,7 +122,7 @@ func appendContainer(dst []byte, v bsoncore.Value, depth int) ([]byte, error) {
 }
 
 // appendString appends s as a JSON string. MongoDB does not check that a string is UTF-8, so that it may not be.
-func appendString[T []byte | string](dst []byte, s T) ([]byte, error) {
+func appendString(dst []byte, s string) ([]byte, error) {
 	dst, err := jsontext.AppendQuote(dst, s)
 	if err != nil {
 		return nil, errors.New("string is not UTF-8")
@@ -203,7 +187,7 @@ func appendRegex(dst []byte, pattern, options string) ([]byte, error) {
 	return append(dst, "}}"...), nil
 }
 
-func appendDBPointer(dst []byte, ref string, id [12]byte) ([]byte, error) {
+func appendDBPointer(dst []byte, ref string, id bson.ObjectID) ([]byte, error) {
 	dst, err := appendString(append(dst, `{"$dbPointer":{"$ref":`...), ref)
 	if err != nil {
 		return nil, err

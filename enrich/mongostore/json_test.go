@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 func TestAppendValue(t *testing.T) {
@@ -75,7 +74,7 @@ func TestAppendValue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := appendValue(nil, bsoncore.Value{Type: bsoncore.Type(typ), Data: data}, 0)
+		got, err := appendValue(nil, bson.RawValue{Type: bson.Type(typ), Value: data}, 0)
 		if err != nil || string(got) != test.want || !json.Valid(got) {
 			t.Errorf("%T %v: %s, %v; want %s", test.value, test.value, got, err, test.want)
 		}
@@ -97,7 +96,7 @@ func TestAppendValueErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := appendValue(nil, bsoncore.Value{Type: bsoncore.Type(typ), Data: data}, 0); err == nil {
+		if got, err := appendValue(nil, bson.RawValue{Type: bson.Type(typ), Value: data}, 0); err == nil {
 			t.Errorf("%s: %.100s", name, got)
 		}
 	}
@@ -137,15 +136,15 @@ func FuzzAppendValue(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		got, err := appendValue(nil, bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: doc}, 0)
+		got, err := appendValue(nil, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: doc}, 0)
 		if err != nil {
 			return
 		}
 		if !json.Valid(got) {
 			t.Fatalf("%x becomes %s", doc, got)
 		}
-		doc = plain(doc)
-		got, err = appendValue(nil, bsoncore.Value{Type: bsoncore.TypeEmbeddedDocument, Data: doc}, 0)
+		doc = plain(t, doc)
+		got, err = appendValue(nil, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: doc}, 0)
 		if err != nil {
 			t.Fatalf("%x is part of a document that is one: %v", doc, err)
 		}
@@ -159,25 +158,28 @@ func FuzzAppendValue(f *testing.F) {
 	})
 }
 
-// plain returns what is left of a well-formed document without the types that weft writes otherwise than the driver.
-func plain(doc []byte) []byte {
-	start, out := bsoncore.AppendDocumentStart(nil)
-	_ = eachElement(doc, func(key []byte, v bsoncore.Value) error {
+// plain returns a well-formed document without the values that weft writes in another way than the driver.
+func plain(t *testing.T, doc []byte) []byte {
+	out := bson.D{}
+	_ = eachElement(doc, func(key string, v bson.RawValue) error {
 		switch v.Type {
-		case bsoncore.TypeString, bsoncore.TypeInt32, bsoncore.TypeInt64, bsoncore.TypeBoolean, bsoncore.TypeNull,
-			bsoncore.TypeTimestamp, bsoncore.TypeRegex, bsoncore.TypeDBPointer, bsoncore.TypeMinKey, bsoncore.TypeMaxKey:
-			out = bsoncore.AppendValueElement(out, string(key), v)
-		case bsoncore.TypeDouble:
+		case bson.TypeString, bson.TypeInt32, bson.TypeInt64, bson.TypeBoolean, bson.TypeNull,
+			bson.TypeTimestamp, bson.TypeRegex, bson.TypeDBPointer, bson.TypeMinKey, bson.TypeMaxKey:
+			out = append(out, bson.E{Key: key, Value: v})
+		case bson.TypeDouble:
 			if f := v.Double(); !math.IsNaN(f) && !math.IsInf(f, 0) {
-				out = bsoncore.AppendValueElement(out, string(key), v)
+				out = append(out, bson.E{Key: key, Value: v})
 			}
-		case bsoncore.TypeEmbeddedDocument, bsoncore.TypeArray:
-			out = bsoncore.AppendValueElement(out, string(key), bsoncore.Value{Type: v.Type, Data: plain(v.Data)})
+		case bson.TypeEmbeddedDocument, bson.TypeArray:
+			out = append(out, bson.E{Key: key, Value: bson.RawValue{Type: v.Type, Value: plain(t, v.Value)}})
 		}
 		return nil
 	})
-	out, _ = bsoncore.AppendDocumentEnd(out, start)
-	return out
+	text, err := bson.Marshal(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // canonical spells strings in one way, and numbers as doubles.

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"weft/enrich"
 )
@@ -37,24 +36,24 @@ func bsonValue(v enrich.Value) any {
 }
 
 // asValue returns the key that a field holds.
-func asValue(v bsoncore.Value) (enrich.Value, bool) {
+func asValue(v bson.RawValue) (enrich.Value, bool) {
 	if n, ok := asInt64(v); ok {
 		return enrich.Value{Type: enrich.Int64, Int: n}, true
 	}
 	switch v.Type {
-	case bsoncore.TypeString:
+	case bson.TypeString:
 		s, ok := v.StringValueOK()
 		return enrich.Value{Type: enrich.String, Text: s}, ok
-	case bsoncore.TypeBoolean:
+	case bson.TypeBoolean:
 		b, ok := v.BooleanOK()
 		if b {
 			return enrich.Value{Type: enrich.Bool, Int: 1}, ok
 		}
 		return enrich.Value{Type: enrich.Bool}, ok
-	case bsoncore.TypeObjectID:
+	case bson.TypeObjectID:
 		id, ok := v.ObjectIDOK()
 		return enrich.Value{Type: enrich.ObjectID, Text: hex.EncodeToString(id[:])}, ok
-	case bsoncore.TypeBinary:
+	case bson.TypeBinary:
 		subtype, data, ok := v.BinaryOK()
 		return enrich.Value{Type: enrich.UUID, Text: string(appendBinary(nil, subtype, data))},
 			ok && subtype == bson.TypeBinaryUUID && len(data) == 16
@@ -63,11 +62,11 @@ func asValue(v bsoncore.Value) (enrich.Value, bool) {
 }
 
 // keyOf returns the key for which MongoDB finds a value: a Decimal128 equals an integer, and a symbol a string.
-func keyOf(v bsoncore.Value) (enrich.Value, bool) {
+func keyOf(v bson.RawValue) (enrich.Value, bool) {
 	switch v.Type {
-	case bsoncore.TypeDecimal128:
+	case bson.TypeDecimal128:
 		return integer(v)
-	case bsoncore.TypeSymbol:
+	case bson.TypeSymbol:
 		s, ok := v.SymbolOK()
 		return enrich.Value{Type: enrich.String, Text: s}, ok
 	}
@@ -75,9 +74,9 @@ func keyOf(v bsoncore.Value) (enrich.Value, bool) {
 }
 
 // integer returns the integer that a Decimal128 equals.
-func integer(v bsoncore.Value) (enrich.Value, bool) {
-	hi, lo, ok := v.Decimal128OK()
-	n, exponent, err := bson.NewDecimal128(hi, lo).BigInt()
+func integer(v bson.RawValue) (enrich.Value, bool) {
+	d, ok := v.Decimal128OK()
+	n, exponent, err := d.BigInt()
 	if !ok || err != nil {
 		return enrich.Value{}, false
 	}
@@ -93,8 +92,8 @@ func integer(v bsoncore.Value) (enrich.Value, bool) {
 }
 
 // elements returns the keys for which MongoDB finds an array: it equals each of its elements.
-func elements(array bsoncore.Value) (keys []enrich.Value) {
-	_ = eachElement(array.Data, func(_ []byte, element bsoncore.Value) error {
+func elements(array bson.RawValue) (keys []enrich.Value) {
+	_ = eachElement(array.Value, func(_ string, element bson.RawValue) error {
 		if key, ok := keyOf(element); ok {
 			keys = append(keys, key)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"weft/enrich"
 )
@@ -62,10 +61,10 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte)
 
 // lookup returns the value at a path with dots, through documents but not through arrays. Where a document has a name
 // twice, drivers keep the last.
-func lookup(doc []byte, path string) (value bsoncore.Value, found bool, err error) {
+func lookup(doc []byte, path string) (value bson.RawValue, found bool, err error) {
 	name, rest, nested := strings.Cut(path, ".")
-	err = eachElement(doc, func(key []byte, v bsoncore.Value) error {
-		if string(key) == name {
+	err = eachElement(doc, func(key string, v bson.RawValue) error {
+		if key == name {
 			value, found = v, true
 		}
 		return nil
@@ -73,14 +72,14 @@ func lookup(doc []byte, path string) (value bsoncore.Value, found bool, err erro
 	if err != nil || !found || !nested {
 		return value, found, err
 	}
-	if value.Type != bsoncore.TypeEmbeddedDocument {
-		return bsoncore.Value{}, false, nil
+	if value.Type != bson.TypeEmbeddedDocument {
+		return bson.RawValue{}, false, nil
 	}
-	return lookup(value.Data, rest)
+	return lookup(value.Value, rest)
 }
 
 // appendField appends v as a value of type t. The error wraps [enrich.ErrWrongType] if it is none.
-func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
+func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 	fits := false
 	switch t {
 	case enrich.Int64:
@@ -96,22 +95,22 @@ func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
 			return appendString(dst, s)
 		}
 	case enrich.Strings:
-		if v.Type == bsoncore.TypeArray {
+		if v.Type == bson.TypeArray {
 			return appendStrings(dst, v)
 		}
 	case enrich.UUID:
 		subtype, data, ok := v.BinaryOK()
 		fits = ok && subtype == bson.TypeBinaryUUID && len(data) == 16
 	case enrich.Bool:
-		fits = v.Type == bsoncore.TypeBoolean
+		fits = v.Type == bson.TypeBoolean
 	case enrich.Date:
-		fits = v.Type == bsoncore.TypeDateTime
+		fits = v.Type == bson.TypeDateTime
 	case enrich.ObjectID:
-		fits = v.Type == bsoncore.TypeObjectID
+		fits = v.Type == bson.TypeObjectID
 	case enrich.Array:
-		fits = v.Type == bsoncore.TypeArray
+		fits = v.Type == bson.TypeArray
 	case enrich.Object:
-		fits = v.Type == bsoncore.TypeEmbeddedDocument
+		fits = v.Type == bson.TypeEmbeddedDocument
 	case enrich.Any:
 		fits = true
 	}
@@ -122,10 +121,10 @@ func appendField(dst []byte, t enrich.Type, v bsoncore.Value) ([]byte, error) {
 }
 
 // appendStrings appends an array of which every element must be a string.
-func appendStrings(dst []byte, array bsoncore.Value) ([]byte, error) {
+func appendStrings(dst []byte, array bson.RawValue) ([]byte, error) {
 	dst = append(dst, '[')
 	first := true
-	err := eachElement(array.Data, func(index []byte, v bsoncore.Value) (err error) {
+	err := eachElement(array.Value, func(index string, v bson.RawValue) (err error) {
 		s, ok := asString(v)
 		if !ok {
 			return fmt.Errorf("%w: element %s: %s", enrich.ErrWrongType, index, v.Type)
@@ -141,14 +140,14 @@ func appendStrings(dst []byte, array bsoncore.Value) ([]byte, error) {
 }
 
 // asInt64 takes the integers, and the doubles that stand for one.
-func asInt64(v bsoncore.Value) (int64, bool) {
+func asInt64(v bson.RawValue) (int64, bool) {
 	switch v.Type {
-	case bsoncore.TypeInt32:
+	case bson.TypeInt32:
 		n, ok := v.Int32OK()
 		return int64(n), ok
-	case bsoncore.TypeInt64:
+	case bson.TypeInt64:
 		return v.Int64OK()
-	case bsoncore.TypeDouble:
+	case bson.TypeDouble:
 		// -2^63 is a double; 2^63-1 is none, the next double above it is 2^63.
 		f, ok := v.DoubleOK()
 		if ok && f == math.Trunc(f) && f >= math.MinInt64 && f < math.MaxInt64 {
@@ -159,17 +158,17 @@ func asInt64(v bsoncore.Value) (int64, bool) {
 }
 
 // asDouble takes what the contract lists: numbers (no Decimal128), bools, and strings that spell a number.
-func asDouble(v bsoncore.Value) (float64, bool) {
+func asDouble(v bson.RawValue) (float64, bool) {
 	switch v.Type {
-	case bsoncore.TypeInt32:
+	case bson.TypeInt32:
 		n, ok := v.Int32OK()
 		return float64(n), ok
-	case bsoncore.TypeInt64:
+	case bson.TypeInt64:
 		n, ok := v.Int64OK()
 		return float64(n), ok
-	case bsoncore.TypeDouble:
+	case bson.TypeDouble:
 		return v.DoubleOK()
-	case bsoncore.TypeBoolean:
+	case bson.TypeBoolean:
 		b, ok := v.BooleanOK()
 		if b {
 			return 1, ok
@@ -203,15 +202,15 @@ func parseDouble(s string) (float64, bool) {
 }
 
 // asString takes strings, and the types that are a string with another tag: symbol (deprecated) and JavaScript code.
-func asString(v bsoncore.Value) (s string, ok bool) {
+func asString(v bson.RawValue) (s string, ok bool) {
 	switch v.Type {
-	case bsoncore.TypeString:
+	case bson.TypeString:
 		return v.StringValueOK()
-	case bsoncore.TypeSymbol:
+	case bson.TypeSymbol:
 		return v.SymbolOK()
-	case bsoncore.TypeJavaScript:
+	case bson.TypeJavaScript:
 		return v.JavaScriptOK()
-	case bsoncore.TypeCodeWithScope:
+	case bson.TypeCodeWithScope:
 		s, _, ok = v.CodeWithScopeOK()
 		return s, ok
 	}

@@ -39,9 +39,9 @@ func TestManyAsOne(t *testing.T) {
 		keys := randomKeys(random)
 		alone := make([]enrich.Extension, len(keys))
 		for i, key := range keys {
-			alone[i] = storetest.Find(t, store, source, []enrich.Key{key})[0]
+			alone[i] = store.Find(t.Context(), source, []enrich.Key{key})[0]
 		}
-		for i, ext := range storetest.Find(t, store, source, keys) {
+		for i, ext := range store.Find(t.Context(), source, keys) {
 			if string(ext.JSON) != string(alone[i].JSON) || outcome(ext.Err) != outcome(alone[i].Err) {
 				t.Errorf("seed %d, key %v of %v: %s, %v; alone %s, %v; in %v", seed, keys[i], keys, ext.JSON, ext.Err, alone[i].JSON, alone[i].Err, docs)
 			}
@@ -147,7 +147,7 @@ func TestManyInACollation(t *testing.T) {
 		}
 	}
 	text := func(s string) enrich.Key { return enrich.Key{{Type: enrich.String, Text: s}} }
-	found := storetest.Find(t, open(t), source, []enrich.Key{text("anna"), text("berta"), text("carla")})
+	found := open(t).Find(t.Context(), source, []enrich.Key{text("anna"), text("berta"), text("carla")})
 	for i, want := range []string{"wrong type", "found", "not found"} {
 		if got := outcome(found[i].Err); got != want {
 			t.Errorf("%d: %s, %v; want %s", i, found[i].JSON, found[i].Err, want)

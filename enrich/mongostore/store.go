@@ -8,36 +8,35 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
 	"weft/enrich"
 )
 
-// Store reads extensions. It is safe for concurrent use. Connections are the driver's
-// business: a Store can be opened, and stays usable, while MongoDB is down.
+// Store reads extensions with one find command for each call of [Store.Find]. It is safe for concurrent use. The driver
+// keeps the connections: a Store can be opened, and stays usable, while MongoDB is down.
 type Store struct {
-	// Ended, if not nil, is told of each command that has ended: with what error, if it could not be read. It is called by
-	// many goroutines, and must not be changed once reads have begun.
+	// Ended, if not nil, is called when a command has ended, with its error if it failed. It is called by many goroutines
+	// at the same time, and must not be changed once reads have started.
 	Ended func(src *enrich.Source, c *enrich.Command, err error)
 
-	client  *mongo.Client
-	sources sync.Map // *enrich.Source → *source
+	client *mongo.Client
 }
 
 var _ enrich.Store = (*Store)(nil)
 
-// Open returns a Store for a MongoDB connection string, which is the only configuration there is: read preference,
-// timeouts, pool size, TLS and credentials are options of the string. It fails if uri is malformed, not if MongoDB
-// does not answer. changes are for what watches the driver.
+// Open returns a Store for a MongoDB connection string, which is all of its configuration: read preference, timeouts,
+// pool size, TLS and credentials are options of the string. It fails if uri is malformed, not if MongoDB does not answer.
+// The changes are for observers of the driver.
 func Open(uri string, changes ...func(*options.ClientOptions)) (*Store, error) {
-	o := options.Client().ApplyURI(uri).SetAppName("weft")
+	o := options.Client().ApplyURI(uri)
+	if o.AppName == nil {
+		o.SetAppName("weft")
+	}
 	for _, change := range changes {
 		change(o)
 	}
@@ -48,31 +47,11 @@ func Open(uri string, changes ...func(*options.ClientOptions)) (*Store, error) {
 	return &Store{client: client}, nil
 }
 
-// Close ends all connections. Reads that are under way get until ctx ends.
+// Close closes all connections. Reads that are under way have until ctx ends.
 func (s *Store) Close(ctx context.Context) error { return s.client.Disconnect(ctx) }
 
-// source is an enrich.Source, prepared.
-type source struct {
-	*enrich.Source
-	store      *Store
-	collection *mongo.Collection
-	projection bson.D
-	batch      batcher
-}
-
-func (s *Store) source(src *enrich.Source) *source {
-	if v, ok := s.sources.Load(src); ok {
-		return v.(*source)
-	}
-	prepared := &source{
-		Source:     src,
-		store:      s,
-		collection: s.client.Database(src.Database).Collection(src.Collection),
-		projection: projection(src),
-	}
-	prepared.batch.read = prepared.find
-	v, _ := s.sources.LoadOrStore(src, prepared)
-	return v.(*source)
+func (s *Store) collection(src *enrich.Source) *mongo.Collection {
+	return s.client.Database(src.Database).Collection(src.Collection)
 }
 
 // projection asks for the fields of src and of its conditions. MongoDB takes no path that is inside of another.
@@ -99,38 +78,32 @@ func projection(src *enrich.Source) bson.D {
 	return asked
 }
 
-// Find implements [enrich.Store]: one find command at most, however many keys there are. Keys that come alone while a
-// command is under way share the next one.
-func (s *Store) Find(src *enrich.Source, keys []enrich.Key, found func([]enrich.Extension)) (giveUp func()) {
-	prepared := s.source(src)
-	if len(keys) == 1 {
-		return prepared.batch.find(keys[0], func(ext enrich.Extension) { found([]enrich.Extension{ext}) })
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		defer cancel()
-		found(prepared.find(ctx, keys))
-	}()
-	return cancel
-}
-
-// find reads with one command.
-func (s *source) find(ctx context.Context, keys []enrich.Key) (found []enrich.Extension) {
+// Find implements [enrich.Store] with one find command, except where several documents match a key.
+func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
 	command := &enrich.Command{Began: time.Now(), Keys: len(keys)}
+	r := read{Source: src, collection: s.collection(src), projection: projection(src)}
+	var found []enrich.Extension
 	if len(keys) == 1 {
-		json, err := s.findOne(ctx, keys[0])
+		json, err := r.findOne(ctx, keys[0])
 		found = []enrich.Extension{{JSON: json, Err: err}}
 	} else {
-		found = s.findMany(ctx, keys)
+		found = r.findMany(ctx, keys)
 	}
 	command.Ended = time.Now()
 	for i := range found {
 		found[i].Command = command
 	}
-	if s.store.Ended != nil {
-		s.store.Ended(s.Source, command, readError(found[0].Err))
+	if s.Ended != nil {
+		s.Ended(src, command, readError(found[0].Err))
 	}
 	return found
+}
+
+// read is one read of a source.
+type read struct {
+	*enrich.Source
+	collection *mongo.Collection
+	projection bson.D
 }
 
 // readError leaves out the errors of documents that could be read. If a command failed, all its keys have its error.
@@ -141,7 +114,7 @@ func readError(err error) error {
 	return err
 }
 
-func (s *source) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
+func (s *read) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
 	filter := make(bson.D, len(key))
 	for i, c := range s.Where {
 		filter[i] = bson.E{Key: c.Field, Value: bsonValue(key[i])}
@@ -156,12 +129,12 @@ func (s *source) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
 	return appendExtension(make([]byte, 0, len(doc)), s.Source, key, doc)
 }
 
-func (s *source) failed(err error) error {
+func (s *read) failed(err error) error {
 	return fmt.Errorf("read %s.%s: %w", s.Database, s.Collection, err)
 }
 
 // findMany reads the documents of all keys at once. Of each key it takes the first, as findOne does.
-func (s *source) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extension {
+func (s *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extension {
 	found := make([]enrich.Extension, len(keys))
 	fail := func(err error) []enrich.Extension {
 		for i := range found {
@@ -205,7 +178,7 @@ func (s *source) findMany(ctx context.Context, keys []enrich.Key) []enrich.Exten
 // assign gives a document to the key for which MongoDB has found it, unless that has one. Where that cannot be told, or there
 // are several, the keys that it may have been found for are to be asked for again: which document is the first of a key would
 // depend on the other keys, and an error of one key must be none of another.
-func (s *source) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[enrich.Value]int, found []enrich.Extension, again []bool) {
+func (s *read) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[enrich.Value]int, found []enrich.Extension, again []bool) {
 	v, ok, err := lookup(doc, s.Where[varies].Field)
 	if key, isKey := keyOf(v); ok && isKey {
 		if i, known := index[key]; known {
@@ -216,7 +189,7 @@ func (s *source) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[e
 		}
 	}
 	known := false
-	if ok && v.Type == bsoncore.TypeArray {
+	if ok && v.Type == bson.TypeArray {
 		for _, key := range elements(v) {
 			if i, is := index[key]; is {
 				known, again[i] = true, true
@@ -244,9 +217,11 @@ func differing(keys []enrich.Key) int {
 	return len(keys[0]) - 1
 }
 
-// IsUnavailable reports whether err is of a server that could not be reached in the time that the connection string
-// allows, so that trying again may help.
+// IsUnavailable reports whether err is of a server that could not be reached, or did not answer, in the time that the
+// connection string allows, so that another try may help. An error that a server has replied with is none.
 func IsUnavailable(err error) bool {
-	var selection topology.ServerSelectionError
-	return errors.As(err, &selection) || mongo.IsTimeout(err) || mongo.IsNetworkError(err)
+	if err == nil || errors.Is(err, mongo.ErrClientDisconnected) {
+		return false
+	}
+	return mongo.IsTimeout(err) || mongo.IsNetworkError(err) || !errors.As(err, new(mongo.ServerError))
 }

@@ -119,7 +119,7 @@ func TestKeyTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, keys := range [][]enrich.Key{number(7), number(7, 9), number(9, 10, 7)} {
-			err := storetest.Find(t, store, source, keys)[slices.IndexFunc(keys, func(k enrich.Key) bool { return k[0].Int == 7 })].Err
+			err := store.Find(t.Context(), source, keys)[slices.IndexFunc(keys, func(k enrich.Key) bool { return k[0].Int == 7 })].Err
 			if !errors.Is(err, test.want) {
 				t.Errorf("key %T %v among %d: %v, want %v", test.key, test.key, len(keys), err, test.want)
 			}
@@ -144,7 +144,7 @@ func TestKeyInAnArray(t *testing.T) {
 	}
 	store := open(t)
 	for _, keys := range [][]enrich.Key{number(7), number(7, 8, 9)} {
-		found := storetest.Find(t, store, source, keys)
+		found := store.Find(t.Context(), source, keys)
 		if !errors.Is(found[0].Err, enrich.ErrWrongType) {
 			t.Errorf("among %d: %v", len(keys), found[0].Err)
 		}
@@ -194,7 +194,7 @@ func TestOtherKeys(t *testing.T) {
 			other.Text = strings.Replace(canonical, "3", "4", 1)
 		}
 		for _, keys := range [][]enrich.Key{{{value}}, {{other}, {value}}} {
-			found := storetest.Find(t, store, source, keys)
+			found := store.Find(t.Context(), source, keys)
 			if last := found[len(found)-1]; string(last.JSON) != want || last.Err != nil {
 				t.Errorf("%s: %s, %v; want %s", field, last.JSON, last.Err, want)
 			}
@@ -230,7 +230,7 @@ func TestManyAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = store.Close(context.Background()) }()
-	for id, ext := range storetest.Find(t, store, source, keys) {
+	for id, ext := range store.Find(t.Context(), source, keys) {
 		if want := map[bool]error{true: nil, false: enrich.ErrNotFound}[id%2 == 0]; !errors.Is(ext.Err, want) {
 			t.Fatalf("%d: %v, want %v", id, ext.Err, want)
 		}
@@ -308,7 +308,9 @@ func TestServerAway(t *testing.T) {
 	if _, err := store.IndexAdvice(t.Context(), source); !IsUnavailable(err) {
 		t.Errorf("down: %v", err)
 	}
-	store.Find(source, number(7), func([]enrich.Extension) {})() // is given up, and holds nobody up
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	store.Find(ended, source, number(7)) // returns immediately
 
 	server, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir(), Port: port})
 	if err != nil {
@@ -321,7 +323,7 @@ func TestServerAway(t *testing.T) {
 }
 
 func find7(t *testing.T, store *Store, source *enrich.Source) error {
-	return storetest.Find(t, store, source, number(7))[0].Err
+	return store.Find(t.Context(), source, number(7))[0].Err
 }
 
 func TestOpenMistakes(t *testing.T) {

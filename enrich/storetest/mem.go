@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -20,13 +21,12 @@ type Mem []string
 var _ enrich.Store = Mem(nil)
 
 // Find implements [enrich.Store].
-func (m Mem) Find(src *enrich.Source, keys []enrich.Key, found func([]enrich.Extension)) (giveUp func()) {
-	extensions := make([]enrich.Extension, len(keys))
+func (m Mem) Find(_ context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
+	found := make([]enrich.Extension, len(keys))
 	for i, key := range keys {
-		extensions[i].JSON, extensions[i].Err = m.find(src, key)
+		found[i].JSON, found[i].Err = m.find(src, key)
 	}
-	found(extensions)
-	return func() {}
+	return found
 }
 
 func (m Mem) find(src *enrich.Source, key enrich.Key) ([]byte, error) {

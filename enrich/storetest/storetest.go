@@ -2,6 +2,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -86,7 +87,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			store := open(t, source, test.documents...)
 			// Alone, and among others.
 			for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(70)}, {number(-7), number(700), number(7)}} {
-				found := Find(t, store, source, keys)
+				found := store.Find(t.Context(), source, keys)
 				if len(found) != len(keys) {
 					t.Fatalf("%d extensions for %d keys", len(found), len(keys))
 				}
@@ -98,7 +99,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 	t.Run("many", func(t *testing.T) {
 		source := Source()
 		store := open(t, source, `{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
-		found := Find(t, store, source, []enrich.Key{number(4), number(3), number(2), number(1)})
+		found := store.Find(t.Context(), source, []enrich.Key{number(4), number(3), number(2), number(1)})
 		rest := `,"names":["nobody"],"score":0.5,"label":`
 		check(t, found[0], `{"id":4`+rest+`"four","more":{}}`, nil)
 		check(t, found[1], "", enrich.ErrNotFound)
@@ -124,7 +125,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		key := func(id int64) enrich.Key {
 			return enrich.Key{{Type: enrich.String, Text: "north"}, {Type: enrich.Bool, Int: 1}, {Type: enrich.Int64, Int: id}}
 		}
-		found := Find(t, store, source, []enrich.Key{key(7), key(8), key(9), key(10)})
+		found := store.Find(t.Context(), source, []enrich.Key{key(7), key(8), key(9), key(10)})
 		for i, want := range []struct {
 			json string
 			err  error
@@ -135,7 +136,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			{"", enrich.ErrNotFound},
 		} {
 			check(t, found[i], want.json, want.err)
-			check(t, Find(t, store, source, []enrich.Key{key(int64(7 + i))})[0], want.json, want.err)
+			check(t, store.Find(t.Context(), source, []enrich.Key{key(int64(7 + i))})[0], want.json, want.err)
 		}
 	})
 	t.Run("a text that looks like an operator", func(t *testing.T) {
@@ -148,40 +149,26 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		} {
 			key := enrich.Key{{Type: enrich.String, Text: text}}
 			for _, keys := range [][]enrich.Key{{key}, {key, {{Type: enrich.String, Text: "b"}}}} {
-				if ext := Find(t, store, source, keys)[0]; !errors.Is(ext.Err, want) {
+				if ext := store.Find(t.Context(), source, keys)[0]; !errors.Is(ext.Err, want) {
 					t.Errorf("%s: %s, %v; want %v", text, ext.JSON, ext.Err, want)
 				}
 			}
 		}
 	})
-	t.Run("given up", func(t *testing.T) {
+	t.Run("a context that has ended", func(t *testing.T) {
 		source := Source()
 		store := open(t, source, `{"id":7}`)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
 		for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(8)}} {
-			store.Find(source, keys, func([]enrich.Extension) {})()
+			if found := store.Find(ended, source, keys); len(found) != len(keys) {
+				t.Errorf("%d extensions for %d keys", len(found), len(keys))
+			}
 		}
-		if found := Find(t, store, source, []enrich.Key{number(7)}); found[0].Err != nil {
-			t.Errorf("the one after: %v", found[0].Err)
+		if found := store.Find(t.Context(), source, []enrich.Key{number(7)}); found[0].Err != nil {
+			t.Errorf("the read after it: %v", found[0].Err)
 		}
 	})
-}
-
-// Find waits for what a Store finds.
-func Find(t testing.TB, store enrich.Store, source *enrich.Source, keys []enrich.Key) []enrich.Extension {
-	t.Helper()
-	found := make(chan []enrich.Extension, 2)
-	giveUp := store.Find(source, keys, func(extensions []enrich.Extension) { found <- extensions })
-	select {
-	case extensions := <-found:
-		if giveUp(); len(found) > 0 {
-			t.Error("found is called again")
-		}
-		return extensions
-	case <-t.Context().Done():
-		giveUp()
-		t.Fatal("the test is over")
-		return nil
-	}
 }
 
 func number(n int64) enrich.Key { return enrich.Key{{Type: enrich.Int64, Int: n}} }

@@ -4,8 +4,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
-
-	"weft/internal/grpcloop"
+	"google.golang.org/grpc"
 )
 
 // drain is how weft stops: first it says so, then it takes exchanges a while longer, then it has those under way finish.
@@ -34,7 +33,7 @@ func drainFlags() []cli.Flag {
 
 // finish returns when the exchanges are over, or when their time is. Envoy, which checks weft's health, sends new exchanges
 // elsewhere in the window, and has answers to all it has sent here: a GOAWAY refuses none that is on its way.
-func (s *server) finish(server *grpcloop.Server, health *health, served <-chan error) error {
+func (s *server) finish(server *grpc.Server, health *health, served <-chan error) error {
 	s.stopping.Store(true)
 	health.Shutdown() // NOT_SERVING, to those who watch, too
 	s.logger.Info("stopping: exchanges are taken for the drain window, then those under way finish", "window", s.drain.window, "deadline", s.drain.deadline)

@@ -9,10 +9,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 
 	"weft/envoy"
 	"weft/extproc"
-	"weft/internal/grpcloop"
 	"weft/internal/mtls"
 	"weft/internal/observe"
 )
@@ -24,6 +27,8 @@ type port struct {
 	tls      mtls.Options
 	streams  uint32 // of a connection
 	message  int    // bytes
+
+	reflection bool
 }
 
 func portFlags() []cli.Flag {
@@ -57,13 +62,18 @@ func portFlags() []cli.Flag {
 			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"), Validator: atLeast(1),
 			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; a response that is larger passes",
 		},
+		&cli.BoolFlag{
+			Name: "grpc-reflection", Sources: cli.EnvVars("WEFT_GRPC_REFLECTION"),
+			Usage: "serve gRPC reflection, for tools such as grpcurl",
+		},
 	}
 }
 
 func portOf(cmd *cli.Command) (port, error) {
 	p := port{
 		listen: cmd.String("listen"), insecure: cmd.Bool("insecure"), streams: cmd.Uint32("max-streams"), message: cmd.Int("max-message-bytes"),
-		tls: mtls.Options{Cert: cmd.String("tls-cert"), Key: cmd.String("tls-key"), ClientCA: cmd.String("tls-client-ca")},
+		reflection: cmd.Bool("grpc-reflection"),
+		tls:        mtls.Options{Cert: cmd.String("tls-cert"), Key: cmd.String("tls-key"), ClientCA: cmd.String("tls-client-ca")},
 	}
 	for _, text := range cmd.StringSlice("allow-spiffe-id") {
 		id, err := spiffeid.FromString(strings.TrimSpace(text))
@@ -91,24 +101,37 @@ func portOf(cmd *cli.Command) (port, error) {
 	return p, nil
 }
 
-// grpcServer makes the gRPC server. Connections of a certain age end like those of a weft that stops, but that new ones are taken.
-func (s *server) grpcServer(registry prometheus.Registerer) (*grpcloop.Server, error) {
-	server := &grpcloop.Server{
-		MaxStreams: s.port.streams, MaxMessage: s.port.message, MaxAge: s.drain.maxAge,
-		// An Envoy that is gone without a word, as a machine that loses its power is, leaves nothing here for long.
-		Keepalive: time.Minute, KeepaliveTimeout: 20 * time.Second,
+// grpcServer returns the gRPC server, without services.
+func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error) {
+	transport := insecure.NewCredentials()
+	if s.port.tls.Cert != "" {
+		withTLS, certificate, err := mtls.Credentials(s.port.tls, s.logger)
+		if err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+		transport = withTLS
+		observe.WatchCertificate(registry, certificate)
+		if s.port.tls.ClientCA == "" {
+			s.logger.Warn("TLS without --tls-client-ca: any client that reaches the port can read the documents of all users")
+		}
 	}
-	if s.port.tls.Cert == "" {
-		return server, nil
-	}
-	credentials, certificate, err := mtls.Credentials(s.port.tls, s.logger)
-	if err != nil {
-		return nil, fmt.Errorf("TLS: %w", err)
-	}
-	server.Credentials = credentials
-	observe.WatchCertificate(registry, certificate)
-	if s.port.tls.ClientCA == "" {
-		s.logger.Warn("TLS without --tls-client-ca: whoever reaches the port can read what MongoDB has of anybody")
+	server := grpc.NewServer(
+		grpc.Creds(transport),
+		grpc.MaxConcurrentStreams(s.port.streams),
+		grpc.MaxRecvMsgSize(s.port.message),
+		grpc.StreamInterceptor(s.metrics.CountOpen),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			// A connection to an Envoy that is gone without closing it, as after a power failure, is closed soon.
+			Time: time.Minute, Timeout: 20 * time.Second,
+			// A connection of this age is drained, like all of them when weft stops; its streams have the time they need.
+			MaxConnectionAge: s.drain.maxAge,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		// A body of the default limit arrives without waiting for a window update.
+		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
+	)
+	if s.port.reflection {
+		reflection.Register(server)
 	}
 	return server, nil
 }

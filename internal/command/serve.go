@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -113,11 +112,6 @@ func (s *server) run(ctx context.Context) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	// Where no cgroup says how many CPUs are weft's, half of the machine's are for Envoy and MongoDB: weft needs less than they do, and
-	// more of Go's threads would only look for work in their way. make bench, on two CPUs: a fifth of weft's own at one connection.
-	if n := runtime.NumCPU(); os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == n {
-		runtime.GOMAXPROCS(max(1, n/2))
-	}
 	// Near the limit of the cgroup the garbage collector works harder, so that the kernel need not kill weft.
 	if _, err := memlimit.Set(); err != nil {
 		s.logger.Info("GOMEMLIMIT is not taken from a cgroup", "error", err)
@@ -155,15 +149,18 @@ func (s *server) run(ctx context.Context) error {
 	}
 	log := observe.Log(s.logger)
 	processor := &extproc.Server{
-		Rules:         func() extproc.Ruleset { return *s.rules.Load() },
-		Store:         enrich.Limit(s.store, s.maxReads),
+		Rules:         s.rules.Load,
+		Store:         enrich.Limit(enrich.Batch(s.store), s.maxReads),
 		Budget:        s.budget,
-		Now:           time.Now,
 		ServerTiming:  s.serverTiming,
 		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
-		Misconfigured: func(what string) { s.metrics.Misconfigured(); s.logger.Warn(what) },
+		Misconfigured: func(fault string) { s.metrics.Misconfigured(); s.logger.Warn(fault) },
+		Panicked: func(rule string, err *enrich.PanicError) {
+			s.metrics.Panicked()
+			s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
+		},
 	}
-	grpcServer.Handle(extproc.Method, s.metrics.Open(processor.Process))
+	processor.Register(grpcServer)
 	health := newHealth() // of the server as a whole, and of the one service
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)
@@ -212,7 +209,7 @@ func (s *server) use(f *rulesfile.File) {
 		s.logger.Warn(rulesfile.Mistakes{w}.In(s.rulesName))
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
-	s.rules.Store(&extproc.Ruleset{Rules: enrich.NewRules(f.Rules), EnvoyConfig: envoy.Fingerprint(f.Rules)})
+	s.rules.Store(extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules)))
 }
 
 // watch applies changes of the rules file.
@@ -223,10 +220,10 @@ func (s *server) watch(ctx context.Context, current []byte) {
 			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)
 			return
 		}
-		before := s.rules.Load().EnvoyConfig
+		before := s.rules.Load().EnvoyConfig()
 		s.use(f)
 		s.logger.Info("new rules", "rules", len(f.Rules), "hash", f.Hash)
-		if now := s.rules.Load().EnvoyConfig; now != before {
+		if now := s.rules.Load().EnvoyConfig(); now != before {
 			s.logger.Warn("Envoy configuration differs: regenerate it with weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
 		go s.adviseIndexes(ctx, f.Rules)

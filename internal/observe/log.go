@@ -64,8 +64,8 @@ func ids(r *enrich.Report) (attrs []slog.Attr) {
 	if r.Trace.ID != [16]byte{} {
 		attrs = append(attrs, slog.String("trace_id", hex.EncodeToString(r.Trace.ID[:])))
 	}
-	if len(r.RequestID) > 0 {
-		attrs = append(attrs, slog.String("request_id", string(r.RequestID)))
+	if r.RequestID != "" {
+		attrs = append(attrs, slog.String("request_id", r.RequestID))
 	}
 	return attrs
 }

@@ -6,11 +6,12 @@ import (
 	"runtime"
 	"time"
 
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc"
 
 	"weft/enrich"
-	"weft/internal/grpcloop"
 )
 
 // Metrics are weft's. Label values are few, whatever clients send: names of rules and collections, which the rules file has,
@@ -25,6 +26,7 @@ type Metrics struct {
 	reloaded   prometheus.Gauge
 	rulesInfo  *prometheus.GaugeVec
 	misconfigs prometheus.Counter
+	panics     prometheus.Counter
 }
 
 // outcome is the labels of an exchange.
@@ -63,7 +65,11 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		}, []string{"hash"}),
 		misconfigs: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "weft_envoy_misconfigurations_total",
-			Help: "Things in Envoy's configuration that keep weft from its work. The log says which.",
+			Help: "Faults in Envoy's configuration that keep weft from its work. The log names them.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "weft_panics_total",
+			Help: "Panics that ended an exchange, whose legacy response passed. The log has the stack.",
 		}),
 	}
 	exchanges := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -104,7 +110,7 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		m.reloads.WithLabelValues(result)
 	}
 	m.reloaded.Set(1)
-	r.MustRegister(exchanges, legacy, added, mongodb, waited, coreSize, answerSize, m.open, m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, build,
+	r.MustRegister(exchanges, legacy, added, mongodb, waited, coreSize, answerSize, m.open, m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, m.panics, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.mongodb.register(r)
 	return m
@@ -157,13 +163,13 @@ func observe(o prometheus.Observer, value float64, r *enrich.Report) {
 	o.Observe(value)
 }
 
-// Open counts the conversations of a handler while they are open.
-func (m *Metrics) Open(handler grpcloop.Handler) grpcloop.Handler {
-	return func(stream *grpcloop.Stream) error {
+// CountOpen is a [grpc.StreamServerInterceptor] that counts exchanges while they are open.
+func (m *Metrics) CountOpen(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if info.FullMethod == extprocv3.ExternalProcessor_Process_FullMethodName {
 		m.open.Inc()
 		defer m.open.Dec()
-		return handler(stream)
 	}
+	return handler(srv, stream)
 }
 
 // Rules says which rules are in use.
@@ -214,3 +220,6 @@ func (m *Metrics) Reloaded(applied bool) {
 
 // Misconfigured counts something that is wrong in Envoy's configuration.
 func (m *Metrics) Misconfigured() { m.misconfigs.Inc() }
+
+// Panicked counts a panic in an exchange.
+func (m *Metrics) Panicked() { m.panics.Inc() }

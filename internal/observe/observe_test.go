@@ -83,7 +83,7 @@ weft_rules_reloads_total{result="refused"} 0
 // TestLog: a line for each exchange, at debug only, with what leads to the request in Envoy's log and in traces.
 func TestLog(t *testing.T) {
 	r := report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed)
-	r.Status, r.RequestID = 200, []byte("r-1")
+	r.Status, r.RequestID = 200, "r-1"
 	r.Trace.ID = [16]byte{15: 1}
 	r.Times = enrich.Times{Legacy: 20 * time.Millisecond, Added: 300 * time.Microsecond}
 	for level, want := range map[slog.Level]string{

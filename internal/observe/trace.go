@@ -69,7 +69,7 @@ func (t *Traces) Record(r *enrich.Report) {
 			attribute.Int("http.response.status_code", r.Status),
 			attribute.Int("weft.core.size", r.CoreSize),
 			attribute.Int("weft.answer.size", r.AnswerSize),
-			attribute.String("weft.request_id", string(r.RequestID)),
+			attribute.String("weft.request_id", r.RequestID),
 		))
 	if r.Outcome.Disposition == enrich.Degraded {
 		exchange.SetStatus(codes.Error, string(r.Outcome.Reason))

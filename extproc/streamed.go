@@ -3,6 +3,7 @@ package extproc
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
@@ -10,7 +11,7 @@ import (
 	"weft/enrich"
 )
 
-// continueStreamed changes the head of the response, which then goes to the client, and asks for the body in chunks
+// continueStreamed changes the headers of the response, which then go to the client, and asks for the body in chunks
 // (STREAMED).
 func (x *exchange) continueStreamed(change enrich.Headers) {
 	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(http.StatusOK)})
@@ -25,9 +26,8 @@ type streamedBody struct {
 	rule     *enrich.Rule
 	begun    bool
 	last     bool
-	prefix   []byte // what goes before the chunk that came last
-	chunk    []byte // that chunk
-	unread   []byte // the rest of it, as it came
+	chunk    []byte // the one that was received last, as the client gets it
+	unread   []byte // the rest of it, as it was received
 }
 
 // Read implements [io.Reader].
@@ -37,19 +37,22 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		x := b.exchange
-		if !x.receive(&x.body, responseBody) {
+		m, ok := x.receive(responseBody)
+		if !ok {
 			return 0, x.err
 		}
-		x.report.CoreSize += len(x.body.body)
-		b.chunk, b.unread, b.last = x.body.body, x.body.body, x.body.endOfStream
-		first := !b.begun
-		if b.begun, b.prefix = true, nil; first {
-			b.prefix, b.chunk = b.rule.StreamPrefix(b.chunk)
+		b.unread, b.last = m.GetResponseBody().GetBody(), m.GetResponseBody().GetEndOfStream()
+		x.report.CoreSize += len(b.unread)
+		b.chunk = b.unread
+		isFirst := !b.begun
+		if isFirst {
+			b.begun = true
+			b.chunk = slices.Concat(b.rule.StreamPrefix(b.chunk))
 		}
 		switch {
 		case b.last: // end answers it
-		case first:
-			x.send(&reply{to: responseBody, newBody: true, prefix: b.prefix, body: b.chunk})
+		case isFirst:
+			x.send(&reply{to: responseBody, newBody: true, body: b.chunk})
 		default:
 			x.send(&reply{to: responseBody})
 		}
@@ -61,6 +64,5 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 
 // end sends the last chunk with what follows it.
 func (b *streamedBody) end(suffix []byte, outcome enrich.Outcome) {
-	last := append(b.chunk[:len(b.chunk):len(b.chunk)], suffix...)
-	b.exchange.sendLast(&reply{to: responseBody, newBody: true, prefix: b.prefix, body: last}, outcome)
+	b.exchange.sendLast(&reply{to: responseBody, newBody: true, body: slices.Concat(b.chunk, suffix)}, outcome)
 }

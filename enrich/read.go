@@ -1,0 +1,224 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Read is the reads of one exchange, one for each source of its rule. They run concurrently, each in a goroutine of its
+// own. Its methods are for one goroutine.
+type Read struct {
+	ctx    context.Context //nolint:containedctx // of the exchange; ends the reads, too
+	cancel context.CancelFunc
+	store  Store
+	rule   *Rule
+	params []Value
+
+	sources []sourceRead
+}
+
+// sourceRead is the read of one source.
+type sourceRead struct {
+	done chan struct{} // closed when found is set; nil if the read has not started
+	// found has an extension for each core: the one, or the elements of the list.
+	found []Extension
+}
+
+// Fetch starts the reads of a request and returns immediately. Reads whose keys are in the core start with [Read.Join].
+// The caller must call [Read.Stop].
+func Fetch(ctx context.Context, store Store, rule *Rule, params []Value) *Read {
+	r := &Read{store: store, rule: rule, params: params, sources: make([]sourceRead, len(rule.Sources))}
+	r.ctx, r.cancel = context.WithCancel(ctx)
+	for i, src := range rule.Sources {
+		if rule.List == nil && !src.isLate() {
+			r.start(i, []unit{{}})
+		}
+	}
+	return r
+}
+
+// Join starts the reads that need the core. It must be called once at most.
+func (r *Read) Join(core Core) {
+	if core.Failed != "" {
+		return
+	}
+	for i := range r.sources {
+		if r.sources[i].done == nil {
+			r.start(i, core.units)
+		}
+	}
+}
+
+// Stop cancels the reads that are still under way.
+func (r *Read) Stop() { r.cancel() }
+
+// Await returns the extensions when the reads that have started are done, when ctx ends, or when the budget is over,
+// whichever is first; a budget of 0 has no end. Reads that are not done by then have the error
+// context.DeadlineExceeded. If a read has panicked, Await panics with its [PanicError].
+func (r *Read) Await(core Core, budget time.Duration) Found {
+	r.wait(budget)
+	f := Found{bySource: make([][]Extension, len(r.sources)), Reads: make([]SourceRead, 0, len(r.sources))}
+	for i := range r.sources {
+		s := &r.sources[i]
+		if s.done == nil {
+			continue
+		}
+		found := failAll(max(1, len(core.units)), context.DeadlineExceeded)
+		if s.isDone() {
+			found = s.found
+		}
+		read := SourceRead{Source: r.rule.Sources[i], Late: r.rule.List != nil || r.rule.Sources[i].isLate()}
+		for _, ext := range found {
+			var panicked *PanicError
+			if errors.As(ext.Err, &panicked) {
+				panic(panicked)
+			}
+			if read.Command == nil {
+				read.Command = ext.Command
+			}
+		}
+		f.bySource[i] = found
+		f.Reads = append(f.Reads, read)
+	}
+	return f
+}
+
+func (r *Read) wait(budget time.Duration) {
+	var timeout <-chan time.Time
+	for i := range r.sources {
+		s := &r.sources[i]
+		if s.done == nil || s.isDone() {
+			continue
+		}
+		if timeout == nil && budget > 0 {
+			timer := time.NewTimer(budget)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-s.done:
+		case <-timeout:
+			return
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *sourceRead) isDone() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// start starts the read of a source for each core. A key that several cores have is asked for once.
+func (r *Read) start(i int, units []unit) {
+	src, s := r.rule.Sources[i], &r.sources[i]
+	s.done, s.found = make(chan struct{}), make([]Extension, len(units))
+	keys := make([]Key, 0, len(units))
+	unitsOf := make([][]int, 0, len(units)) // by key: the units that have it
+	known := map[Value]int{}
+	for u := range units {
+		key, varies, err := r.rule.key(i, r.params, &units[u])
+		switch {
+		case errors.Is(err, ErrNotFound):
+			s.found[u].JSON = src.Default(key)
+			continue
+		case err != nil:
+			s.found[u].Err = err
+			continue
+		}
+		n, ok := known[varies]
+		if !ok {
+			n = len(keys)
+			known[varies] = n
+			keys, unitsOf = append(keys, key), append(unitsOf, nil)
+		}
+		unitsOf[n] = append(unitsOf[n], u)
+	}
+	if len(keys) == 0 {
+		close(s.done)
+		return
+	}
+	go func() {
+		defer close(s.done)
+		for n, ext := range r.find(src, keys) {
+			for _, u := range unitsOf[n] {
+				s.found[u] = ext
+			}
+		}
+	}()
+}
+
+// find reads keys. A document that does not exist is the default, and a panic is the error of all keys.
+func (r *Read) find(src *Source, keys []Key) (found []Extension) {
+	defer func() {
+		if err := AsPanic(recover()); err != nil {
+			found = failAll(len(keys), err)
+		}
+	}()
+	found = r.store.Find(r.ctx, src, keys)
+	for n := range found {
+		if errors.Is(found[n].Err, ErrNotFound) {
+			found[n].JSON, found[n].Err = src.Default(keys[n]), nil
+		}
+	}
+	return found
+}
+
+// key returns the key of a core for a source, and the one value of it that is not the same for all cores of a list. The
+// error is ErrNotFound if the core has no such member, or null there.
+func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, err error) {
+	src := r.Sources[source]
+	key = make(Key, len(src.Where))
+	for i, c := range src.Where {
+		switch c.From {
+		case FromParam:
+			key[i] = params[c.Param]
+		case FromRule:
+			key[i] = c.Fixed
+		case FromCore:
+			m := u.members[r.plan.keys[source][i]]
+			if m.kind == 0 || m.kind == 'n' {
+				err = ErrNotFound
+				key[i] = Value{Type: Any} // null, if it is asked for
+				continue
+			}
+			v, ok := m.value(c.Type)
+			if !ok {
+				return nil, Value{}, fmt.Errorf("member %q of the core: %w", c.At, ErrWrongType)
+			}
+			key[i], varies = v, v
+		}
+	}
+	return key, varies, err
+}
+
+// Found are the extensions of an exchange.
+type Found struct {
+	bySource [][]Extension
+
+	Reads []SourceRead // that were awaited, in the order of the sources
+}
+
+// without returns as many extensions, all with an error.
+func (f Found) without(err error) Found {
+	failed := Found{bySource: make([][]Extension, len(f.bySource))}
+	for source, found := range f.bySource {
+		failed.bySource[source] = failAll(len(found), err)
+	}
+	return failed
+}
+
+// of returns the extension of a core. If it was not read for want of a core, its error says so.
+func (f Found) of(source, unit int) Extension {
+	if unit >= len(f.bySource[source]) {
+		return Extension{Err: errCoreFailed}
+	}
+	return f.bySource[source][unit]
+}
