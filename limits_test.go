@@ -37,7 +37,7 @@ func TestLimits(t *testing.T) {
 }
 
 // TestCgroup: the garbage collector knows the memory limit of weft's cgroup, nine tenths of it, and there are as many threads as the
-// cgroup has CPUs; where it has all of the machine's, half as many. Where the test may make no cgroup, it is about the one that it is in.
+// cgroup has CPUs. Where the test may make no cgroup, it is about the one that it is in.
 func TestCgroup(t *testing.T) {
 	limit, cpus := uint64(math.MaxInt64), runtime.GOMAXPROCS(0)
 	if own, err := memlimit.FromCgroup(); err == nil {
@@ -51,9 +51,6 @@ func TestCgroup(t *testing.T) {
 	if dir, err := makeCgroup(t, "cpu", "cpu.cfs_quota_us", "cpu.max", "200000"); err == nil { // of 100,000 µs: two CPUs
 		cpus = min(cpus, 2)
 		enter += "echo $$ > " + dir + "/cgroup.procs && "
-	}
-	if cpus == runtime.NumCPU() {
-		cpus = max(1, cpus/2)
 	}
 	t.Logf("limits: %d bytes, %d CPUs; cgroups of its own: %q", limit, cpus, enter)
 

@@ -53,7 +53,7 @@ func removeStale(path string) error {
 	c, err := net.Dial("unix", path)
 	if err == nil {
 		_ = c.Close()
-		return errors.New("another process listens on this socket; stop it or choose another path")
+		return errors.New("another process serves on this socket; stop it or choose another path")
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return os.Remove(path)
