@@ -101,12 +101,12 @@ build: go ## weft and the demo's programs into bin/
 
 .PHONY: tools
 tools: servers ## fetch Envoy, mongod and what only tests need into .tools/, once
-	@python3 internal/stack/fetch_tools.py tests
+	@python3 test/harness/fetch_tools.py tests
 
 .PHONY: servers
 servers:
 	@command -v python3 >/dev/null || { echo 'python3 is missing; install it (on Debian: apt-get install python3 python3-pip), then run make again' >&2; exit 1; }
-	@python3 internal/stack/fetch_tools.py
+	@python3 test/harness/fetch_tools.py
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint over all modules

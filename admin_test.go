@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // TestReadyWithoutMongoDB: weft is ready without MongoDB, and says what is missing, from its start on, before anybody has asked for anything; and again when
@@ -46,7 +46,7 @@ func TestReadyWithoutMongoDB(t *testing.T) {
 	serving()
 	start := func() {
 		t.Helper()
-		if w.mongod, err = stack.StartMongod(t.Context(), again); err != nil {
+		if w.mongod, err = harness.StartMongod(t.Context(), again); err != nil {
 			t.Fatal(err)
 		}
 		mongod := w.mongod

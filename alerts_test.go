@@ -10,7 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 const alertsFile = "docs/dashboards/weft-alerts.yaml"
@@ -40,7 +40,7 @@ func readAlerts(t *testing.T) (alerts []alert) {
 // TestAlerts: Prometheus takes the rules, each fires when it should and not otherwise (promtool test rules), and each leads to
 // its section of the runbook.
 func TestAlerts(t *testing.T) {
-	promtool, err := stack.Tool("promtool")
+	promtool, err := harness.Tool("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

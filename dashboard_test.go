@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 const dashboardFile = "docs/dashboards/weft.json"
@@ -59,7 +59,7 @@ func readBoard(t *testing.T) *board {
 // TestDashboardFile: Grafana's own types know every field; no panel lies on another, each says what its numbers are, and what
 // to do.
 func TestDashboardFile(t *testing.T) {
-	library, err := stack.Tool("grafana_foundation_sdk")
+	library, err := harness.Tool("grafana_foundation_sdk")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestDashboardFile(t *testing.T) {
 
 // prometheus asks a real one.
 type prometheus struct {
-	*stack.Prometheus
+	*harness.Prometheus
 	client http.Client
 }
 
@@ -113,7 +113,7 @@ func startPrometheus(t *testing.T, jobs map[string]string) *prometheus {
 		address, path, _ := strings.Cut(target, "/")
 		config += fmt.Sprintf("- {job_name: %s, metrics_path: /%s, static_configs: [{targets: [%q]}]}\n", job, path, address)
 	}
-	server, err := stack.StartPrometheus(t.Context(), t.TempDir(), []byte(config))
+	server, err := harness.StartPrometheus(t.Context(), t.TempDir(), []byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // TestMain lets the test binary be weft itself, so that the tests run the real command in a process of its own.
@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 
 // TestCheckIndexes: given a MongoDB, check says which index is missing, and how to make it.
 func TestCheckIndexes(t *testing.T) {
-	mongod, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir()})
+	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestReload(t *testing.T) {
 	if err := os.Symlink("..data/rules.yaml", rules); err != nil {
 		t.Fatal(err)
 	}
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestServe(t *testing.T) {
 
 func TestServeSecondSignal(t *testing.T) {
 	socket := "unix:" + filepath.Join(t.TempDir(), "weft.sock")
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

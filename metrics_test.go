@@ -16,13 +16,13 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/structpb"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // TestMetricsAreBounded lets clients and legacy services send what they can think of. What is counted has labels that were
 // there before, the log has no ids of theirs, and Prometheus' own tool finds no fault with names and units.
 func TestMetricsAreBounded(t *testing.T) {
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestMetricsAreBounded(t *testing.T) {
 // checkMetrics lets Prometheus' own tool look at names, units and help.
 func checkMetrics(t *testing.T, text string) {
 	t.Helper()
-	promtool, err := stack.Tool("promtool")
+	promtool, err := harness.Tool("promtool")
 	if err != nil {
 		t.Fatal(err)
 	}

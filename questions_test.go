@@ -20,7 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // malformed is the first of some users whose documents have a field of a wrong type.
@@ -278,7 +278,7 @@ func TestDashboardAnswers(t *testing.T) {
 			begin: func() { signal(o.mongod, syscall.SIGKILL) },
 			end: func() {
 				<-o.mongod.Done()
-				mongod, err := stack.StartMongod(t.Context(), o.mongod.Options())
+				mongod, err := harness.StartMongod(t.Context(), o.mongod.Options())
 				if err != nil {
 					t.Fatal(err)
 				}

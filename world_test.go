@@ -19,7 +19,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // users are how many there are in a world.
@@ -27,16 +27,16 @@ const users = 100
 
 // world is what stands around weft: a real Envoy, a real mongod, and a legacy service. The test starts weft, as processes.
 type world struct {
-	mongod *stack.Mongod
+	mongod *harness.Mongod
 	legacy *httptest.Server
-	envoy  *stack.Envoy
+	envoy  *harness.Envoy
 	url    string // of Envoy's listener
 }
 
 // startWorld starts all but weft and Envoy.
 func startWorld(t *testing.T) *world {
 	t.Helper()
-	mongod, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir()})
+	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func (w *world) startEnvoy(t *testing.T, args ...string) {
 	if err != nil {
 		t.Fatalf("weft envoy: %v: %s", err, stderr.String())
 	}
-	if w.envoy, err = stack.StartEnvoy(t.Context(), stack.EnvoyOptions{Dir: dir, Bootstrap: bootstrap}); err != nil {
+	if w.envoy, err = harness.StartEnvoy(t.Context(), harness.EnvoyOptions{Dir: dir, Bootstrap: bootstrap}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -197,7 +197,7 @@ func socket(t *testing.T) string { return "unix:" + filepath.Join(t.TempDir(), "
 // freePort returns an address of 127.0.0.1.
 func freePort(t *testing.T) string {
 	t.Helper()
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"weft/enrich"
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // TestAccessLog: who answered, what weft made of it, and who took how long, in Envoy's access log; for browsers in
@@ -75,7 +75,7 @@ func TestAccessLog(t *testing.T) {
 }
 
 // accessLines returns the lines of Envoy's access log. What is not whole yet is left out.
-func accessLines(t *testing.T, e *stack.Envoy) (lines []string) {
+func accessLines(t *testing.T, e *harness.Envoy) (lines []string) {
 	t.Helper()
 	text, err := os.ReadFile(e.Log())
 	if err != nil {

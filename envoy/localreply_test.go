@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 const coreNull = "200\nx-weft: degraded; reason=legacy-unreachable\ncache-control: no-store\n\n" +
@@ -44,7 +44,7 @@ func TestEnvoyAnswers(t *testing.T) {
 			c.ConnectTimeout = durationpb.New(100 * time.Millisecond)
 		}},
 		{"nothing listens", func(c *clusterv3.Cluster) {
-			port, err := stack.FreePort()
+			port, err := harness.FreePort()
 			if err != nil {
 				t.Fatal(err)
 			}

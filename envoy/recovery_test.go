@@ -11,17 +11,17 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // TestMongoDBDown starts weft while MongoDB is down: the extension is missing until MongoDB is there, no longer, and
 // weft is not started again.
 func TestMongoDBDown(t *testing.T) {
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := stack.MongodOptions{Dir: t.TempDir(), Port: port}
+	options := harness.MongodOptions{Dir: t.TempDir(), Port: port}
 	// The message timeout, less a tenth, is what weft waits for MongoDB.
 	s := startSystem(t, systemOptions{mongodbURI: fmt.Sprintf("mongodb://127.0.0.1:%d", port), message: 2 * time.Second})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
@@ -34,7 +34,7 @@ func TestMongoDBDown(t *testing.T) {
 
 	// Twice: for a MongoDB that comes up late, and for one that goes away under warm connections.
 	for range 2 {
-		server, err := stack.StartMongod(t.Context(), options)
+		server, err := harness.StartMongod(t.Context(), options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestMongoDBDown(t *testing.T) {
 // TestMongoDBFrozen stops MongoDB in its tracks, with warm connections, under 200 requests at once. Each gets its
 // composite, without an extension; and when MongoDB goes on, so does weft.
 func TestMongoDBFrozen(t *testing.T) {
-	server, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir()})
+	server, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

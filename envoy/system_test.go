@@ -27,11 +27,11 @@ import (
 	"weft/envoy"
 	"weft/extproc"
 	"weft/internal/grpcloop"
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // mongod is the one server of all tests of this package; each system has a database of its own in it.
-var mongod *stack.Mongod
+var mongod *harness.Mongod
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "weft-mongod")
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	mongod, err = stack.StartMongod(context.Background(), stack.MongodOptions{Dir: dir})
+	mongod, err = harness.StartMongod(context.Background(), harness.MongodOptions{Dir: dir})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -60,7 +60,7 @@ type system struct {
 	t        testing.TB
 	legacy   *legacy
 	weft     *grpcloop.Server
-	envoy    *stack.Envoy
+	envoy    *harness.Envoy
 	url      string // of Envoy's listener, without a slash at the end
 	socket   string // path of weft's
 	rules    []*enrich.Rule
@@ -132,7 +132,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.envoy, err = stack.StartEnvoy(t.Context(), stack.EnvoyOptions{Dir: dir, Bootstrap: text})
+	s.envoy, err = harness.StartEnvoy(t.Context(), harness.EnvoyOptions{Dir: dir, Bootstrap: text})
 	if err != nil {
 		t.Fatal(err)
 	}

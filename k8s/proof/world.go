@@ -18,7 +18,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // What the legacy service and MongoDB say of user 7, and the composite of both.
@@ -91,7 +91,7 @@ func (l *Legacy) Last() *http.Request {
 // StartMongod starts a mongod that holds user 7, and returns its connection string.
 func StartMongod(t testing.TB) string {
 	t.Helper()
-	mongod, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir()})
+	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func StartMongod(t testing.TB) string {
 }
 
 // StartWeft starts weft with the arguments and the environment of its container, and some more, and returns when it is ready.
-func StartWeft(t testing.TB, c corev1.Container, mongodbURI string, more ...string) *stack.Process {
+func StartWeft(t testing.TB, c corev1.Container, mongodbURI string, more ...string) *harness.Process {
 	t.Helper()
 	const admin = "127.0.0.1:9902"
 	environment := []string{"WEFT_MONGODB_URI=" + mongodbURI, "WEFT_RULES=" + Path(t, "k8s", "base", "rules.yaml")}
@@ -121,7 +121,7 @@ func StartWeft(t testing.TB, c corev1.Container, mongodbURI string, more ...stri
 			environment = append(environment, e.Name+"="+e.Value)
 		}
 	}
-	weft, err := stack.Start(stack.Command{
+	weft, err := harness.Start(harness.Command{
 		Name: "weft", Path: BuildWeft(t), Args: c.Args[:1], Env: append(environment, more...), Log: filepath.Join(t.TempDir(), "log"),
 	})
 	if err != nil {
@@ -181,7 +181,7 @@ func ExpectWithoutWeft(t testing.TB, url string) {
 }
 
 // AwaitLegacyAlone waits until Envoy has taken the way back: it calls weft no longer, though weft is up, and no rule has a route.
-func AwaitLegacyAlone(t testing.TB, server *stack.Process, url string) {
+func AwaitLegacyAlone(t testing.TB, server *harness.Process, url string) {
 	t.Helper()
 	const v1, v3 = "/api/v1/users/7", "/api/v3/composite-profile/7"
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

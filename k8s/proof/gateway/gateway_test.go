@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"weft/internal/stack"
 	"weft/k8s/proof"
+	"weft/test/harness"
 )
 
 func TestMain(m *testing.M) { os.Exit(proof.InNamespace(m)) }
@@ -90,7 +90,7 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 }
 
 // startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file that has its objects.
-func startGateway(t *testing.T, extensions, certificate string) (gateway *stack.Process, url, file string) {
+func startGateway(t *testing.T, extensions, certificate string) (gateway *harness.Process, url, file string) {
 	t.Helper()
 	dir := t.TempDir()
 	path := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
@@ -118,7 +118,7 @@ provider:
       host: {configHome: `+path("config")+`, dataHome: `+path("data")+`, stateHome: `+path("state")+`, runtimeDir: `+path("run")+`}
 logging: {level: {default: info}}
 `+extensions+"  enableBackend: true\n")
-	envoy, err := stack.Tool("envoy")
+	envoy, err := harness.Tool("envoy")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ logging: {level: {default: info}}
 	}
 	controller := proof.Tool(t, "envoy-gateway")
 	proof.Run(t, controller, "certgen", "--local", "--config-home", path("config"))
-	gateway, err = stack.Start(stack.Command{
+	gateway, err = harness.Start(harness.Command{
 		Name: "envoy-gateway", Path: controller, Args: []string{"server", "--config-path", path("gateway.yaml")}, Dir: dir, Log: path("log"),
 	})
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/internal/stack"
 	"weft/k8s/proof"
+	"weft/test/harness"
 )
 
 // TestImage builds the image with buildah and runs it with runc, with the arguments, the environment, the user and the
@@ -122,7 +122,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	if err := os.Chmod(run, 0o777|os.ModeSetgid); err != nil {
 		t.Fatal(err)
 	}
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 		t.Fatal("runc is missing; install it (on Debian: apt-get install runc)")
 	}
 	state, name := filepath.Join(dir, "state"), fmt.Sprintf("weft-%d", port)
-	container, err := stack.Start(stack.Command{Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name}, Log: filepath.Join(dir, "log")})
+	container, err := harness.Start(harness.Command{Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name}, Log: filepath.Join(dir, "log")})
 	if err != nil {
 		t.Fatal(err)
 	}

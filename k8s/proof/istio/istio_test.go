@@ -17,8 +17,8 @@ import (
 	"istio.io/istio/pkg/config/schema/gvk"
 	"istio.io/istio/pkg/log"
 
-	"weft/internal/stack"
 	"weft/k8s/proof"
+	"weft/test/harness"
 )
 
 func TestMain(m *testing.M) {
@@ -104,14 +104,14 @@ func startIstiod(t *testing.T) (istiod *xds.FakeDiscoveryServer, address string)
 }
 
 // startProxy starts an Envoy as Istio's sidecar, with a bootstrap that knows only istiod.
-func startProxy(t *testing.T, istiod string) *stack.Envoy {
+func startProxy(t *testing.T, istiod string) *harness.Envoy {
 	t.Helper()
 	_, port, err := net.SplitHostPort(istiod)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	envoy, err := stack.StartEnvoy(t.Context(), stack.EnvoyOptions{Dir: dir, Bootstrap: []byte(fmt.Sprintf(`
+	envoy, err := harness.StartEnvoy(t.Context(), harness.EnvoyOptions{Dir: dir, Bootstrap: []byte(fmt.Sprintf(`
 node:
   id: sidecar~127.0.0.1~legacy-0.shop~shop.svc.cluster.local
   cluster: legacy.shop

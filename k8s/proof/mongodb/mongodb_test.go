@@ -18,8 +18,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/internal/stack"
 	"weft/k8s/proof"
+	"weft/test/harness"
 )
 
 func TestMain(m *testing.M) { os.Exit(proof.InNamespace(m)) }
@@ -67,9 +67,9 @@ func (r *replicaSet) write(file, text string, mode os.FileMode) {
 }
 
 // start starts a member with the container's command.
-func (r *replicaSet) start(member int) *stack.Process {
+func (r *replicaSet) start(member int) *harness.Process {
 	r.Helper()
-	mongod, err := stack.Tool("mongod")
+	mongod, err := harness.Tool("mongod")
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func (r *replicaSet) start(member int) *stack.Process {
 			arguments = append(arguments, strings.Replace(a, "/etc/mongodb/", r.dir+"/", 1))
 		}
 	}
-	process, err := stack.Start(stack.Command{
+	process, err := harness.Start(harness.Command{
 		Name: "mongod", Path: mongod, Args: append(arguments, "--bind_ip", address(member), "--dbpath", data), Log: filepath.Join(r.dir, fmt.Sprint("log", member)),
 	})
 	if err != nil {

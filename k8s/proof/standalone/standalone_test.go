@@ -12,8 +12,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/internal/stack"
 	"weft/k8s/proof"
+	"weft/test/harness"
 )
 
 func TestMain(m *testing.M) { os.Exit(proof.InNamespace(m)) }
@@ -47,11 +47,11 @@ func startEnvoy(t *testing.T) string {
 		t.Fatalf("Envoy's arguments are %s", arguments)
 	}
 	arguments[at] = file
-	path, err := stack.Tool("envoy")
+	path, err := harness.Tool("envoy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	envoy, err := stack.Start(stack.Command{Name: "envoy", Path: path, Args: arguments, Dir: dir, Log: filepath.Join(dir, "log")})
+	envoy, err := harness.Start(harness.Command{Name: "envoy", Path: path, Args: arguments, Dir: dir, Log: filepath.Join(dir, "log")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package stack
+package harness
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 )
 
 // parentLog is the environment variable that makes this test binary play the parent in TestDiesWithParent.
-const parentLog = "STACK_TEST_PARENT_LOG"
+const parentLog = "HARNESS_TEST_PARENT_LOG"
 
 func TestMain(m *testing.M) {
 	if log := os.Getenv(parentLog); log != "" {

@@ -1,6 +1,6 @@
-// Package stack starts the real servers that the tests and the demo need: a mongod and an Envoy, each a child process
+// Package harness starts the real servers that the tests and the demo need: a mongod and an Envoy, each a child process
 // that cannot outlive the process that started it.
-package stack
+package harness
 
 import (
 	"errors"
