@@ -1,4 +1,4 @@
-package main
+package commands_test
 
 import (
 	"io/fs"
@@ -18,7 +18,7 @@ import (
 // dashboard and the alerts of docs/dashboards. It is here, and not with the other proofs of k8s/, so that whoever changes a source sees it.
 func TestManifestsGenerated(t *testing.T) {
 	out := t.TempDir()
-	if output, err := exec.CommandContext(t.Context(), "k8s/generate.sh", out).CombinedOutput(); err != nil { // weft is on the PATH, by testscript
+	if output, err := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out).CombinedOutput(); err != nil { // weft is on the PATH, by testscript
 		t.Fatalf("generate.sh: %v\n%s", err, output)
 	}
 	read := func(elements ...string) string {
@@ -38,7 +38,7 @@ func TestManifestsGenerated(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if diff := cmp.Diff(read("k8s", name), read(file)); diff != "" {
+		if diff := cmp.Diff(read("../../k8s", name), read(file)); diff != "" {
 			t.Errorf("k8s/%s (-is +should be); run \"make k8s\"\n%s", name, diff)
 		}
 		return nil
@@ -50,7 +50,7 @@ func TestManifestsGenerated(t *testing.T) {
 
 // TestManifestsRules shows that the rules of the manifests are those that weft has by itself, which all other tests are about.
 func TestManifestsRules(t *testing.T) {
-	f, err := rulesfile.Load("k8s/base/rules.yaml")
+	f, err := rulesfile.Load("../../k8s/base/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

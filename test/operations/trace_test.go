@@ -1,4 +1,4 @@
-package main
+package operations_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package main
+package operations_test
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 	"weft/test/harness"
 )
 
-const dashboardFile = "docs/dashboards/weft.json"
+const dashboardFile = "../../docs/dashboards/weft.json"
 
 // board is a Grafana dashboard, as far as the tests look at it.
 type board struct {
@@ -63,7 +63,7 @@ func TestDashboardFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := exec.CommandContext(t.Context(), "python3", "docs/dashboards/grafana_types.py", dashboardFile)
+	check := exec.CommandContext(t.Context(), "python3", "../../docs/dashboards/grafana_types.py", dashboardFile)
 	check.Env = append(os.Environ(), "PYTHONPATH="+filepath.Dir(library), "PYTHONDONTWRITEBYTECODE=1")
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -1,4 +1,4 @@
-package main
+package operations_test
 
 import (
 	"context"
@@ -108,7 +108,7 @@ func (o *outage) legacyAnswers(h http.HandlerFunc) {
 // publishRules writes the rules of the user profile, with something replaced.
 func (o *outage) publishRules(t *testing.T, old, by string) {
 	t.Helper()
-	text, err := os.ReadFile("examples/user-profile/rules.yaml")
+	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

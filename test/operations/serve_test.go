@@ -1,7 +1,6 @@
-package main
+package operations_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -14,47 +13,12 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"github.com/rogpeppe/go-internal/testscript"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/test/harness"
 )
-
-// TestMain lets the test binary be weft itself, so that the tests run the real command in a process of its own.
-func TestMain(m *testing.M) {
-	if os.Getenv("WEFT_TEST_IS_WEFT") != "" {
-		main()
-		return
-	}
-	testscript.Main(m, map[string]func(){"weft": main})
-}
-
-// TestScripts runs testdata/script: what a user types, and what comes.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != ""})
-}
-
-// TestCheckIndexes: given a MongoDB, check says which index is missing, and how to make it.
-func TestCheckIndexes(t *testing.T) {
-	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = mongod.Kill() }()
-	const rules = "examples/user-profile/rules.yaml"
-	out, err := weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
-	want := rules + `: rule "user", extension "extension": no index on the key: each read scans the whole collection; run in mongosh: ` +
-		`db.getSiblingDB('user_profiles').getCollection('profiles').createIndex({'userId': 1}) (warning)` + "\n"
-	if err != nil || !strings.Contains(string(out), want) {
-		t.Errorf("%v\n got %s\nwant %s", err, out, want)
-	}
-	out, err = weft(t.Context(), "check", "--mongodb-uri", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", rules).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), rules+`: rule "user": list the indexes of user_profiles.profiles: server selection error`) {
-		t.Errorf("a MongoDB that is not there: %v\n%s", err, out)
-	}
-}
 
 // TestReload changes the rules of a running weft, in the way in which Kubernetes changes a mounted ConfigMap.
 func TestReload(t *testing.T) {
@@ -262,21 +226,6 @@ func page(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("%d %s", resp.StatusCode, body)
-}
-
-// TestEnvoyCommand compares with the golden file of package envoy.
-func TestEnvoyCommand(t *testing.T) {
-	got, err := weft(t.Context(), "envoy").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile("envoy/testdata/bootstrap.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("weft envoy prints something else than envoy/testdata/bootstrap.yaml:\n%s", got)
-	}
 }
 
 func requestHeaders(path string) *extprocv3.ProcessingRequest {

@@ -1,4 +1,4 @@
-package main
+package operations_test
 
 import (
 	"context"
@@ -95,7 +95,7 @@ func TestPasswordIsNotInErrors(t *testing.T) {
 		{"mongodb://db/?tlsCertificateKeyFile=/none&tlsCertificateKeyFilePassword=pa55w0rd", no},
 		{"mongodb+srv://u:pa55w0rd@none.invalid", "--mongodb-uri: "},
 	} {
-		for _, command := range [][]string{{"serve", "--admin", ""}, {"check", "examples/user-profile/rules.yaml"}, {"serve", "--help"}, {"check", "--help"}} {
+		for _, command := range [][]string{{"serve", "--admin", ""}, {"check", "../../examples/user-profile/rules.yaml"}, {"serve", "--help"}, {"check", "--help"}} {
 			cmd := weft(t.Context(), command...)
 			cmd.Env = append(cmd.Env, "WEFT_MONGODB_URI="+test.uri)
 			out, err := cmd.CombinedOutput()

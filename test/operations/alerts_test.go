@@ -1,4 +1,4 @@
-package main
+package operations_test
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 	"weft/test/harness"
 )
 
-const alertsFile = "docs/dashboards/weft-alerts.yaml"
+const alertsFile = "../../docs/dashboards/weft-alerts.yaml"
 
 type alert struct {
 	Alert, Expr string
@@ -44,13 +44,13 @@ func TestAlerts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const testsFile = "docs/dashboards/weft-alerts-test.yaml"
+	const testsFile = "../../docs/dashboards/weft-alerts-test.yaml"
 	for _, args := range [][]string{{"check", "rules", alertsFile}, {"test", "rules", testsFile}} {
 		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)
 		}
 	}
-	runbook, err := os.ReadFile("docs/operations.md")
+	runbook, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
