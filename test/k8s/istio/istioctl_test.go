@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // write puts a text into a file of the test.
@@ -28,7 +28,7 @@ func write(t *testing.T, name string, text []byte) string {
 func istioctl(t *testing.T, args ...string) (stdout, stderr []byte) {
 	t.Helper()
 	t.Setenv("KUBECONFIG", os.DevNull)
-	stdout, stderr, err := proof.Try(t, proof.Tool(t, "istioctl"), args...)
+	stdout, stderr, err := k8s.Try(t, k8s.Tool(t, "istioctl"), args...)
 	if err != nil {
 		t.Fatalf("istioctl %q: %v\n%s%s", args, err, stdout, stderr)
 	}
@@ -37,7 +37,7 @@ func istioctl(t *testing.T, args ...string) (stdout, stderr []byte) {
 
 // TestAnalyze looks at what istioctl finds, since it is content, with exit status 0, where Envoy would not be.
 func TestAnalyze(t *testing.T) {
-	manifest := proof.Overlay(t, "sidecar")
+	manifest := k8s.Overlay(t, "sidecar")
 	findings := func(manifest []byte) []string {
 		stdout, _ := istioctl(t, "analyze", "--use-kube=false", "--all-namespaces", write(t, "sidecar.yaml", manifest))
 		return regexp.MustCompile(`(?m)^(Error|Warning) .*?\[IST\d+\].*`).FindAllString(string(stdout), -1)
@@ -69,14 +69,14 @@ func TestAnalyze(t *testing.T) {
 func TestInjected(t *testing.T) {
 	generated, _ := istioctl(t, "manifest", "generate", "--set", "components.cni.enabled=true")
 	var injector, mesh corev1.ConfigMap
-	objects := proof.Objects(t, generated)
-	proof.Find(t, objects, "ConfigMap", "istio-sidecar-injector", &injector)
-	proof.Find(t, objects, "ConfigMap", "istio", &mesh)
-	injected, _ := istioctl(t, "kube-inject", "--revision", "default", "--filename", write(t, "sidecar.yaml", proof.Overlay(t, "sidecar")),
+	objects := k8s.Objects(t, generated)
+	k8s.Find(t, objects, "ConfigMap", "istio-sidecar-injector", &injector)
+	k8s.Find(t, objects, "ConfigMap", "istio", &mesh)
+	injected, _ := istioctl(t, "kube-inject", "--revision", "default", "--filename", write(t, "sidecar.yaml", k8s.Overlay(t, "sidecar")),
 		"--injectConfigFile", write(t, "config", []byte(injector.Data["config"])),
 		"--valuesFile", write(t, "values", []byte(injector.Data["values"])),
 		"--meshConfigFile", write(t, "mesh", []byte(mesh.Data["mesh"])))
-	pod := proof.Pods(t, injected)["legacy"]
+	pod := k8s.Pods(t, injected)["legacy"]
 	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == "istio-proxy" })
 	if i < 0 {
 		t.Fatalf("nothing was injected:\n%s", injected)
@@ -84,7 +84,7 @@ func TestInjected(t *testing.T) {
 	if !slices.Contains(pod.Spec.Containers[i].VolumeMounts, corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"}) {
 		t.Errorf("Istio's Envoy does not see the socket: %v", pod.Spec.Containers[i].VolumeMounts)
 	}
-	weft := proof.WeftIn(t, pod)
+	weft := k8s.WeftIn(t, pod)
 	if group := pod.Spec.SecurityContext.FSGroup; group == nil || *group != *weft.SecurityContext.RunAsGroup {
 		t.Errorf("they share no group: %v", group)
 	}
@@ -93,7 +93,7 @@ func TestInjected(t *testing.T) {
 			pod.Spec.Volumes[i].EmptyDir = &corev1.EmptyDirVolumeSource{}
 		}
 	}
-	if why := proof.Restricted(t, pod); why != "" {
+	if why := k8s.Restricted(t, pod); why != "" {
 		t.Error(why)
 	}
 }

@@ -12,17 +12,17 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/k8s/proof"
 	"weft/test/harness"
+	"weft/test/k8s"
 )
 
-func TestMain(m *testing.M) { os.Exit(proof.InNamespace(m)) }
+func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
 // startEnvoy starts Envoy as the pod's container, and returns the base URL of what the Service leads to.
 func startEnvoy(t *testing.T) string {
 	t.Helper()
-	objects := proof.Objects(t, proof.Overlay(t, "standalone"))
-	pod := proof.Pods(t, proof.Overlay(t, "standalone"))["legacy"]
+	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
+	pod := k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"]
 	named := func(c corev1.Container) bool { return c.Name == "envoy" }
 	container := pod.Spec.Containers[slices.IndexFunc(pod.Spec.Containers, named)]
 	if !strings.HasSuffix(container.Image, "-v1.40.0") {
@@ -32,7 +32,7 @@ func startEnvoy(t *testing.T) string {
 	for _, v := range pod.Spec.Volumes {
 		if v.Name == "weft-envoy" {
 			var config corev1.ConfigMap
-			proof.Find(t, objects, "ConfigMap", v.ConfigMap.Name, &config)
+			k8s.Find(t, objects, "ConfigMap", v.ConfigMap.Name, &config)
 			bootstrap = config.Data["envoy.yaml"]
 		}
 	}
@@ -57,28 +57,28 @@ func startEnvoy(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		_ = envoy.Kill()
-		proof.LogOnFailure(t, envoy.Log())
+		k8s.LogOnFailure(t, envoy.Log())
 	})
 	var service corev1.Service
-	proof.Find(t, objects, "Service", "legacy", &service)
+	k8s.Find(t, objects, "Service", "legacy", &service)
 	url := "http://127.0.0.1:" + service.Spec.Ports[0].TargetPort.String()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := envoy.AwaitReady(ctx, func(context.Context) error { _, err := proof.TryGet(t, url+"/other", nil); return err }); err != nil {
+	if err := envoy.AwaitReady(ctx, func(context.Context) error { _, err := k8s.TryGet(t, url+"/other", nil); return err }); err != nil {
 		t.Fatal(err)
 	}
 	return url
 }
 
 func TestStandalone(t *testing.T) {
-	legacy := proof.StartLegacy(t, "127.0.0.1:8080")
-	container := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "standalone"))["legacy"])
-	mongodb := proof.StartMongod(t)
-	weft := proof.StartWeft(t, container, mongodb)
+	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"])
+	mongodb := k8s.StartMongod(t)
+	weft := k8s.StartWeft(t, container, mongodb)
 	url := startEnvoy(t)
-	proof.ExpectComposites(t, url, legacy)
+	k8s.ExpectComposites(t, url, legacy)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	proof.ExpectWithoutWeft(t, url)
+	k8s.ExpectWithoutWeft(t, url)
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	_ "weft/envoy" // all of Envoy's messages that it makes, to be decoded by their names
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // envoyFilter is as much of Istio's object as concerns Envoy.
@@ -47,7 +47,7 @@ func strictly(t *testing.T, text []byte, m proto.Message) error {
 func decode(t *testing.T, manifest []byte) []proto.Message {
 	t.Helper()
 	var messages []proto.Message
-	for _, o := range proof.Objects(t, manifest) {
+	for _, o := range k8s.Objects(t, manifest) {
 		if o.Kind != "EnvoyFilter" {
 			continue
 		}
@@ -82,7 +82,7 @@ func decode(t *testing.T, manifest []byte) []proto.Message {
 
 func TestEnvoyFilterStrictly(t *testing.T) {
 	found := 0
-	for _, m := range decode(t, proof.Overlay(t, "sidecar")) {
+	for _, m := range decode(t, k8s.Overlay(t, "sidecar")) {
 		filter, ok := m.(*hcmv3.HttpFilter)
 		if !ok || filter.GetTypedConfig().MessageIs(new(extprocv3.ExternalProcessor)) == false {
 			continue
@@ -106,14 +106,14 @@ func TestEnvoyFilterStrictly(t *testing.T) {
 
 func TestBootstrapStrictly(t *testing.T) {
 	name := ""
-	objects := proof.Objects(t, proof.Overlay(t, "standalone"))
+	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
 	for _, o := range objects {
 		if o.Kind == "ConfigMap" && strings.HasPrefix(o.Metadata.Name, "weft-envoy-") {
 			name = o.Metadata.Name
 		}
 	}
 	var config corev1.ConfigMap
-	proof.Find(t, objects, "ConfigMap", name, &config)
+	k8s.Find(t, objects, "ConfigMap", name, &config)
 	var bootstrap bootstrapv3.Bootstrap
 	if err := strictly(t, []byte(config.Data["envoy.yaml"]), &bootstrap); err != nil {
 		t.Fatal(err)

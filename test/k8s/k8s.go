@@ -1,6 +1,6 @@
-// Package proof shows that the manifests are ones that real parts accept and act on: kustomize, an API server's
+// Package k8s shows that the manifests are ones that real parts accept and act on: kustomize, an API server's
 // validation, istiod's code, Envoy Gateway, Envoy. It holds what its packages share; each of them is one proof.
-package proof
+package k8s
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func repository() (string, error) {
 		return "", err
 	}
 	for ; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "k8s", "proof", "go.mod")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "test", "k8s", "go.mod")); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {

@@ -17,8 +17,8 @@ import (
 	"istio.io/istio/pkg/config/schema/gvk"
 	"istio.io/istio/pkg/log"
 
-	"weft/k8s/proof"
 	"weft/test/harness"
+	"weft/test/k8s"
 )
 
 func TestMain(m *testing.M) {
@@ -28,13 +28,13 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	// A plain Envoy has none of the filters that Istio adds to its own.
-	os.Exit(proof.InNamespace(m, "PILOT_ENABLE_METADATA_EXCHANGE=false"))
+	os.Exit(k8s.InNamespace(m, "PILOT_ENABLE_METADATA_EXCHANGE=false"))
 }
 
 // objects are what istiod learns from the API server.
 func objects(t *testing.T) (configs, kubernetes string) {
 	t.Helper()
-	for _, o := range proof.Objects(t, proof.Overlay(t, "sidecar")) {
+	for _, o := range k8s.Objects(t, k8s.Overlay(t, "sidecar")) {
 		switch o.Kind {
 		case "EnvoyFilter":
 			configs += string(o.YAML) + "\n---\n"
@@ -141,7 +141,7 @@ static_resources:
 	}
 	t.Cleanup(func() {
 		_ = envoy.Kill()
-		proof.LogOnFailure(t, envoy.Log())
+		k8s.LogOnFailure(t, envoy.Log())
 	})
 	return envoy
 }
@@ -153,38 +153,38 @@ func redirect(t *testing.T) {
 	if err != nil {
 		t.Fatal("iptables is missing; install it (on Debian: apt-get install iptables)")
 	}
-	proof.Run(t, iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "8080", "!", "-s", "127.0.0.6", "-j", "REDIRECT", "--to-ports", "15006")
+	k8s.Run(t, iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "8080", "!", "-s", "127.0.0.6", "-j", "REDIRECT", "--to-ports", "15006")
 }
 
 func TestIstio(t *testing.T) {
-	legacy := proof.StartLegacy(t, "127.0.0.1:8080")
-	container := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "sidecar"))["legacy"])
-	mongodb := proof.StartMongod(t)
-	weft := proof.StartWeft(t, container, mongodb)
+	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
+	mongodb := k8s.StartMongod(t)
+	weft := k8s.StartWeft(t, container, mongodb)
 	istiod, address := startIstiod(t)
 	envoy := startProxy(t, address)
 	redirect(t)
 
 	const url = "http://127.0.0.1:8080"
-	proof.ExpectComposites(t, url, legacy)
+	k8s.ExpectComposites(t, url, legacy)
 	if got := legacy.Last().Header.Get("X-Weft"); got != "" {
 		t.Errorf("the legacy service got the client's x-weft: %s", got)
 	}
 	// Rules may allow larger cores than Envoy's own buffer holds.
-	dump := proof.Get(t, envoy.Admin()+"/config_dump?resource=dynamic_listeners", nil).Body
+	dump := k8s.Get(t, envoy.Admin()+"/config_dump?resource=dynamic_listeners", nil).Body
 	if !strings.Contains(dump, `"per_connection_buffer_limit_bytes": 1114112`) {
 		t.Error("the buffer is not the one that the EnvoyFilter asks for")
 	}
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	proof.ExpectWithoutWeft(t, url)
-	proof.StartWeft(t, container, mongodb)
-	proof.ExpectComposites(t, url, legacy)
+	k8s.ExpectWithoutWeft(t, url)
+	k8s.StartWeft(t, container, mongodb)
+	k8s.ExpectComposites(t, url, legacy)
 
 	// The way back, in one line of docs/kubernetes.md: kubectl delete envoyfilter weft.
 	if err := istiod.Store().Delete(gvk.EnvoyFilter, "weft", "shop", nil); err != nil {
 		t.Fatal(err)
 	}
-	proof.AwaitLegacyAlone(t, envoy.Process, url)
+	k8s.AwaitLegacyAlone(t, envoy.Process, url)
 }

@@ -1,6 +1,6 @@
 // The tools of the proofs, pinned with all that they are made of. They are a module of their own so that weft's
 // dependencies do not change theirs.
-module weft/k8s/proof/tools
+module weft/test/k8s/tools
 
 go 1.26.7
 

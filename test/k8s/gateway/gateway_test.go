@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"weft/k8s/proof"
 	"weft/test/harness"
+	"weft/test/k8s"
 )
 
-func TestMain(m *testing.M) { os.Exit(proof.InNamespace(m)) }
+func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
 // extensions are what the manifests want of Envoy Gateway's own configuration.
 const extensions = `extensionApis:
@@ -32,7 +32,7 @@ func certificate(t *testing.T) string {
 	if err != nil {
 		t.Fatal("openssl is missing; install it (on Debian: apt-get install openssl)")
 	}
-	proof.Run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365", "-subj", "/CN=weft",
+	k8s.Run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365", "-subj", "/CN=weft",
 		"-addext", "subjectAltName=DNS:weft.shop.svc", "-keyout", filepath.Join(dir, "tls.key"), "-out", filepath.Join(dir, "tls.crt"))
 	return dir
 }
@@ -55,7 +55,7 @@ func secret(t *testing.T, dir string) string {
 func objects(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
-	for _, o := range proof.Objects(t, proof.Overlay(t, "gateway")) {
+	for _, o := range k8s.Objects(t, k8s.Overlay(t, "gateway")) {
 		switch o.Kind {
 		case "BackendTLSPolicy", "GatewayClass", "Gateway", "HTTPRoute", "HTTPRouteFilter", "EnvoyExtensionPolicy", "BackendTrafficPolicy", "ClientTrafficPolicy":
 			text.Write(o.YAML)
@@ -130,8 +130,8 @@ logging: {level: {default: info}}
 	if err := os.Symlink(envoy, filepath.Join(bin, "envoy")); err != nil {
 		t.Fatal(err)
 	}
-	controller := proof.Tool(t, "envoy-gateway")
-	proof.Run(t, controller, "certgen", "--local", "--config-home", path("config"))
+	controller := k8s.Tool(t, "envoy-gateway")
+	k8s.Run(t, controller, "certgen", "--local", "--config-home", path("config"))
 	gateway, err = harness.Start(harness.Command{
 		Name: "envoy-gateway", Path: controller, Args: []string{"server", "--config-path", path("gateway.yaml")}, Dir: dir, Log: path("log"),
 	})
@@ -140,48 +140,48 @@ logging: {level: {default: info}}
 	}
 	t.Cleanup(func() {
 		_ = gateway.Stop(20 * time.Second)
-		proof.LogOnFailure(t, gateway.Log())
+		k8s.LogOnFailure(t, gateway.Log())
 	})
 	url = "http://127.0.0.1:80"
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	if err := gateway.AwaitReady(ctx, func(context.Context) error { _, err := proof.TryGet(t, url+"/other", nil); return err }); err != nil {
+	if err := gateway.AwaitReady(ctx, func(context.Context) error { _, err := k8s.TryGet(t, url+"/other", nil); return err }); err != nil {
 		t.Fatal(err)
 	}
 	return gateway, url, file
 }
 
 func TestGateway(t *testing.T) {
-	legacy := proof.StartLegacy(t, "127.0.0.1:8080")
-	container := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
-	mongodb := proof.StartMongod(t)
+	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
+	mongodb := k8s.StartMongod(t)
 	dir := certificate(t)
 	environment := []string{"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key")}
-	weft := proof.StartWeft(t, container, mongodb, environment...)
+	weft := k8s.StartWeft(t, container, mongodb, environment...)
 	gateway, url, file := startGateway(t, extensions, dir)
-	proof.ExpectComposites(t, url, legacy)
+	k8s.ExpectComposites(t, url, legacy)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	proof.ExpectWithoutWeft(t, url)
-	proof.StartWeft(t, container, mongodb, environment...)
-	proof.ExpectComposites(t, url, legacy)
+	k8s.ExpectWithoutWeft(t, url)
+	k8s.StartWeft(t, container, mongodb, environment...)
+	k8s.ExpectComposites(t, url, legacy)
 
 	// The way back, in one line of docs/kubernetes.md: kubectl delete -f routes.yaml.
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	routes, err := os.ReadFile(proof.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
+	routes, err := os.ReadFile(k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	deleted := map[string]bool{}
-	for _, o := range proof.Objects(t, routes) {
+	for _, o := range k8s.Objects(t, routes) {
 		deleted[o.Kind+" "+o.Metadata.Name] = true
 	}
 	var left strings.Builder
-	for _, o := range proof.Objects(t, text) {
+	for _, o := range k8s.Objects(t, text) {
 		if !deleted[o.Kind+" "+o.Metadata.Name] {
 			left.Write(o.YAML)
 			left.WriteString("\n---\n")
@@ -190,14 +190,14 @@ func TestGateway(t *testing.T) {
 	if err := os.WriteFile(file, []byte(left.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	proof.AwaitLegacyAlone(t, gateway, url)
+	k8s.AwaitLegacyAlone(t, gateway, url)
 }
 
 // TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests say what it
 // needs.
 func TestWithoutLua(t *testing.T) {
-	proof.StartLegacy(t, "127.0.0.1:8080")
+	k8s.StartLegacy(t, "127.0.0.1:8080")
 	_, url, _ := startGateway(t, "extensionApis:\n", certificate(t))
-	proof.Expect(t, url+"/api/v1/users/7", nil, 200, "", proof.Core) // weft is not there
-	proof.Expect(t, url+"/api/v3/composite-profile/7", nil, 500, "", "")
+	k8s.Expect(t, url+"/api/v1/users/7", nil, 200, "", k8s.Core) // weft is not there
+	k8s.Expect(t, url+"/api/v3/composite-profile/7", nil, 500, "", "")
 }

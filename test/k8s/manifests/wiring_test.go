@@ -15,20 +15,20 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // TestWiring shows that what refers to something finds it: an API server would take selectors that select nothing, ports that nobody
 // listens on, and Secrets that are not there.
 func TestWiring(t *testing.T) {
-	for _, overlay := range proof.Overlays() {
+	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
 			components := []string{"monitoring", "dashboard", "mongodb"}
 			if overlay == "gateway" {
 				components = append(components, "cert-manager")
 			}
 			manifest := with(t, overlay, components...)
-			w := wiring{T: t, pods: proof.Pods(t, manifest), objects: proof.Objects(t, manifest)}
+			w := wiring{T: t, pods: k8s.Pods(t, manifest), objects: k8s.Objects(t, manifest)}
 			w.look()
 		})
 	}
@@ -37,7 +37,7 @@ func TestWiring(t *testing.T) {
 type wiring struct {
 	*testing.T
 	pods    map[string]corev1.PodTemplateSpec
-	objects []proof.Object
+	objects []k8s.Object
 }
 
 func (w *wiring) look() {
@@ -47,7 +47,7 @@ func (w *wiring) look() {
 		switch o.Kind {
 		case "Service":
 			var s corev1.Service
-			proof.Find(w, w.objects, o.Kind, o.Metadata.Name, &s)
+			k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &s)
 			for name, pod := range w.selected(o, labels.SelectorFromSet(s.Spec.Selector)) {
 				for _, p := range s.Spec.Ports {
 					w.listens(o, name, pod, p.TargetPort.IntValue())
@@ -55,7 +55,7 @@ func (w *wiring) look() {
 			}
 		case "NetworkPolicy":
 			var p networkingv1.NetworkPolicy
-			proof.Find(w, w.objects, o.Kind, o.Metadata.Name, &p)
+			k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &p)
 			for name, pod := range w.selected(o, w.selector(&p.Spec.PodSelector)) {
 				for _, rule := range p.Spec.Ingress {
 					for _, port := range rule.Ports {
@@ -67,7 +67,7 @@ func (w *wiring) look() {
 			}
 		case "PodDisruptionBudget":
 			var p policyv1.PodDisruptionBudget
-			proof.Find(w, w.objects, o.Kind, o.Metadata.Name, &p)
+			k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &p)
 			if n := len(w.selected(o, w.selector(p.Spec.Selector))); n != 1 {
 				w.Errorf("the PodDisruptionBudget %s is of %d workloads", o.Metadata.Name, n)
 			}
@@ -75,7 +75,7 @@ func (w *wiring) look() {
 			w.autoscaler(o)
 		case "Deployment":
 			var d appsv1.Deployment
-			proof.Find(w, w.objects, o.Kind, o.Metadata.Name, &d)
+			k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &d)
 			if !w.selector(d.Spec.Selector).Matches(labels.Set(d.Spec.Template.Labels)) {
 				w.Errorf("the Deployment %s does not select its own pods", o.Metadata.Name)
 			}
@@ -105,7 +105,7 @@ func (w *wiring) selector(s *metav1.LabelSelector) labels.Selector {
 }
 
 // selected returns the pods that an object selects, of which there must be some, and not all.
-func (w *wiring) selected(o proof.Object, s labels.Selector) map[string]corev1.PodTemplateSpec {
+func (w *wiring) selected(o k8s.Object, s labels.Selector) map[string]corev1.PodTemplateSpec {
 	w.Helper()
 	selected := maps.Clone(w.pods)
 	maps.DeleteFunc(selected, func(_ string, pod corev1.PodTemplateSpec) bool { return !s.Matches(labels.Set(pod.Labels)) })
@@ -119,7 +119,7 @@ func containers(pod corev1.PodTemplateSpec) []corev1.Container {
 	return slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 }
 
-func (w *wiring) listens(o proof.Object, name string, pod corev1.PodTemplateSpec, port int) {
+func (w *wiring) listens(o k8s.Object, name string, pod corev1.PodTemplateSpec, port int) {
 	w.Helper()
 	for _, c := range containers(pod) {
 		for _, p := range c.Ports {
@@ -132,14 +132,14 @@ func (w *wiring) listens(o proof.Object, name string, pod corev1.PodTemplateSpec
 }
 
 // autoscaler wants CPU requests of all containers, without which utilization cannot be computed.
-func (w *wiring) autoscaler(o proof.Object) {
+func (w *wiring) autoscaler(o k8s.Object) {
 	var h autoscalingv2.HorizontalPodAutoscaler
-	proof.Find(w, w.objects, o.Kind, o.Metadata.Name, &h)
+	k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &h)
 	pod, ok := w.pods[h.Spec.ScaleTargetRef.Name]
 	if !ok {
 		w.Fatalf("it scales %s, which is not there", h.Spec.ScaleTargetRef.Name)
 	}
-	proof.WeftIn(w, pod)
+	k8s.WeftIn(w, pod)
 	for _, c := range containers(pod) {
 		if c.Resources.Requests.Cpu().IsZero() {
 			w.Errorf("%s asks for no CPU", c.Name)
@@ -153,12 +153,12 @@ func (w *wiring) autoscaler(o proof.Object) {
 			}
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(w.T, proof.Path(w, "k8s", "components", "monitoring", "adapter-rule.yaml"))), &adapter); err != nil {
+	if err := yaml.Unmarshal([]byte(read(w.T, k8s.Path(w, "k8s", "components", "monitoring", "adapter-rule.yaml"))), &adapter); err != nil {
 		w.Fatal(err)
 	}
 	custom := adapter.Rules.Custom[0]
 	series, _, _ := strings.Cut(custom.SeriesQuery, "{")
-	if !strings.Contains(read(w.T, proof.Path(w, "docs", "reference.md")), "| `"+series+"` |") {
+	if !strings.Contains(read(w.T, k8s.Path(w, "docs", "reference.md")), "| `"+series+"` |") {
 		w.Errorf("weft has no metric %s", series)
 	}
 	kinds := map[autoscalingv2.MetricSourceType]bool{}
@@ -174,7 +174,7 @@ func (w *wiring) autoscaler(o proof.Object) {
 }
 
 // serviceMonitor wants a Service with its labels, whose port leads to weft's metrics.
-func (w *wiring) serviceMonitor(o proof.Object) {
+func (w *wiring) serviceMonitor(o k8s.Object) {
 	var m struct {
 		APIVersion, Kind string
 		Metadata         struct{ Name, Namespace string }
@@ -183,19 +183,19 @@ func (w *wiring) serviceMonitor(o proof.Object) {
 			Endpoints []struct{ Port, Interval string }
 		}
 	}
-	proof.Find(w, w.objects, o.Kind, o.Metadata.Name, &m)
+	k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &m)
 	for _, service := range w.objects {
 		if service.Kind != "Service" || !w.selector(&m.Spec.Selector).Matches(labels.Set(service.Metadata.Labels)) {
 			continue
 		}
 		var s corev1.Service
-		proof.Find(w, w.objects, "Service", service.Metadata.Name, &s)
+		k8s.Find(w, w.objects, "Service", service.Metadata.Name, &s)
 		for _, p := range s.Spec.Ports {
 			if p.Name != m.Spec.Endpoints[0].Port {
 				continue
 			}
 			for _, pod := range w.selected(service, labels.SelectorFromSet(s.Spec.Selector)) {
-				for _, e := range proof.WeftIn(w, pod).Env {
+				for _, e := range k8s.WeftIn(w, pod).Env {
 					if e.Name == "WEFT_ADMIN" && strings.HasSuffix(e.Value, ":"+p.TargetPort.String()) {
 						return
 					}
@@ -224,7 +224,7 @@ func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 			kind = "Certificate"
 			object = "weft"
 		}
-		if !slices.ContainsFunc(w.objects, func(o proof.Object) bool { return o.Kind == kind && o.Metadata.Name == object }) && object != "" {
+		if !slices.ContainsFunc(w.objects, func(o k8s.Object) bool { return o.Kind == kind && o.Metadata.Name == object }) && object != "" {
 			w.Errorf("%s wants the %s %s", name, kind, object)
 		}
 	}
@@ -254,9 +254,9 @@ func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 			switch {
 			case p == nil:
 			case p.HTTPGet != nil:
-				w.listens(proof.Object{Kind: "probe"}, name, pod, p.HTTPGet.Port.IntValue())
+				w.listens(k8s.Object{Kind: "probe"}, name, pod, p.HTTPGet.Port.IntValue())
 			case p.TCPSocket != nil:
-				w.listens(proof.Object{Kind: "probe"}, name, pod, p.TCPSocket.Port.IntValue())
+				w.listens(k8s.Object{Kind: "probe"}, name, pod, p.TCPSocket.Port.IntValue())
 			}
 		}
 	}

@@ -21,8 +21,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/k8s/proof"
 	"weft/test/harness"
+	"weft/test/k8s"
 )
 
 // TestImage builds the image with buildah and runs it with runc, with the arguments, the environment, the user and the
@@ -32,7 +32,7 @@ func TestImage(t *testing.T) {
 	b.golang()
 	b.run("build", "--isolation", "chroot", "--quiet", "--build-context", "golang:1.26=container-image://localhost/golang:1.26",
 		"--volume", goEnv(t, "GOMODCACHE")+":/go/pkg/mod", "--volume", goEnv(t, "GOCACHE")+":/root/.cache/go-build",
-		"--build-arg", "VERSION=proof", "--tag", "localhost/weft:proof", proof.Path(t))
+		"--build-arg", "VERSION=proof", "--tag", "localhost/weft:proof", k8s.Path(t))
 	b.run("from", "--name", "weft", "--pull-never", "localhost/weft:proof")
 	root := strings.TrimSpace(b.run("mount", "weft"))
 	binary, err := os.Stat(filepath.Join(root, "weft"))
@@ -48,7 +48,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("the image runs %v %v as %s", image.Entrypoint, image.Cmd, image.User)
 	}
 
-	weft := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "sidecar"))["legacy"])
+	weft := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
 	socket, admin, pid := runAsInPod(t, root, image.Entrypoint, weft)
 	expectRestricted(t, pid)
 	if got := get(t, "http://"+admin+weft.LivenessProbe.HTTPGet.Path); got != "200 ok\n" {
@@ -73,13 +73,13 @@ func TestImage(t *testing.T) {
 }
 
 func TestHadolint(t *testing.T) {
-	hadolint := proof.Tool(t, "hadolint")
-	proof.Run(t, hadolint, proof.Path(t, "Dockerfile"))
+	hadolint := k8s.Tool(t, "hadolint")
+	k8s.Run(t, hadolint, k8s.Path(t, "Dockerfile"))
 	bad := filepath.Join(t.TempDir(), "Dockerfile")
 	if err := os.WriteFile(bad, []byte("FROM golang\nRUN cd /src && go build\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if stdout, _, err := proof.Try(t, hadolint, bad); err == nil || !strings.Contains(string(stdout), "DL3006") {
+	if stdout, _, err := k8s.Try(t, hadolint, bad); err == nil || !strings.Contains(string(stdout), "DL3006") {
 		t.Errorf("hadolint takes anything: %v\n%s", err, stdout)
 	}
 }
@@ -154,7 +154,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 		"mounts": []object{
 			{"destination": "/proc", "type": "proc", "source": "proc"},
 			bind(run, "/run/weft", "rw"),
-			bind(proof.Path(t, "k8s", "base"), "/etc/weft", "ro"),
+			bind(k8s.Path(t, "k8s", "base"), "/etc/weft", "ro"),
 		},
 		"linux": object{"namespaces": []object{{"type": "mount"}, {"type": "pid"}}},
 	})
@@ -174,7 +174,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		proof.Run(cleanup{t}, runc, "--root", state, "kill", name, "KILL")
+		k8s.Run(cleanup{t}, runc, "--root", state, "kill", name, "KILL")
 		<-container.Done()
 		if t.Failed() {
 			log, _ := os.ReadFile(container.Log())
@@ -197,7 +197,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 		t.Fatal(err)
 	}
 	var running struct{ Pid int }
-	if err := json.Unmarshal(proof.Run(t, runc, "--root", state, "state", name), &running); err != nil {
+	if err := json.Unmarshal(k8s.Run(t, runc, "--root", state, "state", name), &running); err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(run, "weft.sock"), admin, running.Pid

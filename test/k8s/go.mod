@@ -1,4 +1,4 @@
-module weft/k8s/proof
+module weft/test/k8s
 
 go 1.26.7
 

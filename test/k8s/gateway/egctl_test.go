@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"sigs.k8s.io/yaml"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // translate asks egctl what Envoy Gateway would make of a manifest.
@@ -21,7 +21,7 @@ func translate(t *testing.T, manifest []byte, args ...string) (stdout []byte, st
 	if err := os.WriteFile(file, manifest, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, errors, err := proof.Try(t, proof.Tool(t, "egctl"), append([]string{"x", "translate", "--from", "gateway-api", "--file", file}, args...)...)
+	out, errors, err := k8s.Try(t, k8s.Tool(t, "egctl"), append([]string{"x", "translate", "--from", "gateway-api", "--file", file}, args...)...)
 	return out, string(errors), err
 }
 
@@ -58,7 +58,7 @@ func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
 
 func TestStatus(t *testing.T) {
 	// A cluster gives Services their addresses.
-	manifest := []byte(strings.ReplaceAll(string(proof.Overlay(t, "gateway")), "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n"))
+	manifest := []byte(strings.ReplaceAll(string(k8s.Overlay(t, "gateway")), "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n"))
 	manifest = append(manifest, "---\n"+secret(t, certificate(t))...)
 	stdout, stderr, err := translate(t, manifest, "--to", "gateway-api")
 	if err != nil {

@@ -8,22 +8,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // TestRestricted asks the code of the API server's PodSecurity admission about each pod.
 func TestRestricted(t *testing.T) {
-	for _, overlay := range proof.Overlays() {
-		pods := proof.Pods(t, with(t, overlay, "mongodb", "monitoring"))
+	for _, overlay := range k8s.Overlays() {
+		pods := k8s.Pods(t, with(t, overlay, "mongodb", "monitoring"))
 		if len(pods) < 2 {
 			t.Fatalf("%s has %d pods", overlay, len(pods))
 		}
 		for name, pod := range pods {
-			if why := proof.Restricted(t, pod); why != "" {
+			if why := k8s.Restricted(t, pod); why != "" {
 				t.Errorf("%s, %s: %s", overlay, name, why)
 			}
 			pod.Spec.HostNetwork = true
-			if proof.Restricted(t, pod) == "" {
+			if k8s.Restricted(t, pod) == "" {
 				t.Errorf("%s, %s: not even the host's network is refused", overlay, name)
 			}
 		}
@@ -32,9 +32,9 @@ func TestRestricted(t *testing.T) {
 
 // TestSameWeft shows that weft is the same everywhere, but for what must differ.
 func TestSameWeft(t *testing.T) {
-	alone := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
+	alone := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
 	for _, overlay := range []string{"sidecar", "standalone"} {
-		beside := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, overlay))["legacy"])
+		beside := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, overlay))["legacy"])
 		// A native sidecar that fails does not keep the pod from starting or from getting requests.
 		if beside.RestartPolicy == nil || *beside.RestartPolicy != corev1.ContainerRestartPolicyAlways || beside.StartupProbe != nil || beside.ReadinessProbe != nil {
 			t.Errorf("%s: weft may take the legacy service away", overlay)
@@ -55,8 +55,8 @@ func TestSameWeft(t *testing.T) {
 
 // TestFlags shows that weft knows what the manifests tell it.
 func TestFlags(t *testing.T) {
-	c := proof.WeftIn(t, proof.Pods(t, proof.Overlay(t, "gateway"))["weft"])
-	help := string(proof.Run(t, proof.BuildWeft(t), "serve", "--help"))
+	c := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
+	help := string(k8s.Run(t, k8s.BuildWeft(t), "serve", "--help"))
 	for _, e := range c.Env {
 		if !strings.Contains(help, "[$"+e.Name+"]") {
 			t.Errorf("weft serve does not know %s", e.Name)
@@ -73,13 +73,13 @@ func TestFlags(t *testing.T) {
 // TestReload shows that a change of the rules arrives in pods that run: the ConfigMap keeps its name, and is mounted as
 // a folder, since what is mounted with subPath never changes.
 func TestReload(t *testing.T) {
-	for _, overlay := range proof.Overlays() {
-		pods := proof.Pods(t, proof.Overlay(t, overlay))
+	for _, overlay := range k8s.Overlays() {
+		pods := k8s.Pods(t, k8s.Overlay(t, overlay))
 		pod, ok := pods["weft"]
 		if !ok {
 			pod = pods["legacy"]
 		}
-		for _, m := range proof.WeftIn(t, pod).VolumeMounts {
+		for _, m := range k8s.WeftIn(t, pod).VolumeMounts {
 			if m.SubPath != "" {
 				t.Errorf("%s: %s is mounted with subPath", overlay, m.Name)
 			}

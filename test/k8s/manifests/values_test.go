@@ -15,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // TestValues looks at what comes of each value that the overlays do not have.
@@ -130,7 +130,7 @@ func TestValues(t *testing.T) {
 		})
 	}
 	// A variable that the chart sets, too, is there once, since an API server merges them by name.
-	c := proof.WeftIn(t, proof.Pods(t, chart(t, uri+"env: {WEFT_BUDGET: 5s}"))["weft"])
+	c := k8s.WeftIn(t, k8s.Pods(t, chart(t, uri+"env: {WEFT_BUDGET: 5s}"))["weft"])
 	if n := len(slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name != "WEFT_BUDGET" })); n != 1 {
 		t.Errorf("WEFT_BUDGET is there %d times", n)
 	}
@@ -173,13 +173,13 @@ func TestValuesRefused(t *testing.T) {
 // TestOwnRules does what the chart says to somebody with rules, names and a namespace of their own.
 func TestOwnRules(t *testing.T) {
 	dir := t.TempDir()
-	rules := read(t, proof.Path(t, "k8s", "base", "rules.yaml"))
+	rules := read(t, k8s.Path(t, "k8s", "base", "rules.yaml"))
 	rules = strings.ReplaceAll(rules, "/api/v1/users", "/api/v1/orders")
 	rules = "   # begins with spaces\n" + rules
 	if err := os.WriteFile(filepath.Join(dir, "rules.yaml"), []byte(rules), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, mode := range proof.Overlays() {
+	for _, mode := range k8s.Overlays() {
 		t.Run(mode, func(t *testing.T) {
 			values := "mode: " + mode + "\nmongodb: {uri: \"mongodb://m\"}\nlegacy: {name: orders, container: java, selector: app.kubernetes.io/name=orders, port: 9000, create: true, image: orders}\ngateway: {name: edge}\n"
 			_, stderr, err := helm(t, values, "template", "weft")
@@ -190,7 +190,7 @@ func TestOwnRules(t *testing.T) {
 			}
 			shell := exec.CommandContext(t.Context(), "sh", "-c", command)
 			shell.Dir = dir
-			shell.Env = append(os.Environ(), "PATH="+filepath.Dir(proof.BuildWeft(t))+":"+os.Getenv("PATH"))
+			shell.Env = append(os.Environ(), "PATH="+filepath.Dir(k8s.BuildWeft(t))+":"+os.Getenv("PATH"))
 			if output, err := shell.CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, output)
 			}
@@ -207,14 +207,14 @@ func TestOwnRules(t *testing.T) {
 			if mode != "standalone" && strings.Contains(text, "8080") {
 				t.Errorf("there is 8080:\n%s", text)
 			}
-			objects := proof.Objects(t, manifest)
+			objects := k8s.Objects(t, manifest)
 			for _, o := range objects {
 				if o.Metadata.Namespace != "shop" && o.Kind != "GatewayClass" {
 					t.Errorf("%s %s is in the namespace %q", o.Kind, o.Metadata.Name, o.Metadata.Namespace)
 				}
 			}
 			var config corev1.ConfigMap
-			proof.Find(t, objects, "ConfigMap", "weft-rules", &config)
+			k8s.Find(t, objects, "ConfigMap", "weft-rules", &config)
 			if diff := gocmp.Diff(rules, config.Data["rules.yaml"]); diff != "" {
 				t.Errorf("the rules (-file +ConfigMap):\n%s", diff)
 			}
@@ -226,7 +226,7 @@ func TestOwnRules(t *testing.T) {
 // TestNewPods shows what starts new pods: what weft and Envoy read only when they start, and not the rules.
 func TestNewPods(t *testing.T) {
 	annotations := func(values string, args ...string) map[string]string {
-		for _, pod := range proof.Pods(t, chart(t, values, args...)) {
+		for _, pod := range k8s.Pods(t, chart(t, values, args...)) {
 			if len(pod.Annotations) > 0 {
 				return pod.Annotations
 			}
@@ -235,7 +235,7 @@ func TestNewPods(t *testing.T) {
 		return nil
 	}
 	const standalone = "mode: standalone\nlegacy: {create: true, image: l}\n"
-	rules, config := proof.Path(t, "k8s", "chart", "files", "rules.yaml"), proof.Path(t, "k8s", "chart", "files", "standalone.yaml")
+	rules, config := k8s.Path(t, "k8s", "chart", "files", "rules.yaml"), k8s.Path(t, "k8s", "chart", "files", "standalone.yaml")
 	before := annotations(standalone + "mongodb: {uri: \"mongodb://a\"}")
 	if after := annotations(standalone + "mongodb: {uri: \"mongodb://b\"}"); after["checksum/mongodb"] == before["checksum/mongodb"] {
 		t.Error("another URI starts no new pods")
@@ -259,11 +259,11 @@ func TestNewPods(t *testing.T) {
 // TestSchema shows that each value is in the schema, and that the schema has no others.
 func TestSchema(t *testing.T) {
 	var values map[string]any
-	if err := yaml.Unmarshal([]byte(read(t, proof.Path(t, "k8s", "chart", "values.yaml"))), &values); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, k8s.Path(t, "k8s", "chart", "values.yaml"))), &values); err != nil {
 		t.Fatal(err)
 	}
 	var schema map[string]any
-	if err := json.Unmarshal([]byte(read(t, proof.Path(t, "k8s", "chart", "values.schema.json"))), &schema); err != nil {
+	if err := json.Unmarshal([]byte(read(t, k8s.Path(t, "k8s", "chart", "values.schema.json"))), &schema); err != nil {
 		t.Fatal(err)
 	}
 	delete(schema["properties"].(map[string]any), "global") // Helm's own, of charts in charts

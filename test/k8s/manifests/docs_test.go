@@ -6,12 +6,12 @@ import (
 	"strings"
 	"testing"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // TestDocs shows that what one copies from docs/kubernetes.md is taken: the filters that mirror requests, and Helm's commands.
 func TestDocs(t *testing.T) {
-	docs := read(t, proof.Path(t, "docs", "kubernetes.md"))
+	docs := read(t, k8s.Path(t, "docs", "kubernetes.md"))
 	snippet := func(pattern string) string {
 		t.Helper()
 		found := regexp.MustCompile(pattern).FindStringSubmatch(docs)
@@ -61,8 +61,8 @@ spec:
 
 	install := strings.Fields(snippet(`\n +helm (install weft k8s/chart .*)\n`))
 	install = append(install, "--dry-run=client")
-	helm := exec.CommandContext(t.Context(), proof.Tool(t, "helm"), install...)
-	helm.Dir = proof.Path(t)
+	helm := exec.CommandContext(t.Context(), k8s.Tool(t, "helm"), install...)
+	helm.Dir = k8s.Path(t)
 	if output, err := helm.CombinedOutput(); err != nil || !strings.Contains(string(output), "registry.example/weft:devel") {
 		t.Errorf("helm %s: %v\n%s", install, err, output)
 	}

@@ -1,4 +1,4 @@
-package proof
+package k8s
 
 import (
 	"slices"

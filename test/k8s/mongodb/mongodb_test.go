@@ -18,11 +18,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	corev1 "k8s.io/api/core/v1"
 
-	"weft/k8s/proof"
 	"weft/test/harness"
+	"weft/test/k8s"
 )
 
-func TestMain(m *testing.M) { os.Exit(proof.InNamespace(m)) }
+func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
 // replicaSet is what a StatefulSet's controller, a kubelet and DNS would make of the component.
 type replicaSet struct {
@@ -38,11 +38,11 @@ const members = 3
 func address(member int) string { return fmt.Sprintf("127.0.0.%d", 11+member) }
 
 func newReplicaSet(t *testing.T) *replicaSet {
-	objects := proof.Objects(t, proof.Render(t, proof.Path(t, "k8s", "components", "mongodb")))
+	objects := k8s.Objects(t, k8s.Render(t, k8s.Path(t, "k8s", "components", "mongodb")))
 	var secret corev1.Secret
-	proof.Find(t, objects, "Secret", "mongodb", &secret)
+	k8s.Find(t, objects, "Secret", "mongodb", &secret)
 	r := &replicaSet{T: t, secret: secret.StringData, dir: t.TempDir(), bin: t.TempDir()}
-	for _, pod := range proof.Pods(t, proof.Render(t, proof.Path(t, "k8s", "components", "mongodb"))) {
+	for _, pod := range k8s.Pods(t, k8s.Render(t, k8s.Path(t, "k8s", "components", "mongodb"))) {
 		r.container = pod.Spec.Containers[0]
 	}
 	hosts := "127.0.0.1 localhost\n"
@@ -55,7 +55,7 @@ func newReplicaSet(t *testing.T) *replicaSet {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount("/etc/hosts", 0) })
 	r.write(filepath.Join(r.dir, "keyfile"), r.secret["keyfile"], 0o400)
-	r.write(filepath.Join(r.bin, "mongosh"), "#!/bin/sh\nexec "+proof.Tool(t, "mongosh")+" --host \"$ADDRESS\" \"$@\"\n", 0o755)
+	r.write(filepath.Join(r.bin, "mongosh"), "#!/bin/sh\nexec "+k8s.Tool(t, "mongosh")+" --host \"$ADDRESS\" \"$@\"\n", 0o755)
 	return r
 }
 
@@ -91,7 +91,7 @@ func (r *replicaSet) start(member int) *harness.Process {
 	}
 	r.Cleanup(func() {
 		_ = process.Kill()
-		proof.LogOnFailure(r, process.Log())
+		k8s.LogOnFailure(r, process.Log())
 	})
 	return process
 }
@@ -99,7 +99,7 @@ func (r *replicaSet) start(member int) *harness.Process {
 // postStart runs a member's hook.
 func (r *replicaSet) postStart(member int) error {
 	hook := r.container.Lifecycle.PostStart.Exec.Command
-	script := strings.Replace(hook[2], "/etc/mongodb-initiate/", proof.Path(r, "k8s", "components", "mongodb")+"/", 1)
+	script := strings.Replace(hook[2], "/etc/mongodb-initiate/", k8s.Path(r, "k8s", "components", "mongodb")+"/", 1)
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, hook[0], hook[1], script)
@@ -140,7 +140,7 @@ func TestReplicaSet(t *testing.T) {
 
 	// The connection string is the one that weft has.
 	var uri corev1.Secret
-	proof.Find(t, proof.Objects(t, proof.Overlay(t, "gateway")), "Secret", "weft-mongodb", &uri)
+	k8s.Find(t, k8s.Objects(t, k8s.Overlay(t, "gateway")), "Secret", "weft-mongodb", &uri)
 	client, err := mongo.Connect(options.Client().ApplyURI(uri.StringData["uri"]))
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestReplicaSet(t *testing.T) {
 		t.Errorf("anybody may read: %v", err)
 	}
 	t.Setenv("WEFT_MONGODB_URI", uri.StringData["uri"])
-	check, stderr, err := proof.Try(t, proof.BuildWeft(t), "check", proof.Path(t, "k8s", "base", "rules.yaml"))
+	check, stderr, err := k8s.Try(t, k8s.BuildWeft(t), "check", k8s.Path(t, "k8s", "base", "rules.yaml"))
 	if text := string(check) + string(stderr); err != nil || strings.Contains(text, "no index") {
 		t.Errorf("weft check: %v\n%s", err, text)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // buildah keeps its images in a folder of the test.
@@ -30,7 +30,7 @@ func newBuildah(t *testing.T) *buildah {
 func (b *buildah) run(args ...string) string {
 	b.t.Helper()
 	store := []string{"--root", filepath.Join(b.store, "root"), "--runroot", filepath.Join(b.store, "run"), "--storage-driver", "vfs"}
-	return string(proof.Run(b.t, b.path, append(store, args...)...))
+	return string(k8s.Run(b.t, b.path, append(store, args...)...))
 }
 
 // golang makes the image that the Dockerfile builds in, of the Go that runs this test: images of registries are not to
@@ -71,7 +71,7 @@ func (b *buildah) image(name string) imageConfig {
 
 func goEnv(t *testing.T, name string) string {
 	t.Helper()
-	value := strings.TrimSpace(string(proof.Run(t, "go", "env", name)))
+	value := strings.TrimSpace(string(k8s.Run(t, "go", "env", name)))
 	if _, err := os.Stat(value); err != nil {
 		t.Fatal(err)
 	}

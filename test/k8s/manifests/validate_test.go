@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // kubernetes is the version whose API server judges.
@@ -19,25 +19,25 @@ func validate(t *testing.T, manifest []byte) (string, error) {
 	if err := os.WriteFile(file, manifest, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	stdout, stderr, err := proof.Try(t, proof.Tool(t, "kubectl-validate"), "--version", kubernetes, "--local-crds", proof.Path(t, ".tools", "k8s", "crds"), file)
+	stdout, stderr, err := k8s.Try(t, k8s.Tool(t, "kubectl-validate"), "--version", kubernetes, "--local-crds", k8s.Path(t, ".tools", "k8s", "crds"), file)
 	return string(stdout) + string(stderr), err
 }
 
 // with returns a kustomization: an overlay and components.
 func with(t *testing.T, overlay string, components ...string) []byte {
 	t.Helper()
-	text := "namespace: shop\nresources: [../../overlays/" + overlay + "]\ncomponents:\n"
+	text := "namespace: shop\nresources: [../../../k8s/overlays/" + overlay + "]\ncomponents:\n"
 	for _, c := range components {
-		text += "  - ../../components/" + c + "\n"
+		text += "  - ../../../k8s/components/" + c + "\n"
 	}
 	return kustomize(t, text, "")
 }
 
 func TestAccepted(t *testing.T) {
-	for _, overlay := range proof.Overlays() {
+	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
 			for name, manifest := range map[string][]byte{
-				"alone":           proof.Overlay(t, overlay),
+				"alone":           k8s.Overlay(t, overlay),
 				"with components": with(t, overlay, "monitoring", "dashboard", "mongodb", "cert-manager"),
 			} {
 				if output, err := validate(t, manifest); err != nil {
@@ -59,7 +59,7 @@ func TestRefused(t *testing.T) {
 		{"gateway", "type: Inline", "type: ValueRef", "Exactly one of inline or valueRef must be set"}, // CEL
 		{"standalone", "minReplicas: 3", "minReplicas: three", "spec.minReplicas"},
 	} {
-		manifest := string(proof.Overlay(t, test.overlay))
+		manifest := string(k8s.Overlay(t, test.overlay))
 		if !strings.Contains(manifest, test.old) {
 			t.Fatalf("%s has no %q", test.overlay, test.old)
 		}

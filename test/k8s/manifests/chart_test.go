@@ -12,7 +12,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // asOverlay are the values with which the chart makes what an overlay has.
@@ -43,8 +43,8 @@ func helm(t *testing.T, values string, args ...string) (stdout, stderr string, e
 	if err := os.WriteFile(file, []byte(values), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args = append(args, proof.Path(t, "k8s", "chart"), "--namespace", "shop", "--values", file)
-	out, errors, err := proof.Try(t, proof.Tool(t, "helm"), args...)
+	args = append(args, k8s.Path(t, "k8s", "chart"), "--namespace", "shop", "--values", file)
+	out, errors, err := k8s.Try(t, k8s.Tool(t, "helm"), args...)
 	return string(out), string(errors), err
 }
 
@@ -64,7 +64,7 @@ func byName(t *testing.T, manifest []byte) map[string]any {
 	t.Helper()
 	manifest = regexp.MustCompile(`weft-envoy-[a-z0-9]{10}`).ReplaceAll(manifest, []byte("weft-envoy"))
 	objects := map[string]any{}
-	for _, o := range proof.Objects(t, manifest) {
+	for _, o := range k8s.Objects(t, manifest) {
 		var tree map[string]any
 		if err := yaml.Unmarshal(o.YAML, &tree); err != nil {
 			t.Fatal(err)
@@ -111,9 +111,9 @@ func normal(node any) any {
 
 // TestChart shows that the chart makes the same objects as kustomize.
 func TestChart(t *testing.T) {
-	for _, overlay := range proof.Overlays() {
+	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
-			want := byName(t, proof.Overlay(t, overlay))
+			want := byName(t, k8s.Overlay(t, overlay))
 			if diff := gocmp.Diff(want, byName(t, chart(t, asOverlay, "--set", "mode="+overlay))); diff != "" {
 				t.Errorf("alone (-kustomize +helm):\n%s", diff)
 			}
@@ -146,10 +146,10 @@ func TestChartPatch(t *testing.T) {
 			if !found || !end || strings.Contains(stdout, "\nkind: Deployment\n") {
 				t.Fatalf("there is no patch, or a Deployment:\n%s", stdout)
 			}
-			patched := kustomize(t, "resources: [../../legacy]\nnamespace: shop\npatches:\n  - target: {kind: Deployment}\n    path: patch.yaml\n",
+			patched := kustomize(t, "resources: [../../../k8s/legacy]\nnamespace: shop\npatches:\n  - target: {kind: Deployment}\n    path: patch.yaml\n",
 				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: legacy}\n"+patch)
 			const name = "Deployment legacy"
-			if diff := gocmp.Diff(byName(t, proof.Overlay(t, overlay))[name], byName(t, patched)[name]); diff != "" {
+			if diff := gocmp.Diff(byName(t, k8s.Overlay(t, overlay))[name], byName(t, patched)[name]); diff != "" {
 				t.Errorf("the Deployment (-kustomize +patched):\n%s", diff)
 			}
 		})
@@ -159,7 +159,7 @@ func TestChartPatch(t *testing.T) {
 // kustomize renders a kustomization of the test's own, beside which is patch.yaml.
 func kustomize(t *testing.T, kustomization, patch string) []byte {
 	t.Helper()
-	dir, err := os.MkdirTemp(proof.Path(t, "k8s", "proof"), "kustomization-") // its paths are relative to the folder
+	dir, err := os.MkdirTemp(k8s.Path(t, "test", "k8s"), "kustomization-") // its paths are relative to the folder
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,11 +169,11 @@ func kustomize(t *testing.T, kustomization, patch string) []byte {
 			t.Fatal(err)
 		}
 	}
-	return proof.Render(t, dir)
+	return k8s.Render(t, dir)
 }
 
 func TestLint(t *testing.T) {
-	for _, overlay := range proof.Overlays() {
+	for _, overlay := range k8s.Overlays() {
 		for _, values := range []string{asOverlay, withComponents} {
 			if stdout, stderr, err := helm(t, values, "lint", "--strict", "--set", "mode="+overlay); err != nil || !strings.Contains(stdout, "1 chart(s) linted, 0 chart(s) failed") {
 				t.Errorf("%s: %v\n%s%s", overlay, err, stdout, stderr)

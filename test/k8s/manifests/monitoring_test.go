@@ -7,15 +7,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
-	"weft/k8s/proof"
+	"weft/test/k8s"
 )
 
 // TestDashboard shows that the dashboard and the alerts are those that docs/dashboards has, where a real Prometheus judges them.
 func TestDashboard(t *testing.T) {
-	objects := proof.Objects(t, with(t, "gateway", "monitoring", "dashboard"))
+	objects := k8s.Objects(t, with(t, "gateway", "monitoring", "dashboard"))
 	var dashboard corev1.ConfigMap
-	proof.Find(t, objects, "ConfigMap", "weft-dashboard", &dashboard)
-	if diff := gocmp.Diff(read(t, proof.Path(t, "docs", "dashboards", "weft.json")), dashboard.Data["weft.json"]); diff != "" {
+	k8s.Find(t, objects, "ConfigMap", "weft-dashboard", &dashboard)
+	if diff := gocmp.Diff(read(t, k8s.Path(t, "docs", "dashboards", "weft.json")), dashboard.Data["weft.json"]); diff != "" {
 		t.Errorf("the dashboard (-docs +ConfigMap):\n%s", diff)
 	}
 	if dashboard.Labels["grafana_dashboard"] != "1" {
@@ -27,9 +27,9 @@ func TestDashboard(t *testing.T) {
 		Metadata         struct{ Name, Namespace string }
 		Spec             any
 	}
-	proof.Find(t, objects, "PrometheusRule", "weft", &rule)
+	k8s.Find(t, objects, "PrometheusRule", "weft", &rule)
 	var alerts any
-	if err := yaml.Unmarshal([]byte(read(t, proof.Path(t, "docs", "dashboards", "weft-alerts.yaml"))), &alerts); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, k8s.Path(t, "docs", "dashboards", "weft-alerts.yaml"))), &alerts); err != nil {
 		t.Fatal(err)
 	}
 	if diff := gocmp.Diff(alerts, rule.Spec); diff != "" || alerts == nil {
