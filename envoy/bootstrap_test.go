@@ -26,8 +26,8 @@ func config() envoy.Config {
 	}
 }
 
-// TestBootstrap compares with testdata/bootstrap.yaml, which is also there to be read. The other tests of the package
-// show that a real Envoy takes it.
+// TestBootstrap compares with testdata/bootstrap.yaml, which is also there to be read. test/envoy shows
+// that a real Envoy takes it.
 func TestBootstrap(t *testing.T) {
 	bootstrap, err := envoy.Bootstrap(config())
 	if err != nil {

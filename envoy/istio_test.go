@@ -8,6 +8,7 @@ import (
 
 	"weft/enrich"
 	"weft/envoy"
+	"weft/internal/rulesfile"
 )
 
 // TestIstioHosts: a sidecar has one virtual host for all, so routes look at the host, and take those that weft takes.
@@ -48,4 +49,14 @@ rules:
 			}
 		}
 	}
+}
+
+// parseRules reads a rules file.
+func parseRules(t *testing.T, text string) []*enrich.Rule {
+	t.Helper()
+	f, err := rulesfile.Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Rules
 }

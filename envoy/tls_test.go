@@ -8,8 +8,8 @@ import (
 	"weft/envoy"
 )
 
-// TestTLS has what each TLS makes of the configuration. That Envoy and weft speak with each other so is shown by tls_test.go
-// beside main.go.
+// TestTLS has what each TLS makes of the configuration. That Envoy and weft speak with each other so is shown by
+// test/operations.
 func TestTLS(t *testing.T) {
 	const needed = "TLS to weft: --weft-tls-ca and --weft-tls-san are needed; without both anybody could pose as weft"
 	tests := []struct {

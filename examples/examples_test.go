@@ -20,7 +20,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"golang.org/x/tools/txtar"
 
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // TestExamples runs each example with a weft, an Envoy and a mongod of its own. A txtar file has

@@ -19,7 +19,7 @@ import (
 
 	"weft/enrich"
 	"weft/enrich/storetest"
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // mongod is the one server of all tests of this package.

@@ -16,7 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	mongooptions "go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"weft/internal/stack"
+	"weft/test/harness"
 )
 
 // world is everything that runs, on ports of its own.
@@ -27,10 +27,10 @@ type world struct {
 	legacyURL string
 	envoyURL  string
 
-	mongod *stack.Mongod // a replica set of one, so that it can be without a primary
-	legacy *stack.Process
-	weft   *stack.Process
-	envoy  *stack.Envoy
+	mongod *harness.Mongod // a replica set of one, so that it can be without a primary
+	legacy *harness.Process
+	weft   *harness.Process
+	envoy  *harness.Envoy
 
 	answers map[int]expected // what each user's clients may get
 }
@@ -45,10 +45,10 @@ func (w *world) start(ctx context.Context) (err error) {
 	if w.dir, err = os.MkdirTemp("", "weft-chaos"); err != nil {
 		return err
 	}
-	if w.mongoPort, err = stack.FreePort(); err != nil {
+	if w.mongoPort, err = harness.FreePort(); err != nil {
 		return err
 	}
-	legacyPort, err := stack.FreePort()
+	legacyPort, err := harness.FreePort()
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (w *world) stop() error {
 	if w.envoy != nil {
 		errs = append(errs, w.envoy.Kill())
 	}
-	for _, p := range []*stack.Process{w.weft, w.legacy} {
+	for _, p := range []*harness.Process{w.weft, w.legacy} {
 		if p != nil {
 			errs = append(errs, p.Kill())
 		}
@@ -89,7 +89,7 @@ func (w *world) stop() error {
 }
 
 func (w *world) startMongod(ctx context.Context) (err error) {
-	w.mongod, err = stack.StartMongod(ctx, stack.MongodOptions{
+	w.mongod, err = harness.StartMongod(ctx, harness.MongodOptions{
 		Dir: filepath.Join(w.dir, "mongod"), Port: w.mongoPort, Args: []string{"--replSet", "rs0", "--oplogSize", "50"},
 	})
 	return err
@@ -138,7 +138,7 @@ func (w *world) seed(ctx context.Context) (err error) {
 }
 
 func (w *world) startLegacy(ctx context.Context) (err error) {
-	w.legacy, err = stack.Start(stack.Command{
+	w.legacy, err = harness.Start(harness.Command{
 		Name: "legacy",
 		Path: w.options.legacy,
 		Args: []string{"-listen", w.legacyURL[len("http://"):], "-db", filepath.Join(w.dir, "legacy.db")},
@@ -168,7 +168,7 @@ func (w *world) expect(ctx context.Context) error {
 }
 
 func (w *world) startWeft(ctx context.Context) (err error) {
-	w.weft, err = stack.Start(stack.Command{
+	w.weft, err = harness.Start(harness.Command{
 		Name: "weft",
 		Path: w.options.weft,
 		Args: []string{"serve", "--listen", "unix:" + socket, "--admin", "", "--drain-window", "0"},
@@ -195,7 +195,7 @@ func (w *world) startEnvoy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("weft envoy: %w", err)
 	}
-	if w.envoy, err = stack.StartEnvoy(ctx, stack.EnvoyOptions{Dir: w.dir, Bootstrap: bootstrap}); err != nil {
+	if w.envoy, err = harness.StartEnvoy(ctx, harness.EnvoyOptions{Dir: w.dir, Bootstrap: bootstrap}); err != nil {
 		return err
 	}
 	address, err := w.envoy.ListenerAddr(ctx, "main")

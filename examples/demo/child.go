@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // The states of a child. That it ends in another way than by a verb is a failure of the demo.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // config is what the environment variables say.

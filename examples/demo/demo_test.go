@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // build makes the three programs the way the Makefile does.

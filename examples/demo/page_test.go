@@ -16,7 +16,7 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // pageRun is a runner with a page, and where its Envoy is.

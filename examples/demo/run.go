@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 // binaries are the paths of the programs that this repository builds.

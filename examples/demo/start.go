@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"weft/internal/stack"
+	stack "weft/test/harness"
 )
 
 func (r *runner) startMongod(ctx context.Context) error {

@@ -1,0 +1,22 @@
+package commands_test
+
+import (
+	"bytes"
+	"os"
+	"testing"
+)
+
+// TestEnvoyCommand compares with the golden file of package envoy.
+func TestEnvoyCommand(t *testing.T) {
+	got, err := weft(t.Context(), "envoy").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("../../envoy/testdata/bootstrap.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("weft envoy prints something else than envoy/testdata/bootstrap.yaml:\n%s", got)
+	}
+}

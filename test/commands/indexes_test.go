@@ -1,0 +1,28 @@
+package commands_test
+
+import (
+	"strings"
+	"testing"
+
+	"weft/test/harness"
+)
+
+// TestCheckIndexes: given a MongoDB, check says which index is missing, and how to make it.
+func TestCheckIndexes(t *testing.T) {
+	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = mongod.Kill() }()
+	const rules = "../../examples/user-profile/rules.yaml"
+	out, err := weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
+	want := rules + `: rule "user", extension "extension": no index on the key: each read scans the whole collection; run in mongosh: ` +
+		`db.getSiblingDB('user_profiles').getCollection('profiles').createIndex({'userId': 1}) (warning)` + "\n"
+	if err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v\n got %s\nwant %s", err, out, want)
+	}
+	out, err = weft(t.Context(), "check", "--mongodb-uri", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", rules).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), rules+`: rule "user": list the indexes of user_profiles.profiles: server selection error`) {
+		t.Errorf("a MongoDB that is not there: %v\n%s", err, out)
+	}
+}

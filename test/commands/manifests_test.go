@@ -1,0 +1,60 @@
+package commands_test
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"weft/enrich"
+	"weft/envoy"
+	"weft/internal/rulesfile"
+)
+
+// TestManifestsGenerated shows that what has its source elsewhere in k8s/ is what generate.sh makes of it: all of Envoy's of the rules, the
+// dashboard and the alerts of docs/dashboards. It is here, and not with the other proofs of k8s/, so that whoever changes a source sees it.
+func TestManifestsGenerated(t *testing.T) {
+	out := t.TempDir()
+	if output, err := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out).CombinedOutput(); err != nil { // weft is on the PATH, by testscript
+		t.Fatalf("generate.sh: %v\n%s", err, output)
+	}
+	read := func(elements ...string) string {
+		text, err := os.ReadFile(filepath.Join(elements...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	made := 0
+	err := filepath.WalkDir(out, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		made++
+		name, err := filepath.Rel(out, file)
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(read("../../k8s", name), read(file)); diff != "" {
+			t.Errorf("k8s/%s (-is +should be); run \"make k8s\"\n%s", name, diff)
+		}
+		return nil
+	})
+	if err != nil || made != 12 {
+		t.Errorf("generate.sh made %d files, %v", made, err)
+	}
+}
+
+// TestManifestsRules shows that the rules of the manifests are those that weft has by itself, which all other tests are about.
+func TestManifestsRules(t *testing.T) {
+	f, err := rulesfile.Load("../../k8s/base/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(enrich.UserProfile()); got != want {
+		t.Errorf("they make the Envoy configuration %s, weft's own %s", got, want)
+	}
+}

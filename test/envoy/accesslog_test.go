@@ -1,0 +1,90 @@
+package envoy_test
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"weft/enrich"
+	"weft/test/harness"
+)
+
+// TestAccessLog: who answered, what weft made of it, and who took how long, in Envoy's access log; for browsers in
+// server-timing, too.
+func TestAccessLog(t *testing.T) {
+	const whole = "HTTP/1.1 200 OK\r\nserver-timing: db;dur=1\r\ncontent-type: application/json\r\ncontent-length: 55\r\n\r\n"
+	const user = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
+	const ms = `\d+(\.\d+)?`
+	rules := enrich.UserProfile()
+	rules[0].Large = enrich.StreamLarge
+	rules[0].CoreLimit = 1000
+	long := `{"userId":7,"username":"` + strings.Repeat("u", 2000) + `","email":"e","createdAt":"c"}`
+	tests := []struct {
+		name, path, legacy string
+		log, timing        string // patterns
+	}{
+		{
+			"composed", "/api/v1/users/7", whole + user,
+			` weft="composed" rule=user legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` request=[0-9a-f-]{36} trace=-$`,
+			`^db;dur=1, legacy;dur=` + ms + `, mongodb;dur=` + ms + `, weft;dur=` + ms + `$`,
+		},
+		{
+			"passed", "/api/v1/users/7", "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
+			` weft="passed; reason=refused" rule=user legacy_ms=` + ms + ` mongodb_ms=- added_ms=` + ms + ` `, `^$`,
+		},
+		{
+			"no body", "/api/v3/composite-profile/7", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+			` weft="degraded; reason=core-not-found" rule=composite-profile legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` `,
+			`^legacy;dur=` + ms + `, mongodb;dur=` + ms + `, weft;dur=` + ms + `$`,
+		},
+		{
+			"a large error page", "/api/v3/composite-profile/7", "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 1200000\r\n\r\n" + strings.Repeat(" ", 1_200_000),
+			` weft="degraded; reason=legacy-error" rule=composite-profile legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` `,
+			`^legacy;dur=` + ms + `, mongodb;dur=` + ms + `, weft;dur=` + ms + `$`,
+		},
+		{
+			"streamed", "/api/v1/users/7", fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", len(long), long),
+			` weft="streamed" rule=user legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` `, `^$`,
+		},
+		{"no rule", "/other", whole + user, ` weft="-" rule=- legacy_ms=- mongodb_ms=- added_ms=- `, `^db;dur=1$`},
+	}
+	s := startSystem(t, systemOptions{rules: rules})
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			legacyPath := strings.ReplaceAll(test.path, "/api/v3/composite-profile/", "/api/v1/users/")
+			s.legacy.answer(legacyPath, raw(test.legacy))
+			before := len(accessLines(t, s.envoy))
+			got := s.get(t, test.path)
+			if timing := strings.Join(got.header.Values("server-timing"), ", "); !regexp.MustCompile(test.timing).MatchString(timing) {
+				t.Errorf("server-timing %q, want %s", timing, test.timing)
+			}
+			var lines []string
+			for len(lines) <= before { // Envoy writes it a moment after the answer
+				if err := t.Context().Err(); err != nil {
+					t.Fatal(err)
+				}
+				lines = accessLines(t, s.envoy)
+			}
+			if line := lines[before]; !regexp.MustCompile(test.log).MatchString(line) {
+				t.Errorf("the access log has\n%s\nwant\n%s", line, test.log)
+			}
+		})
+	}
+}
+
+// accessLines returns the lines of Envoy's access log. What is not whole yet is left out.
+func accessLines(t *testing.T, e *harness.Envoy) (lines []string) {
+	t.Helper()
+	text, err := os.ReadFile(e.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, ` weft="`) && strings.HasSuffix(line, "\n") {
+			lines = append(lines, strings.TrimSuffix(line, "\n"))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,40 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+)
+
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on at this moment. Another process may take it before
+// its user does: start again with another one then.
+func FreePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("no free port on 127.0.0.1: %w", err)
+	}
+	_, text, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return 0, errors.Join(err, listener.Close())
+	}
+	port, err := strconv.Atoi(text)
+	return port, errors.Join(err, listener.Close())
+}
+
+// ErrPortBusy is what CheckPort and StartMongod wrap when another process listens on the port.
+var ErrPortBusy = errors.New("in use by another process")
+
+// CheckPort tries to listen on a TCP port of 127.0.0.1. The error names the port; it wraps ErrPortBusy when somebody
+// listens there already.
+func CheckPort(port int) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d is %w", port, ErrPortBusy)
+	}
+	if err != nil {
+		return fmt.Errorf("port %d cannot be used: %w", port, err)
+	}
+	return listener.Close()
+}

@@ -1,0 +1,158 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+func startContext(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestMongod(t *testing.T) {
+	ctx, dir := startContext(t), t.TempDir()
+	mongod, err := StartMongod(ctx, MongodOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Database("d").Collection("c").InsertOne(ctx, bson.D{{Key: "_id", Value: 1}}); err != nil {
+		t.Error(err)
+	}
+	if err := client.Disconnect(ctx); err != nil {
+		t.Error(err)
+	}
+
+	if _, err := StartMongod(ctx, MongodOptions{Dir: t.TempDir(), Port: mongod.port}); !errors.Is(err, ErrPortBusy) ||
+		!strings.Contains(err.Error(), strconv.Itoa(mongod.port)) {
+		t.Errorf("a second mongod on the same port: %v, want a busy port %d", err, mongod.port)
+	}
+	if _, err := StartMongod(ctx, MongodOptions{Dir: dir, Log: t.TempDir() + "/log"}); err == nil ||
+		!strings.Contains(err.Error(), "DBPathInUse") {
+		t.Errorf("a second mongod in the same folder: %v, want its reason", err)
+	}
+
+	if err := mongod.Kill(); err != nil {
+		t.Error(err)
+	}
+	again, err := StartMongod(ctx, MongodOptions{Dir: dir, Port: mongod.port})
+	if err != nil {
+		t.Fatalf("after a crash: %v", err)
+	}
+	if err := again.Stop(30 * time.Second); err != nil {
+		t.Error(err)
+	}
+	if err := again.Err(); err != nil {
+		t.Errorf("a clean stop ends with %v", err)
+	}
+}
+
+func TestEnvoy(t *testing.T) {
+	ctx := startContext(t)
+	envoy, err := StartEnvoy(ctx, EnvoyOptions{Dir: t.TempDir(), Concurrency: 1, Bootstrap: []byte(`
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
+static_resources:
+  listeners:
+  - name: front
+    address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: front
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+          route_config:
+            virtual_hosts:
+            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: woven}}}]}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := envoy.Stop(30 * time.Second); err != nil {
+			t.Error(err)
+		}
+		if !gone(envoy.Pid()) {
+			t.Error("Envoy is there after Stop")
+		}
+	}()
+	address, err := envoy.ListenerAddr(ctx, "front")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(t, "http://"+address+"/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err != nil || string(body) != "woven" {
+		t.Errorf("the listener answers %q (%v)", body, err)
+	}
+	if _, err := envoy.ListenerAddr(ctx, "back"); err == nil || !strings.Contains(err.Error(), `"back"`) {
+		t.Errorf("a listener that is not there: %v", err)
+	}
+}
+
+func TestEnvoyRefusesBootstrap(t *testing.T) {
+	_, err := StartEnvoy(startContext(t), EnvoyOptions{Dir: t.TempDir(), Bootstrap: []byte("nonsense: 1")})
+	if err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("a wrong bootstrap: %v, want Envoy's own words", err)
+	}
+}
+
+func TestToolUnknown(t *testing.T) {
+	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy, mongod, prometheus, promtool and grafana_foundation_sdk") {
+		t.Errorf("an unknown tool: %v", err)
+	}
+}
+
+func TestToolOutsideRepository(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if _, err := Tool("envoy"); err == nil || !strings.Contains(err.Error(), "make tools") {
+		t.Errorf("outside the repository: %v, want what to do", err)
+	}
+}
+
+func TestCheckPort(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
+	if err := CheckPort(port); !errors.Is(err, ErrPortBusy) || !strings.Contains(err.Error(), strconv.Itoa(port)) {
+		t.Errorf("a busy port: %v", err)
+	}
+	if err := CheckPort(99999); err == nil || errors.Is(err, ErrPortBusy) {
+		t.Errorf("a port that does not exist: %v", err)
+	}
+}
+
+func mustRequest(t *testing.T, url string) *http.Request {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request
+}

@@ -1,0 +1,203 @@
+// Package gateway shows that Envoy Gateway's own controller makes of the gateway overlay what a real Envoy serves composites
+// with.
+package gateway_test
+
+import (
+	"context"
+	"encoding/base64"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/test/harness"
+	"weft/test/k8s"
+)
+
+func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
+
+// extensions are what the manifests want of Envoy Gateway's own configuration.
+const extensions = `extensionApis:
+  enableLua: true
+`
+
+// certificate makes weft's certificate as docs/kubernetes.md says, and returns the folder that stands for the Secret.
+func certificate(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Fatal("openssl is missing; install it (on Debian: apt-get install openssl)")
+	}
+	k8s.Run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365", "-subj", "/CN=weft",
+		"-addext", "subjectAltName=DNS:weft.shop.svc", "-keyout", filepath.Join(dir, "tls.key"), "-out", filepath.Join(dir, "tls.crt"))
+	return dir
+}
+
+// secret is weft-tls.
+func secret(t *testing.T, dir string) string {
+	t.Helper()
+	text := "apiVersion: v1\nkind: Secret\nmetadata: {name: weft-tls, namespace: shop}\ntype: kubernetes.io/tls\ndata:\n"
+	for name, file := range map[string]string{"tls.crt": "tls.crt", "tls.key": "tls.key", "ca.crt": "tls.crt"} {
+		data, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "  " + name + ": " + base64.StdEncoding.EncodeToString(data) + "\n"
+	}
+	return text
+}
+
+// objects are the overlay's for Envoy Gateway. It takes no Services from files, so that Backends stand for them.
+func objects(t *testing.T) string {
+	t.Helper()
+	var text strings.Builder
+	for _, o := range k8s.Objects(t, k8s.Overlay(t, "gateway")) {
+		switch o.Kind {
+		case "BackendTLSPolicy", "GatewayClass", "Gateway", "HTTPRoute", "HTTPRouteFilter", "EnvoyExtensionPolicy", "BackendTrafficPolicy", "ClientTrafficPolicy":
+			text.Write(o.YAML)
+			text.WriteString("\n---\n")
+		}
+	}
+	// The Service legacy:8080 is 127.0.0.1:8080, and weft:50051 is 127.0.0.1:50051.
+	reference := regexp.MustCompile(`(?m)^( *)- name: (legacy|weft)\n +port: (8080|50051)$`)
+	if n := len(reference.FindAllString(text.String(), -1)); n != 6 {
+		t.Fatalf("there are %d references to Services:\n%s", n, text.String())
+	}
+	changed := reference.ReplaceAllString(text.String(), "$1- {group: gateway.envoyproxy.io, kind: Backend, name: $2}")
+	changed = strings.Replace(changed, "controllerName: gateway.envoyproxy.io/gatewayclass-controller", `controllerName: gateway.envoyproxy.io/gatewayclass-controller
+  parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: proof, namespace: shop}`, 1)
+	changed = strings.Replace(changed, "group: \"\"\n    kind: Service\n", "group: gateway.envoyproxy.io\n    kind: Backend\n", 1)
+	return changed + `
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyProxy
+metadata: {name: proof, namespace: shop}
+spec: {provider: {type: Host, host: {envoyVersion: 1.40.0}}}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: legacy, namespace: shop}
+spec: {endpoints: [{ip: {address: 127.0.0.1, port: 8080}}]}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: weft, namespace: shop}
+spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
+`
+}
+
+// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file that has its objects.
+func startGateway(t *testing.T, extensions, certificate string) (gateway *harness.Process, url, file string) {
+	t.Helper()
+	dir := t.TempDir()
+	path := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file = path("objects", "objects.yaml")
+	write(file, objects(t)+"---\n"+secret(t, certificate))
+	write(path("gateway.yaml"), `
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyGateway
+gateway: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
+provider:
+  type: Custom
+  custom:
+    resource: {type: File, file: {paths: [`+path("objects")+`]}}
+    infrastructure:
+      type: Host
+      host: {configHome: `+path("config")+`, dataHome: `+path("data")+`, stateHome: `+path("state")+`, runtimeDir: `+path("run")+`}
+logging: {level: {default: info}}
+`+extensions+"  enableBackend: true\n")
+	envoy, err := harness.Tool("envoy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where it looks for an Envoy before it would download one.
+	bin := path("data", "envoy-versions", "1.40.0", "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(envoy, filepath.Join(bin, "envoy")); err != nil {
+		t.Fatal(err)
+	}
+	controller := k8s.Tool(t, "envoy-gateway")
+	k8s.Run(t, controller, "certgen", "--local", "--config-home", path("config"))
+	gateway, err = harness.Start(harness.Command{
+		Name: "envoy-gateway", Path: controller, Args: []string{"server", "--config-path", path("gateway.yaml")}, Dir: dir, Log: path("log"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = gateway.Stop(20 * time.Second)
+		k8s.LogOnFailure(t, gateway.Log())
+	})
+	url = "http://127.0.0.1:80"
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := gateway.AwaitReady(ctx, func(context.Context) error { _, err := k8s.TryGet(t, url+"/other", nil); return err }); err != nil {
+		t.Fatal(err)
+	}
+	return gateway, url, file
+}
+
+func TestGateway(t *testing.T) {
+	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
+	mongodb := k8s.StartMongod(t)
+	dir := certificate(t)
+	environment := []string{"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key")}
+	weft := k8s.StartWeft(t, container, mongodb, environment...)
+	gateway, url, file := startGateway(t, extensions, dir)
+	k8s.ExpectComposites(t, url, legacy)
+	if err := weft.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	k8s.ExpectWithoutWeft(t, url)
+	k8s.StartWeft(t, container, mongodb, environment...)
+	k8s.ExpectComposites(t, url, legacy)
+
+	// The way back, in one line of docs/kubernetes.md: kubectl delete -f routes.yaml.
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	routes, err := os.ReadFile(k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted := map[string]bool{}
+	for _, o := range k8s.Objects(t, routes) {
+		deleted[o.Kind+" "+o.Metadata.Name] = true
+	}
+	var left strings.Builder
+	for _, o := range k8s.Objects(t, text) {
+		if !deleted[o.Kind+" "+o.Metadata.Name] {
+			left.Write(o.YAML)
+			left.WriteString("\n---\n")
+		}
+	}
+	if err := os.WriteFile(file, []byte(left.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	k8s.AwaitLegacyAlone(t, gateway, url)
+}
+
+// TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests say what it
+// needs.
+func TestWithoutLua(t *testing.T) {
+	k8s.StartLegacy(t, "127.0.0.1:8080")
+	_, url, _ := startGateway(t, "extensionApis:\n", certificate(t))
+	k8s.Expect(t, url+"/api/v1/users/7", nil, 200, "", k8s.Core) // weft is not there
+	k8s.Expect(t, url+"/api/v3/composite-profile/7", nil, 500, "", "")
+}

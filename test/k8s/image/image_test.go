@@ -1,0 +1,227 @@
+// Package image shows that the Dockerfile builds, and that what comes of it runs as the manifests want it to.
+package image_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"weft/test/harness"
+	"weft/test/k8s"
+)
+
+// TestImage builds the image with buildah and runs it with runc, with the arguments, the environment, the user and the
+// security context of the sidecar.
+func TestImage(t *testing.T) {
+	b := newBuildah(t)
+	b.golang()
+	b.run("build", "--isolation", "chroot", "--quiet", "--build-context", "golang:1.26=container-image://localhost/golang:1.26",
+		"--volume", goEnv(t, "GOMODCACHE")+":/go/pkg/mod", "--volume", goEnv(t, "GOCACHE")+":/root/.cache/go-build",
+		"--build-arg", "VERSION=proof", "--tag", "localhost/weft:proof", k8s.Path(t))
+	b.run("from", "--name", "weft", "--pull-never", "localhost/weft:proof")
+	root := strings.TrimSpace(b.run("mount", "weft"))
+	binary, err := os.Stat(filepath.Join(root, "weft"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if binary.Size() > 60<<20 {
+		t.Errorf("the binary has grown to %d bytes", binary.Size())
+	}
+	t.Logf("the image's size is that of weft and the certificates: %.1f MB", float64(binary.Size())/1e6)
+	image := b.image("localhost/weft:proof")
+	if image.User != "65532:65532" || fmt.Sprint(image.Entrypoint, image.Cmd) != "[/weft] [serve]" {
+		t.Errorf("the image runs %v %v as %s", image.Entrypoint, image.Cmd, image.User)
+	}
+
+	weft := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
+	socket, admin, pid := runAsInPod(t, root, image.Entrypoint, weft)
+	expectRestricted(t, pid)
+	if got := get(t, "http://"+admin+weft.LivenessProbe.HTTPGet.Path); got != "200 ok\n" {
+		t.Errorf("its health check says %q", got)
+	}
+	info, err := os.Stat(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o660 {
+		t.Errorf("the socket is %v; Envoy could not connect", info.Mode())
+	}
+	connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	health, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{Service: "envoy.service.ext_proc.v3.ExternalProcessor"})
+	if err != nil || health.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("gRPC's health says %v, %v", health, err)
+	}
+}
+
+func TestHadolint(t *testing.T) {
+	hadolint := k8s.Tool(t, "hadolint")
+	k8s.Run(t, hadolint, k8s.Path(t, "Dockerfile"))
+	bad := filepath.Join(t.TempDir(), "Dockerfile")
+	if err := os.WriteFile(bad, []byte("FROM golang\nRUN cd /src && go build\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, err := k8s.Try(t, hadolint, bad); err == nil || !strings.Contains(string(stdout), "DL3006") {
+		t.Errorf("hadolint takes anything: %v\n%s", err, stdout)
+	}
+}
+
+// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot write to.
+func expectRestricted(t *testing.T, pid int) {
+	t.Helper()
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	status := read("status")
+	for _, want := range []string{
+		"Name:\tweft\n", "\nUid:\t65532\t65532\t65532\t65532\n", "\nGid:\t65532\t65532\t65532\t65532\n", "\nCapEff:\t0000000000000000\n", "\nCapBnd:\t0000000000000000\n", "\nNoNewPrivs:\t1\n",
+	} {
+		if !strings.Contains(status, want) {
+			t.Errorf("its status has no %q:\n%s", want, status)
+		}
+	}
+	if mounts := read("mountinfo"); !regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S+ / ro,`).MatchString(mounts) {
+		t.Errorf("its root can be written to:\n%s", mounts)
+	}
+}
+
+// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it serves.
+func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Container) (socket, admin string, pid int) {
+	t.Helper()
+	dir := t.TempDir()
+	run := filepath.Join(dir, "run")
+	if err := os.Mkdir(run, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	// An emptyDir with fsGroup.
+	if err := os.Chown(run, 0, int(*c.SecurityContext.RunAsGroup)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(run, 0o777|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	port, err := harness.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin = fmt.Sprintf("127.0.0.1:%d", port)
+	environment := []string{"WEFT_MONGODB_URI=mongodb://127.0.0.1:1"} // weft starts without MongoDB
+	for _, e := range c.Env {
+		switch {
+		case e.Name == "WEFT_ADMIN":
+			environment = append(environment, "WEFT_ADMIN="+admin) // not a port that others of this machine may have
+		case e.ValueFrom == nil:
+			environment = append(environment, e.Name+"="+e.Value)
+		}
+	}
+	type object map[string]any
+	bind := func(from, to, mode string) object {
+		return object{"destination": to, "type": "bind", "source": from, "options": []string{"rbind", mode}}
+	}
+	config, err := json.Marshal(object{
+		"ociVersion": "1.0.0",
+		"root":       object{"path": root, "readonly": *c.SecurityContext.ReadOnlyRootFilesystem},
+		"process": object{
+			"user":            object{"uid": *c.SecurityContext.RunAsUser, "gid": *c.SecurityContext.RunAsGroup},
+			"args":            append(entrypoint, c.Args...),
+			"env":             environment,
+			"cwd":             "/",
+			"noNewPrivileges": !*c.SecurityContext.AllowPrivilegeEscalation,
+			"capabilities":    object{},
+		},
+		"mounts": []object{
+			{"destination": "/proc", "type": "proc", "source": "proc"},
+			bind(run, "/run/weft", "rw"),
+			bind(k8s.Path(t, "k8s", "base"), "/etc/weft", "ro"),
+		},
+		"linux": object{"namespaces": []object{{"type": "mount"}, {"type": "pid"}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), config, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	runc, err := exec.LookPath("runc")
+	if err != nil {
+		t.Fatal("runc is missing; install it (on Debian: apt-get install runc)")
+	}
+	state, name := filepath.Join(dir, "state"), fmt.Sprintf("weft-%d", port)
+	container, err := harness.Start(harness.Command{Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name}, Log: filepath.Join(dir, "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		k8s.Run(cleanup{t}, runc, "--root", state, "kill", name, "KILL")
+		<-container.Done()
+		if t.Failed() {
+			log, _ := os.ReadFile(container.Log())
+			t.Logf("its log:\n%s", log)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := container.AwaitReady(ctx, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var running struct{ Pid int }
+	if err := json.Unmarshal(k8s.Run(t, runc, "--root", state, "state", name), &running); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(run, "weft.sock"), admin, running.Pid
+}
+
+// cleanup is a test that is over, so that its own context is, too.
+type cleanup struct{ testing.TB }
+
+func (cleanup) Context() context.Context { return context.Background() }
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(response.StatusCode, " ", string(body))
+}

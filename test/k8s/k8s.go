@@ -1,0 +1,152 @@
+// Package k8s shows that the manifests are ones that real parts accept and act on: kustomize, an API server's
+// validation, istiod's code, Envoy Gateway, Envoy. It holds what its packages share; each of them is one proof.
+package k8s
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Overlays are the ways to install weft.
+func Overlays() []string { return []string{"gateway", "sidecar", "standalone"} }
+
+// Path returns the absolute path of a file of the repository.
+func Path(t testing.TB, elements ...string) string {
+	t.Helper()
+	root, err := repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(append([]string{root}, elements...)...)
+}
+
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "test", "k8s", "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("this is not inside weft's repository")
+		}
+	}
+}
+
+// Tool returns the path of a tool that "make k8s-tools" has built.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path := Path(t, ".tools", "k8s", name)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%s is missing; run \"make k8s-tools\" (%v)", name, err)
+	}
+	return path
+}
+
+// Run runs a command and returns its standard output. That it fails is the end of the test.
+func Run(t testing.TB, name string, args ...string) []byte {
+	t.Helper()
+	stdout, stderr, err := Try(t, name, args...)
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s%s", filepath.Base(name), args, err, stdout, stderr)
+	}
+	return stdout
+}
+
+// Try runs a command that may fail.
+func Try(t testing.TB, name string, args ...string) (stdout, stderr []byte, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	var out, errors bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	err = cmd.Run()
+	return out.Bytes(), errors.Bytes(), err
+}
+
+// BuildWeft builds weft and returns the path of its binary, whose name is weft.
+func BuildWeft(t testing.TB) string {
+	t.Helper()
+	if weft := os.Getenv(inside); weft != "" {
+		return weft
+	}
+	weft := filepath.Join(t.TempDir(), "weft")
+	if output, err := buildWeft(weft); err != nil {
+		t.Fatalf("go build: %v\n%s", err, output)
+	}
+	return weft
+}
+
+func buildWeft(path string) ([]byte, error) {
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Dir = root
+	return cmd.CombinedOutput()
+}
+
+// Render returns what kustomize makes of a folder.
+func Render(t testing.TB, folder string) []byte {
+	t.Helper()
+	return Run(t, Tool(t, "kustomize"), "build", folder)
+}
+
+// Overlay returns what kustomize makes of an overlay.
+func Overlay(t testing.TB, name string) []byte {
+	t.Helper()
+	return Render(t, Path(t, "k8s", "overlays", name))
+}
+
+// Object is one of Kubernetes.
+type Object struct {
+	Kind     string
+	Metadata struct {
+		Name, Namespace string
+		Labels          map[string]string
+		Annotations     map[string]string
+	}
+	YAML []byte `json:"-"`
+}
+
+// Objects splits a stream of YAML.
+func Objects(t testing.TB, stream []byte) []Object {
+	t.Helper()
+	var objects []Object
+	for text := range bytes.SplitSeq(stream, []byte("\n---\n")) {
+		if len(bytes.TrimSpace(text)) == 0 {
+			continue
+		}
+		o := Object{YAML: text}
+		if err := yaml.Unmarshal(text, &o); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if o.Kind != "" {
+			objects = append(objects, o)
+		}
+	}
+	return objects
+}
+
+// Find returns the one object of a kind and name, decoded into o, in which unknown fields are mistakes.
+func Find(t testing.TB, objects []Object, kind, name string, o any) {
+	t.Helper()
+	err := errors.New("there is none")
+	for _, object := range objects {
+		if object.Kind == kind && object.Metadata.Name == name {
+			err = yaml.UnmarshalStrict(object.YAML, o)
+		}
+	}
+	if err != nil {
+		t.Fatal(fmt.Errorf("%s %s: %w", kind, name, err))
+	}
+}

@@ -1,0 +1,91 @@
+package manifests_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"weft/test/k8s"
+)
+
+// TestRestricted asks the code of the API server's PodSecurity admission about each pod.
+func TestRestricted(t *testing.T) {
+	for _, overlay := range k8s.Overlays() {
+		pods := k8s.Pods(t, with(t, overlay, "mongodb", "monitoring"))
+		if len(pods) < 2 {
+			t.Fatalf("%s has %d pods", overlay, len(pods))
+		}
+		for name, pod := range pods {
+			if why := k8s.Restricted(t, pod); why != "" {
+				t.Errorf("%s, %s: %s", overlay, name, why)
+			}
+			pod.Spec.HostNetwork = true
+			if k8s.Restricted(t, pod) == "" {
+				t.Errorf("%s, %s: not even the host's network is refused", overlay, name)
+			}
+		}
+	}
+}
+
+// TestSameWeft shows that weft is the same everywhere, but for what must differ.
+func TestSameWeft(t *testing.T) {
+	alone := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
+	for _, overlay := range []string{"sidecar", "standalone"} {
+		beside := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, overlay))["legacy"])
+		// A native sidecar that fails does not keep the pod from starting or from getting requests.
+		if beside.RestartPolicy == nil || *beside.RestartPolicy != corev1.ContainerRestartPolicyAlways || beside.StartupProbe != nil || beside.ReadinessProbe != nil {
+			t.Errorf("%s: weft may take the legacy service away", overlay)
+		}
+		want := *alone.DeepCopy()
+		want.RestartPolicy = beside.RestartPolicy
+		want.ReadinessProbe = nil
+		want.Ports = slices.DeleteFunc(want.Ports, func(p corev1.ContainerPort) bool { return p.Name == "grpc" })
+		want.VolumeMounts[0] = corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"} // for weft-tls
+		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool { return e.Name == "WEFT_BUDGET" || strings.HasPrefix(e.Name, "WEFT_TLS_") })
+		want.Env[0].Value = "unix:///run/weft/weft.sock"
+		want.Env = slices.Insert(want.Env, 2, corev1.EnvVar{Name: "WEFT_DRAIN_WINDOW", Value: "0s"})
+		if diff := cmp.Diff(want, beside); diff != "" {
+			t.Errorf("weft in gateway and in %s (-gateway +%s):\n%s", overlay, overlay, diff)
+		}
+	}
+}
+
+// TestFlags shows that weft knows what the manifests tell it.
+func TestFlags(t *testing.T) {
+	c := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
+	help := string(k8s.Run(t, k8s.BuildWeft(t), "serve", "--help"))
+	for _, e := range c.Env {
+		if !strings.Contains(help, "[$"+e.Name+"]") {
+			t.Errorf("weft serve does not know %s", e.Name)
+		}
+	}
+	for _, arg := range c.Args[1:] {
+		flag, _, _ := strings.Cut(arg, "=")
+		if !strings.Contains(help, flag+" ") {
+			t.Errorf("weft serve does not know %s", flag)
+		}
+	}
+}
+
+// TestReload shows that a change of the rules arrives in pods that run: the ConfigMap keeps its name, and is mounted as
+// a folder, since what is mounted with subPath never changes.
+func TestReload(t *testing.T) {
+	for _, overlay := range k8s.Overlays() {
+		pods := k8s.Pods(t, k8s.Overlay(t, overlay))
+		pod, ok := pods["weft"]
+		if !ok {
+			pod = pods["legacy"]
+		}
+		for _, m := range k8s.WeftIn(t, pod).VolumeMounts {
+			if m.SubPath != "" {
+				t.Errorf("%s: %s is mounted with subPath", overlay, m.Name)
+			}
+		}
+		if !slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.ConfigMap != nil && v.ConfigMap.Name == "weft-rules" }) {
+			t.Errorf("%s: there is no weft-rules", overlay)
+		}
+	}
+}

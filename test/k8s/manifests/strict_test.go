@@ -1,0 +1,136 @@
+// Package manifests shows that the manifests and the chart are such as an API server, Envoy and Helm take.
+package manifests_test
+
+import (
+	"strings"
+	"testing"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	_ "weft/envoy" // all of Envoy's messages that it makes, to be decoded by their names
+	"weft/test/k8s"
+)
+
+// envoyFilter is as much of Istio's object as concerns Envoy.
+type envoyFilter struct {
+	Spec struct {
+		ConfigPatches []struct {
+			ApplyTo string
+			Patch   struct {
+				Operation string
+				Value     map[string]any
+			}
+		}
+	}
+}
+
+// strictly decodes a message of Envoy's and what is packed in it; an unknown field is a mistake, where Istio only warns.
+func strictly(t *testing.T, text []byte, m proto.Message) error {
+	t.Helper()
+	json, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return protojson.Unmarshal(json, m)
+}
+
+// decode decodes the patches of an EnvoyFilter.
+func decode(t *testing.T, manifest []byte) []proto.Message {
+	t.Helper()
+	var messages []proto.Message
+	for _, o := range k8s.Objects(t, manifest) {
+		if o.Kind != "EnvoyFilter" {
+			continue
+		}
+		var filter envoyFilter
+		if err := yaml.Unmarshal(o.YAML, &filter); err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range filter.Spec.ConfigPatches {
+			m, known := map[string]proto.Message{
+				"CLUSTER":        new(clusterv3.Cluster),
+				"HTTP_FILTER":    new(hcmv3.HttpFilter),
+				"HTTP_ROUTE":     new(routev3.Route),
+				"LISTENER":       new(listenerv3.Listener),
+				"NETWORK_FILTER": new(listenerv3.Filter),
+				"VIRTUAL_HOST":   new(routev3.VirtualHost),
+			}[p.ApplyTo]
+			if !known {
+				t.Fatalf("patch %d is to %s", i, p.ApplyTo)
+			}
+			text, err := yaml.Marshal(p.Patch.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := strictly(t, text, m); err != nil {
+				t.Errorf("patch %d, %s: %v", i, p.ApplyTo, err)
+			}
+			messages = append(messages, m)
+		}
+	}
+	return messages
+}
+
+func TestEnvoyFilterStrictly(t *testing.T) {
+	found := 0
+	for _, m := range decode(t, k8s.Overlay(t, "sidecar")) {
+		filter, ok := m.(*hcmv3.HttpFilter)
+		if !ok || filter.GetTypedConfig().MessageIs(new(extprocv3.ExternalProcessor)) == false {
+			continue
+		}
+		var config extprocv3.ExternalProcessor
+		if err := filter.GetTypedConfig().UnmarshalTo(&config); err != nil {
+			t.Fatal(err)
+		}
+		if err := config.ValidateAll(); err != nil {
+			t.Error(err)
+		}
+		if !config.GetFailureModeAllow() || !config.GetAllowModeOverride() {
+			t.Errorf("it does not fail open, or has no overrides: %v", &config)
+		}
+		found++
+	}
+	if found != 1 {
+		t.Errorf("there are %d ext_proc filters", found)
+	}
+}
+
+func TestBootstrapStrictly(t *testing.T) {
+	name := ""
+	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
+	for _, o := range objects {
+		if o.Kind == "ConfigMap" && strings.HasPrefix(o.Metadata.Name, "weft-envoy-") {
+			name = o.Metadata.Name
+		}
+	}
+	var config corev1.ConfigMap
+	k8s.Find(t, objects, "ConfigMap", name, &config)
+	var bootstrap bootstrapv3.Bootstrap
+	if err := strictly(t, []byte(config.Data["envoy.yaml"]), &bootstrap); err != nil {
+		t.Fatal(err)
+	}
+	if err := bootstrap.ValidateAll(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMisspelt shows that a misspelt field is seen, in the message and in what is packed in it.
+func TestMisspelt(t *testing.T) {
+	for _, text := range []string{
+		"{name: x, typed_configs: {}}",
+		`{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor, failure_mode_allowed: true}}`,
+	} {
+		if err := strictly(t, []byte(text), new(hcmv3.HttpFilter)); err == nil || !strings.Contains(err.Error(), "unknown field") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

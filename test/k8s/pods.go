@@ -1,0 +1,55 @@
+package k8s
+
+import (
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+)
+
+// Pods returns the pods of Deployments and StatefulSets by their name.
+func Pods(t testing.TB, manifest []byte) map[string]corev1.PodTemplateSpec {
+	t.Helper()
+	pods := map[string]corev1.PodTemplateSpec{}
+	objects := Objects(t, manifest)
+	for _, o := range objects {
+		switch o.Kind {
+		case "Deployment":
+			var d appsv1.Deployment
+			Find(t, objects, o.Kind, o.Metadata.Name, &d)
+			pods[o.Metadata.Name] = d.Spec.Template
+		case "StatefulSet":
+			var s appsv1.StatefulSet
+			Find(t, objects, o.Kind, o.Metadata.Name, &s)
+			pods[o.Metadata.Name] = s.Spec.Template
+		}
+	}
+	return pods
+}
+
+// WeftIn returns weft's container.
+func WeftIn(t testing.TB, pod corev1.PodTemplateSpec) corev1.Container {
+	t.Helper()
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if c.Name == "weft" {
+			return c
+		}
+	}
+	t.Fatal("weft is not in this pod")
+	return corev1.Container{}
+}
+
+// Restricted asks the code of the API server's PodSecurity admission why a pod is not "restricted"; "" if it is.
+func Restricted(t testing.TB, pod corev1.PodTemplateSpec) string {
+	t.Helper()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	result := policy.AggregateCheckResults(evaluator.EvaluatePod(level, &pod.ObjectMeta, &pod.Spec))
+	return result.ForbiddenDetail()
+}

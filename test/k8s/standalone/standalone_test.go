@@ -1,0 +1,84 @@
+// Package standalone shows that a real Envoy serves composites with the bootstrap and the arguments of the standalone overlay.
+package standalone_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"weft/test/harness"
+	"weft/test/k8s"
+)
+
+func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
+
+// startEnvoy starts Envoy as the pod's container, and returns the base URL of what the Service leads to.
+func startEnvoy(t *testing.T) string {
+	t.Helper()
+	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
+	pod := k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"]
+	named := func(c corev1.Container) bool { return c.Name == "envoy" }
+	container := pod.Spec.Containers[slices.IndexFunc(pod.Spec.Containers, named)]
+	if !strings.HasSuffix(container.Image, "-v1.40.0") {
+		t.Errorf("this is a proof with Envoy 1.40.0, and the image is %s", container.Image)
+	}
+	bootstrap := ""
+	for _, v := range pod.Spec.Volumes {
+		if v.Name == "weft-envoy" {
+			var config corev1.ConfigMap
+			k8s.Find(t, objects, "ConfigMap", v.ConfigMap.Name, &config)
+			bootstrap = config.Data["envoy.yaml"]
+		}
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "envoy.yaml")
+	if err := os.WriteFile(file, []byte(bootstrap), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	arguments := slices.Clone(container.Args)
+	at := slices.Index(arguments, "/etc/envoy/envoy.yaml")
+	if at < 0 {
+		t.Fatalf("Envoy's arguments are %s", arguments)
+	}
+	arguments[at] = file
+	path, err := harness.Tool("envoy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	envoy, err := harness.Start(harness.Command{Name: "envoy", Path: path, Args: arguments, Dir: dir, Log: filepath.Join(dir, "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = envoy.Kill()
+		k8s.LogOnFailure(t, envoy.Log())
+	})
+	var service corev1.Service
+	k8s.Find(t, objects, "Service", "legacy", &service)
+	url := "http://127.0.0.1:" + service.Spec.Ports[0].TargetPort.String()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := envoy.AwaitReady(ctx, func(context.Context) error { _, err := k8s.TryGet(t, url+"/other", nil); return err }); err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+func TestStandalone(t *testing.T) {
+	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"])
+	mongodb := k8s.StartMongod(t)
+	weft := k8s.StartWeft(t, container, mongodb)
+	url := startEnvoy(t)
+	k8s.ExpectComposites(t, url, legacy)
+	if err := weft.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	k8s.ExpectWithoutWeft(t, url)
+}

@@ -1,0 +1,223 @@
+package operations_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"weft/test/harness"
+)
+
+const dashboardFile = "../../docs/dashboards/weft.json"
+
+// board is a Grafana dashboard, as far as the tests look at it.
+type board struct {
+	Panels     []panel
+	Templating struct {
+		List []struct {
+			Name, Type string
+			Query      json.RawMessage
+		}
+	}
+}
+
+type panel struct {
+	ID                       int
+	Type, Title, Description string
+	Datasource               struct{ UID string }
+	GridPos                  struct{ X, Y, W, H int }
+	FieldConfig              struct{ Defaults struct{ Unit string } }
+	Targets                  []struct {
+		Expr, LegendFormat string
+		Datasource         struct{ UID string }
+	}
+}
+
+func readBoard(t *testing.T) *board {
+	t.Helper()
+	text, err := os.ReadFile(dashboardFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &board{}
+	if err := json.Unmarshal(text, b); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestDashboardFile: Grafana's own types know every field; no panel lies on another, each says what its numbers are, and what
+// to do.
+func TestDashboardFile(t *testing.T) {
+	library, err := harness.Tool("grafana_foundation_sdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := exec.CommandContext(t.Context(), "python3", "../../docs/dashboards/grafana_types.py", dashboardFile)
+	check.Env = append(os.Environ(), "PYTHONPATH="+filepath.Dir(library), "PYTHONDONTWRITEBYTECODE=1")
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	ids, taken := map[int]string{}, map[[2]int]string{}
+	for _, p := range readBoard(t).Panels {
+		if other, is := ids[p.ID]; is {
+			t.Errorf("%q and %q have one id", p.Title, other)
+		}
+		ids[p.ID] = p.Title
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other, is := taken[[2]int{x, y}]; is || x >= 24 {
+					t.Fatalf("%q lies on %q, or on nothing", p.Title, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		if !strings.Contains(p.Description, "\n\nDo: ") || p.FieldConfig.Defaults.Unit == "" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+			t.Errorf("%q does not say what to do, or in which unit it is, or whom it asks", p.Title)
+		}
+		for _, target := range p.Targets {
+			if target.Datasource.UID != "${datasource}" || target.LegendFormat == "" {
+				t.Errorf("%q: %s: no legend, or another data source", p.Title, target.Expr)
+			}
+		}
+	}
+}
+
+// prometheus asks a real one.
+type prometheus struct {
+	*harness.Prometheus
+	client http.Client
+}
+
+// window is how far back queries look in tests: some scrapes.
+const window = "3s"
+
+// startPrometheus scrapes jobs, each a host:port/path.
+func startPrometheus(t *testing.T, jobs map[string]string) *prometheus {
+	t.Helper()
+	config := "global: {scrape_interval: 400ms, scrape_timeout: 400ms}\nscrape_configs:\n"
+	for job, target := range jobs {
+		address, path, _ := strings.Cut(target, "/")
+		config += fmt.Sprintf("- {job_name: %s, metrics_path: /%s, static_configs: [{targets: [%q]}]}\n", job, path, address)
+	}
+	server, err := harness.StartPrometheus(t.Context(), t.TempDir(), []byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Kill() })
+	return &prometheus{Prometheus: server, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+}
+
+// data gets the data of an answer.
+func (p *prometheus) data(t *testing.T, path string, query url.Values, into any) {
+	t.Helper()
+	resp, err := p.client.Get(p.URL() + path + "?" + query.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Error string
+		Data  json.RawMessage
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Error != "" {
+		t.Fatalf("%s: %s", query, answer.Error)
+	}
+	if err := json.Unmarshal(answer.Data, into); err != nil {
+		t.Fatalf("%s: %v: %s", query, err, answer.Data)
+	}
+}
+
+// values evaluates an expression now. What is no number is left out.
+func (p *prometheus) values(t *testing.T, expr string) (values []float64) {
+	t.Helper()
+	var data struct {
+		Result []struct{ Value [2]any }
+	}
+	p.data(t, "/api/v1/query", url.Values{"query": {expr}}, &data)
+	for _, series := range data.Result {
+		text, _ := series.Value[1].(string)
+		if v, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(v) {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// filledIn puts values in the place of the dashboard's variables, as Grafana does.
+func filledIn(expr string) string {
+	return strings.NewReplacer("$job", "weft", "$instance", ".*", "$rule", ".*", "$legacy", "legacy", "$__rate_interval", window).Replace(expr)
+}
+
+// variables returns what the dashboard's variables offer.
+func (p *prometheus) variables(t *testing.T, b *board) map[string][]string {
+	t.Helper()
+	offered := map[string][]string{}
+	for _, v := range b.Templating.List {
+		if v.Type != "query" {
+			continue
+		}
+		var query struct{ Query string }
+		if err := json.Unmarshal(v.Query, &query); err != nil {
+			t.Fatal(err)
+		}
+		parts := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(query.Query)
+		if parts == nil {
+			t.Fatalf("variable %s: %s", v.Name, query.Query)
+		}
+		var values []string
+		p.data(t, "/api/v1/label/"+parts[2]+"/values", url.Values{"match[]": {filledIn(parts[1])}}, &values)
+		offered[v.Name] = values
+	}
+	return offered
+}
+
+// target is a query of a panel, and what came of it.
+type target struct {
+	name, expr string
+	answered   bool // it had data, once
+	most       float64
+}
+
+func (b *board) targets() (targets []*target) {
+	for _, p := range b.Panels {
+		for _, q := range p.Targets {
+			targets = append(targets, &target{name: p.Title + ": " + q.LegendFormat, expr: filledIn(q.Expr)})
+		}
+	}
+	return targets
+}
+
+// verdict is which of the first three panels are red.
+func (p *prometheus) verdict(t *testing.T, b *board) (red []string) {
+	t.Helper()
+	for _, panel := range b.Panels {
+		if panel.Type != "stat" {
+			continue
+		}
+		worst := 0.0
+		for _, q := range panel.Targets {
+			worst = max(worst, slices.Max(append(p.values(t, filledIn(q.Expr)), 0)))
+		}
+		if worst > .05 {
+			red = append(red, panel.Title)
+		}
+	}
+	return red
+}
