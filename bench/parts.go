@@ -42,6 +42,12 @@ func parts() []part {
 
 // bench measures the parts that o asks for and writes the results.
 func bench(ctx context.Context, o options) (err error) {
+	selected := slices.DeleteFunc(parts(), func(p part) bool {
+		return o.part != "" && !slices.Contains(strings.Split(o.part, ","), p.name)
+	})
+	if len(selected) == 0 {
+		return fmt.Errorf("unknown part %q", o.part)
+	}
 	r := &results{Machine: machine(), For: o.length.String(), Rounds: o.rounds}
 	if o.baseline != "" {
 		version, err := exec.CommandContext(ctx, o.baseline, "--version").Output()
@@ -59,10 +65,7 @@ func bench(ctx context.Context, o options) (err error) {
 		_, err := b.measurePart(ctx, part{name: "profile", variants: []string{weftNow}, measure: writeProfile})
 		return err
 	}
-	for _, p := range parts() {
-		if o.part != "" && !slices.Contains(strings.Split(o.part, ","), p.name) {
-			continue
-		}
+	for _, p := range selected {
 		tables, err := b.measurePart(ctx, p)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
