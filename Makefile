@@ -74,18 +74,25 @@ fuzz: go ## each fuzz target for FUZZTIME=10s
 chaos: servers build ## kill, freeze and stop each process under 64 clients, and look at every answer; CHAOS="-for 5s" is quicker
 	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
 
-.PHONY: bench
-bench: servers build .tools/bench-python ## compare weft with what one would build instead; results in bench/results; BENCH="-only weft,no-op -for 1s" is quicker
-	@cd bench && $(BUILD) -o ../bin/bench .
-	@bin/bench -weft bin/weft -python .tools/bench-python/bin/python $(BENCH)
+# A checkout of the commit BASE in $$old/tree, removed when the shell ends.
+CHECKOUT = old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm -rf "$$old"' EXIT; \
+	git worktree add -q --detach "$$old/tree" $(or $(BASE),HEAD~1)
 
-BASE := HEAD~1
+.PHONY: bench
+bench: servers build .tools/bench-python ## compare weft with its alternatives; results in bin/results; BASE=commit measures that weft, too; BENCH="-only weft,no-op -for 1s" is quicker
+	@cd bench && $(BUILD) -o ../bin/bench .
+ifdef BASE
+	@echo "building weft of $(BASE) …"
+	@$(CHECKOUT) && (cd "$$old/tree" && $(BUILD) \
+	  -ldflags "-s -w -X main.version=$$(git rev-parse --short HEAD)" -o $(CURDIR)/bin/weft-before .)
+endif
+	@bin/bench -weft bin/weft $(if $(BASE),-baseline bin/weft-before) -python .tools/bench-python/bin/python $(BENCH)
+
 MICRO := go test -run '^$$' -bench . -benchmem -count 8 ./enrich ./enrich/mongostore ./extproc
 .PHONY: benchstat
 benchstat: tools go ## compare the micro-benchmarks of a commit, BASE=HEAD~1, with those of this tree
-	@old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm -rf "$$old"' EXIT; \
-	git worktree add -q --detach "$$old/tree" $(BASE) && ln -s $(CURDIR)/.tools "$$old/tree/.tools" && \
-	echo "measuring $(BASE) …" && (cd "$$old/tree" && $(MICRO) >"$$old/before") && \
+	@$(CHECKOUT) && ln -s $(CURDIR)/.tools "$$old/tree/.tools" && \
+	echo "measuring $(or $(BASE),HEAD~1) …" && (cd "$$old/tree" && $(MICRO) >"$$old/before") && \
 	echo "measuring this tree …" && $(MICRO) >"$$old/after" && cd bench && go tool benchstat "$$old/before" "$$old/after"
 
 .tools/bench-python: bench/aggregator/requirements.txt

@@ -16,8 +16,8 @@ import (
 	mongooptions "go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// aggregator is what a good team would write instead of weft: both calls at once, connections kept, the core's bytes left
-// alone, its fields checked.
+// aggregator is the service that a good team would write instead of weft: both calls run concurrently, connections are
+// kept, and the core is validated but not encoded again.
 type aggregator struct {
 	legacy   string
 	client   *http.Client
@@ -38,9 +38,10 @@ func serveAggregator(ctx context.Context, listen, legacy, mongodbURI string) err
 		return err
 	}
 	defer func() { _ = client.Disconnect(context.WithoutCancel(ctx)) }()
+	transport := &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true}
 	a := &aggregator{
 		legacy:   legacy,
-		client:   &http.Client{Transport: &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, DisableCompression: true}},
+		client:   &http.Client{Transport: transport},
 		profiles: client.Database("user_profiles").Collection("profiles"),
 	}
 	mux := http.NewServeMux()
@@ -82,7 +83,7 @@ func (a *aggregator) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// join writes the composite. The core has been checked, so that a json.RawMessage, which is checked and copied again, would be a waste.
+// join returns the composite. The core is valid JSON; as a json.RawMessage it would be validated and copied again.
 func join(core []byte, extension *profile, failed []string) ([]byte, error) {
 	extensionJSON, err := json.Marshal(extension)
 	if err != nil {
@@ -92,10 +93,11 @@ func join(core []byte, extension *profile, failed []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat([]byte(`{"core":`), core, []byte(`,"extension":`), extensionJSON, []byte(`,"errors":`), failedJSON, []byte("}")), nil
+	return slices.Concat([]byte(`{"core":`), core, []byte(`,"extension":`), extensionJSON,
+		[]byte(`,"errors":`), failedJSON, []byte("}")), nil
 }
 
-// core returns the legacy user, or nil.
+// core returns the legacy user, or nil if it is not available.
 func (a *aggregator) core(ctx context.Context, uri string, id int64) []byte {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.legacy+uri, http.NoBody)
 	if err != nil {
@@ -122,7 +124,7 @@ func (a *aggregator) core(ctx context.Context, uri string, id int64) []byte {
 	return body
 }
 
-// profile returns the profile, its defaults if there is none, or nil if it cannot be had.
+// profile returns the profile, its defaults if there is no document, or nil if MongoDB is not available.
 func (a *aggregator) profile(ctx context.Context, id int64) *profile {
 	p := &profile{UserID: id, Tags: []string{}, CustomSettings: bson.M{}}
 	err := a.profiles.FindOne(ctx, bson.D{{Key: "userId", Value: id}}).Decode(p)

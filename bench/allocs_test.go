@@ -14,17 +14,17 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-var update = flag.Bool("update", false, "write results/allocs.txt")
+var update = flag.Bool("update", false, "write the files that the tests compare with")
 
-const baseline = "results/allocs.txt"
+const allocsFile = "results/allocs.txt"
 
-// TestAllocs compares what weft's benchmarks allocate with a baseline. Times are for people, with "make benchstat".
+// TestAllocs compares the allocations of weft's benchmarks with those in allocsFile. Compare times with "make benchstat".
 //
-// The benchmarks are run apart, without the race detector, which allocates, too; on one thread; and the least of some runs
-// counts: what an exchange over gRPC allocates differs a little from run to run.
+// The benchmarks run in a process of their own, without the race detector, which allocates, and on one thread. The least of
+// several runs counts, because the allocations of an exchange over gRPC vary.
 func TestAllocs(t *testing.T) {
-	run := exec.CommandContext(t.Context(), "go", "test", "-run", "^$", "-bench", ".", "-benchmem", "-benchtime", "1000x", "-count", "6", "-cpu", "1",
-		"./enrich", "./enrich/mongostore", "./extproc")
+	run := exec.CommandContext(t.Context(), "go", "test", "-run", "^$", "-bench", ".", "-benchmem",
+		"-benchtime", "1000x", "-count", "6", "-cpu", "1", "./enrich", "./enrich/mongostore", "./extproc")
 	run.Dir = ".."
 	output, err := run.CombinedOutput()
 	if err != nil {
@@ -38,12 +38,12 @@ func TestAllocs(t *testing.T) {
 		t.Fatalf("no benchmarks in\n%s", output)
 	}
 	if *update {
-		if err := os.WriteFile(baseline, least(now), 0o644); err != nil {
+		if err := os.WriteFile(allocsFile, least(now), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	text, err := os.ReadFile(baseline)
+	text, err := os.ReadFile(allocsFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +52,14 @@ func TestAllocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if grown := compare(before, now); len(grown) > 0 {
-		t.Errorf("%s (%s)\nIf that is worth it: cd bench && go test -run TestAllocs -update, and commit %s.", strings.Join(grown, "\n"), runtime.Version(), baseline)
+		t.Errorf("%s (%s)\nTo accept it: cd bench && go test -run TestAllocs -update, and commit %s.",
+			strings.Join(grown, "\n"), runtime.Version(), allocsFile)
 	}
 }
 
 func TestCompareAllocs(t *testing.T) {
-	const text = "pkg: weft/enrich\nBenchmarkMatch 	 1 	 1 ns/op	 100 B/op	 %d allocs/op\nBenchmarkMatch 	 1 	 1 ns/op	 %d B/op	 9 allocs/op\n"
+	const text = "pkg: weft/enrich\nBenchmarkMatch 	 1 	 1 ns/op	 100 B/op	 %d allocs/op\n" +
+		"BenchmarkMatch 	 1 	 1 ns/op	 %d B/op	 9 allocs/op\n"
 	parse := func(count, size int) []allocs {
 		a, err := allocations(strings.NewReader(fmt.Sprintf(text, count, size)))
 		if err != nil {
@@ -75,8 +77,8 @@ func TestCompareAllocs(t *testing.T) {
 		{parse(2, 900), ""}, // the least of the runs
 		{parse(3, 100), "weft/enrich Match: 3 allocs/op, not 2"},
 		{[]allocs{{name: "weft/enrich Match", count: 2, bytes: 111}}, "weft/enrich Match: 111 B/op, not 100"},
-		{append(parse(2, 100), allocs{name: "weft/enrich New"}), "weft/enrich New is not in the baseline"},
-		{nil, "weft/enrich Match is in the baseline, and no more"},
+		{append(parse(2, 100), allocs{name: "weft/enrich New"}), "weft/enrich New is not in results/allocs.txt"},
+		{nil, "weft/enrich Match no longer exists"},
 	}
 	for _, test := range tests {
 		if got := strings.Join(compare(before, test.now), "\n"); got != test.want {
@@ -88,13 +90,13 @@ func TestCompareAllocs(t *testing.T) {
 	}
 }
 
-// allocs is what a benchmark allocates, for each operation.
+// allocs has the allocations of one operation of a benchmark.
 type allocs struct {
 	name         string // package and benchmark
 	count, bytes float64
 }
 
-// allocations reads what go test -bench -benchmem prints. Of a benchmark that is there several times it returns the least.
+// allocations parses the output of go test -bench -benchmem. It returns the least of several runs of a benchmark.
 func allocations(output io.Reader) ([]allocs, error) {
 	var all []allocs
 	index := map[string]int{}
@@ -122,7 +124,7 @@ func allocations(output io.Reader) ([]allocs, error) {
 	return all, r.Err()
 }
 
-// compare says what has grown. Sizes have some slack: buffers grow in steps.
+// compare returns what has grown. Sizes may grow by a tenth, because buffers grow in steps.
 func compare(before, now []allocs) (grown []string) {
 	old := map[string]allocs{}
 	for _, a := range before {
@@ -133,7 +135,7 @@ func compare(before, now []allocs) (grown []string) {
 		delete(old, a.name)
 		switch {
 		case !ok:
-			grown = append(grown, a.name+" is not in the baseline")
+			grown = append(grown, a.name+" is not in "+allocsFile)
 		case a.count > b.count:
 			grown = append(grown, fmt.Sprintf("%s: %.0f allocs/op, not %.0f", a.name, a.count, b.count))
 		case a.bytes > 1.1*b.bytes:
@@ -142,15 +144,15 @@ func compare(before, now []allocs) (grown []string) {
 	}
 	for _, b := range before {
 		if _, left := old[b.name]; left {
-			grown = append(grown, b.name+" is in the baseline, and no more")
+			grown = append(grown, b.name+" no longer exists")
 		}
 	}
 	return grown
 }
 
-// least writes allocations as go test -bench does.
+// least formats allocations as go test -bench does.
 func least(all []allocs) []byte {
-	b := []byte("# By go test -run TestAllocs -update, which also compares them (TestAllocs). " + runtime.Version() + ".\n")
+	b := []byte("# Generated by go test -run TestAllocs -update. " + runtime.Version() + ".\n")
 	for _, a := range all {
 		pkg, name, _ := strings.Cut(a.name, " ")
 		b = fmt.Appendf(b, "pkg: %s\nBenchmark%s 1 %.0f B/op %.0f allocs/op\n", pkg, name, a.bytes, a.count)

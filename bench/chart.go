@@ -6,24 +6,24 @@ import (
 	"github.com/go-analyze/charts"
 )
 
-// chart draws what a request costs with each variant, at 32 connections, as an SVG file.
+// chart draws the CPU time of a request with each variant as an SVG file, unless nothing was measured.
 func (r *results) chart(file string) error {
-	const title = "Closed loop, 32 connections"
+	title := closedLoop(32, endpoints()[0].name)
 	processes := []struct {
 		name string
 		of   func(measurement) float64
 	}{
-		{"Envoy", func(m measurement) float64 { return m.CPU["Envoy"] + m.CPU["Envoy to the legacy service"] }},
-		{"sidecar or aggregator", func(m measurement) float64 { return m.CPU["sidecar"] + m.CPU["aggregator"] }},
+		{"Envoy", measurement.envoyCPU},
+		{"sidecar or aggregator", measurement.serverCPU},
 		{"mongod", func(m measurement) float64 { return m.CPU["mongod"] }},
 		{"legacy service", func(m measurement) float64 { return m.CPU["legacy service"] }},
 	}
 	var names, legend []string
 	for _, t := range r.Tables {
 		for _, row := range t.Rows {
-			// FastAPI's bar would leave the others no room; the table has it.
-			if t.Title == title && row.Variant != "FastAPI aggregator" {
-				names = append(names, row.Variant)
+			// FastAPI's bar is several times as long as the others. The table has it.
+			if t.Title == title && row.Name != fastAPIAggregator {
+				names = append(names, row.Name)
 			}
 		}
 	}
@@ -38,7 +38,9 @@ func (r *results) chart(file string) error {
 		}
 	}
 	o := charts.NewBarChartOptionWithData(values)
-	o.Title = charts.TitleOption{Text: "CPU of one request, all processes, in microseconds", Subtext: title + ". " + r.Machine}
+	o.Title = charts.TitleOption{
+		Text: "CPU of one request, all processes, in microseconds", Subtext: title + ". " + r.Machine,
+	}
 	o.Legend = charts.LegendOption{SeriesNames: legend, Offset: charts.OffsetStr{Top: "50"}}
 	o.Horizontal = true
 	labels := make([]string, len(names))

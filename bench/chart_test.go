@@ -7,18 +7,17 @@ import (
 	"testing"
 )
 
-// TestChart draws what there is, and nothing if nothing was measured.
 func TestChart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.svg")
 	if err := new(results).chart(file); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(file); err == nil {
-		t.Error("a chart of nothing")
+		t.Error("there is a chart of no results")
 	}
 	m := measurement{CPU: map[string]float64{"Envoy": 100, "sidecar": 50, "legacy service": 30}}
-	r := results{Tables: []table{{Title: "Closed loop, 32 connections", Rows: []row{
-		{Variant: "weft", measurement: m}, {Variant: "FastAPI aggregator", measurement: m}, {Variant: "Go aggregator, in the mesh", measurement: m},
+	r := results{Tables: []table{{Title: "Closed loop, 32 connections, /api/v1/users/{id}", Rows: []row{
+		{Name: weftNow, measurement: m}, {Name: fastAPIAggregator, measurement: m}, {Name: goAggregatorInMesh, measurement: m},
 	}}}}
 	if err := r.chart(file); err != nil {
 		t.Fatal(err)

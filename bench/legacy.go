@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// serveLegacy is a legacy service that costs little: the variants are compared, not it. It answers as Spring Boot does, in
-// chunks. ?delay=20ms makes it slow, ?pad=1000 larger by so many bytes.
+// serveLegacy serves a legacy service that uses little CPU, since the variants share it. Its responses are chunked, as
+// those of Spring Boot are. The parameter delay=20ms delays a response, pad=1000 makes it larger by 1000 bytes.
 func serveLegacy(ctx context.Context, listen string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/users/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +66,8 @@ func chunked(w http.ResponseWriter) {
 }
 
 func writeUser(w io.Writer, id int64, more string) {
-	fmt.Fprintf(w, `{"userId": %d, "username": "user%d", "email": "user%d@example.com", "createdAt": "2020-02-29T12:34:56.789+00:00"%s}`, id, id, id, more)
+	fmt.Fprintf(w, `{"userId": %d, "username": "user%d", "email": "user%d@example.com", `+
+		`"createdAt": "2020-02-29T12:34:56.789+00:00"%s}`, id, id, id, more)
 }
 
 func serve(ctx context.Context, listen string, handler http.Handler) error {

@@ -3,143 +3,114 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
-	"strings"
+	"sync"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// measurement is what one variant did under one load.
+// load says which requests a variant gets, and how many.
+type load struct {
+	connections int                         // closed loop: number of connections
+	share       float64                     // open loop: rate as a share of the variant's capacity; 0 is a closed loop
+	path        func(*rand.Rand) string     // returns the path of the next request
+	valid       func(url, body string) bool // checks a response; nil means the variant's
+}
+
+// maxInFlight is how many requests of an open loop may wait for their responses.
+const maxInFlight = 512
+
+// measurement is what a variant did under a load.
 type measurement struct {
-	Requests int                `json:"requests"`
-	Seconds  float64            `json:"seconds"`
 	PerSec   float64            `json:"requests_per_second"`
 	P50      float64            `json:"p50_us"`
 	P99      float64            `json:"p99_us"`
 	P999     float64            `json:"p999_us"`
-	CPU      map[string]float64 `json:"cpu_us_per_request"`    // by process
-	Kernel   map[string]float64 `json:"kernel_us_per_request"` // the part of it that is the kernel's
-	Switches map[string]float64 `json:"context_switches_per_request"`
-	RSS      map[string]int64   `json:"rss_bytes"`
-	Finds    float64            `json:"mongodb_commands_per_request"`
+	CPU      map[string]float64 `json:"cpu_us_per_request"` // by process
+	RSS      map[string]float64 `json:"rss_bytes"`          // by process
+	Commands float64            `json:"mongodb_commands_per_request"`
 	Mallocs  float64            `json:"weft_allocations_per_request,omitempty"`
-
-	Instructions float64 `json:"envoy_instructions_per_request,omitempty"` // outside of the kernel; only where they are counted
 }
 
-// total is the CPU of all processes, in microseconds for each request.
-func (m measurement) total() (sum float64) {
+// totalCPU returns the CPU time of all processes in µs per request.
+func (m measurement) totalCPU() (sum float64) {
 	for _, us := range m.CPU {
 		sum += us
 	}
 	return sum
 }
 
-// load says how requests come.
-type load struct {
-	connections int                         // closed loop: as many at once
-	share       float64                     // open loop: so much of what the variant can do; 0 for a closed loop
-	path        func(*rand.Rand) string     // of each request; nil is a random user
-	isWhole     func(url, body string) bool // what an answer must be; nil is what the variant says
-}
-
-// isComposite reports whether an answer has both halves, and both of the user that was asked for.
-func isComposite(url, body string) bool {
-	core, extension, ok := strings.Cut(body, `,"extension":{"userId":`+userOf(url)+",")
-	return ok && strings.HasPrefix(core, `{"core":{`) && isCore(url, core[len(`{"core":`):]) && strings.HasSuffix(extension, `},"errors":[]}`)
-}
-
-// isCore reports whether an answer begins with the user that was asked for.
-func isCore(url, body string) bool {
-	rest, ok := strings.CutPrefix(body, `{"userId":`)
-	return ok && strings.HasPrefix(strings.TrimPrefix(rest, " "), userOf(url)+",")
-}
-
-// userOf returns the last part of a path.
-func userOf(url string) string {
-	path, _, _ := strings.Cut(url, "?")
-	return path[strings.LastIndexByte(path, '/')+1:]
-}
-
-// user is the path of a random user.
-func user(random *rand.Rand) string { return fmt.Sprintf("/api/v1/users/%d", random.IntN(users)) }
-
-// inParallel is how many requests of an open loop may wait at once.
-const inParallel = 512
-
-// measure loads a variant and returns what it did. An answer that is not as it should be is an error.
-func (w *world) measure(ctx context.Context, v *variant, l load, length time.Duration) (m measurement, err error) {
-	pids := map[string]int{"mongod": w.mongod.Pid(), "legacy service": w.legacy.Pid()}
-	for name, pid := range v.processes {
-		pids[name] = pid
-	}
-	countsBefore, err := w.counts(ctx, v)
+// measure puts a load on a variant. An invalid response is an error.
+func (b *testbed) measure(ctx context.Context, v *variant, l load, length time.Duration) (m measurement, err error) {
+	pids := map[string]int{"mongod": b.mongod.Pid(), "legacy service": b.legacy.Pid()}
+	maps.Copy(pids, v.pids)
+	before, err := b.count(ctx, v, pids)
 	if err != nil {
 		return m, err
 	}
-	before, err := usages(pids)
+	latencies, took, err := attack(v, l, length)
 	if err != nil {
 		return m, err
 	}
-	random, path := rand.New(rand.NewPCG(1, uint64(l.connections))), l.path
-	if path == nil {
-		path = user
+	after, err := b.count(ctx, v, pids)
+	if err != nil {
+		return m, err
 	}
-	targeter := func(t *vegeta.Target) error {
-		t.Method, t.URL = http.MethodGet, v.url+path(random)
-		return nil
+	n := float64(latencies.Requests)
+	m = measurement{
+		PerSec:   n / took.Seconds(),
+		P50:      us(latencies.Latencies.P50),
+		P99:      us(latencies.Latencies.P99),
+		P999:     us(latencies.Latencies.Quantile(0.999)),
+		Commands: float64(after.queries-before.queries) / n,
+		Mallocs:  (after.mallocs - before.mallocs) / n,
+		CPU:      map[string]float64{},
+		RSS:      map[string]float64{},
 	}
+	for name, pid := range pids {
+		m.CPU[name] = us(after.cpu[name]-before.cpu[name]) / n
+		if m.RSS[name], err = residentBytes(pid); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// attack sends the requests of a load and checks the responses.
+func attack(v *variant, l load, length time.Duration) (m vegeta.Metrics, took time.Duration, err error) {
 	workers, maxWorkers, rate := l.connections, l.connections, 0
 	if l.share > 0 {
-		workers, maxWorkers, rate = 10, inParallel, max(1, int(l.share*v.capacity))
+		workers, maxWorkers, rate = 10, maxInFlight, max(1, int(l.share*v.capacity))
+	}
+	valid := l.valid
+	if valid == nil {
+		valid = v.valid
 	}
 	transport := &http.Transport{MaxConnsPerHost: maxWorkers, MaxIdleConnsPerHost: maxWorkers}
 	defer transport.CloseIdleConnections()
 	attacker := vegeta.NewAttacker(vegeta.Workers(uint64(workers)), vegeta.MaxWorkers(uint64(maxWorkers)),
 		vegeta.Client(&http.Client{Transport: transport, Timeout: 30 * time.Second}))
-	isWhole := l.isWhole
-	if isWhole == nil {
-		isWhole = v.isWhole
+	var mu sync.Mutex // guards random
+	random := rand.New(rand.NewPCG(1, uint64(l.connections)))
+	target := func(t *vegeta.Target) error {
+		mu.Lock()
+		defer mu.Unlock()
+		t.Method, t.URL = http.MethodGet, v.url+l.path(random)
+		return nil
 	}
-	var metrics vegeta.Metrics
-	began := time.Now()
-	for r := range attacker.Attack(locked(targeter), vegeta.Rate{Freq: rate, Per: time.Second}, length, v.name) {
-		metrics.Add(r)
-		if err == nil && (r.Code != http.StatusOK || !isWhole(r.URL, string(r.Body))) {
+	start := time.Now()
+	for r := range attacker.Attack(target, vegeta.Rate{Freq: rate, Per: time.Second}, length, v.name) {
+		m.Add(r)
+		if err == nil && (r.Code != http.StatusOK || !valid(r.URL, string(r.Body))) {
 			err = fmt.Errorf("%s: %s %d %s %.200q", v.name, r.URL, r.Code, r.Error, r.Body)
 		}
 	}
-	took := time.Since(began)
-	if err != nil {
-		return m, err
-	}
-	metrics.Close()
-	after, err := usages(pids)
-	if err != nil {
-		return m, err
-	}
-	countsAfter, err := w.counts(ctx, v)
-	if err != nil {
-		return m, err
-	}
-	n := float64(metrics.Requests)
-	m = measurement{
-		Requests: int(metrics.Requests), Seconds: took.Seconds(), PerSec: n / took.Seconds(),
-		P50: us(metrics.Latencies.P50), P99: us(metrics.Latencies.P99), P999: us(metrics.Latencies.Quantile(0.999)),
-		CPU: map[string]float64{}, Kernel: map[string]float64{}, Switches: map[string]float64{}, RSS: map[string]int64{},
-		Finds: (countsAfter.queries - countsBefore.queries) / n, Mallocs: (countsAfter.mallocs - countsBefore.mallocs) / n,
-	}
-	for name, pid := range pids {
-		m.CPU[name] = us(after[name].cpu-before[name].cpu) / n
-		m.Kernel[name] = us(after[name].kernel-before[name].kernel) / n
-		m.Switches[name] = float64(after[name].switches-before[name].switches) / n
-		if m.RSS[name], err = resident(pid); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
+	took = time.Since(start)
+	m.Close()
+	return m, took, err
 }
 
 func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

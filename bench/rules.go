@@ -5,66 +5,66 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
-
-	"weft/internal/rulesfile"
 )
 
 const (
-	plainTitle = "A route without a rule, 32 connections"
-	rulesTitle = "1,000 rules, 32 connections"
-	thousand   = "weft with 1000 rules"
+	noRuleTitle       = "A route without a rule, 32 connections"
+	thousandRules     = "weft with 1000 rules"
+	thousandRuleTitle = "1,000 rules, 32 connections"
 )
 
-// rules measures what weft costs where it has nothing to do, and what rules cost that are not the one.
-func rules(ctx context.Context, w *world) (tables []table, err error) {
-	plain := load{connections: 32, path: func(random *rand.Rand) string { return fmt.Sprintf("/plain/%d", random.IntN(users)) }}
-	plain.isWhole = func(_, body string) bool { return isCore("/1", body) } // whoever is asked for
-	t, err := w.takeTurns(ctx, plainTitle, []turn{
-		{"Envoy alone", w.variant("Envoy alone"), plain},
-		{"Envoy with weft", w.variant("weft"), plain},
+// rules measures what weft costs a request that no rule matches, and what 999 other rules cost one that a rule matches.
+func rules(ctx context.Context, b *testbed) (tables []table, err error) {
+	plain := load{
+		connections: 32,
+		path:        func(random *rand.Rand) string { return fmt.Sprintf("/plain/%d", random.IntN(users)) },
+		valid:       func(_, body string) bool { return isCore("/1", body) }, // the legacy service always answers with user 1
+	}
+	weft := b.variant(weftNow)
+	t, err := b.interleave(ctx, noRuleTitle, []trial{
+		{envoyAlone, b.variant(envoyAlone), plain},
+		{weftNow, weft, plain},
 	})
 	if err != nil {
 		return nil, err
 	}
 	tables = append(tables, t)
 
-	v, err := w.startWithRules(ctx, thousand, thousandRules())
+	var text strings.Builder
+	for i := range 999 {
+		fmt.Fprintf(&text, otherRule, i, i)
+	}
+	many, err := b.startWithRules(ctx, thousandRules, text.String()+userRule)
 	if err != nil {
 		return nil, err
 	}
-	many := load{connections: 32}
-	t, err = w.takeTurns(ctx, rulesTitle, []turn{{"weft", w.variant("weft"), many}, {thousand, v, many}})
+	l := load{connections: 32, path: userPath}
+	t, err = b.interleave(ctx, thousandRuleTitle, []trial{{weftNow, weft, l}, {thousandRules, many, l}})
 	return append(tables, t), err
 }
 
-// startWithRules starts a weft with the text of a rules file, and its Envoy.
-func (w *world) startWithRules(ctx context.Context, name, text string) (*variant, error) {
-	file := filepath.Join(w.dir, strings.ReplaceAll(name, " ", "-")+".yaml")
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+// startWithRules starts a weft with rules of its own.
+func (b *testbed) startWithRules(ctx context.Context, name, rules string) (*variant, error) {
+	file := b.file("rules.yaml")
+	if err := os.WriteFile(file, []byte("version: 1\nrules:\n"+rules), 0o644); err != nil {
 		return nil, err
 	}
-	rules, err := rulesfile.Load(file)
-	if err != nil {
-		return nil, err
-	}
-	return w.startWeft(ctx, name, rules.Rules, file)
+	v := &variant{name: name, pids: map[string]int{}, valid: isComposite}
+	return v, b.startWeft(ctx, v, b.weft, file)
 }
 
-// thousandRules are 999 rules for other resources, and then the one that is asked for.
-func thousandRules() string {
-	var b strings.Builder
-	b.WriteString("version: 1\nrules:\n")
-	for i := range 999 {
-		fmt.Fprintf(&b, "  - {name: other-%d, match: {path: \"/api/v1/others%d/{id:int64}\"}, extensions: {extension: {database: user_profiles, collection: profiles, "+
-			"where: {userId: {param: id}}, fields: {tags: {type: strings, default: []}}}}}\n", i, i)
-	}
-	b.WriteString(userRule)
-	return b.String()
-}
+const otherRule = `  - name: other-%d
+    match: {path: "/api/v1/others%d/{id:int64}"}
+    extensions:
+      extension:
+        database: user_profiles
+        collection: profiles
+        where: {userId: {param: id}}
+        fields: {tags: {type: strings, default: []}}
+`
 
-// userRule is the rule that weft has by itself for /api/v1/users/{userId}, without its policies for failures.
+// userRule is the built-in rule of /api/v1/users/{userId}, without its failure policies.
 const userRule = `  - name: user
     match: {path: "/api/v1/users/{userId:int64}"}
     core:

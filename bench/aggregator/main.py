@@ -1,4 +1,4 @@
-"""The aggregator that weft replaces, by the contract: FastAPI, both calls at once, one uvicorn worker."""
+"""The aggregator that weft replaces: FastAPI, both calls run concurrently, one uvicorn worker."""
 
 import asyncio
 import os

@@ -14,8 +14,9 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestManifestsGenerated shows that what has its source elsewhere in k8s/ is what generate.sh makes of it: all of Envoy's of the rules, the
-// dashboard and the alerts of docs/dashboards. It is here, and not with the other proofs of k8s/, so that whoever changes a source sees it.
+// TestManifestsGenerated compares the generated files in k8s/ with the output of generate.sh: Envoy's configuration, made
+// from the rules, and the copies of the dashboard, the alerts and MongoDB's initiate.js, which have one original each. It
+// is not with the other proofs of k8s/, so that it runs wherever an original is changed.
 func TestManifestsGenerated(t *testing.T) {
 	out := t.TempDir()
 	if output, err := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out).CombinedOutput(); err != nil { // weft is on the PATH, by testscript
@@ -45,6 +46,15 @@ func TestManifestsGenerated(t *testing.T) {
 	})
 	if err != nil || made != 12 {
 		t.Errorf("generate.sh made %d files, %v", made, err)
+	}
+	copies, err := os.ReadDir("k8s/chart/files")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range copies {
+		if _, err := os.Stat(filepath.Join(out, "chart", "files", file.Name())); err != nil {
+			t.Errorf("k8s/chart/files/%s has no original: generate.sh does not write it; remove it", file.Name())
+		}
 	}
 }
 

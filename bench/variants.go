@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	stack "weft/test/harness"
+)
+
+// Names of the variants.
+const (
+	envoyAlone         = "Envoy alone"
+	noopExtProc        = "no-op ext_proc"
+	weftNow            = "weft"
+	weftBefore         = "weft before"
+	goAggregator       = "Go aggregator"
+	goAggregatorInMesh = "Go aggregator, in the mesh"
+	fastAPIAggregator  = "FastAPI aggregator"
+)
+
+// variant is one way to serve the composites.
+type variant struct {
+	name     string
+	url      string                      // of its Envoy
+	pids     map[string]int              // by name, without the shared processes
+	valid    func(url, body string) bool // checks a response
+	admin    string                      // host:port of weft's admin listener; empty for others
+	capacity float64                     // requests/s in a closed loop
+}
+
+// variant returns the variant with the name, or nil if it does not run.
+func (b *testbed) variant(name string) *variant {
+	i := slices.IndexFunc(b.variants, func(v *variant) bool { return v.name == name })
+	if i < 0 {
+		return nil
+	}
+	return b.variants[i]
+}
+
+// startVariants starts the variants with the names, or all if there are no names. Their reads of MongoDB are delayed in
+// each direction.
+func (b *testbed) startVariants(ctx context.Context, names []string, delay time.Duration) error {
+	b.readURI = b.mongod.URI()
+	if delay > 0 {
+		mongod := strings.TrimPrefix(b.mongod.URI(), "mongodb://")
+		addr, _, err := b.startSelf(ctx, "delay", "-to", mongod, "-delay", delay.String())
+		if err != nil {
+			return err
+		}
+		b.readURI = "mongodb://" + addr
+	}
+	for _, s := range []struct {
+		name  string
+		start func(context.Context, *variant) error
+	}{
+		{envoyAlone, b.startEnvoyAlone},
+		{noopExtProc, b.startNoop},
+		{weftNow, b.startWeftNow},
+		{weftBefore, b.startWeftBefore},
+		{goAggregator, b.startGoAggregator},
+		{goAggregatorInMesh, b.startGoAggregatorInMesh},
+		{fastAPIAggregator, b.startFastAPI},
+	} {
+		isMissing := s.name == weftBefore && b.baseline == "" || s.name == fastAPIAggregator && b.python == ""
+		if isMissing || len(names) > 0 && !slices.Contains(names, s.name) {
+			continue
+		}
+		v := &variant{name: s.name, pids: map[string]int{}, valid: isComposite}
+		if err := s.start(ctx, v); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		b.variants = append(b.variants, v)
+	}
+	return nil
+}
+
+func (b *testbed) startEnvoyAlone(ctx context.Context, v *variant) error {
+	v.valid = isCore
+	return b.startPlainEnvoy(ctx, v, b.legacyAddr)
+}
+
+// startPlainEnvoy starts an Envoy without an external processor in front of an upstream.
+func (b *testbed) startPlainEnvoy(ctx context.Context, v *variant, upstream string) error {
+	config, err := envoyConfig(ctx, b.weft, upstream, "unix:unused", "")
+	if err != nil {
+		return err
+	}
+	if config, err = replaceWeft(config); err != nil {
+		return err
+	}
+	return b.startEnvoy(ctx, v, config)
+}
+
+func (b *testbed) startNoop(ctx context.Context, v *variant) error {
+	v.valid = isCore
+	socket := b.file("noop.sock")
+	p, err := b.startProcess("noop", os.Args[0], nil, "-listen", socket, "noop")
+	if err != nil {
+		return err
+	}
+	v.pids["sidecar"] = p.Pid()
+	if err := awaitListener(ctx, p, "unix", socket); err != nil {
+		return err
+	}
+	config, err := envoyConfig(ctx, b.weft, b.legacyAddr, "unix:"+socket, "")
+	if err != nil {
+		return err
+	}
+	if config, err = replaceWeft(config, noopFilter()); err != nil {
+		return err
+	}
+	return b.startEnvoy(ctx, v, config)
+}
+
+func (b *testbed) startWeftNow(ctx context.Context, v *variant) error {
+	return b.startWeft(ctx, v, b.weft, "")
+}
+
+func (b *testbed) startWeftBefore(ctx context.Context, v *variant) error {
+	return b.startWeft(ctx, v, b.baseline, "")
+}
+
+// startWeft starts a weft with a rules file, or with its built-in rules if that is empty, and an Envoy with the
+// configuration that the same binary prints.
+func (b *testbed) startWeft(ctx context.Context, v *variant, binary, rules string) (err error) {
+	if v.admin, err = freeAddr(); err != nil {
+		return err
+	}
+	addr := "unix:" + b.file(v.name+".sock")
+	args := []string{"serve", "--listen", addr, "--admin", v.admin, "--pprof"}
+	if rules != "" {
+		args = append(args, "--rules", rules)
+	}
+	p, err := b.startProcess(v.name, binary, []string{"WEFT_MONGODB_URI=" + b.readURI}, args...)
+	if err != nil {
+		return err
+	}
+	v.pids["sidecar"] = p.Pid()
+	ready := func(ctx context.Context) error {
+		_, err := get(ctx, "http://"+v.admin+"/readyz")
+		return err
+	}
+	if err := p.AwaitReady(ctx, ready); err != nil {
+		return err
+	}
+	config, err := envoyConfig(ctx, binary, b.legacyAddr, addr, rules)
+	if err != nil {
+		return err
+	}
+	return b.startEnvoy(ctx, v, config)
+}
+
+func (b *testbed) startGoAggregator(ctx context.Context, v *variant) error {
+	return b.startAggregator(ctx, v, "http://"+b.legacyAddr)
+}
+
+// startAggregator starts the Go aggregator behind an Envoy.
+func (b *testbed) startAggregator(ctx context.Context, v *variant, legacy string) error {
+	addr, p, err := b.startSelf(ctx, "aggregator", "-legacy", legacy, "-mongodb-uri", b.readURI)
+	if err != nil {
+		return err
+	}
+	v.pids["aggregator"] = p.Pid()
+	return b.startPlainEnvoy(ctx, v, addr)
+}
+
+// startGoAggregatorInMesh starts an aggregator that calls the legacy service through the Envoy of another variant.
+func (b *testbed) startGoAggregatorInMesh(ctx context.Context, v *variant) error {
+	alone := b.variant(envoyAlone)
+	v.pids["Envoy to the legacy service"] = alone.pids["Envoy"]
+	return b.startAggregator(ctx, v, alone.url)
+}
+
+func (b *testbed) startFastAPI(ctx context.Context, v *variant) error {
+	port, err := stack.FreePort()
+	if err != nil {
+		return err
+	}
+	env := []string{"LEGACY=http://" + b.legacyAddr, "MONGODB_URI=" + b.readURI}
+	p, err := b.startProcess("fastapi", b.python, env, "-m", "uvicorn", "--app-dir", "bench/aggregator",
+		"--port", fmt.Sprint(port), "--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning",
+		"main:app")
+	if err != nil {
+		return err
+	}
+	v.pids["aggregator"] = p.Pid()
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	if err := awaitListener(ctx, p, "tcp", addr); err != nil {
+		return err
+	}
+	return b.startPlainEnvoy(ctx, v, addr)
+}
+
+func (b *testbed) startEnvoy(ctx context.Context, v *variant, config []byte) error {
+	e, err := stack.StartEnvoy(ctx, stack.EnvoyOptions{Dir: b.file("envoy"), Bootstrap: config, Concurrency: 2})
+	if err != nil {
+		return err
+	}
+	b.processes = append(b.processes, e.Process)
+	v.pids["Envoy"] = e.Pid()
+	addr, err := e.ListenerAddr(ctx, "main")
+	v.url = "http://" + addr
+	return err
+}
