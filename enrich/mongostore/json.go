@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -128,22 +127,6 @@ func appendString(dst []byte, s string) ([]byte, error) {
 		return nil, errors.New("string is not UTF-8")
 	}
 	return dst, nil
-}
-
-// appendDouble appends the shortest decimal that reads back as f, with a fraction or an exponent so that it is seen
-// to be a double; null if JSON cannot express it.
-func appendDouble(dst []byte, f float64) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, "null"...)
-	}
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
-		return strconv.AppendFloat(dst, f, 'e', -1, 64)
-	}
-	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-	if f == math.Trunc(f) {
-		dst = append(dst, ".0"...)
-	}
-	return dst
 }
 
 // appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside

@@ -3,7 +3,6 @@ package mongostore
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -87,8 +86,8 @@ func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 			return strconv.AppendInt(dst, n, 10), nil
 		}
 	case enrich.Number:
-		if f, ok := asDouble(v); ok {
-			return appendDouble(dst, f), nil
+		if dst, ok := appendNumber(dst, v); ok {
+			return dst, nil
 		}
 	case enrich.String:
 		if s, ok := asString(v); ok {
@@ -137,68 +136,6 @@ func appendStrings(dst []byte, array bson.RawValue) ([]byte, error) {
 		return err
 	})
 	return append(dst, ']'), err
-}
-
-// asInt64 takes the integers, and the doubles that stand for one.
-func asInt64(v bson.RawValue) (int64, bool) {
-	switch v.Type {
-	case bson.TypeInt32:
-		n, ok := v.Int32OK()
-		return int64(n), ok
-	case bson.TypeInt64:
-		return v.Int64OK()
-	case bson.TypeDouble:
-		// -2^63 is a double; 2^63-1 is none, the next double above it is 2^63.
-		f, ok := v.DoubleOK()
-		if ok && f == math.Trunc(f) && f >= math.MinInt64 && f < math.MaxInt64 {
-			return int64(f), true
-		}
-	}
-	return 0, false
-}
-
-// asDouble takes what the contract lists: numbers (no Decimal128), bools, and strings that spell a number.
-func asDouble(v bson.RawValue) (float64, bool) {
-	switch v.Type {
-	case bson.TypeInt32:
-		n, ok := v.Int32OK()
-		return float64(n), ok
-	case bson.TypeInt64:
-		n, ok := v.Int64OK()
-		return float64(n), ok
-	case bson.TypeDouble:
-		return v.DoubleOK()
-	case bson.TypeBoolean:
-		b, ok := v.BooleanOK()
-		if b {
-			return 1, ok
-		}
-		return 0, ok
-	}
-	s, ok := asString(v)
-	if !ok {
-		return 0, false
-	}
-	return parseDouble(s)
-}
-
-// parseDouble reads a decimal number, "inf", "infinity" or "nan" in any case, with white space around and single
-// underscores between digits, as the aggregator that weft replaces did. A number that is too large is an infinity.
-func parseDouble(s string) (float64, bool) {
-	s = strings.TrimSpace(s)
-	if strings.ContainsAny(s, "xXpP") { // hexadecimal is Go's alone
-		return 0, false
-	}
-	if strings.Contains(s, "_") {
-		for part := range strings.SplitSeq(s, "_") {
-			if part == "" {
-				return 0, false
-			}
-		}
-		s = strings.ReplaceAll(s, "_", "")
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 // asString takes strings, and the types that are a string with another tag: symbol (deprecated) and JavaScript code.
