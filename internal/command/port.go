@@ -101,6 +101,9 @@ func portOf(cmd *cli.Command) (port, error) {
 	return p, nil
 }
 
+// streamWorkers is the number of exchanges that are served by goroutines that wait for the next one.
+const streamWorkers = 128
+
 // grpcServer returns the gRPC server, without services.
 func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error) {
 	transport := insecure.NewCredentials()
@@ -127,6 +130,8 @@ func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error
 			MaxConnectionAge: s.drain.maxAge,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		// Goroutines that serve one exchange after another have stacks of the right size already.
+		grpc.NumStreamWorkers(streamWorkers),
 		// A body of the default limit arrives without waiting for a window update.
 		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
 	)
