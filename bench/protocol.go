@@ -9,7 +9,7 @@ import (
 
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
-	"weft/enrich"
+	"weft/internal/rulesfile"
 )
 
 // protocol measures what the no-op costs on weft's gRPC server; and what a server costs that changes what weft changes, but knows
@@ -38,7 +38,7 @@ func protocol(ctx context.Context, w *world) (tables []table, err error) {
 		}
 		w.variants = append(w.variants, v)
 	}
-	again, err := w.startWeft(ctx, "weft again", enrich.UserProfile(), "")
+	again, err := w.startWeft(ctx, "weft again", rulesfile.Builtin().Rules, "")
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 
 	"weft/enrich"
 	"weft/envoy"
+	"weft/internal/rulesfile"
 	"weft/internal/stack"
 )
 
@@ -100,7 +101,7 @@ func (w *world) startVariants(ctx context.Context) error {
 	if err := w.startEnvoy(ctx, noop, w.legacyAt, "unix:"+socket, buffered); err != nil {
 		return err
 	}
-	weft, err := w.startWeft(ctx, "weft", enrich.UserProfile(), "")
+	weft, err := w.startWeft(ctx, "weft", rulesfile.Builtin().Rules, "")
 	if err != nil {
 		return err
 	}
@@ -211,7 +212,7 @@ func await(ctx context.Context, p *stack.Process, at string) error {
 
 // startEnvoy starts the Envoy of a variant: that of weft, with a change.
 func (w *world) startEnvoy(ctx context.Context, v *variant, legacy, weft string, change func(*hcmv3.HttpConnectionManager) error) error {
-	return w.startEnvoyFor(ctx, v, enrich.UserProfile(), legacy, weft, change)
+	return w.startEnvoyFor(ctx, v, rulesfile.Builtin().Rules, legacy, weft, change)
 }
 
 func (w *world) startEnvoyFor(ctx context.Context, v *variant, rules []*enrich.Rule, legacy, weft string, change func(*hcmv3.HttpConnectionManager) error) error {

@@ -20,6 +20,7 @@ import (
 	"weft/enrich"
 	"weft/extproc"
 	"weft/internal/grpcloop"
+	"weft/internal/rulesfile"
 )
 
 func TestMain(m *testing.M) {
@@ -45,7 +46,7 @@ type peer struct {
 func newPeer(t testing.TB, store enrich.Store) *peer {
 	p := &peer{reports: make(chan enrich.Report, 20_000)} // more than any test has exchanges
 	listener := bufconn.Listen(1 << 20)
-	rules := enrich.UserProfile()
+	rules := rulesfile.Builtin().Rules
 	server := &grpcloop.Server{MaxMessage: extproc.MaxMessage, MaxStreams: 20_000}
 	p.server = &extproc.Server{
 		Rules:  func() extproc.Ruleset { return extproc.Ruleset{Rules: enrich.NewRules(rules)} },
