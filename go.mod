@@ -2,6 +2,9 @@ module weft
 
 go 1.26.0
 
+// npm's packages may hold Go files.
+ignore ./examples/client/node_modules
+
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weft/enrich"
 	"weft/envoy"
 	"weft/internal/rulesfile"
 )
@@ -18,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func config() envoy.Config {
 	return envoy.Config{
-		Rules:  enrich.UserProfile(),
+		Rules:  rulesfile.Builtin().Rules,
 		Listen: "0.0.0.0:10000",
 		Admin:  "127.0.0.1:9901",
 		Legacy: "127.0.0.1:8081",

@@ -11,6 +11,7 @@ import (
 	"weft/enrich"
 	"weft/enrich/storetest"
 	"weft/extproc"
+	"weft/internal/rulesfile"
 )
 
 // script is a Stream without a network: the messages that Envoy sends, and the replies.
@@ -61,7 +62,7 @@ func TestPanicEndsTheExchange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var reports []enrich.Report
 			var panics []*enrich.PanicError
-			rules := extproc.NewRuleset(enrich.UserProfile(), "")
+			rules := extproc.NewRuleset(rulesfile.Builtin().Rules, "")
 			s := extproc.Server{
 				Rules: func() *extproc.Ruleset { return rules },
 				Store: test.store,

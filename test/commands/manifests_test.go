@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weft/enrich"
 	"weft/envoy"
 	"weft/internal/rulesfile"
 )
@@ -64,7 +63,7 @@ func TestManifestsRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(enrich.UserProfile()); got != want {
+	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(rulesfile.Builtin().Rules); got != want {
 		t.Errorf("they make the Envoy configuration %s, weft's own %s", got, want)
 	}
 }
