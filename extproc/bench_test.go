@@ -2,9 +2,8 @@ package extproc_test
 
 import (
 	"testing"
-	"time"
 
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"weft/enrich/storetest"
 	"weft/extproc"
@@ -14,13 +13,13 @@ import (
 // that reads JSON.
 func BenchmarkProcess(b *testing.B) {
 	p := newPeer(b, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
-	told := grpc.CallAuthority(extproc.Authority{Budget: 900 * time.Millisecond}.String())
+	ctx := metadata.AppendToOutgoingContext(b.Context(), extproc.BudgetHeader, "900ms")
 	request := requestHeaders(":method", "GET", ":authority", "users", ":path", "/api/v1/users/7")
 	response := responseHeaders("via_upstream", false, ":status", "200")
 	body := responseBody(core7, true)
 	b.ReportAllocs()
 	for b.Loop() {
-		s := p.stream(b.Context(), b, told)
+		s := p.stream(ctx, b)
 		say(b, s, request)
 		say(b, s, response)
 		reply := say(b, s, body)

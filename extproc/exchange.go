@@ -26,11 +26,11 @@ type exchange struct {
 	response message // its head
 	body     message // what came last of it
 
-	told      Authority
-	err       error // the first that a receive or a send met
-	buffered  bool  // the response's length is known, and its body is to come in one piece
-	streamed  bool  // the head of the answer has gone
-	generated bool  // Envoy's configuration is that of weft envoy for these rules
+	envoyBudget time.Duration // see BudgetHeader; zero if Envoy does not send it
+	err         error         // the first that a receive or a send met
+	buffered    bool          // the response's length is known, and its body is to come in one piece
+	streamed    bool          // the head of the answer has gone
+	generated   bool          // Envoy's configuration is that of weft envoy for these rules
 }
 
 // errUnexpected is a message that the conversation has no place for.
@@ -272,8 +272,8 @@ func ended(err error) enrich.Reason {
 
 // budget returns how long the filter may be kept waiting, or zero if there is no telling.
 func (x *exchange) budget() time.Duration {
-	if x.told.Budget > 0 {
-		return x.told.Budget
+	if x.envoyBudget > 0 {
+		return x.envoyBudget
 	}
 	return x.server.Budget
 }

@@ -13,7 +13,7 @@ import (
 const filterName = "envoy.filters.http.ext_proc"
 
 // Headers returns the names of the headers that weft reads, or that it would remove or set, and prefixes that some have. Envoy's
-// configuration must forward them, and need not forward any more. Where it is not known to do so (see [Authority]), weft
+// configuration must forward them, and need not forward any more. Where it is not known to do so (see [ConfigHeader]), weft
 // has Envoy remove and set whatever there could be.
 func Headers() (prefixes, names []string) {
 	return []string{":", "content-", "if-", enrich.OutcomeHeader}, []string{
@@ -28,6 +28,9 @@ func Attributes() []string { return []string{codeDetails} }
 
 const codeDetails = "response.code_details"
 
+// IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
+const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
+
 // request takes what a rule is matched with out of a request_headers message.
 func (m *message) request() enrich.Request {
 	var req enrich.Request
@@ -39,7 +42,7 @@ func (m *message) request() enrich.Request {
 			req.Host = string(h.value)
 		case ":path":
 			req.Path = string(h.value)
-		case "if-none-match":
+		case "if-none-match", IfNoneMatchHeader:
 			req.IfNoneMatch = join(req.IfNoneMatch, h.value)
 		}
 	}

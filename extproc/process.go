@@ -24,7 +24,7 @@ type Server struct {
 	Store enrich.Store
 
 	// Budget is how long an answer may wait for MongoDB once the core is there, where Envoy does not say it (see
-	// [Authority]). Zero is as long as Envoy has patience.
+	// [BudgetHeader]). Zero is as long as Envoy has patience.
 	Budget time.Duration
 
 	// Now, if not nil, is the time source for what is reported and told of times.
@@ -83,7 +83,7 @@ func (s *Server) Process(stream *grpcloop.Stream) error {
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := rules.Rules.Match(request)
-	if !ok || !x.routedBy(rule) {
+	if !ok || !x.hasCoreOf(rule, rules.Rules) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name

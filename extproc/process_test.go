@@ -7,11 +7,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
@@ -215,7 +214,7 @@ func TestReadIsEarly(t *testing.T) {
 func TestBudget(t *testing.T) {
 	store := held{asked: make(chan struct{}), givenUp: make(chan struct{})}
 	p := newPeer(t, store)
-	s := p.stream(t.Context(), t, grpc.CallAuthority(extproc.Authority{Budget: 10 * time.Millisecond}.String()))
+	s := p.stream(metadata.AppendToOutgoingContext(t.Context(), extproc.BudgetHeader, "10ms"), t)
 	say(t, s, get7())
 	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
 	reply := say(t, s, responseBody(core7, true)).GetResponseBody().GetResponse()

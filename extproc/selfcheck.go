@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 
@@ -37,14 +38,15 @@ func (x *exchange) checkFirst(made string) bool {
 		s.tell("Envoy does not wait for weft: remove observability_mode from the ext_proc filter; until then all responses pass")
 		return false
 	}
-	x.told = ParseAuthority(x.stream.Authority())
-	x.generated = made != "" && x.told.Rules == made
-	if made != "" && x.told.Rules != "" && x.told.Rules != made {
-		s.tell("Envoy configuration differs: it was made for other rules (%s, weft has %s); regenerate it with weft envoy", x.told.Rules, made)
+	x.envoyBudget = x.budgetOfEnvoy()
+	_, config := x.stream.Metadata(ConfigHeader)
+	x.generated = made != "" && config == made
+	if made != "" && config != "" && config != made {
+		s.tell("Envoy configuration differs: it was made from other rules (%s, weft has %s); regenerate it with weft envoy", config, made)
 	}
-	if x.told.Budget == 0 && s.Budget == 0 {
-		s.tell("Envoy does not say how long it waits: add authority: budget-900ms.weft, a tenth less than the filter's message_timeout, to its grpc_service.envoy_grpc, " +
-			"or start weft with --budget; until then answers that wait for MongoDB may come too late and pass")
+	if x.envoyBudget == 0 && s.Budget == 0 {
+		s.tell("Envoy does not send its timeout: add initial_metadata: [{key: %s, value: 900ms}], a tenth less than the filter's message_timeout, to its grpc_service, "+
+			"or start weft with --budget; until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
 	}
 	for _, mode := range []struct {
 		name string
@@ -61,15 +63,39 @@ func (x *exchange) checkFirst(made string) bool {
 	return true
 }
 
-// RuleHeader is the gRPC metadata in which a route says for which rule it sends requests to the legacy service.
-const RuleHeader = "x-weft-rule"
+// The gRPC metadata in which Envoy's configuration sends its own values. All of it is optional.
+const (
+	// BudgetHeader is how long weft may keep the filter waiting, as a Go duration. It should be a little less than the
+	// filter's message_timeout, after which Envoy passes the legacy response without weft.
+	BudgetHeader = "x-weft-budget"
 
-// routedBy reports whether Envoy has sent the request to the legacy service by the rule under which it falls. A pattern of a
-// route can take a few requests that the rule does not, such as a number that is too large; the core would then be that of
-// one rule, and the extension that of another. Such a route says its rule, if that makes a difference.
-func (x *exchange) routedBy(rule *enrich.Rule) bool {
+	// ConfigHeader identifies the rules from which the configuration was made (Ruleset.EnvoyConfig).
+	ConfigHeader = "x-weft-config"
+
+	// RuleHeader is the name of the rule whose route the request took.
+	RuleHeader = "x-weft-rule"
+)
+
+// budgetOfEnvoy returns zero if Envoy does not send its budget, or sends one that is not a positive duration.
+func (x *exchange) budgetOfEnvoy() time.Duration {
+	_, value := x.stream.Metadata(BudgetHeader)
+	budget, err := time.ParseDuration(value)
+	if err != nil {
+		return 0
+	}
+	return max(0, budget)
+}
+
+// hasCoreOf reports whether the legacy service is asked for the core of rule. The route of another rule takes a few requests
+// that it should not, such as a number that is too large, and its core would be joined with the extension of this rule. It is
+// the same core if neither rule has a legacy_path.
+func (x *exchange) hasCoreOf(rule *enrich.Rule, rules enrich.Rules) bool {
 	n, name := x.stream.Metadata(RuleHeader)
-	return n == 0 || name == rule.Name
+	if n == 0 || name == rule.Name {
+		return true
+	}
+	routed, ok := rules.Named(name)
+	return ok && routed.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
 }
 
 // checkOrder looks at a first message that is no request. What Envoy itself answers can come without one.
