@@ -285,7 +285,7 @@ func buffered(m *hcmv3.HttpConnectionManager) error {
 		if f.GetTypedConfig().UnmarshalTo(&extProc) != nil {
 			continue
 		}
-		extProc.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_BUFFERED
+		extProc.ProcessingMode = &extprocv3.ProcessingMode{ResponseBodyMode: extprocv3.ProcessingMode_BUFFERED}
 		extProc.AllowModeOverride = false
 		extProc.ForwardRules, extProc.ResponseAttributes, extProc.MetadataOptions = nil, nil, nil
 		extProc.GrpcService.InitialMetadata = nil
