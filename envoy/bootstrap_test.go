@@ -73,8 +73,8 @@ func TestFormatMistakes(t *testing.T) {
 		want string
 	}{
 		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app", Port: 80}) }, `selector "app": want label=value, as in app=users`},
-		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want one from 1 to 65535"},
-		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": Envoy Gateway needs name:port of a Service, as in weft:8080`},
+		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want a number from 1 to 65535"},
+		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": want name:port of a Service, as in weft:8080`},
 	} {
 		if _, err := test.make(); err == nil || err.Error() != test.want {
 			t.Errorf("%v, want %s", err, test.want)
