@@ -46,7 +46,7 @@ func TestManifestsGenerated(t *testing.T) {
 	if err != nil || made != 12 {
 		t.Errorf("generate.sh made %d files, %v", made, err)
 	}
-	copies, err := os.ReadDir("k8s/chart/files")
+	copies, err := os.ReadDir("../../k8s/chart/files")
 	if err != nil {
 		t.Fatal(err)
 	}
