@@ -18,13 +18,14 @@ type Rules struct {
 	// By what paths begin with (see [Template.Literal]): the rules that can match one which begins so, and with no longer
 	// key of the map.
 	byPrefix map[string][]*Rule
+	byName   map[string]*Rule
 }
 
 // NewRules prepares rules.
 func NewRules(rules []*Rule) Rules {
-	r := Rules{byPrefix: map[string][]*Rule{}}
+	r := Rules{byPrefix: map[string][]*Rule{}, byName: map[string]*Rule{}}
 	for _, rule := range rules {
-		r.byPrefix[rule.Path.Literal()] = nil
+		r.byPrefix[rule.Path.Literal()], r.byName[rule.Name] = nil, rule
 	}
 	for prefix := range r.byPrefix {
 		for _, rule := range rules {
@@ -34,6 +35,12 @@ func NewRules(rules []*Rule) Rules {
 		}
 	}
 	return r
+}
+
+// Named returns the rule with a name.
+func (r Rules) Named(name string) (*Rule, bool) {
+	rule, ok := r.byName[name]
+	return rule, ok
 }
 
 // Match finds the first rule for a request, and the values of the rule's Params. A HEAD falls under the rule of its

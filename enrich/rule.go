@@ -104,9 +104,9 @@ const (
 type DegradePolicy uint8
 
 const (
-	DegradeAlways        DegradePolicy = iota // whoever asks
+	DegradeNever         DegradePolicy = iota // nobody: the failure of the legacy service passes
 	DegradeAuthenticated                      // who is, as the proxy has verified, the one that the first parameter names; others get the failure
-	DegradeNever                              // nobody: the failure of the legacy service passes
+	DegradeAlways                             // whoever asks
 )
 
 // Claim names a claim of a token that the proxy has verified.

@@ -101,6 +101,9 @@ func portOf(cmd *cli.Command) (port, error) {
 	return p, nil
 }
 
+// streamWorkers is the number of exchanges that are served by goroutines that wait for the next one.
+const streamWorkers = 128
+
 // grpcServer returns the gRPC server, without services.
 func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error) {
 	transport := insecure.NewCredentials()
@@ -117,6 +120,7 @@ func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error
 	}
 	server := grpc.NewServer(
 		grpc.Creds(transport),
+		grpc.ConnectionTimeout(10*time.Second), // for the handshakes of TLS and HTTP/2
 		grpc.MaxConcurrentStreams(s.port.streams),
 		grpc.MaxRecvMsgSize(s.port.message),
 		grpc.StreamInterceptor(s.metrics.CountOpen),
@@ -126,7 +130,9 @@ func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error
 			// A connection of this age is drained, like all of them when weft stops; its streams have the time they need.
 			MaxConnectionAge: s.drain.maxAge,
 		}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		// Goroutines that serve one exchange after another have stacks of the right size already.
+		grpc.NumStreamWorkers(streamWorkers),
 		// A body of the default limit arrives without waiting for a window update.
 		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
 	)

@@ -21,10 +21,10 @@ func rulesFlag() cli.Flag {
 	}
 }
 
-// loadRules loads a rules file; without a name it returns the rules that weft has by itself.
+// loadRules loads a rules file, or returns the built-in rules if name is empty.
 func loadRules(name string) (*rulesfile.File, error) {
 	if name == "" {
-		return &rulesfile.File{Rules: enrich.UserProfile(), Hash: "default"}, nil
+		return rulesfile.Builtin(), nil
 	}
 	return rulesfile.Load(name)
 }

@@ -273,8 +273,6 @@ func (b *ruleBuilder) policies() {
 		r.NotFound = enrich.DegradeNotFound
 	}
 	switch n.get("degrade").str("never") {
-	case "never":
-		r.Degrade = enrich.DegradeNever
 	case "authenticated":
 		r.Degrade = enrich.DegradeAuthenticated
 		if !n.get("identity").isMap {
@@ -284,6 +282,7 @@ func (b *ruleBuilder) policies() {
 			b.fail(b.path("degrade"), "authenticated compares the claim with the first parameter, and the path has none")
 		}
 	case "always":
+		r.Degrade = enrich.DegradeAlways
 		b.warn(b.path("degrade"), "always: when the legacy service fails, whoever asks gets the extension, although nobody has checked who that is; never or authenticated are safe")
 	}
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}

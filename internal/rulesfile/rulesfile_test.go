@@ -16,16 +16,14 @@ import (
 
 var update = flag.Bool("update", false, "write what is said of each bad file into it")
 
-// TestUserProfile: the example is the rules that weft has when it is given none.
-func TestUserProfile(t *testing.T) {
-	f, err := Load("../../examples/user-profile/rules.yaml")
-	if err != nil {
-		t.Fatal(err)
+func TestBuiltin(t *testing.T) {
+	f := Builtin()
+	if len(f.Rules) != 2 || f.Rules[0].Name != "user" || f.Rules[1].Name != "composite-profile" || f.Warnings != nil {
+		t.Errorf("%+v", f)
 	}
-	if want := enrich.UserProfile(); !reflect.DeepEqual(f.Rules, want) {
-		for i := range want {
-			t.Errorf("\n got %+v\nwant %+v", *f.Rules[i], *want[i])
-		}
+	f.Rules[0].Name = "changed"
+	if Builtin().Rules[0].Name != "user" {
+		t.Error("two calls share their rules")
 	}
 }
 
@@ -124,7 +122,7 @@ func TestSpellings(t *testing.T) {
 		f, err := Parse("rules.yaml", []byte(spelled))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if !reflect.DeepEqual(f.Rules, enrich.UserProfile()) {
+		} else if !reflect.DeepEqual(f.Rules, Builtin().Rules) {
 			t.Errorf("%s: other rules", name)
 		}
 	}

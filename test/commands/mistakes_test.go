@@ -103,10 +103,10 @@ func TestMistakes(t *testing.T) {
 		{
 			"TLS with anybody",
 			[]string{"envoy", "--weft-tls-ca", "/ca.crt"},
-			"TLS to weft: --weft-tls-ca and --weft-tls-san are needed; without both anybody could pose as weft", 1,
+			"TLS to weft: --weft-tls-ca and --weft-tls-san are required; without both, any server could pose as weft", 1,
 		},
-		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key go together", 1},
-		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca is made of --weft-tls-ca", 1},
+		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key are required together", 1},
+		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca: --weft-tls-ca is required", 1},
 		{"nothing to check", []string{"check"}, "check: which file? Write weft check rules.yaml", 2},
 		{"nothing to explain", []string{"explain", "/x"}, "explain: write weft explain GET /api/v1/users/7 rules.yaml", 2},
 	}
