@@ -153,6 +153,47 @@ func TestShapes(t *testing.T) {
 	}
 }
 
+// TestNewShape adds a shape as the comment on shapes says: all extensions in one member of the core.
+func TestNewShape(t *testing.T) {
+	const shapeNested Shape = 2
+	before := shapes
+	t.Cleanup(func() { shapes = before })
+	shapes = append(before[:len(before):len(before)], shape{
+		name:   "nested",
+		sketch: func(r *Rule) string { return fmt.Sprintf("the object with \"joined\": {%s}", r.sketchExtensions()) },
+		object: func(*Rule) Pointer { return "" },
+		adds:   func(*Rule) []string { return []string{"joined"} },
+		members: func(dst []byte, p parts, isEmpty bool) []byte {
+			if !isEmpty {
+				dst = append(dst, ',')
+			}
+			return append(p.appendErrors(p.appendExtensions(append(dst, `"joined":{`...), true)), '}')
+		},
+	})
+	if s, ok := ParseShape("nested"); !ok || s != shapeNested {
+		t.Fatalf("ParseShape: %d, %t", s, ok)
+	}
+	rule := orders(shapeNested, "")
+	for body, want := range map[string]string{
+		`[{"id":1}]`:               `[{"id":1,"joined":{"shipment":{"of":"1"},"errors":[]}}]`,
+		`[{"id":13,"shipment":0}]`: `[{"id":13,"shipment":0,"joined":{"shipment":null,"errors":["no shipment"]}}]`,
+	} {
+		if _, a := compose(t, rule, byKey("13"), nil, body); string(a.Body) != want {
+			t.Errorf("%s becomes %s, want %s", body, a.Body, want)
+		}
+	}
+	if core, _ := rule.ParseCore([]byte(`[{"id":1,"joined":0}]`), ""); core.Failed != MemberTaken {
+		t.Errorf("a member of that name: %q", core.Failed)
+	}
+	if rule.AllowsMissingCore() {
+		t.Error("the core can be missing")
+	}
+	want := `the list, each element of it as the object with "joined": {"shipment": …}`
+	if got := rule.Sketch(); got != want {
+		t.Errorf("sketch %s, want %s", got, want)
+	}
+}
+
 // TestListIsReadOnce: each key of a list is asked for once, all of them at once.
 func TestListIsReadOnce(t *testing.T) {
 	body := "[" + strings.Repeat(`{"id":1},{"id":2},`, 500) + `{"id":3}]`
@@ -167,7 +208,8 @@ func TestListIsReadOnce(t *testing.T) {
 	}
 }
 
-// FuzzMerge shows that a list with extensions is the list of the legacy service when the extensions are taken away again.
+// FuzzMerge shows that a list with extensions is the list of the legacy service when the extensions are taken away
+// again.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte(`[{"id":1},{"id":2,"x":[{}]} ]`), false)
 	f.Add([]byte(`{"a":{"l":[{"id":1,"data":{}}]}}`), true)

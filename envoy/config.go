@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
+	"weft/envoy/defaults"
 )
 
 // Config is what the configuration is made of.
@@ -58,10 +59,10 @@ type Config struct {
 // ready returns the Config with its defaults.
 func (c Config) ready() Config {
 	if c.RouteTimeout == 0 {
-		c.RouteTimeout = DefaultRouteTimeout
+		c.RouteTimeout = defaults.RouteTimeout
 	}
 	if c.MessageTimeout == 0 {
-		c.MessageTimeout = DefaultMessageTimeout
+		c.MessageTimeout = defaults.MessageTimeout
 	}
 	if c.WeftStreams == 0 {
 		c.WeftStreams = DefaultWeftStreams
@@ -73,17 +74,13 @@ func (c Config) ready() Config {
 // retries is how often a request is tried again.
 func (c Config) retries() uint32 {
 	if c.Retries == nil {
-		return 1
+		return defaults.Retries
 	}
 	return *c.Retries
 }
 
-// Defaults are those of a Config that sets none.
-const (
-	DefaultRouteTimeout   = 3 * time.Second
-	DefaultMessageTimeout = 1 * time.Second
-	DefaultWeftStreams    = 1024
-)
+// DefaultWeftStreams is the default of Config.WeftStreams.
+const DefaultWeftStreams = 1024
 
 // budget is the part of the message timeout that weft may use up: a tenth is left for the way there and back.
 func (c Config) budget() time.Duration { return c.MessageTimeout - c.MessageTimeout/10 }
@@ -137,7 +134,7 @@ func isName(a *corev3.Address) bool {
 // Fingerprint tells the configuration for some rules from that for others; what is not of the rules does not count. Envoy
 // shows it to weft with each exchange ([extproc.Authority]), so that weft can say when Envoy has an old one.
 func Fingerprint(rules []*enrich.Rule) string {
-	c := Config{Rules: rules, RouteTimeout: DefaultRouteTimeout, MessageTimeout: DefaultMessageTimeout}
+	c := Config{Rules: rules, RouteTimeout: defaults.RouteTimeout, MessageTimeout: defaults.MessageTimeout}
 	hash := sha256.New()
 	made := []proto.Message{routes(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules)}
 	for _, f := range fallbackFilters(c) {

@@ -70,7 +70,7 @@ func fallbackRules(rules []*enrich.Rule) string {
 		for _, s := range r.Path.Segments() {
 			kind := "nil"
 			if s.HasParam {
-				kind = lua(typeName(s.Param.Type))
+				kind = lua(s.Param.Type.String())
 			}
 			fmt.Fprintf(&b, " { %s, %s, %s },", lua(s.Prefix), kind, lua(s.Suffix))
 		}
@@ -80,7 +80,7 @@ func fallbackRules(rules []*enrich.Rule) string {
 		for _, q := range r.Query {
 			kind := "nil"
 			if q.Type != 0 {
-				kind = lua(typeName(q.Type))
+				kind = lua(q.Type.String())
 			}
 			fmt.Fprintf(&b, " { %s, %s, %s },", lua(q.Name), kind, lua(q.Fixed))
 		}
@@ -88,35 +88,12 @@ func fallbackRules(rules []*enrich.Rule) string {
 		fmt.Fprintf(&b, "    both_failed = %s,\n    head = %s,\n    tail = %s,\n    core = {\n", lua(string(r.Unavailable())), lua(string(head)), lua(string(tail)))
 		for _, f := range r.Core {
 			if names := f.At.Names(); len(names) == 1 { // what is deeper is not looked at
-				fmt.Fprintf(&b, "      [%s] = %s,\n", lua(names[0]), lua(typeName(f.Type)))
+				fmt.Fprintf(&b, "      [%s] = %s,\n", lua(names[0]), lua(f.Type.String()))
 			}
 		}
 		b.WriteString("    },\n  },\n")
 	}
 	return b.String()
-}
-
-func typeName(t enrich.Type) string {
-	switch t {
-	case enrich.Int64:
-		return "int64"
-	case enrich.Number:
-		return "number"
-	case enrich.Bool:
-		return "bool"
-	case enrich.Object:
-		return "object"
-	case enrich.Array:
-		return "array"
-	case enrich.ObjectID:
-		return "objectid"
-	case enrich.UUID:
-		return "uuid"
-	case enrich.String:
-		return "string"
-	default:
-		return "any"
-	}
 }
 
 // lua quotes a string. Bytes outside of printable ASCII become decimal escapes, which is all that Lua 5.1 has.

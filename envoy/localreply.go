@@ -27,7 +27,7 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	seen := map[string]bool{}
 	for _, r := range c.Rules {
 		path := legacyPath(r)
-		if seen[path] || r.Shape != enrich.ShapeComposite || r.List != nil || !slices.Contains(r.Methods, "GET") {
+		if seen[path] || !r.AllowsMissingCore() || !slices.Contains(r.Methods, "GET") {
 			continue // there is no such answer in its shape
 		}
 		seen[path] = true

@@ -251,18 +251,7 @@ func exactPattern(t enrich.Template) string {
 	return pattern(t, regexp.QuoteMeta, paramPattern)
 }
 
-func paramPattern(p enrich.Param) string {
-	switch p.Type {
-	case enrich.Int64:
-		return `(0|-?[1-9][0-9]{0,18})`
-	case enrich.ObjectID:
-		return `([0-9a-f]{24})`
-	case enrich.UUID:
-		return `([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`
-	default:
-		return `([A-Za-z0-9._~-]+)`
-	}
-}
+func paramPattern(p enrich.Param) string { return "(" + p.Type.Pattern() + ")" }
 
 // certainPattern is one that takes fewer: no path that a rule does not.
 func certainPattern(t enrich.Template) string {
