@@ -51,11 +51,11 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weft_rules_reloads_total",
-			Help: "Changes of the rules file: applied, or refused since there were mistakes in it.",
+			Help: "Changes of the rules file: applied, or refused because of errors in it.",
 		}, []string{"result"}),
 		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weft_rules_last_reload_successful",
-			Help: "0 while the rules file has mistakes, so that the rules from before go on; 1 otherwise.",
+			Help: "0 while the rules file has errors, so that the rules from before go on; 1 otherwise.",
 		}),
 		rulesInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weft_rules_info",

@@ -70,7 +70,7 @@ weft_exchanges_total{also="extension-failed",disposition="degraded",reason="core
 # HELP weft_rules_info 1 for the rules that are in use, by the hash of their file.
 # TYPE weft_rules_info gauge
 weft_rules_info{hash="new"} 1
-# HELP weft_rules_reloads_total Changes of the rules file: applied, or refused since there were mistakes in it.
+# HELP weft_rules_reloads_total Changes of the rules file: applied, or refused because of errors in it.
 # TYPE weft_rules_reloads_total counter
 weft_rules_reloads_total{result="applied"} 1
 weft_rules_reloads_total{result="refused"} 0
