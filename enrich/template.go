@@ -69,8 +69,7 @@ func isNotInPaths(c rune) bool {
 type typeError struct{ param, name string }
 
 func (e typeError) Error() string {
-	names := strings.ReplaceAll(strings.Trim(fmt.Sprint(ParamTypes()), "[]"), " ", ", ")
-	return fmt.Sprintf("{%s:%s}: unknown type %q; use one of %s", e.param, e.name, e.name, names)
+	return fmt.Sprintf("{%s:%s}: unknown type %q; use one of %s", e.param, e.name, e.name, TypeNames(ParamTypes()))
 }
 
 func parseSegment(part string) (Segment, error) {

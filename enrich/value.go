@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,11 @@ func (t Type) String() string {
 		Int64: "int64", Number: "number", String: "string", Bool: "bool", Date: "date", ObjectID: "objectid",
 		UUID: "uuid", Strings: "strings", Array: "array", Object: "object", Any: "any",
 	}[t]
+}
+
+// TypeNames returns the names of types for a message: "int64, string".
+func TypeNames(types []Type) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(types), "[]"), " ", ", ")
 }
 
 // ParseType returns the type of a name.

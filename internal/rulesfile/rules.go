@@ -2,7 +2,6 @@ package rulesfile
 
 import (
 	"fmt"
-	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -150,7 +149,7 @@ func (b *ruleBuilder) match() {
 		for _, p := range b.params {
 			if strings.Contains(path, "{"+p.Name+"}") {
 				b.fail(b.path("match", "path"), "{%s} has no type; write {%s:TYPE} with one of %s",
-					p.Name, p.Name, paramTypes())
+					p.Name, p.Name, enrich.TypeNames(enrich.ParamTypes()))
 			}
 		}
 	}
@@ -178,10 +177,6 @@ func (b *ruleBuilder) match() {
 		}
 		r.Query = append(r.Query, q)
 	}
-}
-
-func paramTypes() string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(enrich.ParamTypes()), "[]"), " ", ", ")
 }
 
 // maxRewritten is how many groups Envoy's substitution can name: \1 to \9.
@@ -368,16 +363,9 @@ func (b *ruleBuilder) checkUnused() {
 	}
 }
 
-// parseSize parses a size that has the pattern of the schema; 0 after an error.
-func parseSize(size string) int {
-	unit := 1 << 10
-	digits, isMiB := strings.CutSuffix(size, "MiB")
-	if isMiB {
-		unit = 1 << 20
-	}
-	n, err := strconv.Atoi(strings.TrimSuffix(digits, "KiB"))
-	if err != nil || n > math.MaxInt32 {
-		return 0
-	}
-	return n * unit
+// parseSize parses a size that has the pattern of the schema.
+func parseSize(size string) (n int) {
+	var unit string
+	_, _ = fmt.Sscanf(size, "%d%s", &n, &unit)
+	return n << map[string]int{"KiB": 10, "MiB": 20}[unit]
 }

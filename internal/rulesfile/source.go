@@ -65,7 +65,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
 		if !hasType {
-			b.fail(steps, "type is missing; write the type of the member: one of %s", paramTypes())
+			b.fail(steps, "type is missing; write the type of the member: one of %s", enrich.TypeNames(enrich.ParamTypes()))
 			break
 		}
 		c.Type, _ = enrich.ParseType(typ.str(""))
@@ -114,35 +114,24 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 
 // fits reports whether a default has a type.
 func fits(n *node, t enrich.Type) bool {
-	isText := func(e *node) bool { _, ok := e.scalar.(string); return ok }
+	if t == enrich.Any {
+		return true
+	}
 	switch v := n.scalar.(type) {
 	case string:
-		switch t {
-		case enrich.Date:
-			_, err := time.Parse(time.RFC3339, v)
-			return err == nil
-		case enrich.ObjectID, enrich.UUID:
-			_, ok := enrich.ParseParam(t, v)
-			return ok
-		default:
-			return t == enrich.String || t == enrich.Any
-		}
+		_, isID := enrich.ParseParam(t, v)
+		_, err := time.Parse(time.RFC3339, v)
+		return t == enrich.String || (t == enrich.ObjectID || t == enrich.UUID) && isID || t == enrich.Date && err == nil
 	case bool:
-		return t == enrich.Bool || t == enrich.Any
+		return t == enrich.Bool
 	case int64:
-		return t == enrich.Int64 || t == enrich.Number || t == enrich.Any
+		return t == enrich.Int64 || t == enrich.Number
 	case float64:
-		return t == enrich.Number || t == enrich.Any
+		return t == enrich.Number
 	}
-	switch {
-	case n.isMap:
-		return t == enrich.Object || t == enrich.Any
-	case n.isList:
-		isStrings := !slices.ContainsFunc(n.elements, func(e *node) bool { return !isText(e) })
-		return t == enrich.Array || t == enrich.Any || t == enrich.Strings && isStrings
-	default:
-		return t == enrich.Any // null
-	}
+	isNotText := func(e *node) bool { _, isText := e.scalar.(string); return !isText }
+	return t == enrich.Object && n.isMap || t == enrich.Array && n.isList ||
+		t == enrich.Strings && n.isList && !slices.ContainsFunc(n.elements, isNotText)
 }
 
 // defaultHint returns what to write for a default.
