@@ -13,9 +13,9 @@ import (
 // orders is a list, each element of which is joined by a member of its own.
 func orders(shape Shape, list Pointer) *Rule {
 	return Rule{
-		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20, Shape: shape, List: &list,
-		Members: Members{Core: "core", Errors: "errors"},
-		Core:    []CoreField{{At: "/id", Type: Int64}},
+		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20,
+		Shape: shape, List: &list, Members: Members{Core: "core", Errors: "errors"},
+		Core: []CoreField{{At: "/id", Type: Int64}},
 		Sources: []*Source{{
 			Name: "shipment", Failed: "no shipment",
 			Where:  []Condition{{Field: "orderId", From: FromCore, At: "/id", Type: Int64}},
@@ -31,8 +31,14 @@ func product() *Rule {
 		Shape: ShapeMerge, MergeAt: "/data", Members: Members{Core: "core", Errors: "errors"},
 		Verify: []Verify{{At: "/data/sku"}},
 		Sources: []*Source{
-			{Name: "stock", Failed: "no stock", Where: []Condition{{Field: "sku"}}, Fields: []Field{{Name: "n", Path: "n", Type: Int64}}},
-			{Name: "reviews", Failed: "no reviews", Where: []Condition{{Field: "_id", From: FromCore, At: "/data/review", Type: ObjectID}}},
+			{
+				Name: "stock", Failed: "no stock", Where: []Condition{{Field: "sku"}},
+				Fields: []Field{{Name: "n", Path: "n", Type: Int64}},
+			},
+			{
+				Name: "reviews", Failed: "no reviews",
+				Where: []Condition{{Field: "_id", From: FromCore, At: "/data/review", Type: ObjectID}},
+			},
 		},
 	}.Ready()
 }
@@ -87,7 +93,8 @@ func TestShapes(t *testing.T) {
 		{
 			"elements keep their bytes and order", orders(ShapeMerge, ""), nil,
 			`[ {"id": 2, "x":1e3} ,{"id":1.0},{"id":2}  ]`,
-			`composed [ {"id": 2, "x":1e3,"shipment":{"of":"2"}} ,{"id":1.0,"shipment":{"of":"1"}},{"id":2,"shipment":{"of":"2"}}  ]`,
+			`composed [ {"id": 2, "x":1e3,"shipment":{"of":"2"}} ,{"id":1.0,"shipment":{"of":"1"}},` +
+				`{"id":2,"shipment":{"of":"2"}}  ]`,
 		},
 		{"an empty list", orders(ShapeMerge, ""), nil, ` [ ] `, `composed [ ]`},
 		{
@@ -102,19 +109,24 @@ func TestShapes(t *testing.T) {
 		},
 		{
 			"one of many fails", orders(ShapeMerge, ""), nil, `[{"id":1},{"id":13}]`,
-			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},{"id":13,"shipment":null,"errors":["no shipment"]}]`,
+			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},` +
+				`{"id":13,"shipment":null,"errors":["no shipment"]}]`,
 		},
 		{"an element that is none", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
 		{"an element without its member", orders(ShapeMerge, ""), nil, `[{"id":1},{}]`, "core-invalid"},
 		{"no list there", orders(ShapeMerge, "/page/items"), nil, `{"page":{}}`, "core-invalid"},
 		{"an object for a list", orders(ShapeMerge, ""), nil, `{"id":1}`, "core-invalid"},
-		{"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`, `composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`},
+		{
+			"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`,
+			`composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`,
+		},
 		{"the last is no list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
 		{"a member of that name", orders(ShapeMerge, ""), nil, `[{"id":1,"shipment":0}]`, "member-taken"},
 		{"errors are a member of that name, too", orders(ShapeMerge, ""), nil, `[{"id":1,"errors":[]}]`, "member-taken"},
 		{
 			"two sources, deep", product(), sku, `{"data":{"sku":"A-1","review":"` + review + `"},"v":1}`,
-			`composed {"data":{"sku":"A-1","review":"` + review + `","stock":{"of":"A-1"},"reviews":{"of":"` + review + `"}},"v":1}`,
+			`composed {"data":{"sku":"A-1","review":"` + review + `","stock":{"of":"A-1"},` +
+				`"reviews":{"of":"` + review + `"}},"v":1}`,
 		},
 		{
 			"no key: as no document", product(), sku, `{"data":{"sku":"A-1"}}`,
@@ -126,11 +138,13 @@ func TestShapes(t *testing.T) {
 		},
 		{
 			"a key of a wrong type", product(), sku, `{"data":{"sku":"A-1","review":7}}`,
-			`degraded; reason=extension-invalid {"data":{"sku":"A-1","review":7,"stock":{"of":"A-1"},"reviews":null,"errors":["no reviews"]}}`,
+			`degraded; reason=extension-invalid {"data":{"sku":"A-1","review":7,"stock":{"of":"A-1"},"reviews":null,` +
+				`"errors":["no reviews"]}}`,
 		},
 		{
 			"another one's", product(), sku, `{"data":{"sku":"B-2"}}`,
-			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,"errors":["no stock","no reviews"]}}`,
+			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,` +
+				`"errors":["no stock","no reviews"]}}`,
 		},
 		{"no object to merge with", product(), sku, `{"data":[]}`, "core-invalid"},
 		{
@@ -138,7 +152,8 @@ func TestShapes(t *testing.T) {
 		},
 		{
 			"the last of two objects", product(), sku, `{"data":{"sku":"B-2","review":1},"data":{ }}`,
-			`degraded; reason=key-mismatch {"data":{"sku":"B-2","review":1},"data":{"stock":null,"reviews":null,"errors":["no stock","no reviews"] }}`,
+			`degraded; reason=key-mismatch {"data":{"sku":"B-2","review":1},"data":{"stock":null,"reviews":null,` +
+				`"errors":["no stock","no reviews"] }}`,
 		},
 	}
 	for _, test := range tests {
@@ -265,7 +280,10 @@ func TestComposeLimit(t *testing.T) {
 		want   string
 	}{
 		"composite": {func(*Rule) {}, `{"id":1}`, `{"core":{"id":1},"extension":null,"errors":["no extension"]}`},
-		"merge":     {func(r *Rule) { r.Shape = ShapeMerge }, `{"id":1}`, `{"id":1,"extension":null,"errors":["no extension"]}`},
+		"merge": {
+			func(r *Rule) { r.Shape = ShapeMerge },
+			`{"id":1}`, `{"id":1,"extension":null,"errors":["no extension"]}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rule := &Rule{

@@ -57,7 +57,8 @@ func TestCheckCore(t *testing.T) {
 func FuzzCheckCore(f *testing.F) {
 	rule := UserProfile()[0]
 	rule.CoreLimit = 1 << 30
-	core := `{"userId":7,"username":"\u00fc","email":"e","createdAt":"c","x":[{"y":-1.5e+3},null,"` + strings.Repeat("ab", keep) + `"]}`
+	core := `{"userId":7,"username":"\u00fc","email":"e","createdAt":"c","x":[{"y":-1.5e+3},null,"` +
+		strings.Repeat("ab", keep) + `"]}`
 	f.Add([]byte(core), 1)
 	f.Add([]byte(core[:len(core)-1]), 7)
 	f.Add([]byte(byteOrderMark+core), 100)

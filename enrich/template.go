@@ -75,7 +75,7 @@ func (e typeError) Error() string {
 func parseSegment(part string) (Segment, error) {
 	m := regexp.MustCompile(`^([^{}]*)(?:{([A-Za-z_][A-Za-z0-9_]*)(:[^{}]*)?})?([^{}]*)$`).FindStringSubmatch(part)
 	if m == nil {
-		return Segment{}, fmt.Errorf("%q: write at most one parameter, as {name:type}; a name has letters, digits and _", part)
+		return Segment{}, fmt.Errorf("%q: write at most one parameter: {name:type}; names have letters, digits and _", part)
 	}
 	s := Segment{Prefix: m[1], Suffix: m[4], HasParam: m[2] != "", Param: Param{Name: m[2]}}
 	if typeName, hasType := strings.CutPrefix(m[3], ":"); hasType {

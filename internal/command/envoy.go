@@ -19,13 +19,13 @@ func envoyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "envoy",
 		Usage: "print the configuration of an Envoy that calls weft",
-		Description: `Formats: bootstrap, the whole configuration of a standalone Envoy; istio, an EnvoyFilter for the sidecar of the
-legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway; weft-ca and weft-client, the two
-files in the folder of --weft-tls-secrets. The first lines of the output say what a format cannot express.
+		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the legacy service;
+gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway; weft-ca and weft-client, the two files in the
+folder of --weft-tls-secrets. The first lines of the output say what a format cannot express.
 
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
    weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
-   weft envoy --rules rules.yaml --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
+   weft envoy --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
 		Flags: slices.Concat([]cli.Flag{
 			rulesFlag(),
 			&cli.StringFlag{
@@ -34,11 +34,11 @@ files in the folder of --weft-tls-secrets. The first lines of the output say wha
 			},
 			&cli.StringFlag{
 				Name: "legacy", Sources: cli.EnvVars("WEFT_LEGACY"),
-				Usage: "`host:port` of the legacy service (gateway: of its Service); default: the rules file's, or 127.0.0.1:8081",
+				Usage: "`host:port` of the legacy service (gateway: its Service); default: the rules file's, or 127.0.0.1:8081",
 			},
 			&cli.StringFlag{
 				Name: "weft", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
-				Usage: "address of weft, as in \"weft serve --listen\", or several with commas (gateway: `host:port` of its Service)",
+				Usage: "address of weft, as in \"weft serve --listen\", or several with commas (gateway: `host:port` of a Service)",
 			},
 			&cli.StringFlag{
 				Name: "listen", Value: "0.0.0.0:10000", Sources: cli.EnvVars("WEFT_ENVOY_LISTEN"),
@@ -53,8 +53,9 @@ files in the folder of --weft-tls-secrets. The first lines of the output say wha
 				Usage: "bootstrap: `host:port` of an OTLP collector (gRPC) for Envoy's traces; empty for none",
 			},
 			&cli.FloatFlag{
-				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"), Validator: between(0., 100.),
-				Usage: "bootstrap: `percent` of the requests that Envoy traces, in addition to those that their client traces",
+				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
+				Validator: between(0., 100.),
+				Usage:     "bootstrap: `percent` of the requests that Envoy traces, in addition to those that their client traces",
 			},
 			&cli.StringFlag{
 				Name: "namespace", Value: "default", Sources: cli.EnvVars("WEFT_NAMESPACE"),
@@ -74,7 +75,8 @@ files in the folder of --weft-tls-secrets. The first lines of the output say wha
 			},
 			&cli.DurationFlag{
 				Name: "route-timeout", Sources: cli.EnvVars("WEFT_ROUTE_TIMEOUT"), Validator: atLeast(time.Millisecond),
-				Usage: fmt.Sprintf("how long the legacy service may take for a response; default: the rules file's, or %v", defaults.RouteTimeout),
+				Usage: "how long the legacy service may take for a response; " +
+					fmt.Sprintf("default: the rules file's, or %v", defaults.RouteTimeout),
 			},
 			&cli.DurationFlag{
 				Name: "message-timeout", Sources: cli.EnvVars("WEFT_MESSAGE_TIMEOUT"), Validator: atLeast(time.Millisecond),
@@ -141,7 +143,8 @@ func envoyConfig(cmd *cli.Command) ([]byte, error) {
 	case "gateway":
 		return envoy.Gateway(c, envoy.GatewayOptions{Namespace: cmd.String("namespace"), Gateway: cmd.String("gateway")})
 	default:
-		return nil, usageError{fmt.Errorf("unknown --format %q; use one of bootstrap, istio, gateway, weft-ca, weft-client", format)}
+		return nil, usageError{fmt.Errorf("unknown --format %q; use one of %s", format,
+			"bootstrap, istio, gateway, weft-ca, weft-client")}
 	}
 }
 

@@ -19,8 +19,8 @@ func explainCommand() *cli.Command {
 		Name:      "explain",
 		Usage:     "show what weft does with a request",
 		ArgsUsage: "METHOD URL [FILE]",
-		Description: `Prints the rule that a request matches, its parameters, the query of MongoDB, and the shape of the answer. The URL is
-a path, or has a host, too: weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
+		Description: `Prints the rule that a request matches, its parameters, the MongoDB query, and the shape of the answer.
+The URL is a path, or has a host, too: weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
 		OnUsageError: onUsageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			args := cmd.Args().Slice()

@@ -52,8 +52,9 @@ func checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "report all errors in rules files",
 		ArgsUsage: "FILE...",
-		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. If there are any, the
-exit status is 1. Warnings are about what is allowed but may not be intended. With a MongoDB, also about missing indexes.`,
+		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. With errors,
+the exit status is 1. Warnings are about what is allowed but may not be intended; given a MongoDB, also
+about missing indexes.`,
 		Flags:        mongodbFlags("", ": check that the fields by which documents are found have an index"),
 		OnUsageError: onUsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {

@@ -151,17 +151,18 @@ A request with another spelling passes to the legacy service untouched, since tw
 For MongoDB a parameter is only ever a value: no text becomes an operator.
 
 **The core** keeps its bytes.
-In shape *composite*, a core that is missing or not as the rule says is ` + "`null`" + `, and ` + "`errors`" + ` says so.
+In shape *composite*, a core that is missing or not as the rule says is ` + "`null`" + `,
+and ` + "`errors`" + ` says so.
 Shape *merge* and lists have no place for a missing core: such a response passes as it is.
 So does a failure of any request other than GET.
 A core that has a member with the name of an extension passes as it is, too.
 
-**No document** is not an error: the extension has the defaults of its fields, or is ` + "`null`" + ` if a field has no default.
-A document with a field of a wrong type, or without a field that has no default, is an error: the extension is ` + "`null`" + `,
-and ` + "`errors`" + ` says so.
+**No document** is not an error: the extension has the defaults of its fields, or is ` + "`null`" + ` if one has none.
+A document with a field of a wrong type, or without a field that has no default, is an error:
+the extension is ` + "`null`" + `, and ` + "`errors`" + ` says so.
 
-**Choose ` + "`degrade`" + ` with care.** If the legacy service fails, or answers 200 with something that is not a core (a login
-page, for example), nobody may have authorized the caller.
+**Choose ` + "`degrade`" + ` with care.** If the legacy service fails, or answers 200 with something that is not a core
+(a login page, for example), nobody may have authorized the caller.
 *never* (the default) lets that response pass.
 *authenticated* gives the extension to the caller whose token Envoy's jwt_authn filter has verified.
 *always* gives it to every caller.

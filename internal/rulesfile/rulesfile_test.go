@@ -71,8 +71,8 @@ rules:
     extensions: {}
 `))
 	want := []string{
-		"4:19: rules[0].match.path: ", "6:59: rules[0].extensions.x.where.id.param", "6:101", "7:5: rules[1]: match is missing",
-		"7:11: rules[1].name", "8:5: rules[1]: unknown key", "9:17: rules[1].extensions: ",
+		"4:19: rules[0].match.path: ", "6:59: rules[0].extensions.x.where.id.param", "6:101",
+		"7:5: rules[1]: match is missing", "7:11: rules[1].name", "8:5: rules[1]: unknown key", "9:17: rules[1].extensions: ",
 	}
 	if err == nil {
 		t.Fatal("no errors")
