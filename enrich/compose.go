@@ -120,8 +120,7 @@ func (r *Rule) parts(params []Value, u *unit, i int, found Found) parts {
 	return p
 }
 
-// firstMissing returns why the first extension that is missing is so, and its error. The reason is empty if all are
-// there.
+// firstMissing returns the reason and the error of the first missing extension. The reason is empty if all are there.
 func (p parts) firstMissing() (Reason, error) {
 	for source, reason := range p.missing {
 		if reason != "" {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Shape is how a core and its extensions become one JSON text. The zero value is [ShapeComposite].
+// Shape says how a core and its extensions become one JSON text. The zero value is [ShapeComposite].
 type Shape uint8
 
 // shapes has what weft knows about each Shape. Nothing else depends on a particular one. A new shape is
@@ -24,7 +24,7 @@ type shape struct {
 	name    string             // in rules files
 	about   string             // describes it, for the JSON Schema
 	options []string           // keys of a rule that not all shapes have: OptionCoreMember, OptionMergeAt
-	sketch  func(*Rule) string // how an answer looks, for weft explain
+	sketch  func(*Rule) string // returns a picture of an answer, for weft explain
 
 	head func(dst []byte, r *Rule) []byte // appends what stands before a core
 	tail func(dst []byte, p parts) []byte // appends what stands after it
@@ -70,7 +70,7 @@ func (r *Rule) shape() *shape { return &shapes[r.Shape] }
 // legacy service passes, and a core cannot be streamed.
 func (r *Rule) AllowsMissingCore() bool { return r.shape().head != nil && r.List == nil }
 
-// Sketch shows to people how an answer looks.
+// Sketch returns a picture of an answer, for people.
 func (r *Rule) Sketch() string {
 	one := r.shape().sketch(r)
 	switch {
@@ -83,7 +83,7 @@ func (r *Rule) Sketch() string {
 	}
 }
 
-// sketchExtensions shows the extensions as members.
+// sketchExtensions returns the extensions as members.
 func (r *Rule) sketchExtensions() string {
 	var members []string
 	for _, s := range r.Sources {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// orders is a list, each element of which is joined by a member of its own.
+// orders returns a rule for a list, whose elements are joined by a member.
 func orders(shape Shape, list Pointer) *Rule {
 	return Rule{
 		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20,
@@ -24,7 +24,7 @@ func orders(shape Shape, list Pointer) *Rule {
 	}.Ready()
 }
 
-// product is an object that is joined with two collections by a member deep in it.
+// product returns a rule for an object, which is joined with two collections by a nested member.
 func product() *Rule {
 	return Rule{
 		Name: "product", Methods: []string{"GET"}, Path: mustTemplate("/products/{sku:string}"), CoreLimit: 1 << 20,
@@ -43,7 +43,7 @@ func product() *Rule {
 	}.Ready()
 }
 
-// byKey makes an extension of each key; keys in bad fail.
+// byKey returns a Store that makes an extension of each key, except that the key bad fails.
 func byKey(bad string) Store {
 	return findFunc(func(_ *Source, keys []Key) []Extension {
 		found := make([]Extension, len(keys))
@@ -209,7 +209,7 @@ func TestNewShape(t *testing.T) {
 	}
 }
 
-// TestListIsReadOnce: each key of a list is asked for once, all of them at once.
+// TestListIsReadOnce: a list takes one read, with each key once.
 func TestListIsReadOnce(t *testing.T) {
 	body := "[" + strings.Repeat(`{"id":1},{"id":2},`, 500) + `{"id":3}]`
 	var asked [][]Key
@@ -223,8 +223,7 @@ func TestListIsReadOnce(t *testing.T) {
 	}
 }
 
-// FuzzMerge shows that a list with extensions is the list of the legacy service when the extensions are taken away
-// again.
+// FuzzMerge shows that a list with extensions, without these, is the list of the legacy service.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte(`[{"id":1},{"id":2,"x":[{}]} ]`), false)
 	f.Add([]byte(`{"a":{"l":[{"id":1,"data":{}}]}}`), true)
@@ -270,8 +269,7 @@ func decoded(t *testing.T, text []byte) (v any) {
 	return v
 }
 
-// TestComposeLimit: what would be too large goes out without extensions, in each shape, and nothing is made that is too
-// large first.
+// TestComposeLimit: an answer that would exceed the limit has no extensions, in each shape.
 func TestComposeLimit(t *testing.T) {
 	large := Extension{JSON: []byte(`{"a":"` + strings.Repeat("x", 1000) + `"}`)}
 	for name, test := range map[string]struct {

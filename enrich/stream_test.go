@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// TestCheckCore reads bodies in pieces of any size, with strings longer than what the tokenizer gets to see of them.
+// TestCheckCore reads bodies in pieces of any size, with strings longer than the part that the tokenizer gets.
 func TestCheckCore(t *testing.T) {
 	rule := UserProfile()[0]
 	long := strings.Repeat("ö", 3*keep)
@@ -53,7 +53,7 @@ func TestCheckCore(t *testing.T) {
 	}
 }
 
-// FuzzCheckCore shows that a streamed core is judged as one that is held.
+// FuzzCheckCore shows that CheckCore and ParseCore agree.
 func FuzzCheckCore(f *testing.F) {
 	rule := UserProfile()[0]
 	rule.CoreLimit = 1 << 30
@@ -79,7 +79,7 @@ func FuzzCheckCore(f *testing.F) {
 	})
 }
 
-// pieces reads so many bytes at once.
+// pieces reads at most size bytes at once.
 type pieces struct {
 	r    io.Reader
 	size int

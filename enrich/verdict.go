@@ -90,7 +90,7 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 		return Pass, CoreEncoded
 	case resp.ContentLength >= 0 && resp.ContentLength <= int64(r.CoreLimit):
 		return Compose, ""
-	case r.Large == StreamLarge && decoder == nil:
+	case r.Large == StreamLarge && decoder == nil && r.AllowsMissingCore():
 		return Stream, ""
 	case resp.ContentLength >= 0:
 		return Pass, CoreTooLarge

@@ -2,7 +2,7 @@ package enrich
 
 import "testing"
 
-// TestVerdict has a row for each line of the contract's table, and for who made the response.
+// TestVerdict has a row for each line of the contract's table, and for each origin of a response.
 func TestVerdict(t *testing.T) {
 	const known, unknown = 100, -1
 	legacy := func(status int) Response {
@@ -97,7 +97,7 @@ func TestOutcomeString(t *testing.T) {
 	}
 }
 
-// TestVerdictOnCore: what is no core is a failure of the legacy service like others.
+// TestVerdictOnCore: an invalid core is a failure of the legacy service.
 func TestVerdictOnCore(t *testing.T) {
 	always, get := UserProfile()[0], Response{Method: "GET", Origin: OriginLegacy, Status: 200}
 	never, authenticated := *always, *always
