@@ -1,7 +1,5 @@
 package enrich
 
-import "strings"
-
 // Response is what the headers of an HTTP response say, and who made it.
 type Response struct {
 	Origin          Origin
@@ -163,13 +161,12 @@ type Outcome struct {
 
 // String returns the value of the x-weft header, for example "degraded; reason=legacy-error".
 func (o Outcome) String() string {
-	var b strings.Builder
-	b.WriteString(string(o.Disposition))
+	text := string(o.Disposition)
 	if o.Reason != "" {
-		b.WriteString("; reason=" + string(o.Reason))
+		text += "; reason=" + string(o.Reason)
 	}
 	if o.Also != "" {
-		b.WriteString("+" + string(o.Also))
+		text += "+" + string(o.Also)
 	}
-	return b.String()
+	return text
 }

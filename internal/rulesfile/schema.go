@@ -12,6 +12,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 // Schema is the JSON Schema of a rules file, for editors and for the first checks of a file. A test generates the parts
@@ -124,16 +126,8 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 		fail("is empty; write, for example, %s", example(name))
 	case *kind.MaxProperties:
 		fail("has both type and value; write type for a parameter that varies, value for a fixed one")
-	case *kind.MaxLength:
-		fail("is longer than %d characters", k.Want)
-	case *kind.UniqueItems:
-		fail("has the same value twice")
-	case *kind.Minimum:
-		fail("is less than %s", k.Want.RatString())
-	case *kind.Maximum:
-		fail("is more than %s", k.Want.RatString())
-	default:
-		fail("%v", e.ErrorKind)
+	default: // bounds of numbers and texts, for example
+		fail("%s", k.LocalizedString(message.NewPrinter(language.English)))
 	}
 }
 
