@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
+	"weft/envoy/defaults"
 )
 
 // Config is the input of all formats.
@@ -54,26 +55,21 @@ type Config struct {
 	legacyCluster string // cluster of the legacy service: "legacy", or the mesh's own
 }
 
-// Defaults of the fields of a Config.
-const (
-	DefaultRouteTimeout   = 3 * time.Second
-	DefaultMessageTimeout = 1 * time.Second
-	DefaultWeftStreams    = 1024
-)
+// DefaultWeftStreams is the default of Config.WeftStreams.
+const DefaultWeftStreams = 1024
 
 func (c Config) withDefaults() Config {
 	if c.RouteTimeout == 0 {
-		c.RouteTimeout = DefaultRouteTimeout
+		c.RouteTimeout = defaults.RouteTimeout
 	}
 	if c.MessageTimeout == 0 {
-		c.MessageTimeout = DefaultMessageTimeout
+		c.MessageTimeout = defaults.MessageTimeout
 	}
 	if c.WeftStreams == 0 {
 		c.WeftStreams = DefaultWeftStreams
 	}
 	if c.Retries == nil {
-		once := uint32(1)
-		c.Retries = &once
+		c.Retries = new(uint32(defaults.Retries))
 	}
 	c.legacyCluster = "legacy"
 	return c

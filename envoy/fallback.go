@@ -60,10 +60,10 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 	path := "^" + pattern(r.Path, quoteLuaPattern, func(enrich.Param) string { return "([^/]*)" }) + "$"
 	var params, query, core []string
 	for _, p := range r.Path.Params() {
-		params = append(params, typeName(p.Type))
+		params = append(params, p.Type.String())
 	}
 	for _, q := range r.Query {
-		key, value := "type", typeName(q.Type)
+		key, value := "type", q.Type.String()
 		if q.Type == 0 {
 			key, value = "value", q.Fixed
 		}
@@ -71,7 +71,7 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 	}
 	for _, f := range r.Core {
 		if names := f.At.Names(); len(names) == 1 { // the script checks only the members of the core itself
-			core = append(core, fmt.Sprintf("[%s] = %s", luaString(names[0]), luaString(typeName(f.Type))))
+			core = append(core, fmt.Sprintf("[%s] = %s", luaString(names[0]), luaString(f.Type.String())))
 		}
 	}
 	head, tail := r.Frame()
@@ -90,30 +90,6 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 		fmt.Fprintf(b, "    %s = %s,\n", field[0], field[1])
 	}
 	b.WriteString("  },\n")
-}
-
-// typeName returns the key of a type in the tables is_param and is_a of fallback.lua.
-func typeName(t enrich.Type) string {
-	switch t {
-	case enrich.Int64:
-		return "int64"
-	case enrich.Number:
-		return "number"
-	case enrich.Bool:
-		return "bool"
-	case enrich.Object:
-		return "object"
-	case enrich.Array:
-		return "array"
-	case enrich.ObjectID:
-		return "objectid"
-	case enrich.UUID:
-		return "uuid"
-	case enrich.String:
-		return "string"
-	default:
-		return "any"
-	}
 }
 
 // quoteLuaPattern returns a Lua pattern that matches s.

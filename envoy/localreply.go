@@ -28,7 +28,7 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	seen := map[string]bool{}
 	for _, r := range c.Rules {
 		path := upstreamPattern(r)
-		if seen[path] || r.Shape != enrich.ShapeComposite || r.List != nil || !slices.Contains(r.Methods, "GET") {
+		if seen[path] || !r.AllowsMissingCore() || !slices.Contains(r.Methods, "GET") {
 			continue // other shapes have no such answer
 		}
 		seen[path] = true

@@ -189,18 +189,7 @@ func loosePattern(t enrich.Template) string {
 // exactPattern returns one for those whose parameters have the template's types. It also takes some that weft does
 // not: a number of 19 digits that does not fit an int64, and the strings "." and "..".
 func exactPattern(t enrich.Template) string {
-	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string {
-		switch p.Type {
-		case enrich.Int64:
-			return `(0|-?[1-9][0-9]{0,18})`
-		case enrich.ObjectID:
-			return `([0-9a-f]{24})`
-		case enrich.UUID:
-			return `([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`
-		default:
-			return `([A-Za-z0-9._~-]+)`
-		}
-	})
+	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string { return "(" + p.Type.Pattern() + ")" })
 }
 
 // pattern returns the text of a template in another language: text and param translate its parts.

@@ -82,21 +82,21 @@ func portOf(cmd *cli.Command) (port, error) {
 		}
 		p.tls.Allowed = append(p.tls.Allowed, id)
 	}
-	var mistake string
+	var problem string
 	switch hasTLS := p.tls.Cert != ""; {
 	case hasTLS != (p.tls.Key != ""):
-		mistake = "--tls-cert and --tls-key go together"
+		problem = "--tls-cert and --tls-key go together"
 	case !hasTLS && (p.tls.ClientCA != "" || len(p.tls.Allowed) > 0):
-		mistake = "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key"
+		problem = "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key"
 	case p.tls.ClientCA == "" && len(p.tls.Allowed) > 0:
-		mistake = "--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate"
+		problem = "--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate"
 	case hasTLS && p.insecure:
-		mistake = "--insecure is without TLS: leave it out, or --tls-cert"
+		problem = "--insecure is without TLS: leave it out, or --tls-cert"
 	case !hasTLS && !p.insecure && !strings.HasPrefix(p.listen, "unix:"):
-		mistake = fmt.Sprintf("--listen %s is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", p.listen)
+		problem = fmt.Sprintf("--listen %s is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", p.listen)
 	}
-	if mistake != "" {
-		return p, usageError{errors.New(mistake)}
+	if problem != "" {
+		return p, usageError{errors.New(problem)}
 	}
 	return p, nil
 }

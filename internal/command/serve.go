@@ -209,7 +209,7 @@ func (s *server) hangUps(ctx context.Context, hangUp <-chan os.Signal) {
 // use makes the rules of a file those of all exchanges from now on.
 func (s *server) use(f *rulesfile.File) {
 	for _, w := range f.Warnings {
-		s.logger.Warn(rulesfile.Mistakes{w}.In(s.rulesName))
+		s.logger.Warn(w.Error())
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	s.rules.Store(extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules)))

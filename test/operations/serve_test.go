@@ -79,7 +79,7 @@ func TestReload(t *testing.T) {
 		t.Error("new rules are not in use")
 	}
 	publish("/c/{id:int}")
-	s.expect(t, rules+":4:19: rules[0].match.path: {id:int} has an unknown type")
+	s.expect(t, rules+":4:19: rules[0].match.path: {id:int}: unknown type")
 	if !takes("/b/1") {
 		t.Error("a bad file has ended the rules from before")
 	}
