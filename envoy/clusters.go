@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -20,8 +21,23 @@ const (
 	collectorClusterName = "otlp"
 )
 
-// weftCluster has HTTP/2 for gRPC, and limits that allow a stream for each request: by default, those beyond 1,024 would
-// pass without weft.
+// clusters returns those of a standalone Envoy.
+func clusters(c Config) ([]*clusterv3.Cluster, error) {
+	legacy, legacyErr := legacyCluster(c)
+	weft, weftErr := weftCluster(c)
+	if err := cmp.Or(legacyErr, weftErr); err != nil || c.Collector == "" {
+		return []*clusterv3.Cluster{legacy, weft}, err
+	}
+	collector, err := cluster(collectorClusterName, c.Collector)
+	if err != nil {
+		return nil, err
+	}
+	collector.TypedExtensionProtocolOptions = http2(&corev3.Http2ProtocolOptions{})
+	return []*clusterv3.Cluster{legacy, weft, collector}, nil
+}
+
+// weftCluster has HTTP/2 for gRPC, and limits that allow a stream for each request: by default, those beyond 1,024
+// would pass without weft.
 func weftCluster(c Config) (*clusterv3.Cluster, error) {
 	weft, err := cluster(weftClusterName, strings.Split(c.Weft, ",")...)
 	if err != nil {
@@ -54,8 +70,9 @@ func weftCluster(c Config) (*clusterv3.Cluster, error) {
 	return weft, err
 }
 
-// legacyCluster protects the legacy service: by Envoy's default limits of connections and requests, a budget for retries,
-// and a pause for an endpoint that keeps failing. An only endpoint gets requests in its pause, too (panic threshold).
+// legacyCluster protects the legacy service: by Envoy's default limits of connections and requests, a budget for
+// retries, and a pause for an endpoint that keeps failing. An only endpoint gets requests in its pause, too (panic
+// threshold).
 func legacyCluster(c Config) (*clusterv3.Cluster, error) {
 	legacy, err := cluster(c.legacyCluster, c.Legacy)
 	if err != nil {
@@ -78,15 +95,6 @@ func legacyCluster(c Config) (*clusterv3.Cluster, error) {
 		MaxHeadersCount:      wrapperspb.UInt32(1000),
 	})
 	return legacy, nil
-}
-
-func collectorCluster(c Config) (*clusterv3.Cluster, error) {
-	collector, err := cluster(collectorClusterName, c.Collector)
-	if err != nil {
-		return nil, err
-	}
-	collector.TypedExtensionProtocolOptions = http2(&corev3.Http2ProtocolOptions{})
-	return collector, nil
 }
 
 // cluster returns a cluster with an endpoint for each address.

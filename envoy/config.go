@@ -3,6 +3,7 @@
 package envoy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -62,19 +63,11 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	if c.RouteTimeout == 0 {
-		c.RouteTimeout = DefaultRouteTimeout
-	}
-	if c.MessageTimeout == 0 {
-		c.MessageTimeout = DefaultMessageTimeout
-	}
-	if c.WeftStreams == 0 {
-		c.WeftStreams = DefaultWeftStreams
-	}
-	if c.Retries == nil {
-		once := uint32(1)
-		c.Retries = &once
-	}
+	once := uint32(1)
+	c.RouteTimeout = cmp.Or(c.RouteTimeout, DefaultRouteTimeout)
+	c.MessageTimeout = cmp.Or(c.MessageTimeout, DefaultMessageTimeout)
+	c.WeftStreams = cmp.Or(c.WeftStreams, DefaultWeftStreams)
+	c.Retries = cmp.Or(c.Retries, &once)
 	c.legacyCluster = "legacy"
 	return c
 }

@@ -12,6 +12,10 @@ import (
 	"weft/extproc"
 )
 
+// The objects are YAML mappings and not values of the Go types of the Gateway API and Envoy Gateway: those bring 112
+// packages with them, with which the binary of weft would have 44.9 MB in place of 33.0. k8s/proof decodes the output
+// strictly into these types.
+
 // GatewayOptions identify the Gateway.
 type GatewayOptions struct {
 	Namespace string
