@@ -220,7 +220,7 @@ func (s *server) use(f *rulesfile.File) {
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
-	err := rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
 			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)
@@ -234,9 +234,6 @@ func (s *server) watch(ctx context.Context, current []byte) {
 		}
 		go s.adviseIndexes(ctx, f.Rules)
 	})
-	if err != nil {
-		s.logger.Error("changes of the rules file are not seen", "error", err)
-	}
 }
 
 // adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as
