@@ -1,6 +1,6 @@
-// Chaos kills, freezes and stops a mongod, a legacy service and weft, each a process of its own, under clients who keep
-// asking a real Envoy, and looks at every byte that they get. It is behind "make chaos", prints a Markdown table, and
-// exits with 1 if an answer was wrong.
+// Chaos kills, freezes and stops a mongod, a legacy service and weft, each a process, while clients send requests to a real
+// Envoy, and compares every byte of the answers. "make chaos" runs it. It prints a Markdown table and exits with 1 if an answer
+// was wrong.
 package main
 
 import (

@@ -83,8 +83,9 @@ func (r *replicaSet) start(member int) *harness.Process {
 			arguments = append(arguments, strings.Replace(a, "/etc/mongodb/", r.dir+"/", 1))
 		}
 	}
-	process, err := harness.Start(harness.Command{
-		Name: "mongod", Path: mongod, Args: append(arguments, "--bind_ip", address(member), "--dbpath", data), Log: filepath.Join(r.dir, fmt.Sprint("log", member)),
+	process, err := harness.Start(r.Context(), harness.Command{
+		Name: "mongod", Path: mongod, Args: append(arguments, "--bind_ip", address(member), "--dbpath", data),
+		Log: filepath.Join(r.dir, fmt.Sprint("log", member)),
 	})
 	if err != nil {
 		r.Fatal(err)
