@@ -99,7 +99,8 @@ func (b *testbed) startNoop(ctx context.Context, v *variant) error {
 	v.valid = isCore
 	socket := b.part.File("noop.sock")
 	p, err := b.part.Start(ctx, harness.Command{
-		Name: "noop", Path: os.Args[0], Args: []string{"-listen", socket, "noop"}, Ready: harness.Listening("unix", socket),
+		Name: "noop", Path: os.Args[0], Args: []string{"-listen", socket, "noop"},
+		Ready: harness.Listening("unix", socket),
 	})
 	if err != nil {
 		return err
@@ -177,7 +178,8 @@ func (b *testbed) startFastAPI(ctx context.Context, v *variant) error {
 	}
 	_, port, _ := strings.Cut(addr, ":")
 	p, err := b.part.Start(ctx, harness.Command{
-		Name: "fastapi", Path: b.python, Env: []string{"LEGACY=http://" + b.shared.LegacyAddr, "MONGODB_URI=" + b.readURI},
+		Name: "fastapi", Path: b.python,
+		Env: []string{"LEGACY=http://" + b.shared.LegacyAddr, "MONGODB_URI=" + b.readURI},
 		Args: []string{
 			"-m", "uvicorn", "--app-dir", "bench/aggregator", "--port", port, "--http", "httptools", "--loop", "uvloop",
 			"--no-access-log", "--log-level", "warning", "main:app",

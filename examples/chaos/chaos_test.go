@@ -11,7 +11,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestChaos plays all scenarios, shortly and with few clients. Timeouts are so long that a busy machine does not matter.
+// TestChaos plays all scenarios, shortly and with few clients. Timeouts are so long that a busy machine does not
+// matter.
 func TestChaos(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	bin := t.TempDir()

@@ -12,7 +12,8 @@ import (
 	"weft/test/harness"
 )
 
-// system is what the scenarios disturb: a replica set of one mongod, a legacy service and weft, each a process, and an Envoy.
+// system is what the scenarios disturb: a replica set of one mongod, a legacy service and weft, each a process, and an
+// Envoy.
 type system struct {
 	options
 	*harness.System
@@ -71,8 +72,8 @@ func (s *system) admin(ctx context.Context, command bson.D) error {
 
 func (s *system) awaitPrimary(ctx context.Context) error {
 	return s.Mongod.Await(ctx, func(ctx context.Context) error {
-		// Only a primary accepts it.
-		return s.admin(ctx, bson.D{{Key: "appendOplogNote", Value: 1}, {Key: "data", Value: bson.D{{Key: "weft", Value: "chaos"}}}})
+		note := bson.D{{Key: "weft", Value: "chaos"}}
+		return s.admin(ctx, bson.D{{Key: "appendOplogNote", Value: 1}, {Key: "data", Value: note}}) // only on a primary
 	})
 }
 

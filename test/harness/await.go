@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Await calls a probe every 10 ms until it returns nil or the context ends. The error then wraps the context's and the last
-// one of the probe.
+// Await calls a probe every 10 ms until it returns nil or the context ends. The error then wraps the context's and the
+// last one of the probe.
 func Await(ctx context.Context, probe func(context.Context) error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -31,8 +31,8 @@ func Await(ctx context.Context, probe func(context.Context) error) error {
 	}
 }
 
-// Listening is a Ready for a process that accepts connections, "tcp" or "unix". The path of a socket may be relative to the
-// working directory of the process: a socket's path is at most 107 bytes long.
+// Listening is a Ready for a process that accepts connections, "tcp" or "unix". The path of a socket may be relative to
+// the working directory of the process: a socket's path is at most 107 bytes long.
 func Listening(network, address string) func(context.Context, *Process) error {
 	return func(ctx context.Context, p *Process) error {
 		address := address
@@ -58,8 +58,8 @@ func Serving(url string) func(context.Context, *Process) error {
 	}
 }
 
-// AwaitLog returns when the log has a line that contains the text, after the line that the last call found. It must not be
-// called from several goroutines.
+// AwaitLog returns when the log has a line that contains the text, after the line that the last call found. It must not
+// be called from several goroutines.
 func (p *Process) AwaitLog(ctx context.Context, text string) error {
 	found := false
 	probe := func(context.Context) (err error) {

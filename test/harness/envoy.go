@@ -29,8 +29,8 @@ type Envoy struct {
 	admin string
 }
 
-// StartEnvoy starts an Envoy and returns when its admin interface says LIVE. See [Start] for the context. If Envoy rejects the
-// bootstrap, the error has its log.
+// StartEnvoy starts an Envoy and returns when its admin interface says LIVE. See [Start] for the context. If Envoy
+// rejects the bootstrap, the error has its log.
 func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	path, err := Tool("envoy")
 	if err != nil {
@@ -96,9 +96,9 @@ func (e *Envoy) Stat(ctx context.Context, name string) (int, error) {
 // AwaitIdle returns when no request is open: of a client, to weft or to the legacy service.
 func (e *Envoy) AwaitIdle(ctx context.Context) error {
 	return e.Await(ctx, func(ctx context.Context) error {
-		for _, name := range []string{"cluster.weft.upstream_rq_active", "cluster.legacy.upstream_rq_active", "http.main.downstream_rq_active"} {
-			if n, err := e.Stat(ctx, name); err != nil || n != 0 {
-				return errors.Join(err, fmt.Errorf("%s: %d", name, n))
+		for _, peer := range []string{"cluster.weft.upstream", "cluster.legacy.upstream", "http.main.downstream"} {
+			if n, err := e.Stat(ctx, peer+"_rq_active"); err != nil || n != 0 {
+				return errors.Join(err, fmt.Errorf("%s_rq_active: %d", peer, n))
 			}
 		}
 		return nil

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Freeze stops the process (SIGSTOP) and returns when each of its threads has stopped: on a busy machine some run on for a
-// while after the signal. SIGCONT continues it.
+// Freeze stops the process (SIGSTOP) and returns when each of its threads has stopped: on a busy machine some run on
+// for a while after the signal. SIGCONT continues it.
 func (p *Process) Freeze() error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 
 // runParent starts a child, prints its pid and waits until it is killed.
 func runParent(log string) int {
-	child, err := Start(context.Background(), Command{Name: "sleep", Path: "/bin/sleep", Args: []string{"300"}, Log: log})
+	command := Command{Name: "sleep", Path: "/bin/sleep", Args: []string{"300"}, Log: log}
+	child, err := Start(context.Background(), command)
 	if err != nil {
 		fmt.Println(err)
 		return 1

@@ -23,9 +23,9 @@ func (a Answer) String() string {
 	return fmt.Sprintf("%d, x-weft %q: %s", a.Status, a.Header.Get("X-Weft"), a.Body)
 }
 
-// NewClient returns a client over HTTP/1.1 or, without TLS and without an upgrade (RFC 9113, section 3.3), over HTTP/2. It
-// follows no redirects and asks for no compression. Its timeout is longer than all of Envoy's together, so that a missing
-// response is an error of its test only.
+// NewClient returns a client over HTTP/1.1 or, without TLS and without an upgrade (RFC 9113, section 3.3), over HTTP/2.
+// It follows no redirects and asks for no compression. Its timeout is longer than all of Envoy's together, so that a
+// missing response is an error of its test only.
 func NewClient(isHTTP2 bool) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!isHTTP2)
@@ -37,8 +37,8 @@ func NewClient(isHTTP2 bool) *http.Client {
 	}
 }
 
-// Do sends a request and reads the response. It is an error if the response is cut off, or if the client had to send the
-// request a second time because the connection broke: other clients do not do that.
+// Do sends a request and reads the response. It is an error if the response is cut off, or if the client had to send
+// the request a second time because the connection broke: other clients do not do that.
 func Do(client *http.Client, request *http.Request) (Answer, error) {
 	connections := 0
 	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }}

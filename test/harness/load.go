@@ -12,8 +12,8 @@ type Load struct {
 	clients sync.WaitGroup
 }
 
-// StartLoad starts clients, of which every third and fourth uses HTTP/2. Each calls send again and again with its number,
-// until that returns false or the load is stopped.
+// StartLoad starts clients, of which every third and fourth uses HTTP/2. Each calls send again and again with its
+// number, until that returns false or the load is stopped.
 func StartLoad(clients int, send func(client *http.Client, number int) bool) *Load {
 	l := &Load{}
 	for i := range clients {

@@ -29,8 +29,8 @@ type Mongod struct {
 	options MongodOptions
 }
 
-// StartMongod starts a mongod and returns when it answers. See [Start] for the context. If the port is in use, the error
-// wraps [ErrPortBusy] and names the port.
+// StartMongod starts a mongod and returns when it answers. See [Start] for the context. If the port is in use, the
+// error wraps [ErrPortBusy] and names the port.
 func StartMongod(ctx context.Context, o MongodOptions) (*Mongod, error) {
 	path, err := Tool("mongod")
 	if err != nil {

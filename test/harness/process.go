@@ -23,14 +23,14 @@ type Command struct {
 	Log     string          // file for standard output and standard error, truncated first
 	Prepare func(*exec.Cmd) // changes what the other fields have set; nil for nothing
 
-	// Ready returns nil as soon as the process can be used. Start calls it again and again. If it is nil, the process can be
-	// used at once.
+	// Ready returns nil as soon as the process can be used. Start calls it again and again. If it is nil, the process
+	// can be used at once.
 	Ready func(context.Context, *Process) error
 }
 
 // Process is a running child. It has a process group of its own, so that a Ctrl-C in the terminal reaches only the
-// parent, which then stops its children in order. When the parent dies, for whatever reason, the kernel kills the child.
-// The methods but AwaitLog may be called from several goroutines.
+// parent, which then stops its children in order. When the parent dies, for whatever reason, the kernel kills the
+// child. The methods but AwaitLog may be called from several goroutines.
 type Process struct {
 	name string
 	log  string
@@ -171,11 +171,12 @@ func (p *Process) Ended() error {
 	if err := p.Err(); err != nil {
 		how = err.Error()
 	}
-	return fmt.Errorf("%s (pid %d) has ended by itself: %s; the end of %s:\n%s", p.name, p.Pid(), how, p.log, p.LastLines(10))
+	return fmt.Errorf("%s (pid %d) has ended by itself: %s; the end of %s:\n%s",
+		p.name, p.Pid(), how, p.log, p.LastLines(10))
 }
 
-// LastLines returns the last lines of the log, each indented and cut at 400 bytes. A mongod writes dozens of lines when it
-// ends, so its lines of severity "I" are left out if there are others.
+// LastLines returns the last lines of the log, each indented and cut at 400 bytes. A mongod writes dozens of lines when
+// it ends, so its lines of severity "I" are left out if there are others.
 func (p *Process) LastLines(count int) string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {

@@ -104,8 +104,8 @@ func TestDiesWithParent(t *testing.T) {
 	Eventually(t, "the child ends when its parent is killed", func() bool { return ended(pid) })
 }
 
-// TestStartFails: a child that ends before it is ready is an error with its log, even while Ready hangs; one that is not
-// ready in time is killed.
+// TestStartFails: a child that ends before it is ready is an error with its log, even while Ready hangs; one that is
+// not ready in time is killed.
 func TestStartFails(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	command := Command{Name: "child", Path: "/bin/sh", Args: []string{"-c", "echo the reason; exit 3"}, Log: log}
@@ -134,8 +134,8 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-// TestAwaitLog: each call continues after the line that the one before has found, and the last line of a process that has
-// ended counts.
+// TestAwaitLog: each call continues after the line that the one before has found, and the last line of a process that
+// has ended counts.
 func TestAwaitLog(t *testing.T) {
 	process := sleeper(t, "echo first line; echo second line")
 	for _, text := range []string{"line", "second"} {
@@ -151,10 +151,11 @@ func TestAwaitLog(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	if _, err := Start(t.Context(), Command{Name: "ghost", Path: "/no/such/binary", Log: log}); !errors.Is(err, os.ErrNotExist) {
+	command := Command{Name: "ghost", Path: "/no/such/binary", Log: log}
+	if _, err := Start(t.Context(), command); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no binary: %v", err)
 	}
-	command := Command{Name: "mute", Path: "/bin/true", Log: "/no/such/folder/log"}
+	command = Command{Name: "mute", Path: "/bin/true", Log: "/no/such/folder/log"}
 	if _, err := Start(t.Context(), command); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder for the log: %v", err)
 	}

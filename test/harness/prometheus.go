@@ -13,8 +13,8 @@ type Prometheus struct {
 	url string
 }
 
-// StartPrometheus starts a Prometheus with a configuration (YAML) and returns when it answers. The folder, for all that it
-// writes, is created if it does not exist. See [Start] for the context.
+// StartPrometheus starts a Prometheus with a configuration (YAML) and returns when it answers. The folder, for all that
+// it writes, is created if it does not exist. See [Start] for the context.
 func StartPrometheus(ctx context.Context, dir string, config []byte) (*Prometheus, error) {
 	path, err := Tool("prometheus")
 	if err != nil {
@@ -35,7 +35,8 @@ func StartPrometheus(ctx context.Context, dir string, config []byte) (*Prometheu
 	prometheus.Process, err = Start(ctx, Command{
 		Name: "prometheus", Path: path, Log: filepath.Join(dir, "prometheus.log"),
 		Args: []string{
-			"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + address,
+			"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"),
+			"--web.listen-address=" + address,
 		},
 		Ready: Serving(prometheus.url + "/-/ready"),
 	})

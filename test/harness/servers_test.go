@@ -33,9 +33,10 @@ func TestMongod(t *testing.T) {
 		t.Errorf("seeded: %s, %v", count, err)
 	}
 
-	if _, err := StartMongod(ctx, MongodOptions{Dir: t.TempDir(), Port: mongod.options.Port}); !errors.Is(err, ErrPortBusy) ||
-		!strings.Contains(err.Error(), strconv.Itoa(mongod.options.Port)) {
-		t.Errorf("a second mongod on the same port: %v, want a busy port %d", err, mongod.options.Port)
+	port := mongod.options.Port
+	if _, err := StartMongod(ctx, MongodOptions{Dir: t.TempDir(), Port: port}); !errors.Is(err, ErrPortBusy) ||
+		!strings.Contains(err.Error(), strconv.Itoa(port)) {
+		t.Errorf("a second mongod on the same port: %v, want a busy port %d", err, port)
 	}
 	if _, err := StartMongod(ctx, MongodOptions{Dir: dir, Log: t.TempDir() + "/log"}); err == nil ||
 		!strings.Contains(err.Error(), "DBPathInUse") {
@@ -59,7 +60,7 @@ func TestMongod(t *testing.T) {
 
 func TestEnvoy(t *testing.T) {
 	ctx := startContext(t)
-	envoy, err := StartEnvoy(ctx, EnvoyOptions{Dir: t.TempDir(), Args: []string{"--concurrency", "1"}, Bootstrap: []byte(`
+	envoy, err := StartEnvoy(ctx, EnvoyOptions{Dir: t.TempDir(), Bootstrap: []byte(`
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 static_resources:
   listeners:
@@ -76,7 +77,9 @@ static_resources:
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
           route_config:
             virtual_hosts:
-            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: woven}}}]}
+            - name: all
+              domains: ["*"]
+              routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: woven}}}]
 `)})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +118,8 @@ func TestEnvoyRejectsBootstrap(t *testing.T) {
 }
 
 func TestToolUnknown(t *testing.T) {
-	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy, mongod, prometheus, promtool and grafana_foundation_sdk") {
+	const known = "envoy, mongod, prometheus, promtool and grafana_foundation_sdk"
+	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), known) {
 		t.Errorf("an unknown tool: %v", err)
 	}
 }

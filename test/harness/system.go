@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// System is weft with all that it needs, on 127.0.0.1: a mongod, a legacy service and an Envoy. A program or a test starts
-// the parts that it wants; Close ends them. A weft may also run in the process of the test: it has to listen on Socket.
+// System is weft with all that it needs, on 127.0.0.1: a mongod, a legacy service and an Envoy. A program or a test
+// starts the parts that it wants; Close ends them. A weft may also run in the process of the test: it has to listen on
+// Socket.
 type System struct {
 	Weft       string // path of weft's binary
 	Dir        string // for data, logs and sockets
@@ -121,8 +122,8 @@ func (s *System) StartBackends(ctx context.Context) error {
 	return s.Mongod.Seed(ctx)
 }
 
-// StartWeft starts "weft serve" on Socket, without an admin listener and a drain window, unless the arguments say otherwise.
-// If there is no mongod, MongoDB's address is one where nothing listens.
+// StartWeft starts "weft serve" on Socket, without an admin listener and a drain window, unless the arguments say
+// otherwise. If there is no mongod, MongoDB's address is one where nothing listens.
 func (s *System) StartWeft(ctx context.Context, args ...string) (*Process, error) {
 	uri := "mongodb://127.0.0.1:1"
 	if s.Mongod != nil {
@@ -137,10 +138,11 @@ func WeftReady(_ context.Context, p *Process) error {
 	return p.findLine("msg=serving", `"msg":"serving"`)
 }
 
-// StartEnvoy starts an Envoy with what "weft envoy" prints for Socket and LegacyAddr. Its timeouts are so long that a busy
-// machine does not matter, unless the arguments say otherwise.
+// StartEnvoy starts an Envoy with what "weft envoy" prints for Socket and LegacyAddr. Its timeouts are so long that a
+// busy machine does not matter, unless the arguments say otherwise.
 func (s *System) StartEnvoy(ctx context.Context, args ...string) error {
-	defaults := []string{"--legacy", s.LegacyAddr, "--weft", s.Socket, "--message-timeout", "20s", "--route-timeout", "1m"}
+	defaults := []string{"--legacy", s.LegacyAddr, "--weft", s.Socket}
+	defaults = append(defaults, "--message-timeout", "20s", "--route-timeout", "1m")
 	bootstrap, err := Bootstrap(ctx, s.Weft, append(defaults, args...)...)
 	if err != nil {
 		return err
@@ -150,7 +152,8 @@ func (s *System) StartEnvoy(ctx context.Context, args ...string) error {
 
 // StartEnvoyWith starts an Envoy with a bootstrap and sets Envoy and URL. The arguments are more of Envoy's.
 func (s *System) StartEnvoyWith(ctx context.Context, bootstrap []byte, args ...string) (err error) {
-	if s.Envoy, err = StartEnvoy(ctx, EnvoyOptions{Dir: s.File("envoy"), Bootstrap: bootstrap, Args: args}); err != nil {
+	o := EnvoyOptions{Dir: s.File("envoy"), Bootstrap: bootstrap, Args: args}
+	if s.Envoy, err = StartEnvoy(ctx, o); err != nil {
 		return err
 	}
 	s.processes = append(s.processes, s.Envoy.Process)

@@ -25,7 +25,8 @@ type User struct {
 
 // NewUser returns a user of the legacy service that Legacy is by default.
 func NewUser(id int) User {
-	const core = `{"userId": %d, "username": "user%[1]d", "email": "user%[1]d@example.com", "createdAt": "2020-02-29T12:34:56.789+00:00"}`
+	const core = `{"userId": %d, "username": "user%[1]d", "email": "user%[1]d@example.com", ` +
+		`"createdAt": "2020-02-29T12:34:56.789+00:00"}`
 	return User{ID: id, Core: fmt.Sprintf(core, id)}
 }
 
@@ -41,7 +42,8 @@ func (u User) Document() bson.D {
 
 // Extension returns what the built-in rules make of the document.
 func (u User) Extension() string {
-	return fmt.Sprintf(`{"userId":%d,"tags":["tag %[1]d"],"lastActivityScore":%[1]d.5,"customSettings":{"theme":"dark"}}`, u.ID)
+	const extension = `{"userId":%d,"tags":["tag %[1]d"],"lastActivityScore":%[1]d.5,"customSettings":{"theme":"dark"}}`
+	return fmt.Sprintf(extension, u.ID)
 }
 
 // Composite returns the body with both halves.
@@ -97,6 +99,7 @@ func (m *Mongod) Seed(ctx context.Context) error {
 		return err
 	}
 	index := bson.D{{Key: "key", Value: bson.D{{Key: "userId", Value: 1}}}, {Key: "name", Value: "userId_1"}}
-	_, err := m.Run(ctx, "user_profiles", bson.D{{Key: "createIndexes", Value: "profiles"}, {Key: "indexes", Value: bson.A{index}}})
+	create := bson.D{{Key: "createIndexes", Value: "profiles"}, {Key: "indexes", Value: bson.A{index}}}
+	_, err := m.Run(ctx, "user_profiles", create)
 	return err
 }

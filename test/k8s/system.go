@@ -24,7 +24,8 @@ const (
 	weftMark = "X-Weft"
 )
 
-// System is weft as a container of the manifests, a legacy service on 127.0.0.1:8080 and a mongod. Envoy comes from the test.
+// System is weft as a container of the manifests, a legacy service on 127.0.0.1:8080 and a mongod. Envoy comes from the
+// test.
 type System struct {
 	*harness.System
 	t    testing.TB
@@ -81,14 +82,15 @@ func (s *System) LastRequest() *http.Request { return s.last.Load() }
 // StartWeft starts weft with the arguments and the environment of its container, and more environment.
 func (s *System) StartWeft(c corev1.Container, env ...string) *harness.Process {
 	s.t.Helper()
-	environment := []string{"WEFT_MONGODB_URI=" + s.Mongod.URI(), "WEFT_RULES=" + Path(s.t, "k8s", "base", "rules.yaml")}
+	all := []string{"WEFT_MONGODB_URI=" + s.Mongod.URI(), "WEFT_RULES=" + Path(s.t, "k8s", "base", "rules.yaml")}
 	for _, e := range c.Env {
 		if e.ValueFrom == nil {
-			environment = append(environment, e.Name+"="+e.Value)
+			all = append(all, e.Name+"="+e.Value)
 		}
 	}
 	return s.Run(harness.Command{
-		Name: "weft", Path: s.Weft, Args: c.Args[:1], Env: append(environment, env...), Ready: harness.Serving("http://127.0.0.1:9902/readyz"),
+		Name: "weft", Path: s.Weft, Args: c.Args[:1], Ready: harness.Serving("http://127.0.0.1:9902/readyz"),
+		Env: append(all, env...),
 	})
 }
 
@@ -122,8 +124,9 @@ func (s *System) ExpectComposites(url string) {
 			t.Errorf("%s7: the legacy service got %s %v", path, last.URL, last.Header)
 		}
 		Expect(t, url+path+"7", 304, "composed", "", "If-None-Match", etag)
-		Expect(t, fmt.Sprint(url, path, largeID), 200, "composed", fmt.Sprintf(
-			`{"core":%s,"extension":{"userId":%d,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`, largeCore(), largeID))
+		const defaults = `{"userId":%d,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
+		large := `{"core":` + largeCore() + `,"extension":` + fmt.Sprintf(defaults, largeID) + `,"errors":[]}`
+		Expect(t, fmt.Sprint(url, path, largeID), 200, "composed", large)
 		Expect(t, url+path+"007", 404, "", "")
 		if last := s.LastRequest(); last.URL.Path != user+"007" {
 			t.Errorf("%s007: the legacy service got %s", path, last.URL)
@@ -143,13 +146,15 @@ func (s *System) ExpectWithoutWeft(url string) {
 	Expect(s.t, url+"/other", 200, "", "legacy: GET /other")
 }
 
-// AwaitRollback waits until Envoy does not call weft any more, though it is up, and no rule has a route. The process is the one
-// that configures Envoy, or Envoy.
+// AwaitRollback waits until Envoy does not call weft any more, though it is up, and no rule has a route. The process is
+// the one that configures Envoy, or Envoy.
 func (s *System) AwaitRollback(p *harness.Process, url string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()
-	for path, body := range map[string]string{user + "7": harness.NewUser(7).Core, profile + "7": "legacy: GET " + profile + "7"} {
+	for path, body := range map[string]string{
+		user + "7": harness.NewUser(7).Core, profile + "7": "legacy: GET " + profile + "7",
+	} {
 		err := p.Await(ctx, func(ctx context.Context) error {
 			answer, err := harness.Get(ctx, url+path)
 			if err == nil && (answer.Status != 200 || answer.Header.Get(weftMark) != "" || answer.Body != body) {

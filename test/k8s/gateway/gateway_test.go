@@ -1,5 +1,5 @@
-// Package gateway shows that Envoy Gateway's own controller makes of the gateway overlay what a real Envoy serves composites
-// with.
+// Package gateway shows that Envoy Gateway's own controller makes of the gateway overlay what a real Envoy serves
+// composites with.
 package gateway_test
 
 import (
@@ -89,7 +89,8 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 `
 }
 
-// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file that has its objects.
+// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file
+// that has its objects.
 func startGateway(t *testing.T, s *k8s.System, extensions, certificate string) (gateway *harness.Process, url, file string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -185,8 +186,8 @@ func TestGateway(t *testing.T) {
 	s.AwaitRollback(gateway, url)
 }
 
-// TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests say what it
-// needs.
+// TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests
+// say what it needs.
 func TestWithoutLua(t *testing.T) {
 	_, url, _ := startGateway(t, k8s.NewSystem(t), "extensionApis:\n", certificate(t))
 	k8s.Expect(t, url+"/api/v1/users/7", 200, "", harness.NewUser(7).Core) // weft is not there

@@ -82,7 +82,8 @@ func TestHadolint(t *testing.T) {
 	}
 }
 
-// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot write to.
+// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot
+// write to.
 func expectRestricted(t *testing.T, pid int) {
 	t.Helper()
 	read := func(name string) string {
@@ -105,7 +106,8 @@ func expectRestricted(t *testing.T, pid int) {
 	}
 }
 
-// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it serves.
+// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it
+// serves.
 func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Container) (socket, admin string, pid int) {
 	t.Helper()
 	dir := t.TempDir()

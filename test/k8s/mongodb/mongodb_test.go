@@ -1,5 +1,5 @@
-// Package mongodb shows that components/mongodb makes of three mongods a replica set that weft can read: with the commands, the
-// keys and the names of the manifests, and MongoDB's own shell.
+// Package mongodb shows that components/mongodb makes of three mongods a replica set that weft can read: with the
+// commands, the keys and the names of the manifests, and MongoDB's own shell.
 package mongodb_test
 
 import (

@@ -1,4 +1,5 @@
-// Package standalone shows that a real Envoy serves composites with the bootstrap and the arguments of the standalone overlay.
+// Package standalone shows that a real Envoy serves composites with the bootstrap and the arguments of the standalone
+// overlay.
 package standalone_test
 
 import (
