@@ -6,8 +6,8 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 GOLANGCI_LINT := .tools/golangci-lint-2.15.0/golangci-lint
 CYCLONEDX_GOMOD := .tools/cyclonedx-gomod-1.10.0/cyclonedx-gomod
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
-# The root module is the product; the others hold what the product does not need.
-MODULES := . examples bench
+# The root module is weft and its demo; the others have dependencies that neither needs.
+MODULES := . examples/legacy bench
 
 .PHONY: help
 help: ## list the targets
@@ -104,7 +104,8 @@ build: go ## weft and the demo's programs into bin/
 	@echo "building weft …"
 	@$(BUILD) -o bin/weft .
 	@echo "building the demo …"
-	@cd examples && $(BUILD) -o ../bin/ ./legacy ./demo ./chaos
+	@$(BUILD) -o bin/ ./examples/demo ./examples/chaos
+	@cd examples/legacy && $(BUILD) -o ../../bin/ .
 
 .PHONY: tools
 tools: servers ## fetch Envoy, mongod and what only tests need into .tools/, once

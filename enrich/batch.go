@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,6 +162,7 @@ func (b *batch) schedule(g *group) {
 // start runs a command with all keys that wait: those that arrived until now, and not only those that were there when the
 // command was scheduled.
 func (b *batch) start(g *group) {
+	runtime.Gosched() // exchanges that can run now may have keys, too
 	b.mu.Lock()
 	asks := g.take()
 	g.scheduled = false

@@ -8,7 +8,8 @@ import (
 // Of all benchmarks of this module the allocations are compared with a baseline: see bench/allocs_test.go.
 
 // legacyUser is a core as the legacy service writes it.
-const legacyUser = `{"userId": 7, "username": "user7", "email": "user7@example.com", "createdAt": "2020-02-29T12:34:56.789+00:00"}`
+const legacyUser = `{"userId": 7, "username": "user7", "email": "user7@example.com", ` +
+	`"createdAt": "2020-02-29T12:34:56.789+00:00"}`
 
 func BenchmarkMatch(b *testing.B) {
 	user := UserProfile()[0]
@@ -16,8 +17,8 @@ func BenchmarkMatch(b *testing.B) {
 		var rules []*Rule
 		for i := range n - 1 {
 			rules = append(rules, Rule{
-				Name: fmt.Sprint("other ", i), Methods: user.Methods, Path: mustTemplate(fmt.Sprintf("/api/v1/other%d/{id:int64}", i)),
-				Members: user.Members, Sources: user.Sources,
+				Name: fmt.Sprint("other ", i), Methods: user.Methods, Members: user.Members, Sources: user.Sources,
+				Path: mustTemplate(fmt.Sprintf("/api/v1/other%d/{id:int64}", i)),
 			}.Ready())
 		}
 		rules = append(rules, user)
@@ -50,7 +51,8 @@ func BenchmarkCompose(b *testing.B) {
 		b.Fatal(core.Err)
 	}
 	params := []Value{{Type: Int64, Int: 7}}
-	found := Found{bySource: [][]Extension{{{JSON: []byte(`{"userId":7,"tags":["vip"],"lastActivityScore":25.9,"customSettings":{"theme":"dark"}}`)}}}}
+	profile := []byte(`{"userId":7,"tags":["vip"],"lastActivityScore":25.9,"customSettings":{"theme":"dark"}}`)
+	found := Found{bySource: [][]Extension{{{JSON: profile}}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if a := rule.Compose(params, core, found, 1<<20); a.Status != 200 || a.ETag == "" {

@@ -7,34 +7,32 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Answer is what the client gets in place of the legacy response.
+// Answer is what the client gets instead of the legacy response.
 type Answer struct {
 	Status  int
 	Body    []byte // JSON; nil for a 304
-	ETag    string // entity tag of an answer in which nothing is missing; empty for others
+	ETag    string // entity tag of a complete answer; empty for others
 	Outcome Outcome
-	Err     error // what stood behind the outcome, of the core or the store; nil if nothing did
+	Err     error // cause of the outcome, from the core or the store; nil if nothing failed
 }
 
-// Compose joins the halves. Core and extensions are spliced as they are; the result is valid JSON if they are. It is 200
-// if at least one of them is there. Where there is no place for a missing core, Core.Failed must be empty. When the body
-// would be longer than limit, in bytes, the extensions are left out as if they had failed.
+// Compose joins core and extensions, which it copies byte for byte. The status is 200 if at least one of them is there,
+// else 503. Core.Failed must be empty unless the rule [Rule.AllowsMissingCore]. If the body would exceed limit bytes,
+// the extensions are left out as if they had failed.
 func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
 	if core.Failed != "" {
-		return r.composeWithout(core, found)
+		return r.composeWithoutCore(core, found)
 	}
-	if r.atLeast(core, found) > limit { // so that no memory is asked for it
-		return r.join(params, core, found.without(errAnswerTooLarge))
+	if r.minSize(core, found) <= limit { // else the body is not even allocated
+		if answer := r.join(params, core, found); len(answer.Body) <= limit {
+			return answer
+		}
 	}
-	answer := r.join(params, core, found)
-	if len(answer.Body) > limit {
-		return r.join(params, core, found.without(errAnswerTooLarge))
-	}
-	return answer
+	return r.join(params, core, found.without(errAnswerTooLarge))
 }
 
-// atLeast returns how long a body is, without the frames.
-func (r *Rule) atLeast(core Core, found Found) int {
+// minSize returns the length of a body without what the shape adds, in bytes.
+func (r *Rule) minSize(core Core, found Found) int {
 	n := len(core.JSON)
 	for i := range core.units {
 		for source := range r.Sources {
@@ -45,156 +43,133 @@ func (r *Rule) atLeast(core Core, found Found) int {
 }
 
 func (r *Rule) join(params []Value, core Core, found Found) Answer {
-	const frame = 100 // and a message
-	body := make([]byte, 0, r.atLeast(core, found)+frame*(len(core.units)*len(r.Sources)+1))
+	const overhead = 100 // bytes for names and a message
+	body := make([]byte, 0, r.minSize(core, found)+overhead*(len(core.units)*len(r.Sources)+1))
 	answer := Answer{Status: 200, Outcome: Outcome{Disposition: Composed}}
-	var missing Reason
-	done := 0
+	shape, done := r.shape(), 0
 	for i := range core.units {
 		u := &core.units[i]
-		failed := r.failures(params, u, i, found)
+		p := r.parts(params, u, i, found)
 		body = append(body, core.JSON[done:u.start]...)
-		body = r.appendUnit(body, core.JSON, u, i, found, failed)
+		body = shape.appendUnit(body, core.JSON, u, p)
 		done = u.end
-		for source, reason := range failed {
-			if reason != "" && missing == "" {
-				missing, answer.Err = reason, found.of(source, i).Err
-			}
+		if reason, err := p.firstMissing(); reason != "" && answer.Outcome.Reason == "" {
+			answer.Outcome, answer.Err = Outcome{Disposition: Degraded, Reason: reason}, err
 		}
 	}
 	answer.Body = append(body, core.JSON[done:]...)
-	if missing != "" {
-		answer.Outcome = Outcome{Disposition: Degraded, Reason: missing}
-		return answer
+	if answer.Outcome.Disposition == Composed {
+		answer.ETag = entityTag(answer.Body)
 	}
-	answer.ETag = entityTag(answer.Body)
 	return answer
 }
 
-// composeWithout is the answer without a core.
-func (r *Rule) composeWithout(core Core, found Found) Answer {
-	failed := r.failures(nil, nil, 0, found)
+func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
+	p := r.parts(nil, nil, 0, found)
+	p.noCore = true
 	errs := []error{core.Err}
-	var missing Reason
-	have := false
-	for source, reason := range failed {
+	hasExtension := false
+	for source, reason := range p.missing {
 		errs = append(errs, found.of(source, 0).Err)
-		have = have || reason == ""
-		if missing == "" {
-			missing = reason
-		}
+		hasExtension = hasExtension || reason == ""
 	}
-	answer := Answer{Outcome: Outcome{Degraded, core.Failed, missing}, Err: errors.Join(errs...)}
-	if !have {
+	reason, _ := p.firstMissing()
+	answer := Answer{Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
+	if !hasExtension {
 		answer.Status, answer.Body = 503, r.Unavailable()
 		return answer
 	}
-	answer.Status = 200
-	answer.Body = r.appendTail(append(r.head(), "null"...), true, 0, found, failed)
+	shape := r.shape()
+	answer.Status, answer.Body = 200, shape.tail(append(shape.head(nil, r), "null"...), p)
 	return answer
 }
 
-// Unavailable is the body of the 503 that says that nothing is to be had.
+// Unavailable returns the body of the 503 for an exchange in which both core and extensions failed.
 func (r *Rule) Unavailable() []byte {
 	return append(appendQuoted([]byte(`{"detail":`), r.Messages.BothFailed), '}')
 }
 
-// Frame returns what stands around a core to which no extension is to be had, in ShapeComposite.
+// Frame returns what stands around a core if all extensions failed. The rule must [Rule.AllowsMissingCore].
 func (r *Rule) Frame() (head, tail []byte) {
-	none, failed := Found{bySource: make([][]Extension, len(r.Sources))}, make([]Reason, len(r.Sources))
-	for i := range failed {
-		failed[i] = ExtensionFailed
+	p := parts{rule: r, missing: make([]Reason, len(r.Sources))}
+	for i := range p.missing {
+		p.missing[i] = ExtensionFailed
 	}
-	return r.head(), r.appendTail(nil, false, 0, none, failed)
+	return r.shape().head(nil, r), r.shape().tail(nil, p)
 }
 
-func (r *Rule) head() []byte { return append(appendQuoted([]byte{'{'}, r.Members.Core), ':') }
+// parts is what an answer adds to one core.
+type parts struct {
+	rule    *Rule
+	found   Found
+	unit    int      // index of the core
+	missing []Reason // by source: why the extension is missing; empty if it is there
+	noCore  bool
+}
 
-// failures says of each source why there is no extension of a core; a reason is empty if there is one. If the core is
-// another one's, it is withheld. u is nil if there is no core.
-func (r *Rule) failures(params []Value, u *unit, i int, found Found) []Reason {
-	reasons := make([]Reason, len(r.Sources))
-	mismatch := u != nil && !r.belongs(u, params)
+// parts returns what is added to core u, of which there are several in a list; i is its index. u is nil if it is
+// missing or not known yet. The extensions are withheld if u belongs to another key than the request.
+func (r *Rule) parts(params []Value, u *unit, i int, found Found) parts {
+	p := parts{rule: r, found: found, unit: i, missing: make([]Reason, len(r.Sources))}
+	isOther := u != nil && !r.belongs(u, params)
 	for source := range r.Sources {
-		if reasons[source] = failure(found.of(source, i).Err); mismatch {
-			reasons[source] = KeyMismatch
+		if p.missing[source] = extensionFailure(found.of(source, i).Err); isOther {
+			p.missing[source] = KeyMismatch
 		}
 	}
-	return reasons
+	return p
 }
 
-// appendUnit appends a core with its extensions.
-func (r *Rule) appendUnit(dst, text []byte, u *unit, i int, found Found, failed []Reason) []byte {
-	if r.Shape == ShapeComposite {
-		dst = append(append(dst, r.head()...), text[u.start:u.end]...)
-		return r.appendTail(dst, false, i, found, failed)
-	}
-	dst = append(dst, text[u.start:u.insert]...)
-	first := u.empty
-	for source, s := range r.Sources {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(appendQuoted(dst, s.Name), ':')
-		dst = appendExtension(dst, found.of(source, i), failed[source])
-	}
-	if hasFailure(failed) {
-		dst = append(appendQuoted(append(dst, ','), r.Members.Errors), ':')
-		dst = r.appendErrors(dst, false, failed)
-	}
-	return append(dst, text[u.insert:u.end]...)
-}
-
-func hasFailure(failed []Reason) bool {
-	for _, reason := range failed {
+// firstMissing returns the reason and the error of the first missing extension. The reason is empty if all are there.
+func (p parts) firstMissing() (Reason, error) {
+	for source, reason := range p.missing {
 		if reason != "" {
-			return true
+			return reason, p.found.of(source, p.unit).Err
 		}
 	}
-	return false
+	return "", nil
 }
 
-// appendTail appends what follows the core in a composite.
-func (r *Rule) appendTail(dst []byte, coreFailed bool, i int, found Found, failed []Reason) []byte {
-	for source, s := range r.Sources {
-		dst = append(appendQuoted(append(dst, ','), s.Name), ':')
-		dst = appendExtension(dst, found.of(source, i), failed[source])
-	}
-	dst = append(appendQuoted(append(dst, ','), r.Members.Errors), ':')
-	return append(r.appendErrors(dst, coreFailed, failed), '}')
-}
-
-func appendExtension(dst []byte, ext Extension, failed Reason) []byte {
-	if failed != "" {
-		return append(dst, "null"...)
-	}
-	return append(dst, ext.JSON...)
-}
-
-func (r *Rule) appendErrors(dst []byte, coreFailed bool, failed []Reason) []byte {
-	dst = append(dst, '[')
-	first := true
-	add := func(message string) {
-		if !first {
+// appendExtensions appends the extensions as members of an object, with null for those that are missing.
+func (p parts) appendExtensions(dst []byte, isFirst bool) []byte {
+	for source, s := range p.rule.Sources {
+		if !isFirst {
 			dst = append(dst, ',')
 		}
-		first = false
+		isFirst = false
+		dst = append(appendQuoted(dst, s.Name), ':')
+		if p.missing[source] != "" {
+			dst = append(dst, "null"...)
+		} else {
+			dst = append(dst, p.found.of(source, p.unit).JSON...)
+		}
+	}
+	return dst
+}
+
+// appendErrors appends the errors as another member of an object.
+func (p parts) appendErrors(dst []byte) []byte {
+	dst = append(appendQuoted(append(dst, ','), p.rule.Members.Errors), ":["...)
+	empty := len(dst)
+	add := func(message string) {
+		if len(dst) > empty {
+			dst = append(dst, ',')
+		}
 		dst = appendQuoted(dst, message)
 	}
-	if coreFailed {
-		add(r.Messages.CoreFailed)
+	if p.noCore {
+		add(p.rule.Messages.CoreFailed)
 	}
-	for source, reason := range failed {
+	for source, reason := range p.missing {
 		if reason != "" {
-			add(r.Sources[source].Failed)
+			add(p.rule.Sources[source].Failed)
 		}
 	}
 	return append(dst, ']')
 }
 
-// failure names the error of a read; it is empty if there is none.
-func failure(err error) Reason {
+// extensionFailure returns the reason for the error of a read; empty for nil.
+func extensionFailure(err error) Reason {
 	switch {
 	case err == nil:
 		return ""

@@ -11,37 +11,39 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/text/encoding"
 )
 
-// maxDepth is how deep the objects and arrays of a core may be nested. It is the limit of the parsers that clients
-// have: a core that they could not read counts as failed.
+// maxDepth is how deep the objects and arrays of a core may be nested: the limit of common JSON parsers of clients.
 const maxDepth = 1000
 
-// Core is the legacy half of a composite, or the reason why there is none. If the rule has a list, it is all of them.
+// Core is the legacy half of an answer, or the reason why it is missing. If the rule has a list, it is all elements.
 type Core struct {
-	JSON   []byte // one valid JSON text, byte for byte as the legacy service wrote it; nil if it is streamed
+	JSON   []byte // one valid JSON text, byte for byte from the legacy service; nil if it is streamed
 	Failed Reason // empty if there is a core
-	Err    error  // what was wrong with it; nil if the failure is not of the body's making
+	Err    error  // what is wrong with the body; nil if the body is not the cause
 
 	units []unit
 }
 
 // unit is one core: all of the JSON, or an element of the list.
 type unit struct {
-	start, end int // its bytes in JSON
-	insert     int // for ShapeMerge: where in JSON members can be added; -1 if that object is not there
-	empty      bool
-	taken      bool     // for ShapeMerge: a member of that name is there already
-	members    []member // by slot
+	start, end  int      // its bytes in Core.JSON
+	insert      int      // where the shape adds members; -1 if the object for them is missing, or the shape adds none
+	isEmpty     bool     // that object has no members
+	hasConflict bool     // that object has a member with the name of one to be added
+	members     []member // by slot of the plan
 }
 
-// FailedCore is the core of a response that has none.
+// FailedCore returns the core of a response that has none.
 func FailedCore(why Reason) Core { return Core{Failed: why} }
 
-// ParseCore takes the core out of the body of a legacy response. The body must be one complete JSON object in UTF-8
-// (RFC 8259), after an optional byte order mark and between optional white space, and have the members that the rule
-// asks for. The result's JSON is a part of body unless that was compressed. ok is false if the body, decoded, is over
-// the rule's CoreLimit.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// ParseCore parses the body of a legacy response. The body must be one JSON text in UTF-8 (RFC 8259) with what the rule
+// requires: the list, if the rule has one, and the members of each core. A byte order mark and white space around the
+// text are ignored. The result's JSON is a part of body unless that was compressed. ok is false if the decoded body
+// exceeds the rule's CoreLimit.
 func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok bool) {
 	body, err := decode(body, contentEncoding, r.CoreLimit)
 	switch {
@@ -50,36 +52,26 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 	case err != nil:
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
-	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
-	body = bytes.Trim(body, " \t\r\n")
+	body = bytes.Trim(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")
 	if !utf8.Valid(body) {
-		return Core{Failed: CoreInvalid, Err: errNotUTF8}, true
+		return Core{Failed: CoreInvalid, Err: encoding.ErrInvalidUTF8}, true
 	}
-	units, err := r.check(bytes.NewBuffer(body))
+	units, err := r.parseUnits(bytes.NewBuffer(body))
 	if err != nil {
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
-	return Core{JSON: body, units: units}.merged(), true
-}
-
-// merged fails a core that has a member with the name of one to be added: what the legacy service says stands.
-func (c Core) merged() Core {
-	for _, u := range c.units {
-		if u.taken {
-			return Core{Failed: MemberTaken}
+	for _, u := range units {
+		if u.hasConflict { // the member of the legacy service stays
+			return Core{Failed: MemberTaken}, true
 		}
 	}
-	return c
+	return Core{JSON: body, units: units}, true
 }
 
-const byteOrderMark = "\xef\xbb\xbf"
-
-var errNotUTF8 = errors.New("not UTF-8")
-
-// check validates the JSON text in body, which is known to be UTF-8, and notes what the rule needs of each core in it.
-func (r *Rule) check(body io.Reader) ([]unit, error) {
-	// A lone surrogate escape is "invalid UTF-8" to jsontext, but passes as it stands. Of duplicate names the last one
-	// counts.
+// parseUnits validates the JSON text in body, which must be UTF-8, and returns the cores in it.
+func (r *Rule) parseUnits(body io.Reader) ([]unit, error) {
+	// jsontext calls the escape of a lone surrogate invalid UTF-8; here it is allowed. Of members with the same name,
+	// the last one counts.
 	w := walker{
 		rule: r,
 		dec:  jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
@@ -90,24 +82,25 @@ func (r *Rule) check(body io.Reader) ([]unit, error) {
 		}
 	} else if err := w.read(r.plan.root, nil); err != nil {
 		return nil, err
-	} else if !w.listed {
+	} else if !w.hasList {
 		return nil, fmt.Errorf("no array at %q", *r.List)
 	}
 	if _, err := w.dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more after the end")
+		return nil, errors.New("text after the end of the JSON")
 	}
 	return w.units, nil
 }
 
-// walker reads a response once, and notes what the plan of a rule says.
+// walker reads a response once, and notes what the plan of the rule asks for.
 type walker struct {
-	rule   *Rule
-	dec    *jsontext.Decoder
-	units  []unit
-	listed bool // the list was there
+	rule    *Rule
+	dec     *jsontext.Decoder
+	units   []unit
+	hasList bool
 }
 
-// read reads the next value, which is at n if n is not nil. u is the core that it is in; nil on the way to the list.
+// read reads the next value, whose place is n; nil if the plan has nothing there. u is the core around it; nil on the
+// way to the list.
 func (w *walker) read(n *node, u *unit) error {
 	token, err := w.dec.ReadToken()
 	if err != nil {
@@ -118,12 +111,12 @@ func (w *walker) read(n *node, u *unit) error {
 		return w.skip(kind)
 	}
 	if u == nil {
-		w.units, w.listed = nil, false // of members with the same name on the way to the list, the last one counts
+		w.units, w.hasList = nil, false // a second member of this name replaces the first
 	} else {
 		n.clear(u)
 		if n.slot >= 0 {
 			m := member{kind: kind}
-			if kind == '0' || kind == '"' && n.text {
+			if kind == '0' || kind == '"' && n.hasText {
 				m.text = token.String()
 			}
 			u.members[n.slot] = m
@@ -139,7 +132,7 @@ func (w *walker) read(n *node, u *unit) error {
 	}
 }
 
-// skip reads over the rest of a value that began with a token of a kind.
+// skip reads the rest of a value whose first token has a kind.
 func (w *walker) skip(kind jsontext.Kind) error {
 	if kind != '{' && kind != '[' {
 		return nil
@@ -155,22 +148,23 @@ func (w *walker) skip(kind jsontext.Kind) error {
 	return nil
 }
 
-var errDepth = errors.New("nested too deep")
+var errDepth = fmt.Errorf("nested deeper than %d levels", maxDepth)
 
-// readMembers reads the rest of an object after its brace.
+// readMembers reads the rest of an object, after its opening brace.
 func (w *walker) readMembers(n *node, u *unit) error {
 	if w.dec.StackDepth() > maxDepth {
 		return errDepth
 	}
-	if u != nil && n.merge {
-		u.insert, u.empty, u.taken = int(w.dec.InputOffset()), true, false
+	isTarget := u != nil && n.isTarget
+	if isTarget {
+		u.insert, u.isEmpty, u.hasConflict = int(w.dec.InputOffset()), true, false
 	}
 	for w.dec.PeekKind() != '}' {
 		token, err := w.dec.ReadToken()
 		if err != nil {
 			return err
 		}
-		if len(n.children) == 0 && !n.merge {
+		if len(n.children) == 0 && !isTarget {
 			if err := w.read(nil, u); err != nil {
 				return err
 			}
@@ -180,18 +174,18 @@ func (w *walker) readMembers(n *node, u *unit) error {
 		if err := w.read(n.children[name], u); err != nil {
 			return err
 		}
-		if u != nil && n.merge {
-			u.insert, u.empty = int(w.dec.InputOffset()), false
-			u.taken = u.taken || w.rule.plan.added[name]
+		if isTarget {
+			u.insert, u.isEmpty = int(w.dec.InputOffset()), false
+			u.hasConflict = u.hasConflict || w.rule.plan.added[name]
 		}
 	}
 	_, err := w.dec.ReadToken()
 	return err
 }
 
-// readList reads the rest of the list after its bracket.
+// readList reads the rest of the list, after its opening bracket.
 func (w *walker) readList() error {
-	w.listed = true
+	w.hasList = true
 	for w.dec.PeekKind() != ']' {
 		if err := w.readCore(); err != nil {
 			return err
@@ -201,7 +195,7 @@ func (w *walker) readList() error {
 	return err
 }
 
-// readCore reads one core, and checks that it is as the rule says.
+// readCore reads one core, and checks that it is as the rule requires.
 func (w *walker) readCore() error {
 	token, err := w.dec.ReadToken()
 	if err != nil {
@@ -217,17 +211,17 @@ func (w *walker) readCore() error {
 	u.end = int(w.dec.InputOffset())
 	for i, f := range w.rule.Core {
 		if !u.members[w.rule.plan.fields[i]].is(f.Type) {
-			return fmt.Errorf("member %q is missing or of a wrong type", f.At)
+			return fmt.Errorf("member %q is missing or has a wrong type", f.At)
 		}
 	}
-	if w.rule.Shape == ShapeMerge && u.insert < 0 {
-		return fmt.Errorf("no object at %q", w.rule.MergeAt)
+	if shape := w.rule.shape(); shape.object != nil && u.insert < 0 {
+		return fmt.Errorf("no object at %q", shape.object(w.rule))
 	}
 	w.units = append(w.units, u)
 	return nil
 }
 
-// belongs reports whether a core is of the one that the request names.
+// belongs reports whether the core has the values of the parameters that the rule verifies.
 func (r *Rule) belongs(u *unit, params []Value) bool {
 	for i, v := range r.Verify {
 		want := params[v.Param]
@@ -238,8 +232,8 @@ func (r *Rule) belongs(u *unit, params []Value) bool {
 	return true
 }
 
-// isInteger reports whether a JSON number is an integer. It may be spelled 7, 7.0 or 7e0, and be of any size, but one
-// with a fraction or an exponent must fit a double, as it must for every client.
+// isInteger reports whether a JSON number is an integer: 7, 7.0 or 7e0, of any size. A number with a point or an
+// exponent must fit a double, as clients read it.
 func isInteger(number string) bool {
 	if _, integer, _ := parseInteger(number); !integer {
 		return false
@@ -248,13 +242,14 @@ func isInteger(number string) bool {
 	return !strings.ContainsAny(number, ".eE") || err == nil && !math.IsInf(f, 0)
 }
 
-// parseInteger reads a JSON number digit by digit: a double would take 9007199254740993.0 for its neighbour.
+// parseInteger parses a JSON number. It compares digits, since a double cannot hold 9007199254740993.0. fits reports
+// whether n is the value.
 func parseInteger(number string) (n int64, integer, fits bool) {
 	mantissa, exponent := number, 0
 	if i := strings.IndexAny(number, "eE"); i >= 0 {
 		var err error
 		if exponent, err = strconv.Atoi(number[i+1:]); err != nil {
-			return 0, false, false // an exponent that is no int is one of a number that is no double
+			return 0, false, false // the number does not fit a double, either
 		}
 		mantissa = number[:i]
 	}
@@ -263,7 +258,7 @@ func parseInteger(number string) (n int64, integer, fits bool) {
 		sign, mantissa = "-", rest
 	}
 	whole, fraction, _ := strings.Cut(mantissa, ".")
-	// The value is 0.digits times ten to the power of point.
+	// The value is 0.DIGITS times ten to the power of point.
 	digits := strings.TrimLeft(whole+fraction, "0")
 	point := exponent + len(whole) - (len(whole) + len(fraction) - len(digits))
 	digits = strings.TrimRight(digits, "0")

@@ -11,50 +11,44 @@ import (
 	"strings"
 )
 
-var errTooLarge = errors.New("body is over the limit")
+var errTooLarge = errors.New("body over the limit")
 
-// canDecode reports whether decode knows a content encoding (RFC 9110, section 8.4.1).
-func canDecode(contentEncoding string) bool {
+// decoderOf returns what removes a content encoding (RFC 9110, section 8.4.1); nil for identity. ok is false if the
+// encoding is not supported.
+func decoderOf(contentEncoding string) (decoder func(io.Reader) (io.Reader, error), ok bool) {
 	switch strings.ToLower(contentEncoding) {
-	case "", "identity", "gzip", "x-gzip", "deflate":
-		return true
-	}
-	return false
-}
-
-func isIdentity(contentEncoding string) bool {
-	return contentEncoding == "" || strings.EqualFold(contentEncoding, "identity")
-}
-
-// decode undoes the content encoding of a body. weft asks for identity, but not every service listens. It returns
-// errTooLarge once more than limit bytes have come out.
-func decode(body []byte, contentEncoding string, limit int) ([]byte, error) {
-	var r io.Reader
-	var err error
-	switch strings.ToLower(contentEncoding) {
+	case "", "identity":
+		return nil, true
 	case "gzip", "x-gzip":
-		r, err = gzip.NewReader(bytes.NewReader(body))
+		return func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }, true
 	case "deflate":
-		r, err = newDeflateReader(body)
+		return newDeflateReader, true
 	default:
-		if len(body) > limit {
-			return nil, errTooLarge
+		return nil, false
+	}
+}
+
+// decode removes the content encoding of a body, which must be supported: weft asks for identity, but some services
+// ignore that. It returns errTooLarge if the result exceeds limit bytes.
+func decode(body []byte, contentEncoding string, limit int) ([]byte, error) {
+	if decoder, _ := decoderOf(contentEncoding); decoder != nil {
+		r, err := decoder(bytes.NewReader(body))
+		if err != nil {
+			return nil, err
 		}
-		return body, nil
+		if body, err = io.ReadAll(io.LimitReader(r, int64(limit)+1)); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	body, err = io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	if len(body) > limit {
 		return nil, errTooLarge
 	}
-	return body, err
+	return body, nil
 }
 
-// newDeflateReader reads the zlib format, as RFC 9110 asks for, and the bare one, as some services send.
-func newDeflateReader(body []byte) (io.Reader, error) {
-	br := bufio.NewReader(bytes.NewReader(body))
+// newDeflateReader reads the zlib format, as RFC 9110 requires, and raw deflate, which some services send.
+func newDeflateReader(r io.Reader) (io.Reader, error) {
+	br := bufio.NewReader(r)
 	if head, err := br.Peek(2); err == nil && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
 		return zlib.NewReader(br)
 	}

@@ -9,9 +9,9 @@ type Headers struct {
 // Header is one header field.
 type Header struct{ Name, Value string }
 
-// LegacyRequest is how the request for a core differs from the client's: whole, in no content encoding, and under no
-// condition, since the legacy service's validators and ranges are those of half an answer (RFC 9110, sections 12.5.3,
-// 13.1 and 14.2). The conditions of a request that may change something stay: they guard the change.
+// LegacyRequest returns how the request for a core differs from the client's: it asks for identity encoding, and has no
+// ranges and conditions, since these are about the legacy body and not the answer (RFC 9110, sections 12.5.3, 13.1 and
+// 14.2). A request that may change something keeps its conditions.
 func LegacyRequest(method string) Headers {
 	if !isRead(method) {
 		return Headers{Set: legacyRequest.Set}
@@ -20,25 +20,25 @@ func LegacyRequest(method string) Headers {
 }
 
 // legacyRequest is never changed.
-var legacyRequest = Headers{ //nolint:gochecknoglobals // made once, and not for each exchange
+var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
-// describeLegacyBody are the response headers that say something of the legacy body's bytes, which are not those of a
-// composite (RFC 9110, section 8; RFC 9530; RFC 1864).
+// describeLegacyBody returns the response headers that describe the bytes of the legacy body, and not those of an
+// answer (RFC 9110, section 8; RFC 9530; RFC 1864).
 func describeLegacyBody() []string {
 	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
 }
 
 // legacyBodyHeaders is never changed.
-var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // made once, and not for each exchange
+var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-encoding", "etag", "last-modified", "accept-ranges",
 	"content-md5", "digest", "content-digest", "repr-digest",
 }
 
-// Headers is how the head of an answer differs from the legacy response's. What described the legacy body goes, and
-// a degraded answer is not to be cached.
+// Headers returns how the headers of an answer differ from those of the legacy response. A degraded answer must not be
+// cached.
 func (a Answer) Headers() Headers {
 	h := Headers{Remove: describeLegacyBody(), Set: []Header{{"content-type", "application/json"}, a.Outcome.Header()}}
 	if a.ETag != "" {
@@ -50,20 +50,21 @@ func (a Answer) Headers() Headers {
 	return h
 }
 
-// HeadHeaders is how the response to a HEAD differs from the legacy service's when the GET would be answered with a
-// composite: nothing is said of a body that weft would have to make to know it (RFC 9110, section 9.3.2 allows that).
+// HeadHeaders returns how the headers of a HEAD's response differ from those of the legacy service if weft would
+// compose the GET's: none describe the body, which weft would have to make for that (RFC 9110, section 9.3.2 allows
+// this).
 func HeadHeaders() Headers {
 	outcome := Outcome{Disposition: Passed, Reason: HeadRequest}
 	return Headers{Remove: append(describeLegacyBody(), "content-length"), Set: []Header{outcome.Header()}}
 }
 
-// PassHeaders is how a response that passes is marked.
+// PassHeaders returns the headers that are added to a response that passes.
 func PassHeaders(reason Reason) Headers {
 	return Headers{Set: []Header{Outcome{Disposition: Passed, Reason: reason}.Header()}}
 }
 
-// OutcomeHeader is the response header in which weft says what it did. Headers that begin with it are weft's alone.
+// OutcomeHeader is the response header in which weft says what it did. Only weft sets headers that begin with it.
 const OutcomeHeader = "x-weft"
 
-// Header tells the client and the access log what became of a response.
+// Header returns the x-weft header, for the client and the access log.
 func (o Outcome) Header() Header { return Header{OutcomeHeader, o.String()} }

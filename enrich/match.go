@@ -5,26 +5,27 @@ import (
 	"strings"
 )
 
-// Request is the head of an HTTP request.
+// Request is what the headers of an HTTP request say.
 type Request struct {
 	Method      string
 	Host        string // with or without a port (":authority" in HTTP/2)
-	Path        string // path and query, as they stand in the request line (":path" in HTTP/2)
-	IfNoneMatch string // entity tags that the client has; empty for none
+	Path        string // path and query, as in the request line (":path" in HTTP/2)
+	IfNoneMatch string // entity tags of the client; empty for none
 }
 
-// Rules are rules in the order in which they count, prepared to be found. The zero value has none.
+// Rules are rules in order of priority, with an index of their paths. The zero value has no rules.
 type Rules struct {
-	// By what paths begin with (see [Template.Literal]): the rules that can match one which begins so, and with no longer
-	// key of the map.
+	// byPrefix has, by the literal prefix of a path (see [Template.Literal]), the rules that can match paths for which
+	// this is the longest prefix in the map.
 	byPrefix map[string][]*Rule
+	byName   map[string]*Rule
 }
 
-// NewRules prepares rules.
+// NewRules returns rules with their index.
 func NewRules(rules []*Rule) Rules {
-	r := Rules{byPrefix: map[string][]*Rule{}}
+	r := Rules{byPrefix: map[string][]*Rule{}, byName: map[string]*Rule{}}
 	for _, rule := range rules {
-		r.byPrefix[rule.Path.Literal()] = nil
+		r.byPrefix[rule.Path.Literal()], r.byName[rule.Name] = nil, rule
 	}
 	for prefix := range r.byPrefix {
 		for _, rule := range rules {
@@ -36,8 +37,14 @@ func NewRules(rules []*Rule) Rules {
 	return r
 }
 
-// Match finds the first rule for a request, and the values of the rule's Params. A HEAD falls under the rule of its
-// GET. How many rules there are for other paths makes no difference.
+// Named returns the rule with a name.
+func (r Rules) Named(name string) (*Rule, bool) {
+	rule, ok := r.byName[name]
+	return rule, ok
+}
+
+// Match returns the first rule for a request, and the values of the rule's Params. A HEAD matches the rule of its GET.
+// The time does not depend on the number of rules for other paths.
 func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
 	path, query, _ := strings.Cut(req.Path, "?")
 	for _, rule := range r.candidates(path) {
@@ -54,7 +61,7 @@ func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
 	return nil, nil, false
 }
 
-// candidates are the rules with the longest prefix of a path. Those with a shorter one are among them.
+// candidates returns the rules for the longest prefix of a path. They include those of shorter prefixes.
 func (r Rules) candidates(path string) []*Rule {
 	if rules, ok := r.byPrefix[path]; ok {
 		return rules
@@ -91,18 +98,18 @@ func matchHost(want, got string) bool {
 	return strings.EqualFold(got, want)
 }
 
-// matchQuery finds each parameter in a query, in which it must be once and not encoded: what stands there twice, one
-// server takes the first of, and another the last.
+// matchQuery appends the values of the parameters to params. Each must be in the query exactly once and not encoded: of
+// two values, one server reads the first, another the last.
 func matchQuery(params []Value, want []QueryParam, query string) ([]Value, bool) {
 	for _, q := range want {
-		found, value := 0, ""
+		count, value := 0, ""
 		for pair := range strings.SplitSeq(query, "&") {
 			if name, v, _ := strings.Cut(pair, "="); name == q.Name {
-				found++
+				count++
 				value = v
 			}
 		}
-		if found != 1 {
+		if count != 1 {
 			return params, false
 		}
 		if q.Type == 0 {

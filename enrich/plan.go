@@ -1,29 +1,33 @@
 package enrich
 
-import "strings"
+import (
+	"slices"
 
-// plan is what a rule looks for in a response, made once.
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// plan is what a rule notes of a response, prepared once.
 type plan struct {
 	root  *node // of the response
 	core  *node // of one core: the root, or an element of the list
-	slots int   // how many members are noted
+	slots int   // number of members that are noted
 
-	fields []int   // slot of each of Rule.Core
-	verify []int   // slot of each of Rule.Verify
-	keys   [][]int // slot of each condition of each source; -1 if it is not from the core
-	added  map[string]bool
+	fields []int           // slot of each of Rule.Core
+	verify []int           // slot of each of Rule.Verify
+	keys   [][]int         // slot of each condition of each source; -1 if the value is not from the core
+	added  map[string]bool // names of the members that the shape adds to the core
 }
 
-// node is a place in a response at which there is something to note, or below which there is.
+// node is a place in a response that is noted, or that has such places below it.
 type node struct {
-	children map[string]*node // by the name of the member; nil for none
-	slot     int              // where the value is noted; -1 for nowhere
-	text     bool             // note the text of a string, too
-	merge    bool             // this object gets the extensions
-	elements *node            // this array is the list, and its elements are this; nil for others
+	children map[string]*node // by the name of the member
+	slot     int              // index of the value in unit.members; -1 if it is not noted
+	hasText  bool             // the text of a string is noted, too
+	isTarget bool             // this object gets the members that the shape adds
+	elements *node            // of the list, if this is the list; nil for others
 }
 
-// Ready returns the rule, ready for use.
+// Ready returns the rule prepared for use.
 func (r Rule) Ready() *Rule {
 	p := plan{core: &node{slot: -1}, added: map[string]bool{}}
 	p.root = p.core
@@ -31,13 +35,13 @@ func (r Rule) Ready() *Rule {
 		p.root = &node{slot: -1}
 		p.root.at(*r.List).elements = p.core
 	}
-	note := func(at Pointer, text bool) int {
+	note := func(at Pointer, hasText bool) int {
 		n := p.core.at(at)
 		if n.slot < 0 {
 			n.slot = p.slots
 			p.slots++
 		}
-		n.text = n.text || text
+		n.hasText = n.hasText || hasText
 		return n.slot
 	}
 	for _, f := range r.Core {
@@ -55,17 +59,18 @@ func (r Rule) Ready() *Rule {
 			}
 		}
 		p.keys = append(p.keys, slots)
-		p.added[s.Name] = true
 	}
-	if r.Shape == ShapeMerge {
-		p.core.at(r.MergeAt).merge = true
-		p.added[r.Members.Errors] = true
+	if shape := r.shape(); shape.object != nil {
+		p.core.at(shape.object(&r)).isTarget = true
+		for _, name := range shape.adds(&r) {
+			p.added[name] = true
+		}
 	}
 	r.plan = p
 	return &r
 }
 
-// at returns the node at a pointer, and makes what is missing on the way.
+// at returns the node at a pointer, and creates the nodes on the way.
 func (n *node) at(p Pointer) *node {
 	for _, name := range p.Names() {
 		child := n.children[name]
@@ -82,23 +87,14 @@ func (n *node) at(p Pointer) *node {
 }
 
 // Names returns the names of the members on the way to the place (RFC 6901, section 4).
-func (p Pointer) Names() []string {
-	if p == "" {
-		return nil
-	}
-	names := strings.Split(strings.TrimPrefix(string(p), "/"), "/")
-	for i, name := range names {
-		names[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
-	}
-	return names
-}
+func (p Pointer) Names() []string { return slices.Collect(jsontext.Pointer(p).Tokens()) }
 
-// clear forgets what was noted at n and below: of members with the same name, the last one counts.
+// clear removes what was noted at n and below: of members with the same name, the last one counts.
 func (n *node) clear(u *unit) {
 	if n.slot >= 0 {
 		u.members[n.slot] = member{}
 	}
-	if n.merge {
+	if n.isTarget {
 		u.insert = -1
 	}
 	for _, child := range n.children {

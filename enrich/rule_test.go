@@ -103,7 +103,7 @@ func TestSourceDefault(t *testing.T) {
 	}
 }
 
-// TestMatchFinds compares Match with a look at each rule in turn.
+// TestMatchFinds compares Match with a linear search.
 func TestMatchFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	segments := []string{"a", "b", "aa", "{p:int64}", "a{p:int64}", "{p:string}", ""}

@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// orders is a list, each element of which is joined by a member of its own.
+// orders returns a rule for a list, whose elements are joined by a member.
 func orders(shape Shape, list Pointer) *Rule {
 	return Rule{
-		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20, Shape: shape, List: &list,
-		Members: Members{Core: "core", Errors: "errors"},
-		Core:    []CoreField{{At: "/id", Type: Int64}},
+		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20,
+		Shape: shape, List: &list, Members: Members{Core: "core", Errors: "errors"},
+		Core: []CoreField{{At: "/id", Type: Int64}},
 		Sources: []*Source{{
 			Name: "shipment", Failed: "no shipment",
 			Where:  []Condition{{Field: "orderId", From: FromCore, At: "/id", Type: Int64}},
@@ -25,20 +25,26 @@ func orders(shape Shape, list Pointer) *Rule {
 	}.Ready()
 }
 
-// product is an object that is joined with two collections by a member deep in it.
+// product returns a rule for an object, which is joined with two collections by a nested member.
 func product() *Rule {
 	return Rule{
 		Name: "product", Methods: []string{"GET"}, Path: mustTemplate("/products/{sku:string}"), CoreLimit: 1 << 20,
 		Shape: ShapeMerge, MergeAt: "/data", Members: Members{Core: "core", Errors: "errors"},
 		Verify: []Verify{{At: "/data/sku"}},
 		Sources: []*Source{
-			{Name: "stock", Failed: "no stock", Where: []Condition{{Field: "sku"}}, Fields: []Field{{Name: "n", Path: "n", Type: Int64}}},
-			{Name: "reviews", Failed: "no reviews", Where: []Condition{{Field: "_id", From: FromCore, At: "/data/review", Type: ObjectID}}},
+			{
+				Name: "stock", Failed: "no stock", Where: []Condition{{Field: "sku"}},
+				Fields: []Field{{Name: "n", Path: "n", Type: Int64}},
+			},
+			{
+				Name: "reviews", Failed: "no reviews",
+				Where: []Condition{{Field: "_id", From: FromCore, At: "/data/review", Type: ObjectID}},
+			},
 		},
 	}.Ready()
 }
 
-// byKey makes an extension of each key; keys in bad fail.
+// byKey returns a Store that makes an extension of each key, except that the key bad fails.
 func byKey(bad string) Store {
 	return storeFunc(func(_ context.Context, keys []Key) []Extension {
 		found := make([]Extension, len(keys))
@@ -81,7 +87,8 @@ func TestShapes(t *testing.T) {
 		{
 			"elements keep their bytes and order", orders(ShapeMerge, ""), nil,
 			`[ {"id": 2, "x":1e3} ,{"id":1.0},{"id":2}  ]`,
-			`composed [ {"id": 2, "x":1e3,"shipment":{"of":"2"}} ,{"id":1.0,"shipment":{"of":"1"}},{"id":2,"shipment":{"of":"2"}}  ]`,
+			`composed [ {"id": 2, "x":1e3,"shipment":{"of":"2"}} ,{"id":1.0,"shipment":{"of":"1"}},` +
+				`{"id":2,"shipment":{"of":"2"}}  ]`,
 		},
 		{"an empty list", orders(ShapeMerge, ""), nil, ` [ ] `, `composed [ ]`},
 		{
@@ -96,19 +103,24 @@ func TestShapes(t *testing.T) {
 		},
 		{
 			"one of many fails", orders(ShapeMerge, ""), nil, `[{"id":1},{"id":13}]`,
-			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},{"id":13,"shipment":null,"errors":["no shipment"]}]`,
+			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},` +
+				`{"id":13,"shipment":null,"errors":["no shipment"]}]`,
 		},
 		{"an element that is none", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
 		{"an element without its member", orders(ShapeMerge, ""), nil, `[{"id":1},{}]`, "core-invalid"},
 		{"no list there", orders(ShapeMerge, "/page/items"), nil, `{"page":{}}`, "core-invalid"},
 		{"an object for a list", orders(ShapeMerge, ""), nil, `{"id":1}`, "core-invalid"},
-		{"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`, `composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`},
+		{
+			"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`,
+			`composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`,
+		},
 		{"the last is no list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
 		{"a member of that name", orders(ShapeMerge, ""), nil, `[{"id":1,"shipment":0}]`, "member-taken"},
 		{"errors are a member of that name, too", orders(ShapeMerge, ""), nil, `[{"id":1,"errors":[]}]`, "member-taken"},
 		{
 			"two sources, deep", product(), sku, `{"data":{"sku":"A-1","review":"` + review + `"},"v":1}`,
-			`composed {"data":{"sku":"A-1","review":"` + review + `","stock":{"of":"A-1"},"reviews":{"of":"` + review + `"}},"v":1}`,
+			`composed {"data":{"sku":"A-1","review":"` + review + `","stock":{"of":"A-1"},` +
+				`"reviews":{"of":"` + review + `"}},"v":1}`,
 		},
 		{
 			"no key: as no document", product(), sku, `{"data":{"sku":"A-1"}}`,
@@ -120,11 +132,13 @@ func TestShapes(t *testing.T) {
 		},
 		{
 			"a key of a wrong type", product(), sku, `{"data":{"sku":"A-1","review":7}}`,
-			`degraded; reason=extension-invalid {"data":{"sku":"A-1","review":7,"stock":{"of":"A-1"},"reviews":null,"errors":["no reviews"]}}`,
+			`degraded; reason=extension-invalid {"data":{"sku":"A-1","review":7,"stock":{"of":"A-1"},"reviews":null,` +
+				`"errors":["no reviews"]}}`,
 		},
 		{
 			"another one's", product(), sku, `{"data":{"sku":"B-2"}}`,
-			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,"errors":["no stock","no reviews"]}}`,
+			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,` +
+				`"errors":["no stock","no reviews"]}}`,
 		},
 		{"no object to merge with", product(), sku, `{"data":[]}`, "core-invalid"},
 		{
@@ -132,7 +146,8 @@ func TestShapes(t *testing.T) {
 		},
 		{
 			"the last of two objects", product(), sku, `{"data":{"sku":"B-2","review":1},"data":{ }}`,
-			`degraded; reason=key-mismatch {"data":{"sku":"B-2","review":1},"data":{"stock":null,"reviews":null,"errors":["no stock","no reviews"] }}`,
+			`degraded; reason=key-mismatch {"data":{"sku":"B-2","review":1},"data":{"stock":null,"reviews":null,` +
+				`"errors":["no stock","no reviews"] }}`,
 		},
 	}
 	for _, test := range tests {
@@ -147,7 +162,48 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestListIsReadOnce: each key of a list is asked for once, all of them at once.
+// TestNewShape adds a shape as the comment on shapes says: all extensions in one member of the core.
+func TestNewShape(t *testing.T) {
+	const shapeNested Shape = 2
+	before := shapes
+	t.Cleanup(func() { shapes = before })
+	shapes = append(before[:len(before):len(before)], shape{
+		name:   "nested",
+		sketch: func(r *Rule) string { return fmt.Sprintf("the object with \"joined\": {%s}", r.sketchExtensions()) },
+		object: func(*Rule) Pointer { return "" },
+		adds:   func(*Rule) []string { return []string{"joined"} },
+		members: func(dst []byte, p parts, isEmpty bool) []byte {
+			if !isEmpty {
+				dst = append(dst, ',')
+			}
+			return append(p.appendErrors(p.appendExtensions(append(dst, `"joined":{`...), true)), '}')
+		},
+	})
+	if s, ok := ParseShape("nested"); !ok || s != shapeNested {
+		t.Fatalf("ParseShape: %d, %t", s, ok)
+	}
+	rule := orders(shapeNested, "")
+	for body, want := range map[string]string{
+		`[{"id":1}]`:               `[{"id":1,"joined":{"shipment":{"of":"1"},"errors":[]}}]`,
+		`[{"id":13,"shipment":0}]`: `[{"id":13,"shipment":0,"joined":{"shipment":null,"errors":["no shipment"]}}]`,
+	} {
+		if _, a := compose(t, rule, byKey("13"), nil, body); string(a.Body) != want {
+			t.Errorf("%s becomes %s, want %s", body, a.Body, want)
+		}
+	}
+	if core, _ := rule.ParseCore([]byte(`[{"id":1,"joined":0}]`), ""); core.Failed != MemberTaken {
+		t.Errorf("a member of that name: %q", core.Failed)
+	}
+	if rule.AllowsMissingCore() {
+		t.Error("the core can be missing")
+	}
+	want := `the list, each element of it as the object with "joined": {"shipment": …}`
+	if got := rule.Sketch(); got != want {
+		t.Errorf("sketch %s, want %s", got, want)
+	}
+}
+
+// TestListIsReadOnce: a list takes one read, with each key once.
 func TestListIsReadOnce(t *testing.T) {
 	body := "[" + strings.Repeat(`{"id":1},{"id":2},`, 500) + `{"id":3}]`
 	var asked [][]Key
@@ -161,7 +217,7 @@ func TestListIsReadOnce(t *testing.T) {
 	}
 }
 
-// FuzzMerge shows that a list with extensions is the list of the legacy service when the extensions are taken away again.
+// FuzzMerge shows that a list with extensions, without these, is the list of the legacy service.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte(`[{"id":1},{"id":2,"x":[{}]} ]`), false)
 	f.Add([]byte(`{"a":{"l":[{"id":1,"data":{}}]}}`), true)
@@ -207,8 +263,7 @@ func decoded(t *testing.T, text []byte) (v any) {
 	return v
 }
 
-// TestComposeLimit: what would be too large goes out without extensions, in each shape, and nothing is made that is too
-// large first.
+// TestComposeLimit: an answer that would exceed the limit has no extensions, in each shape.
 func TestComposeLimit(t *testing.T) {
 	large := Extension{JSON: []byte(`{"a":"` + strings.Repeat("x", 1000) + `"}`)}
 	for name, test := range map[string]struct {
@@ -217,7 +272,10 @@ func TestComposeLimit(t *testing.T) {
 		want   string
 	}{
 		"composite": {func(*Rule) {}, `{"id":1}`, `{"core":{"id":1},"extension":null,"errors":["no extension"]}`},
-		"merge":     {func(r *Rule) { r.Shape = ShapeMerge }, `{"id":1}`, `{"id":1,"extension":null,"errors":["no extension"]}`},
+		"merge": {
+			func(r *Rule) { r.Shape = ShapeMerge },
+			`{"id":1}`, `{"id":1,"extension":null,"errors":["no extension"]}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rule := &Rule{

@@ -1,58 +1,104 @@
 package enrich
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 )
 
 // Param is a parameter of a path or a query.
 type Param struct {
 	Name string
-	Type Type // Int64, String, ObjectID or UUID; 0 where it is not said
+	Type Type // one of ParamTypes; 0 if it is not given
 }
 
-// Template is a path with parameters in braces, one in a segment at most: /shops/{shop:string}/orders/{id:int64}.
+// Template is a path with parameters in braces, at most one in a segment: /shops/{shop:string}/orders/{id:int64}.
 type Template struct {
 	text     string
 	segments []Segment
 }
 
-// Segment is what stands between two slashes of a template.
+// Segment is the part of a template between two slashes.
 type Segment struct {
-	Prefix, Suffix string // around the parameter; without one, the whole segment is in Prefix
+	Prefix, Suffix string // around the parameter; without one, Prefix is the whole segment
 	HasParam       bool
 	Param          Param
 }
 
-// ParseTemplate reads a template. Types are optional here.
+// ParseTemplate parses a template, in which types are optional. If only types are unknown, it returns the error and the
+// template, in which these types are 0. The error can have several lines, one for each segment.
 func ParseTemplate(text string) (Template, error) {
-	if !strings.HasPrefix(text, "/") {
+	switch i := strings.IndexFunc(text, isNotInPaths); {
+	case !strings.HasPrefix(text, "/"):
 		return Template{}, fmt.Errorf("the path %q does not begin with a slash", text)
-	}
-	if strings.ContainsAny(text, "?# \\%") {
-		return Template{}, fmt.Errorf("the path %q has a character that no path of a rule has (one of ?, #, %%, \\ and space)", text)
-	}
-	if i := strings.IndexFunc(text, isNoPath); i >= 0 {
-		return Template{}, fmt.Errorf("the path %q has the character %q, which no request has there as it is", text, []rune(text[i:])[0])
+	case i >= 0:
+		c := []rune(text[i:])[0]
+		return Template{}, fmt.Errorf("the path %q contains %q; write printable ASCII, no query, nothing encoded", text, c)
 	}
 	t := Template{text: text}
 	seen := map[string]bool{}
+	var errs []error
+	isBroken := false
 	for part := range strings.SplitSeq(text[1:], "/") {
 		s, err := parseSegment(part)
-		if err != nil {
-			return Template{}, err
+		if err == nil && s.HasParam && seen[s.Param.Name] {
+			err = fmt.Errorf("the parameter {%s} is given twice", s.Param.Name)
 		}
-		if s.HasParam && seen[s.Param.Name] {
-			return Template{}, fmt.Errorf("the parameter {%s} is there twice", s.Param.Name)
+		if err != nil {
+			errs = append(errs, err)
+			isBroken = isBroken || !errors.As(err, new(typeError))
 		}
 		seen[s.Param.Name] = true
 		t.segments = append(t.segments, s)
 	}
-	return t, nil
+	if isBroken {
+		t = Template{}
+	}
+	return t, errors.Join(errs...)
 }
 
-// Literal is what all paths of the template begin with: everything up to the slash before the first parameter or, without
-// one, the whole path.
+// isNotInPaths reports whether a character cannot be in the path of a rule: it is encoded in each request (RFC 3986,
+// section 3.3), begins a query or a fragment, or is read in different ways (\ and %). Braces belong to the template.
+func isNotInPaths(c rune) bool {
+	return c <= ' ' || c > '~' || strings.ContainsRune("\"<>^`|?#\\%", c)
+}
+
+// typeError is the error for an unknown type of a parameter.
+type typeError struct{ param, name string }
+
+func (e typeError) Error() string {
+	return fmt.Sprintf("{%s:%s}: unknown type %q; use one of %s", e.param, e.name, e.name, TypeNames(ParamTypes()))
+}
+
+func parseSegment(part string) (Segment, error) {
+	m := regexp.MustCompile(`^([^{}]*)(?:{([A-Za-z_][A-Za-z0-9_]*)(:[^{}]*)?})?([^{}]*)$`).FindStringSubmatch(part)
+	if m == nil {
+		return Segment{}, fmt.Errorf("%q: write at most one parameter: {name:type}; names have letters, digits and _", part)
+	}
+	s := Segment{Prefix: m[1], Suffix: m[4], HasParam: m[2] != "", Param: Param{Name: m[2]}}
+	if typeName, hasType := strings.CutPrefix(m[3], ":"); hasType {
+		t, _ := ParseType(typeName)
+		if !slices.Contains(ParamTypes(), t) {
+			return s, typeError{m[2], typeName}
+		}
+		s.Param.Type = t
+	}
+	return s, nil
+}
+
+// String returns the template as it was written.
+func (t Template) String() string { return t.text }
+
+// IsZero reports whether t is the zero Template.
+func (t Template) IsZero() bool { return t.text == "" }
+
+// Segments returns the parts between the slashes.
+func (t Template) Segments() []Segment { return t.segments }
+
+// Literal returns the text that all paths of the template begin with: up to the slash before the first parameter or,
+// without parameters, the whole path.
 func (t Template) Literal() string {
 	brace := strings.IndexByte(t.text, '{')
 	if brace < 0 {
@@ -60,76 +106,6 @@ func (t Template) Literal() string {
 	}
 	return t.text[:strings.LastIndexByte(t.text[:brace], '/')+1]
 }
-
-// isNoPath reports whether a character is encoded in every path (RFC 3986, section 3.3); braces are the template's.
-func isNoPath(c rune) bool {
-	return c <= ' ' || c > '~' || strings.ContainsRune("\"<>^`|", c)
-}
-
-func parseSegment(part string) (Segment, error) {
-	prefix, rest, hasParam := strings.Cut(part, "{")
-	if !hasParam {
-		if strings.Contains(part, "}") {
-			return Segment{}, fmt.Errorf("a brace is not opened in %q", part)
-		}
-		return Segment{Prefix: part}, nil
-	}
-	inner, suffix, closed := strings.Cut(rest, "}")
-	switch {
-	case !closed:
-		return Segment{}, fmt.Errorf("a brace is not closed in %q", part)
-	case strings.ContainsAny(suffix, "{}") || strings.Contains(prefix, "}") || strings.Contains(inner, "{"):
-		return Segment{}, fmt.Errorf("%q has more than one parameter; there can be one between two slashes", part)
-	}
-	name, typeName, hasType := strings.Cut(inner, ":")
-	if !isName(name) {
-		return Segment{}, fmt.Errorf("{%s} is no parameter; write {name:type} with letters, digits and _ in the name", inner)
-	}
-	s := Segment{Prefix: prefix, Suffix: suffix, HasParam: true, Param: Param{Name: name}}
-	if hasType {
-		switch typeName {
-		case "int64":
-			s.Param.Type = Int64
-		case "string":
-			s.Param.Type = String
-		case "objectid":
-			s.Param.Type = ObjectID
-		case "uuid":
-			s.Param.Type = UUID
-		default:
-			return Segment{}, fmt.Errorf("{%s} has an unknown type; a parameter is of type int64, string, uuid or objectid", inner)
-		}
-	}
-	return s, nil
-}
-
-func isName(s string) bool {
-	for i, c := range s {
-		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// mustTemplate is ParseTemplate for rules that are made in Go.
-func mustTemplate(text string) Template {
-	t, err := ParseTemplate(text)
-	if err != nil {
-		panic(err)
-	}
-	return t
-}
-
-// String returns the template as it was written.
-func (t Template) String() string { return t.text }
-
-// IsZero reports whether there is no template.
-func (t Template) IsZero() bool { return t.text == "" }
-
-// Segments returns what stands between the slashes.
-func (t Template) Segments() []Segment { return t.segments }
 
 // Params returns the parameters in their order.
 func (t Template) Params() []Param {
@@ -142,11 +118,10 @@ func (t Template) Params() []Param {
 	return params
 }
 
-// Match reports whether path has the form of the template, and appends the parameters' values to dst. See [ParseParam]
-// for what a parameter may be.
+// Match reports whether path has the form of the template, and appends the values of the parameters to dst. For what is
+// accepted as a value see [ParseParam].
 func (t Template) Match(dst []Value, path string) ([]Value, bool) {
 	for i := range t.segments {
-		s := &t.segments[i]
 		rest, ok := strings.CutPrefix(path, "/")
 		if !ok {
 			return dst, false
@@ -156,20 +131,25 @@ func (t Template) Match(dst []Value, path string) ([]Value, bool) {
 		if end := strings.IndexByte(rest, '/'); end >= 0 {
 			part, path = rest[:end], rest[end:]
 		}
-		if !s.HasParam {
-			if part != s.Prefix {
-				return dst, false
-			}
-			continue
-		}
-		if len(part) < len(s.Prefix)+len(s.Suffix) || !strings.HasPrefix(part, s.Prefix) || !strings.HasSuffix(part, s.Suffix) {
+		if dst, ok = t.segments[i].match(dst, part); !ok {
 			return dst, false
 		}
-		v, ok := ParseParam(s.Param.Type, part[len(s.Prefix):len(part)-len(s.Suffix)])
-		if !ok {
-			return dst, false
-		}
-		dst = append(dst, v)
 	}
 	return dst, path == ""
+}
+
+func (s *Segment) match(dst []Value, part string) ([]Value, bool) {
+	if !s.HasParam {
+		return dst, part == s.Prefix
+	}
+	text, hasPrefix := strings.CutPrefix(part, s.Prefix)
+	text, hasSuffix := strings.CutSuffix(text, s.Suffix)
+	if !hasPrefix || !hasSuffix {
+		return dst, false
+	}
+	v, ok := ParseParam(s.Param.Type, text)
+	if !ok {
+		return dst, false
+	}
+	return append(dst, v), true
 }

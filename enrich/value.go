@@ -1,39 +1,129 @@
 package enrich
 
 import (
-	"encoding/hex"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Type is what a parameter, a member of the core or a field of a document is.
+// Type is the type of a parameter, of a member of the core, or of a field of a document.
 type Type uint8
 
 const (
-	Int64    Type = iota + 1 // an integer; in a document a whole double is one, too
-	Number                   // a double; what MongoDB holds as another number, bool or numeric string is converted
+	Int64    Type = iota + 1 // an integer; in a document also a double without a fraction
+	Number                   // a double; from MongoDB also another numeric type, a bool or a numeric string, converted
 	String                   // a string
 	Bool                     // true or false
-	Date                     // a date, as an ISO 8601 string in UTC
-	ObjectID                 // an ObjectId, as 24 hexadecimal digits in lower case
-	UUID                     // a UUID (binary of subtype 4), in its canonical spelling in lower case (RFC 9562, section 4)
-	Strings                  // an array of nothing but strings
+	Date                     // a date; in JSON an ISO 8601 string in UTC
+	ObjectID                 // an ObjectId; as text 24 hexadecimal digits in lower case
+	UUID                     // binary of subtype 4; as text in canonical form and lower case (RFC 9562, section 4)
+	Strings                  // an array of strings
 	Array                    // an array
-	Object                   // an object, or document
-	Any                      // whatever there is
+	Object                   // an object or document
+	Any                      // any value
 )
 
-// Value is what a document is looked for by: an [Int64], a [String], a [Bool], an [ObjectID] or a [UUID]. Values can be
-// compared with ==.
-type Value struct {
-	Type Type
-	Int  int64  // of an Int64; 1 for a Bool that is true
-	Text string // of the others, as Type spells it
+// ParamTypes returns the types of a parameter, and of a member of the core that a document is found by.
+func ParamTypes() []Type { return []Type{Int64, String, UUID, ObjectID} }
+
+// CoreTypes returns the types of a [CoreField].
+func CoreTypes() []Type { return []Type{Int64, Number, String, Bool, Object, Array, Any} }
+
+// FieldTypes returns the types of a [Field]: all types.
+func FieldTypes() []Type {
+	return []Type{Int64, Number, String, Bool, Date, ObjectID, UUID, Strings, Array, Object, Any}
 }
 
-// Key is what a document is looked for by: a value for each condition of a Source, in their order.
+// String returns the name of t in rules files and templates.
+func (t Type) String() string {
+	return [...]string{
+		Int64: "int64", Number: "number", String: "string", Bool: "bool", Date: "date", ObjectID: "objectid",
+		UUID: "uuid", Strings: "strings", Array: "array", Object: "object", Any: "any",
+	}[t]
+}
+
+// TypeNames returns the names of types for a message: "int64, string".
+func TypeNames(types []Type) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(types), "[]"), " ", ", ")
+}
+
+// ParseType returns the type of a name.
+func ParseType(name string) (t Type, ok bool) {
+	types := FieldTypes()
+	if i := slices.IndexFunc(types, func(t Type) bool { return t.String() == name }); i >= 0 {
+		return types[i], true
+	}
+	return 0, false
+}
+
+// Pattern returns a regular expression (RE2) for the parameters of type t, without a group. It matches all strings that
+// [ParseParam] accepts. It also matches integers of 19 digits that overflow an int64, and the strings "." and "..".
+func (t Type) Pattern() string {
+	switch t {
+	case Int64:
+		return `0|-?[1-9][0-9]{0,18}`
+	case String:
+		return `[A-Za-z0-9._~-]+`
+	case ObjectID:
+		return `[0-9a-f]{24}`
+	case UUID:
+		return `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
+	default:
+		return ""
+	}
+}
+
+// ParseParam parses a parameter of a path or query. It accepts one spelling of each value and decodes nothing:
+// languages differ in how they read "007", "+5" or "%37", so the legacy service and MongoDB could be asked for
+// different things. A string consists of unreserved characters (RFC 3986, section 2.3), and is not "." or "..". See
+// also [Type.Pattern].
+func ParseParam(t Type, s string) (Value, bool) {
+	switch t {
+	case Int64:
+		n, err := strconv.ParseInt(s, 10, 64)
+		var canonical [20]byte // len("-9223372036854775808")
+		return Value{Type: Int64, Int: n}, err == nil && string(strconv.AppendInt(canonical[:0], n, 10)) == s
+	case String:
+		ok := s != "" && s != "." && s != ".." && strings.IndexFunc(s, isReserved) < 0
+		return Value{Type: String, Text: s}, ok
+	case ObjectID, UUID:
+		return Value{Type: t, Text: s}, isCanonicalID(t, s)
+	default:
+		return Value{}, false
+	}
+}
+
+func isReserved(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~", c)
+}
+
+// isCanonicalID reports whether s is an ObjectID or a UUID in lower case.
+func isCanonicalID(t Type, s string) bool {
+	form := "000000000000000000000000"
+	if t == UUID {
+		form = "00000000-0000-0000-0000-000000000000"
+	}
+	zero := func(c rune) rune {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' {
+			return '0'
+		}
+		return c
+	}
+	return len(s) == len(form) && strings.Map(zero, s) == form
+}
+
+// Value is one value of a [Key]. Its Type is [Int64], [String], [Bool], [ObjectID] or [UUID]. Values can be compared
+// with ==.
+type Value struct {
+	Type Type
+	Int  int64  // of an Int64; for a Bool, 1 is true
+	Text string // of the other types
+}
+
+// Key identifies a document: it has a value for each condition of a Source, in their order.
 type Key []Value
 
 func (v Value) String() string {
@@ -49,68 +139,21 @@ func (v Value) String() string {
 
 func (v Value) appendJSON(dst []byte) []byte {
 	switch v.Type {
-	case Int64:
-		return strconv.AppendInt(dst, v.Int, 10)
-	case Bool:
-		return strconv.AppendBool(dst, v.Int == 1)
+	case Int64, Bool:
+		return append(dst, v.String()...)
 	default:
 		return appendQuoted(dst, v.Text)
 	}
 }
 
-// ParseParam reads a parameter of a path or a query. Only one spelling of each value is taken, and nothing is decoded:
-// languages disagree about "007", "+5" or "%37", so that the legacy service and MongoDB could be asked for two different
-// things. A string is made of unreserved characters (RFC 3986, section 2.3), and is not "." or "..".
-func ParseParam(t Type, s string) (Value, bool) {
-	switch t {
-	case Int64:
-		n, ok := parseCanonicalInt64(s)
-		return Value{Type: Int64, Int: n}, ok
-	case String:
-		return Value{Type: String, Text: s}, s != "" && s != "." && s != ".." && strings.IndexFunc(s, isReserved) < 0
-	case ObjectID, UUID:
-		return Value{Type: t, Text: s}, isCanonicalID(t, s)
-	default:
-		return Value{}, false
-	}
-}
-
-func parseCanonicalInt64(s string) (int64, bool) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0, false
-	}
-	var canonical [20]byte // len("-9223372036854775808")
-	return n, string(strconv.AppendInt(canonical[:0], n, 10)) == s
-}
-
-func isReserved(c rune) bool {
-	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~", c)
-}
-
-// isCanonicalID reports whether s is an ObjectID or a UUID in lower case.
-func isCanonicalID(t Type, s string) bool {
-	digits := s
-	if t == UUID {
-		if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-			return false
-		}
-		digits = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
-	} else if len(s) != 24 {
-		return false
-	}
-	_, err := hex.DecodeString(digits)
-	return err == nil && strings.ToLower(s) == s
-}
-
-// member is what the check of a core notes of a JSON value: its kind, 0 if there is none, and the text of a number or,
-// where a rule needs it, of a string.
+// member is what the parser of a core notes of a JSON value: its kind, 0 if there is none, and the text of a number or,
+// if a rule needs it, of a string.
 type member struct {
 	kind jsontext.Kind
 	text string
 }
 
-// is reports whether the value is of a type that a core can have.
+// is reports whether the value has a type of a [CoreField].
 func (m member) is(t Type) bool {
 	switch t {
 	case String:
@@ -130,7 +173,7 @@ func (m member) is(t Type) bool {
 	}
 }
 
-// value returns what the member holds as a type that documents are looked for by.
+// value converts the member to a type of a parameter.
 func (m member) value(t Type) (Value, bool) {
 	switch {
 	case t == Int64 && m.kind == '0':

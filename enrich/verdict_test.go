@@ -2,13 +2,19 @@ package enrich
 
 import "testing"
 
-// TestVerdict has a row for each line of the contract's table, and for who made the response.
+// TestVerdict has a row for each line of the contract's table, and for each origin of a response.
 func TestVerdict(t *testing.T) {
 	const known, unknown = 100, -1
 	legacy := func(status int) Response {
 		return Response{Method: "GET", Origin: OriginLegacy, Status: status, ContentLength: unknown}
 	}
 	with := func(r Response, change func(*Response)) Response { change(&r); return r }
+	unreachable := func(status int) Response {
+		return Response{Method: "GET", Origin: OriginUnreachable, Status: status}
+	}
+	encoded := func(encoding string, length int64) Response {
+		return Response{Method: "GET", Origin: OriginLegacy, Status: 200, ContentLength: length, ContentEncoding: encoding}
+	}
 	v1, v3 := UserProfile()[0], UserProfile()[1]
 	never, authenticated, stream := *v1, *v1, *v1
 	never.Degrade, authenticated.Degrade, stream.Large = DegradeNever, DegradeAuthenticated, StreamLarge
@@ -48,7 +54,7 @@ func TestVerdict(t *testing.T) {
 		{"no status", v1, legacy(0), Pass, NotFinal},
 
 		{"unreachable", v1, Response{Method: "GET", Origin: OriginUnreachable, Status: 503}, Degrade, LegacyUnreachable},
-		{"unreachable, by a status that says something else", v1, Response{Method: "GET", Origin: OriginUnreachable, Status: 404}, Pass, LocalReply},
+		{"unreachable, by a status that says something else", v1, unreachable(404), Pass, LocalReply},
 		{"the proxy's own 403", v1, Response{Method: "GET", Origin: OriginProxy, Status: 403}, Pass, LocalReply},
 		{"the proxy's own 404", v3, Response{Method: "GET", Origin: OriginProxy, Status: 404}, Pass, LocalReply},
 		{"the proxy's own 500", v1, Response{Method: "GET", Origin: OriginProxy, Status: 500}, Pass, LocalReply},
@@ -58,15 +64,18 @@ func TestVerdict(t *testing.T) {
 
 		{"never", &never, legacy(500), Pass, NotDegraded},
 		{"never, unreachable", &never, Response{Method: "GET", Origin: OriginUnreachable, Status: 503}, Pass, NotDegraded},
-		{"never, and a 200 that is no core: it may be a login page", &never, Response{Method: "GET", Origin: OriginLegacy, Status: 200, Bodyless: true}, Pass, NotDegraded},
+		{
+			"never, and a 200 without a core: it may be a login page", &never,
+			with(legacy(200), func(r *Response) { r.Bodyless = true }), Pass, NotDegraded,
+		},
 		{"authenticated, and nobody is", &authenticated, legacy(500), Pass, NotDegraded},
 		{"authenticated", &authenticated, with(legacy(500), func(r *Response) { r.Verified = true }), Degrade, LegacyError},
 
 		{"stream over the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength = 1 << 30 }), Stream, ""},
 		{"stream of unknown length", &stream, legacy(200), Stream, ""},
 		{"stream within the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength = known }), Compose, ""},
-		{"stream gzip within the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength, r.ContentEncoding = known, "gzip" }), Compose, ""},
-		{"stream gzip over the limit", &stream, with(legacy(200), func(r *Response) { r.ContentLength, r.ContentEncoding = 1<<30, "gzip" }), Pass, CoreTooLarge},
+		{"stream gzip within the limit", &stream, encoded("gzip", known), Compose, ""},
+		{"stream gzip over the limit", &stream, encoded("gzip", 1<<30), Pass, CoreTooLarge},
 	}
 	for _, test := range tests {
 		if action, reason := test.rule.Verdict(test.resp); action != test.action || reason != test.reason {
@@ -80,7 +89,7 @@ func TestOutcomeString(t *testing.T) {
 		"composed":                      {Disposition: Composed},
 		"passed; reason=refused":        {Disposition: Passed, Reason: LegacyRefused},
 		"degraded; reason=legacy-error": {Disposition: Degraded, Reason: LegacyError},
-		"degraded; reason=legacy-unreachable+extension-timeout": {Disposition: Degraded, Reason: LegacyUnreachable, Also: ExtensionTimeout},
+		"degraded; reason=legacy-unreachable+extension-timeout": {Degraded, LegacyUnreachable, ExtensionTimeout},
 	} {
 		if got := outcome.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -88,7 +97,7 @@ func TestOutcomeString(t *testing.T) {
 	}
 }
 
-// TestVerdictOnCore: what is no core is a failure of the legacy service like others.
+// TestVerdictOnCore: an invalid core is a failure of the legacy service.
 func TestVerdictOnCore(t *testing.T) {
 	always, get := UserProfile()[0], Response{Method: "GET", Origin: OriginLegacy, Status: 200}
 	never, authenticated := *always, *always

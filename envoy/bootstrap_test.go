@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weft/enrich"
 	"weft/envoy"
 	"weft/internal/rulesfile"
 )
@@ -18,7 +17,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func config() envoy.Config {
 	return envoy.Config{
-		Rules:  enrich.UserProfile(),
+		Rules:  rulesfile.Builtin().Rules,
 		Listen: "0.0.0.0:10000",
 		Admin:  "127.0.0.1:9901",
 		Legacy: "127.0.0.1:8081",
@@ -74,8 +73,8 @@ func TestFormatMistakes(t *testing.T) {
 		want string
 	}{
 		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app", Port: 80}) }, `selector "app": want label=value, as in app=users`},
-		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want one from 1 to 65535"},
-		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": Envoy Gateway needs name:port of a Service, as in weft:8080`},
+		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want a number from 1 to 65535"},
+		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": want name:port of a Service, as in weft:8080`},
 	} {
 		if _, err := test.make(); err == nil || err.Error() != test.want {
 			t.Errorf("%v, want %s", err, test.want)

@@ -1,5 +1,5 @@
-// Package envoy makes the configuration that puts weft into Envoy, from the rules and with go-control-plane's types.
-// Its tests run a real Envoy.
+// Package envoy makes the Envoy configuration that calls weft, from the rules and with go-control-plane's types: a
+// bootstrap for a standalone Envoy, and objects for Istio and Envoy Gateway.
 package envoy
 
 import (
@@ -15,90 +15,70 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	"github.com/goccy/go-yaml"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
+	"weft/envoy/defaults"
 )
 
-// Config is what the configuration is made of.
+// Config is the input of all formats.
 type Config struct {
 	Rules []*enrich.Rule
 
-	Listen string // host:port that clients connect to
+	Listen string // host:port of Envoy's listener
 	Admin  string // host:port of Envoy's admin interface
-	Legacy string // host:port of the legacy service; a name is resolved by Envoy, again and again
-	Weft   string // weft's address: unix:PATH or host:port; several have commas between them
-	TLS    TLS    // with weft; zero for none
+	Legacy string // host:port of the legacy service; Envoy resolves a host name again and again
+	Weft   string // address of weft, unix:PATH or host:port; several are separated by commas
+	TLS    TLS    // between Envoy and weft; the zero value is no TLS
 
-	// WeftStreams is how many exchanges weft takes at once on a connection. Were it more than that, Envoy would send them
-	// before it hears of weft's limit, and these would pass.
+	// WeftStreams is the maximum number of concurrent streams on a connection to weft. If it is larger than weft's own
+	// limit, the streams that Envoy opens before it knows that limit are refused, and these exchanges pass.
 	WeftStreams uint32
 
-	// Filters go before weft's: authentication, for example. What they refuse, weft passes.
+	// Filters are listed before weft's, for example for authentication. What they reject, weft passes.
 	Filters []*hcmv3.HttpFilter
 
-	// RouteTimeout is how long the legacy service may take for its whole answer, a retry included.
+	// RouteTimeout is how long the legacy service may take for its whole answer, including a retry.
 	RouteTimeout time.Duration
-	// MessageTimeout is how long Envoy waits for each reply of weft before it goes on without. What is left of it
-	// after a margin is weft's budget for MongoDB once the core is there.
+	// MessageTimeout is how long Envoy waits for each reply of weft before it goes on without. Less a margin, it is weft's
+	// budget for MongoDB once the core is there.
 	MessageTimeout time.Duration
-	// Retries is how often a GET is tried again; nil is once.
+	// Retries is how often a GET is retried. Nil is once.
 	Retries *uint32
 
-	// Collector, if not empty, is host:port of a collector that takes OTLP over gRPC: Envoy sends it traces, of so many of
-	// the requests, in percent, that are not part of a trace already.
+	// Collector, if not empty, is host:port of an OTLP collector (gRPC) for Envoy's traces. TraceSampling is the
+	// percentage of the requests to trace that do not belong to a trace already.
 	Collector     string
 	TraceSampling float64
 
-	legacyCluster string // name of the cluster of the legacy service; "legacy" unless the mesh has another
+	legacyCluster string // cluster of the legacy service: "legacy", or the mesh's own
 }
 
-// ready returns the Config with its defaults.
-func (c Config) ready() Config {
+// DefaultWeftStreams is the default of Config.WeftStreams.
+const DefaultWeftStreams = 1024
+
+func (c Config) withDefaults() Config {
 	if c.RouteTimeout == 0 {
-		c.RouteTimeout = DefaultRouteTimeout
+		c.RouteTimeout = defaults.RouteTimeout
 	}
 	if c.MessageTimeout == 0 {
-		c.MessageTimeout = DefaultMessageTimeout
+		c.MessageTimeout = defaults.MessageTimeout
 	}
 	if c.WeftStreams == 0 {
 		c.WeftStreams = DefaultWeftStreams
+	}
+	if c.Retries == nil {
+		c.Retries = new(uint32(defaults.Retries))
 	}
 	c.legacyCluster = "legacy"
 	return c
 }
 
-// retries is how often a request is tried again.
-func (c Config) retries() uint32 {
-	if c.Retries == nil {
-		return 1
-	}
-	return *c.Retries
-}
-
-// Defaults are those of a Config that sets none.
-const (
-	DefaultRouteTimeout   = 3 * time.Second
-	DefaultMessageTimeout = 1 * time.Second
-	DefaultWeftStreams    = 1024
-)
-
-// budget is the part of the message timeout that weft may use up: a tenth is left for the way there and back.
+// budget returns the part of the message timeout that weft may use. A tenth is left for the way to weft and back.
 func (c Config) budget() time.Duration { return c.MessageTimeout - c.MessageTimeout/10 }
 
-// YAML renders a message as Envoy reads it. The order of the fields is the order of their definition, so that the same
-// message always has the same text.
-func YAML(m proto.Message) ([]byte, error) {
-	fields, err := ordered(m)
-	if err != nil {
-		return nil, err
-	}
-	return yaml.MarshalWithOptions(fields, yaml.IndentSequence(true))
-}
-
-// address parses host:port, or unix:PATH (unix:///PATH) as gRPC spells it. The host may be a name.
+// address parses host:port, or unix:PATH (also unix:///PATH) as gRPC spells it. The host may be a name.
 func address(s string) (*corev3.Address, error) {
 	if !utf8.ValidString(s) {
 		return nil, fmt.Errorf("address %q: not UTF-8", s)
@@ -127,28 +107,26 @@ func address(s string) (*corev3.Address, error) {
 	}}}, nil
 }
 
-// isName reports whether a is to be resolved.
+// isName reports whether the host of a is a name, which Envoy must resolve.
 func isName(a *corev3.Address) bool {
 	host := a.GetSocketAddress().GetAddress()
 	_, err := netip.ParseAddr(host)
 	return host != "" && err != nil
 }
 
-// Fingerprint tells the configuration for some rules from that for others; what is not of the rules does not count. Envoy
-// shows it to weft with each exchange ([extproc.Authority]), so that weft can say when Envoy has an old one.
+// Fingerprint identifies the part of the configuration that depends on the rules alone. Envoy sends it to weft with
+// each exchange ([extproc.ConfigHeader]), so that weft can report a configuration that was made from other rules.
 func Fingerprint(rules []*enrich.Rule) string {
-	c := Config{Rules: rules, RouteTimeout: DefaultRouteTimeout, MessageTimeout: DefaultMessageTimeout}
-	hash := sha256.New()
-	made := []proto.Message{routes(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules)}
-	for _, f := range fallbackFilters(c) {
-		made = append(made, f)
+	c := Config{Rules: rules}.withDefaults()
+	messages := []proto.Message{
+		routes(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules),
 	}
-	for _, m := range made {
-		text, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-		if err != nil {
-			panic(err) // for a text that is not UTF-8, which rules are checked for
-		}
-		hash.Write(text)
+	for _, f := range fallbackFilters(rules) {
+		messages = append(messages, f)
+	}
+	hash := sha256.New()
+	for _, m := range messages {
+		hash.Write(marshalAny(m).GetValue())
 	}
 	return hex.EncodeToString(hash.Sum(nil)[:6])
 }

@@ -4,9 +4,9 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -17,112 +17,96 @@ import (
 //go:embed fallback.lua
 var fallbackCode string
 
-//go:embed fallback_request.lua
-var fallbackRequestCode string
+const fallbackFilterName = "envoy.filters.http.lua"
 
-const fallbackName = "envoy.filters.http.lua"
+func hasFallback(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComposite }
 
-// certainScript is the name of the script for routes that take no request which weft would not take: it does not look at requests.
-const certainScript = "certain"
-
-// fallbackFilters keep the shape of the rules' answers while weft is down; none if no rule asks for that. They stand before ext_proc in the
-// list, so that they see the response after it.
-func fallbackFilters(c Config) []*hcmv3.HttpFilter {
-	if !slices.ContainsFunc(c.Rules, keepsShape) {
+// fallbackFilters returns the Lua filter that keeps the shape of answers while weft is down, or nothing if no rule
+// has a fallback. It is listed before ext_proc, so that it gets a response after ext_proc.
+func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
+	if !slices.ContainsFunc(rules, hasFallback) {
 		return nil
 	}
 	return []*hcmv3.HttpFilter{{
-		Name:     fallbackName,
-		Disabled: true, // but for the routes of rules that keep their shape
-		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&luav3.Lua{
-			DefaultSourceCode: inline(fallbackScript(c.Rules, fallbackRequestCode+fallbackCode)),
-			SourceCodes:       map[string]*corev3.DataSource{certainScript: inline(fallbackScript(c.Rules, fallbackCode))},
-		})},
+		Name:       fallbackFilterName,
+		Disabled:   true, // a route with a configuration for the filter enables it
+		ConfigType: httpFilterConfig(&luav3.Lua{DefaultSourceCode: inline(fallbackScript(rules))}),
 	}}
 }
 
-func keepsShape(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComposite }
-
-// fallbackOf has a route keep the shape of a rule, with a script of the filter's; the default one for "".
-func fallbackOf(r *enrich.Rule, script string) *luav3.LuaPerRoute {
-	route := &luav3.LuaPerRoute{FilterContext: &structpb.Struct{
+// fallbackPerRoute enables the fallback on the route of a rule.
+func fallbackPerRoute(r *enrich.Rule) *luav3.LuaPerRoute {
+	return &luav3.LuaPerRoute{FilterContext: &structpb.Struct{
 		Fields: map[string]*structpb.Value{"rule": structpb.NewStringValue(r.Name)},
 	}}
-	if script != "" {
-		route.Override = &luav3.LuaPerRoute_Name{Name: script}
-	}
-	return route
 }
 
-func fallbackScript(rules []*enrich.Rule, code string) string {
-	return "local rules = {\n" + fallbackRules(rules) + "}\n\n" + code
-}
-
-// fallbackRules are the rules that keep their shape, as elements of a Lua table.
-func fallbackRules(rules []*enrich.Rule) string {
+// fallbackScript returns fallback.lua with the tables that it reads.
+func fallbackScript(rules []*enrich.Rule) string {
 	var b strings.Builder
+	b.WriteString("local rules = {\n")
 	for _, r := range rules {
-		if !keepsShape(r) {
-			continue
+		if hasFallback(r) {
+			writeRuleTable(&b, r)
 		}
-		head, tail := r.Frame()
-		fmt.Fprintf(&b, "  [%s] = {\n    segments = {", lua(r.Name))
-		for _, s := range r.Path.Segments() {
-			kind := "nil"
-			if s.HasParam {
-				kind = lua(typeName(s.Param.Type))
-			}
-			fmt.Fprintf(&b, " { %s, %s, %s },", lua(s.Prefix), kind, lua(s.Suffix))
+	}
+	fmt.Fprintf(&b, "}\nlocal conditions = %s\n", luaStrings(enrich.LegacyRequest("GET").Remove))
+	fmt.Fprintf(&b, "local body_headers = %s\n\n", luaStrings(enrich.Answer{}.Headers().Remove))
+	return b.String() + fallbackCode
+}
+
+// writeRuleTable writes a rule as an element of the Lua table "rules".
+func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
+	path := "^" + pattern(r.Path, quoteLuaPattern, func(enrich.Param) string { return "([^/]*)" }) + "$"
+	var params, query, core []string
+	for _, p := range r.Path.Params() {
+		params = append(params, p.Type.String())
+	}
+	for _, q := range r.Query {
+		key, value := "type", q.Type.String()
+		if q.Type == 0 {
+			key, value = "value", q.Fixed
 		}
-		if len(r.Query) > 0 {
-			b.WriteString(" },\n    query = {")
+		query = append(query, fmt.Sprintf("{ name = %s, %s = %s }", luaString(q.Name), key, luaString(value)))
+	}
+	for _, f := range r.Core {
+		if names := f.At.Names(); len(names) == 1 { // the script checks only the members of the core itself
+			core = append(core, fmt.Sprintf("[%s] = %s", luaString(names[0]), luaString(f.Type.String())))
 		}
-		for _, q := range r.Query {
-			kind := "nil"
-			if q.Type != 0 {
-				kind = lua(typeName(q.Type))
-			}
-			fmt.Fprintf(&b, " { %s, %s, %s },", lua(q.Name), kind, lua(q.Fixed))
+	}
+	head, tail := r.Frame()
+	fmt.Fprintf(b, "  [%s] = {\n", luaString(r.Name))
+	for _, field := range [][2]string{
+		{"path", luaString(path)},
+		{"params", luaStrings(params)},
+		{"query", luaTable(query)},
+		{"limit", strconv.Itoa(r.CoreLimit)},
+		{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
+		{"both_failed", luaString(string(r.Unavailable()))},
+		{"head", luaString(string(head))},
+		{"tail", luaString(string(tail))},
+		{"core", luaTable(core)},
+	} {
+		fmt.Fprintf(b, "    %s = %s,\n", field[0], field[1])
+	}
+	b.WriteString("  },\n")
+}
+
+// quoteLuaPattern returns a Lua pattern that matches s.
+func quoteLuaPattern(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if strings.IndexByte("^$()%.[]*+-?", c) >= 0 {
+			b.WriteByte('%')
 		}
-		fmt.Fprintf(&b, " },\n    limit = %d,\n    degrade_not_found = %t,\n", r.CoreLimit, r.NotFound == enrich.DegradeNotFound)
-		fmt.Fprintf(&b, "    both_failed = %s,\n    head = %s,\n    tail = %s,\n    core = {\n", lua(string(r.Unavailable())), lua(string(head)), lua(string(tail)))
-		for _, f := range r.Core {
-			if names := f.At.Names(); len(names) == 1 { // what is deeper is not looked at
-				fmt.Fprintf(&b, "      [%s] = %s,\n", lua(names[0]), lua(typeName(f.Type)))
-			}
-		}
-		b.WriteString("    },\n  },\n")
+		b.WriteByte(c)
 	}
 	return b.String()
 }
 
-func typeName(t enrich.Type) string {
-	switch t {
-	case enrich.Int64:
-		return "int64"
-	case enrich.Number:
-		return "number"
-	case enrich.Bool:
-		return "bool"
-	case enrich.Object:
-		return "object"
-	case enrich.Array:
-		return "array"
-	case enrich.ObjectID:
-		return "objectid"
-	case enrich.UUID:
-		return "uuid"
-	case enrich.String:
-		return "string"
-	default:
-		return "any"
-	}
-}
-
-// lua quotes a string. Bytes outside of printable ASCII become decimal escapes, which is all that Lua 5.1 has.
-func lua(s string) string {
+// luaString returns s as a Lua literal. Bytes beyond printable ASCII become decimal escapes, the only ones of Lua 5.1.
+func luaString(s string) string {
 	var b strings.Builder
-	b.WriteByte('"')
 	for _, c := range []byte(s) {
 		switch {
 		case c == '"' || c == '\\':
@@ -133,6 +117,15 @@ func lua(s string) string {
 			b.WriteByte(c)
 		}
 	}
-	b.WriteByte('"')
-	return b.String()
+	return `"` + b.String() + `"`
 }
+
+func luaStrings(list []string) string {
+	var quoted []string
+	for _, s := range list {
+		quoted = append(quoted, luaString(s))
+	}
+	return luaTable(quoted)
+}
+
+func luaTable(elements []string) string { return "{ " + strings.Join(elements, ", ") + " }" }

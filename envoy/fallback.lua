@@ -1,6 +1,67 @@
--- Keeps the composite shape of a rule while weft is down. weft marks every response that it has seen with x-weft; what
--- comes without that mark, on the route of a rule, becomes a composite here, with no extension. The generated table
--- "rules" stands before this text; the route says which of them is its own.
+-- Keeps the composite shape of a rule while weft is down. weft marks each response that it has seen with x-weft. A
+-- response without that mark, to a request of which weft would have made a composite, is made one here, with null for
+-- the extensions. Three generated tables stand before this text: rules, conditions and body_headers. The route has the
+-- name of its rule in its filter context.
+
+-- is_param[type](s) reports whether weft accepts a parameter in this spelling.
+local is_param = {
+  int64 = function(s)
+    if s ~= "0" and not s:find("^%-?[1-9]%d*$") then return false end
+    local digits = s:gsub("^%-", "")
+    local largest = s:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
+    return #digits < #largest or (#digits == #largest and digits <= largest)
+  end,
+  string = function(s) return s:find("^[%w%-._~]+$") ~= nil and s ~= "." and s ~= ".." end,
+  objectid = function(s) return #s == 24 and s:find("^[0-9a-f]+$") ~= nil end,
+  uuid = function(s) return s:gsub("[0-9a-f]", "0") == "00000000-0000-0000-0000-000000000000" end,
+}
+
+-- has_param reports whether a query has a parameter once, with a value that the rule accepts.
+local function has_param(query, param)
+  local found, value = 0, nil
+  for pair in (query .. "&"):gmatch("([^&]*)&") do
+    local n, v = pair:match("^([^=]*)=?(.*)$")
+    if n == param.name then found, value = found + 1, v end
+  end
+  if found ~= 1 then return false end
+  if param.type then return is_param[param.type](value) end
+  return value == param.value
+end
+
+-- matches reports whether weft applies a rule to a request. That the request came by the route of the rule is not
+-- enough: a route's regular expression cannot tell whether a number fits in 64 bits, for example.
+local function matches(rule, target)
+  local path, query = target:match("^([^?]*)%??(.*)$")
+  local params = { path:match(rule.path) }
+  if not params[1] then return false end
+  for i, kind in ipairs(rule.params) do
+    if not is_param[kind](params[i]) then return false end
+  end
+  for _, param in ipairs(rule.query) do
+    if not has_param(query, param) then return false end
+  end
+  return true
+end
+
+-- The legacy service is asked for a whole body without an encoding, as weft asks for it: neither a part of a body nor
+-- an encoded one can be wrapped. A request that may change something keeps its conditions. weft answers the condition
+-- of a GET itself, so it gets that in another header, which the route removes.
+function envoy_on_request(request)
+  local headers = request:headers()
+  local rule = rules[request:filterContext():get("rule")]
+  if not rule or not matches(rule, headers:get(":path")) then return end
+  headers:replace("accept-encoding", "identity")
+  local method = headers:get(":method")
+  if method ~= "GET" and method ~= "HEAD" then return end
+  local if_none_match = headers:get("if-none-match")
+  if if_none_match then headers:replace("x-weft-if-none-match", if_none_match) end
+  for _, name in ipairs(conditions) do
+    headers:remove(name)
+  end
+  if method == "GET" then
+    request:streamInfo():dynamicMetadata():set("weft.fallback", "matched", true)
+  end
+end
 
 -- after_string returns the position after the JSON string that begins at i, or nil.
 local function after_string(s, i)
@@ -24,7 +85,7 @@ local function skip_space(s, i)
   return s:find("[^ \t\r\n]", i) or #s + 1
 end
 
--- unescape returns the text of a name. Beyond ASCII an escape is left out: rules name their members without.
+-- unescape returns the text of a name. Escapes beyond ASCII are dropped: the names that rules use have none.
 local function unescape(name)
   local plain = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
   return (name:gsub("\\(.)(%x?%x?%x?%x?)", function(c, digits)
@@ -34,8 +95,8 @@ local function unescape(name)
   end))
 end
 
--- after_value returns the position after the JSON value that begins at i, or nil. members, if given, gets the text of
--- the values of its names.
+-- after_value returns the position after the JSON value that begins at i, or nil. If members is given, the values of
+-- its names are replaced by those that stand in the object, as text.
 local function after_value(s, i, depth, members)
   local c = s:sub(i, i)
   if c == '"' then
@@ -95,7 +156,7 @@ local function is_utf8(s)
   return true
 end
 
--- is_a tells of the text of a valid value, or "", whether it is of a type.
+-- is_a[type](text) reports whether a valid JSON value, or "" for none, is of a type.
 local is_a = {
   any = function(text) return text ~= "" end,
   array = function(text) return text:sub(1, 1) == "[" end,
@@ -112,8 +173,8 @@ local is_a = {
   end,
 }
 
--- trim leaves out a byte order mark, and white space at both ends. It looks at each byte once: a pattern would take
--- a worker of Envoy for minutes over a body full of spaces.
+-- trim removes a byte order mark, and white space at both ends. It reads each byte once: a pattern would block a worker
+-- of Envoy for minutes on a body full of spaces.
 local function trim(s)
   local first = s:sub(1, 3) == "\239\187\191" and 4 or 1
   first = skip_space(s, first)
@@ -122,7 +183,7 @@ local function trim(s)
   return s:sub(first, last)
 end
 
--- core_of returns the core in a body, or nil.
+-- core_of returns the core in a body, or nil if the body is not one.
 local function core_of(rule, body)
   body = trim(body)
   local members = {}
@@ -136,23 +197,18 @@ end
 
 function envoy_on_response(response)
   local headers = response:headers()
-  if headers:get("x-weft") then return end
-  if envoy_on_request then
-    if not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
-  elseif not headers:get("x-envoy-upstream-service-time") then
-    return -- Envoy's router has it on each answer of the legacy service; what a filter before this one has answered is that filter's
-  end
+  if headers:get("x-weft") or not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
   local rule = rules[response:filterContext():get("rule")]
   local status = tonumber(headers:get(":status"))
   local legacy_answered = status >= 200 and status < 300 and status ~= 206
   if not legacy_answered and status < 500 and not (status == 404 and rule.degrade_not_found) then return end
-  -- What is over the buffer cannot be wrapped, and what is encoded cannot be read.
+  -- A body that is larger than Envoy's buffer cannot be wrapped.
   if tonumber(headers:get("content-length") or 0) > rule.limit then return end
 
   local body = response:body(true)
   if body:length() > rule.limit then return end
   local core
-  headers = response:headers() -- the one from before is not valid after waiting for the body
+  headers = response:headers() -- the object from before the wait for the body is not valid any more
   local encoding = headers:get("content-encoding") or "identity"
   if legacy_answered and encoding:lower() == "identity" then
     core = core_of(rule, tostring(body:getBytes(0, body:length())))
@@ -161,8 +217,7 @@ function envoy_on_response(response)
   if core then
     answer, code = rule.head .. core .. rule.tail, "200"
   end
-  for _, name in ipairs({ "content-encoding", "etag", "last-modified", "accept-ranges", "content-md5", "digest",
-    "content-digest", "repr-digest" }) do
+  for _, name in ipairs(body_headers) do
     headers:remove(name)
   end
   headers:replace(":status", code)

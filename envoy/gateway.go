@@ -3,7 +3,6 @@ package envoy
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,43 +12,51 @@ import (
 	"weft/extproc"
 )
 
-// GatewayOptions say where Envoy Gateway is.
+// GatewayOptions identify the Gateway.
 type GatewayOptions struct {
 	Namespace string
 	Gateway   string // name of the Gateway
 }
 
-const gatewayHead = `# Made by "weft envoy --format gateway": for each rule an HTTPRoute, its EnvoyExtensionPolicy and its BackendTrafficPolicy
-# (Envoy Gateway 1.9, with extensionApis.enableLua where a policy has Lua: without it such a route answers nothing but 500). All other paths of the legacy service stay in the HTTPRoute that you have for them.
-# What Envoy Gateway cannot express, and what comes of it:
-#   - gRPC metadata: weft is not told how long Envoy waits. Start it with --budget %s.
-#   - forward_rules: all request headers go to weft, cookies and credentials too. weft reads none of them.
-#   - local_reply_config by path: when the legacy service breaks off in the middle of a body, the client gets Envoy's own 502 or
-#     504, not the detail in JSON.
+const gatewayHead = `# Made by "weft envoy --format gateway", for Envoy Gateway 1.9: for each rule an HTTPRoute with its policies.
+# If a policy has Lua, extensionApis.enableLua is required: without it, the route answers every request with 500.
+# The other paths of the legacy service stay in your own HTTPRoute for them.
+# What Envoy Gateway cannot express, and what follows:
+#   - gRPC metadata: weft does not get the message timeout. Start it with --budget %s.
+#   - forward_rules: weft gets all request headers, also cookies and credentials. It reads none of them.
+#   - local_reply_config by path: if the legacy service breaks off in the middle of a body, the client gets Envoy's own
+#     502 or 504, not the detail in JSON.
 #   - prefixes in header removal: of a client's own x-weft headers only x-weft itself is removed.
-#   - TLS with weft: make a BackendTLSPolicy for its Service; without one, weft is to be started with --insecure.
-#   - health checks of weft: its pods' readiness probe is what takes them out.
-#   - the size of Envoy's buffer is of the Gateway: set ClientTrafficPolicy connection.bufferLimit to %s at least.
+#   - TLS with weft: make a BackendTLSPolicy for its Service, or start weft with --insecure.
+#   - health checks of weft: the readiness probe of its pods takes them out.
+#   - the size of Envoy's buffer belongs to the Gateway: set ClientTrafficPolicy connection.bufferLimit to %s at least.
 `
+
+const (
+	gatewayAPI   = "gateway.networking.k8s.io"
+	envoyGateway = "gateway.envoyproxy.io"
+)
 
 // Gateway returns the objects for Envoy Gateway, as YAML documents.
 func Gateway(c Config, o GatewayOptions) ([]byte, error) {
-	c = c.ready()
-	legacy, err := backend("legacy", c.Legacy)
+	c = c.withDefaults()
+	legacy, err := backendRef("legacy", c.Legacy)
 	if err != nil {
 		return nil, err
 	}
 	if c.TLS != (TLS{}) {
-		return nil, errors.New("--format gateway does not take --weft-tls-…: Envoy Gateway speaks TLS to a Service that a BackendTLSPolicy of yours names")
+		return nil, errors.New("--format gateway does not support --weft-tls-…: " +
+			"Envoy Gateway uses TLS to a Service if a BackendTLSPolicy of yours names it")
 	}
-	weft, err := backend("weft", c.Weft)
+	weft, err := backendRef("weft", c.Weft)
 	if err != nil {
 		return nil, err
 	}
-	out := fmt.Appendf(nil, gatewayHead, c.budget(), strconv.Itoa(int(bufferLimit(c))>>10+1)+"Ki")
+	out := fmt.Appendf(nil, gatewayHead, c.budget(), fmt.Sprintf("%dKi", bufferLimit(c)>>10+1))
 	for _, r := range c.Rules {
-		for _, object := range gatewayObjects(c, r, o, legacy, weft) {
-			text, err := yaml.MarshalWithOptions(object, yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true))
+		g := gatewayRule{Config: c, GatewayOptions: o, rule: r, name: "weft-" + r.Name, legacy: legacy, weft: weft}
+		for _, object := range g.objects() {
+			text, err := marshalYAML(object)
 			if err != nil {
 				return nil, err
 			}
@@ -59,144 +66,129 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	return out, nil
 }
 
-// backend is a reference to a Service.
-func backend(what, address string) (yaml.MapSlice, error) {
+// backendRef refers to a Service.
+func backendRef(flag, address string) (yaml.MapSlice, error) {
 	host, port, ok := strings.Cut(address, ":")
 	n, err := strconv.ParseUint(port, 10, 16)
 	if !ok || host == "" || err != nil {
-		return nil, fmt.Errorf("--%s %q: Envoy Gateway needs name:port of a Service, as in %s:8080", what, address, what)
+		return nil, fmt.Errorf("--%s %q: want name:port of a Service, as in %s:8080", flag, address, flag)
 	}
-	return yaml.MapSlice{{Key: "name", Value: host}, {Key: "port", Value: n}}, nil
+	return mapping("name", host, "port", n), nil
 }
 
-func gatewayObjects(c Config, r *enrich.Rule, o GatewayOptions, legacy, weft yaml.MapSlice) []yaml.MapSlice {
-	name := "weft-" + r.Name
-	meta := yaml.MapItem{Key: "metadata", Value: yaml.MapSlice{{Key: "name", Value: name}, {Key: "namespace", Value: o.Namespace}}}
-	object := func(version, kind string, spec yaml.MapSlice) yaml.MapSlice {
-		return yaml.MapSlice{{Key: "apiVersion", Value: version}, {Key: "kind", Value: kind}, meta, {Key: "spec", Value: spec}}
-	}
-	target := yaml.MapItem{Key: "targetRefs", Value: []yaml.MapSlice{{
-		{Key: "group", Value: "gateway.networking.k8s.io"}, {Key: "kind", Value: "HTTPRoute"}, {Key: "name", Value: name},
-	}}}
+// gatewayRule makes the objects of one rule.
+type gatewayRule struct {
+	Config
+	GatewayOptions
+	rule         *enrich.Rule
+	name         string        // of the objects
+	legacy, weft yaml.MapSlice // backendRefs
+}
 
-	change := requestChange(r)
-	modifier := yaml.MapSlice{{Key: "remove", Value: append(stripped(), change.Remove...)}}
-	if change.Set != nil {
-		var set []yaml.MapSlice
-		for _, h := range change.Set {
-			set = append(set, yaml.MapSlice{{Key: "name", Value: h.Name}, {Key: "value", Value: h.Value}})
-		}
-		modifier = append(yaml.MapSlice{{Key: "set", Value: set}}, modifier...)
-	}
-	filters := []yaml.MapSlice{
-		{{Key: "type", Value: "RequestHeaderModifier"}, {Key: "requestHeaderModifier", Value: modifier}},
-	}
+func (g gatewayRule) objects() []yaml.MapSlice {
 	var objects []yaml.MapSlice
-	if w := rewrite(r); w != nil {
-		filters = append(filters, yaml.MapSlice{
-			{Key: "type", Value: "ExtensionRef"},
-			{Key: "extensionRef", Value: yaml.MapSlice{
-				{Key: "group", Value: "gateway.envoyproxy.io"}, {Key: "kind", Value: "HTTPRouteFilter"}, {Key: "name", Value: name},
-			}},
-		})
-		objects = append(objects, object("gateway.envoyproxy.io/v1alpha1", "HTTPRouteFilter", yaml.MapSlice{
-			{Key: "urlRewrite", Value: yaml.MapSlice{{Key: "path", Value: yaml.MapSlice{
-				{Key: "type", Value: "ReplaceRegexMatch"},
-				{Key: "replaceRegexMatch", Value: yaml.MapSlice{
-					{Key: "pattern", Value: w.GetPattern().GetRegex()}, {Key: "substitution", Value: w.GetSubstitution()},
-				}},
-			}}}},
-		}))
+	remove := []string{enrich.OutcomeHeader}
+	if hasFallback(g.rule) {
+		remove = append(remove, extproc.IfNoneMatchHeader)
 	}
-	route := yaml.MapSlice{{Key: "parentRefs", Value: []yaml.MapSlice{{{Key: "name", Value: o.Gateway}}}}}
-	if r.Host != "" {
-		route = append(route, yaml.MapItem{Key: "hostnames", Value: []string{r.Host}})
+	filters := []yaml.MapSlice{mapping("type", "RequestHeaderModifier",
+		"requestHeaderModifier", mapping("remove", remove))}
+	var others []yaml.MapSlice // see otherRoute
+	if w := rewrite(g.rule); w != nil {
+		filter := mapping("type", "ExtensionRef",
+			"extensionRef", mapping("group", envoyGateway, "kind", "HTTPRouteFilter", "name", g.name))
+		objects = append(objects, g.object(envoyGateway+"/v1alpha1", "HTTPRouteFilter", g.name,
+			mapping("urlRewrite", mapping("path", mapping("type", "ReplaceRegexMatch", "replaceRegexMatch",
+				mapping("pattern", w.GetPattern().GetRegex(), "substitution", w.GetSubstitution()))))))
+		filters = append(filters, filter)
+		path := mapping("type", "RegularExpression", "value", loosePattern(g.rule.Path))
+		others = append(others, g.httpRoute(g.name+"-other", mapping(
+			"matches", []yaml.MapSlice{mapping("path", path)},
+			"filters", []yaml.MapSlice{filter},
+		)))
 	}
-	route = append(route, yaml.MapItem{Key: "rules", Value: []yaml.MapSlice{{
-		{Key: "matches", Value: gatewayMatches(r)},
-		{Key: "filters", Value: filters},
-		{Key: "timeouts", Value: yaml.MapSlice{{Key: "request", Value: c.RouteTimeout.String()}}},
-		{Key: "backendRefs", Value: []yaml.MapSlice{legacy}},
-	}}})
-	objects = append(objects, object("gateway.networking.k8s.io/v1", "HTTPRoute", route))
-	if !r.LegacyPath.IsZero() {
-		objects = append(objects, otherRoute(r, o, route, legacy, filters[len(filters)-1]))
-	}
-
-	policy := yaml.MapSlice{target}
-	if keepsShape(r) {
-		policy = append(policy, yaml.MapItem{Key: "lua", Value: []yaml.MapSlice{{
-			{Key: "type", Value: "Inline"},
-			{Key: "inline", Value: fallbackScript([]*enrich.Rule{r}, fallbackRequestCode+fallbackCode)},
-			{Key: "filterContext", Value: yaml.MapSlice{{Key: "rule", Value: r.Name}}},
-		}}})
-	}
-	policy = append(policy, yaml.MapItem{Key: "extProc", Value: []yaml.MapSlice{{
-		{Key: "backendRefs", Value: []yaml.MapSlice{weft}},
-		{Key: "messageTimeout", Value: c.MessageTimeout.String()},
-		{Key: "failOpen", Value: true},
-		{Key: "processingMode", Value: yaml.MapSlice{
-			{Key: "request", Value: yaml.MapSlice{}},
-			{Key: "response", Value: yaml.MapSlice{{Key: "attributes", Value: extproc.Attributes()}}},
-			{Key: "allowModeOverride", Value: true},
-		}},
-		{Key: "metadata", Value: yaml.MapSlice{
-			{Key: "accessibleNamespaces", Value: []string{extproc.JWTMetadata}},
-			{Key: "writableNamespaces", Value: []string{extproc.MetadataNamespace}},
-		}},
-	}}})
-	objects = append(objects, object("gateway.envoyproxy.io/v1alpha1", "EnvoyExtensionPolicy", policy))
-
-	// Nobody knows what a second POST would do.
-	if retries := c.retries(); retries > 0 && slices.Equal(r.Methods, []string{"GET"}) {
-		objects = append(objects, object("gateway.envoyproxy.io/v1alpha1", "BackendTrafficPolicy", yaml.MapSlice{target, {Key: "retry", Value: yaml.MapSlice{
-			{Key: "numRetries", Value: retries},
-			{Key: "retryOn", Value: yaml.MapSlice{{Key: "triggers", Value: []string{"5xx", "reset", "connect-failure"}}}},
-		}}}))
+	objects = append(objects, g.httpRoute(g.name, mapping(
+		"matches", g.matches(),
+		"filters", filters,
+		"timeouts", mapping("request", g.RouteTimeout.String()),
+	)))
+	objects = append(append(objects, others...), g.policy("EnvoyExtensionPolicy", g.extensions()))
+	if *g.Retries > 0 && g.rule.ReadsOnly() { // see retryPolicy
+		objects = append(objects, g.policy("BackendTrafficPolicy", mapping("retry", mapping(
+			"numRetries", *g.Retries,
+			"retryOn", mapping("triggers", []string{"5xx", "reset", "connect-failure"}),
+		))))
 	}
 	return objects
 }
 
-// otherRoute is as rewriteRoute. None of weft's policies is for it.
-func otherRoute(r *enrich.Rule, o GatewayOptions, route, legacy, rewrite yaml.MapSlice) yaml.MapSlice {
-	spec := append(slices.Clone(route[:len(route)-1]), yaml.MapItem{Key: "rules", Value: []yaml.MapSlice{{
-		{Key: "matches", Value: []yaml.MapSlice{{{Key: "path", Value: yaml.MapSlice{
-			{Key: "type", Value: "RegularExpression"}, {Key: "value", Value: loosePattern(r.Path)},
-		}}}}},
-		{Key: "filters", Value: []yaml.MapSlice{rewrite}},
-		{Key: "backendRefs", Value: []yaml.MapSlice{legacy}},
-	}}})
-	return yaml.MapSlice{
-		{Key: "apiVersion", Value: "gateway.networking.k8s.io/v1"},
-		{Key: "kind", Value: "HTTPRoute"},
-		{Key: "metadata", Value: yaml.MapSlice{{Key: "name", Value: "weft-" + r.Name + "-other"}, {Key: "namespace", Value: o.Namespace}}},
-		{Key: "spec", Value: spec},
-	}
+func (g gatewayRule) object(version, kind, name string, spec yaml.MapSlice) yaml.MapSlice {
+	return mapping("apiVersion", version, "kind", kind,
+		"metadata", mapping("name", name, "namespace", g.Namespace), "spec", spec)
 }
 
-// gatewayMatches has a match for each method, HEAD included: an HTTPRoute names no two in one.
-func gatewayMatches(r *enrich.Rule) []yaml.MapSlice {
-	path := yaml.MapSlice{{Key: "type", Value: "Exact"}, {Key: "value", Value: r.Path.String()}}
-	if len(r.Path.Params()) > 0 {
-		path = yaml.MapSlice{{Key: "type", Value: "RegularExpression"}, {Key: "value", Value: exactPattern(r.Path)}}
+// httpRoute returns an HTTPRoute with one rule, to the legacy service.
+func (g gatewayRule) httpRoute(name string, rule yaml.MapSlice) yaml.MapSlice {
+	spec := mapping("parentRefs", []yaml.MapSlice{mapping("name", g.Gateway)})
+	if g.rule.Host != "" {
+		spec = append(spec, mapping("hostnames", []string{g.rule.Host})...)
+	}
+	rule = append(rule, mapping("backendRefs", []yaml.MapSlice{g.legacy})...)
+	return g.object(gatewayAPI+"/v1", "HTTPRoute", name, append(spec, mapping("rules", []yaml.MapSlice{rule})...))
+}
+
+// policy returns a policy for the HTTPRoute of the rule. The route of otherRoute has none.
+func (g gatewayRule) policy(kind string, spec yaml.MapSlice) yaml.MapSlice {
+	target := mapping("group", gatewayAPI, "kind", "HTTPRoute", "name", g.name)
+	return g.object(envoyGateway+"/v1alpha1", kind, g.name,
+		append(mapping("targetRefs", []yaml.MapSlice{target}), spec...))
+}
+
+// extensions returns the fallback and ext_proc filters, as parts of an EnvoyExtensionPolicy.
+func (g gatewayRule) extensions() yaml.MapSlice {
+	var policy yaml.MapSlice
+	if hasFallback(g.rule) {
+		policy = mapping("lua", []yaml.MapSlice{mapping(
+			"type", "Inline",
+			"inline", fallbackScript([]*enrich.Rule{g.rule}),
+			"filterContext", mapping("rule", g.rule.Name),
+		)})
+	}
+	return append(policy, mapping("extProc", []yaml.MapSlice{mapping(
+		"backendRefs", []yaml.MapSlice{g.weft},
+		"messageTimeout", g.MessageTimeout.String(),
+		"failOpen", true,
+		"processingMode", mapping(
+			"request", mapping(),
+			"response", mapping("attributes", extproc.Attributes()),
+			"allowModeOverride", true,
+		),
+		"metadata", mapping(
+			"accessibleNamespaces", []string{extproc.JWTMetadata},
+			"writableNamespaces", []string{extproc.MetadataNamespace},
+		),
+	)})...)
+}
+
+// matches returns a match for each method: a match of an HTTPRoute has no more than one.
+func (g gatewayRule) matches() []yaml.MapSlice {
+	path := mapping("type", "Exact", "value", g.rule.Path.String())
+	if len(g.rule.Path.Params()) > 0 {
+		path = mapping("type", "RegularExpression", "value", exactPattern(g.rule.Path))
 	}
 	var query []yaml.MapSlice
-	for _, q := range r.Query {
-		m := yaml.MapSlice{{Key: "name", Value: q.Name}, {Key: "value", Value: q.Fixed}}
+	for _, q := range g.rule.Query {
+		m := mapping("name", q.Name, "value", q.Fixed)
 		if q.Type != 0 {
-			m = yaml.MapSlice{{Key: "type", Value: "RegularExpression"}, {Key: "name", Value: q.Name}, {Key: "value", Value: ".*"}}
+			m = mapping("type", "RegularExpression", "name", q.Name, "value", ".*")
 		}
 		query = append(query, m)
 	}
-	methods := r.Methods
-	if slices.Contains(methods, "GET") {
-		methods = append(slices.Clone(methods), "HEAD")
-	}
 	var matches []yaml.MapSlice
-	for _, method := range methods {
-		m := yaml.MapSlice{{Key: "path", Value: path}, {Key: "method", Value: method}}
+	for _, method := range methods(g.rule) {
+		m := mapping("path", path, "method", method)
 		if query != nil {
-			m = append(m, yaml.MapItem{Key: "queryParams", Value: query})
+			m = append(m, mapping("queryParams", query)...)
 		}
 		matches = append(matches, m)
 	}

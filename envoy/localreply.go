@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"slices"
+	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -12,64 +13,60 @@ import (
 	"weft/enrich"
 )
 
-// unreachableFlags returns the response flags of a legacy service that gave no whole answer. In the order of Envoy's list:
-// no healthy host, request timeout, local and remote reset, connection failure and termination, overflow, no cluster,
-// retry limit, protocol error, longest duration.
+// unreachableFlags returns the response flags of a legacy service that gave no whole answer, in the order of Envoy's
+// list: no healthy host, request timeout, local and remote reset, connection failure and termination, overflow, no
+// cluster, retry limit, protocol error, longest duration.
 func unreachableFlags() []string {
 	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
 }
 
-// localReplies shapes Envoy's own answers where weft cannot: when the legacy service breaks off in the middle of a
-// body, Envoy answers past all filters, and when weft is down there is none to ask. Then both halves are missing.
-// Where weft can, it replaces this answer by the composite.
+// localReplies replaces Envoy's own errors on the paths of composites by the 503 for "core and extension failed".
+// Envoy answers past all filters if the legacy service breaks off in the middle of a body, and without weft if that
+// is down. If weft gets the local reply, it replaces it by the composite.
 func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
 	seen := map[string]bool{}
 	for _, r := range c.Rules {
-		path := legacyPath(r)
-		if seen[path] || r.Shape != enrich.ShapeComposite || r.List != nil || !slices.Contains(r.Methods, "GET") {
-			continue // there is no such answer in its shape
+		path := upstreamPattern(r)
+		if seen[path] || !r.AllowsMissingCore() || !slices.Contains(r.Methods, "GET") {
+			continue // other shapes have no such answer
 		}
 		seen[path] = true
+		isRead := []*accesslogv3.AccessLogFilter{
+			headerFilter(":method", exact("GET")),
+			headerFilter(":path", regex(path+`(\?.*)?`)),
+		}
 		config.Mappers = append(config.Mappers,
-			detail(r, path, enrich.LegacyUnreachable, &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-				ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
-			}}),
-			// Envoy's own 500: a body that outgrew its buffer while weft was down and the fallback waited for it.
-			detail(r, path, "weft-unavailable", statusFilter(accesslogv3.ComparisonFilter_EQ)),
+			unavailable(r, enrich.LegacyUnreachable, append([]*accesslogv3.AccessLogFilter{
+				{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
+				}},
+				statusFilter(accesslogv3.ComparisonFilter_GE), // weft's own answer, a 200, can be a local reply, too
+			}, isRead...)),
+			// Envoy's own 500: weft is down, and the body was larger than the buffer in which the fallback waits for it.
+			unavailable(r, "weft-unavailable", append([]*accesslogv3.AccessLogFilter{
+				statusFilter(accesslogv3.ComparisonFilter_EQ),
+			}, isRead...)),
 		)
 	}
 	return config
 }
 
-// detail answers with the 503 that says that nothing is to be had.
-func detail(r *enrich.Rule, path string, why enrich.Reason, when *accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
-	outcome := enrich.Outcome{Disposition: enrich.Degraded, Reason: why}
+// unavailable answers with a 503 where all filters match.
+func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
+	format := textFormat(strings.ReplaceAll(string(r.Unavailable()), "%", "%%"))
+	format.ContentType = "application/json"
 	return &hcmv3.ResponseMapper{
-		Filter: allOf(
-			when,
-			// An answer of weft's own may come as a local reply, too.
-			statusFilter(accesslogv3.ComparisonFilter_GE),
-			headerFilter(":method", exact("GET")),
-			headerFilter(":path", regex(path+`(\?.*)?`)),
-		),
-		StatusCode: wrapperspb.UInt32(503),
-		Body:       inline(string(r.Unavailable())),
-		BodyFormatOverride: &corev3.SubstitutionFormatString{
-			Format:      &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline("%LOCAL_REPLY_BODY%")},
-			ContentType: "application/json",
-		},
+		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+			AndFilter: &accesslogv3.AndFilter{Filters: filters},
+		}},
+		StatusCode:         wrapperspb.UInt32(503),
+		BodyFormatOverride: format,
 		HeadersToAdd: []*corev3.HeaderValueOption{
-			overwrite(outcome.Header()),
+			overwrite(enrich.Outcome{Disposition: enrich.Degraded, Reason: reason}.Header()),
 			overwrite(enrich.Header{Name: "cache-control", Value: "no-store"}),
 		},
 	}
-}
-
-func allOf(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
-		AndFilter: &accesslogv3.AndFilter{Filters: filters},
-	}}
 }
 
 // statusFilter compares the status with 500.
@@ -95,9 +92,9 @@ func overwrite(h enrich.Header) *corev3.HeaderValueOption {
 	}
 }
 
-// legacyPath is a regular expression for the path that the legacy service is asked for. Once a route is taken, requests
-// have it.
-func legacyPath(r *enrich.Rule) string {
+// upstreamPattern is a regular expression for the path of a request once its route is taken: that of the legacy
+// service.
+func upstreamPattern(r *enrich.Rule) string {
 	if r.LegacyPath.IsZero() {
 		return exactPattern(r.Path)
 	}

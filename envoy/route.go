@@ -19,48 +19,18 @@ import (
 	"weft/extproc"
 )
 
-// routes sends everything to the legacy service. Only what falls under a rule goes through weft.
+// routes sends all requests to the legacy service; those that match a rule go through weft. Each host that a rule names
+// has a virtual host of its own.
 func routes(c Config) *routev3.RouteConfiguration {
-	config := &routev3.RouteConfiguration{Name: "routes", IgnorePortInHostMatching: len(hosts(c.Rules)) > 1}
-	for _, host := range hosts(c.Rules) {
-		virtual := &routev3.VirtualHost{
-			Name:    "legacy",
-			Domains: []string{cmp.Or(host, "*")},
-			// Only weft says what weft did. This takes effect after the request's filters, and before the response's. A filter that
-			// would remove all that begins so, x-weft-foo, would cost a request without a rule two per cent: weft does that, where it is asked.
-			RequestHeadersToRemove:  stripped(),
-			ResponseHeadersToRemove: stripped(),
-		}
-		if host != "" {
-			virtual.Name = "legacy for " + host
-		}
-		var all []route
-		for _, r := range c.Rules {
-			if serves(r.Host, host) {
-				for _, each := range ruleRoutes(c, r) {
-					all = append(all, route{each, r.Path.Literal()})
-				}
-			}
-		}
-		for _, r := range c.Rules {
-			if serves(r.Host, host) && !r.LegacyPath.IsZero() {
-				all = append(all, route{rewriteRoute(c, r), r.Path.Literal()})
-			}
-		}
-		setRoutes(virtual, append(all, route{&routev3.Route{
-			Name:   "other",
-			Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-			Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}},
-		}, "/"}))
-		config.VirtualHosts = append(config.VirtualHosts, virtual)
+	hosts := hosts(c.Rules)
+	config := &routev3.RouteConfiguration{Name: "routes", IgnorePortInHostMatching: len(hosts) > 1}
+	for _, host := range hosts {
+		config.VirtualHosts = append(config.VirtualHosts, virtualHost(c, host))
 	}
 	return config
 }
 
-// stripped are the headers that only weft may set.
-func stripped() []string { return []string{enrich.OutcomeHeader} }
-
-// hosts returns the hosts of the rules, and at the end "" for all others.
+// hosts returns the hosts that rules name and, at the end, "" for all others.
 func hosts(rules []*enrich.Rule) []string {
 	var hosts []string
 	for _, r := range rules {
@@ -71,128 +41,116 @@ func hosts(rules []*enrich.Rule) []string {
 	return append(hosts, "")
 }
 
-// serves reports whether a rule for a host is one for requests that Envoy has sorted under another.
-func serves(rule, host string) bool {
-	if rule == "" || rule == host {
+func virtualHost(c Config, host string) *routev3.VirtualHost {
+	v := &routev3.VirtualHost{
+		Name:    "legacy",
+		Domains: []string{cmp.Or(host, "*")},
+		// Only weft sets this header. The request filters still see a client's own, which weft removes. A filter that
+		// removes all headers with this prefix would cost two per cent of a request without a rule.
+		RequestHeadersToRemove:  []string{enrich.OutcomeHeader},
+		ResponseHeadersToRemove: []string{enrich.OutcomeHeader},
+	}
+	if host != "" {
+		v.Name = "legacy for " + host
+	}
+	var matched, others []route
+	for _, r := range c.Rules {
+		if !servesHost(r, host) {
+			continue
+		}
+		matched = append(matched, route{ruleRoute(c, r), r.Path.Literal()})
+		if !r.LegacyPath.IsZero() {
+			others = append(others, route{otherRoute(c, r), r.Path.Literal()})
+		}
+	}
+	setRoutes(v, slices.Concat(matched, others, []route{{&routev3.Route{
+		Name:   "other",
+		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_Route{Route: legacyAction(c)},
+	}, "/"}}))
+	return v
+}
+
+// servesHost reports whether a rule is for requests to a virtual host.
+func servesHost(r *enrich.Rule, host string) bool {
+	if r.Host == "" || r.Host == host {
 		return true
 	}
-	suffix, isWildcard := strings.CutPrefix(rule, "*")
+	suffix, isWildcard := strings.CutPrefix(r.Host, "*")
 	return isWildcard && strings.HasSuffix(host, suffix)
 }
 
-// ruleRoutes are for the requests of a rule. Those that certainly are have a route of their own where that saves Envoy work: the
-// Lua code does not look at them, and nothing is told to weft, for which Envoy would copy and hash the filter's gRPC service.
-func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
-	all := ruleRoute(c, r)
-	rest := []*routev3.Route{all}
-	if keepsShape(r) && !r.ReadsOnly() { // what guards a change stays, and a read has no conditions
-		reads := ruleRoute(c, r)
-		reads.Name += "-reads"
-		reads.Match.Headers = []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))}
-		reads.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
-		rest = []*routev3.Route{reads, all}
-	}
-	if len(r.Query) > 0 || !keepsShape(r) && !rewrites(c.Rules) {
-		return rest
-	}
-	all.Name += "-rest"
-
-	certain := ruleRoute(c, r)
-	if len(r.Path.Params()) > 0 {
-		certain.Match.PathSpecifier = pathMatch(certainPattern(r.Path))
-	}
-	certain.TypedPerFilterConfig[filterName] = packed(weftOn(nil))
-	if keepsShape(r) {
-		certain.Match.Headers = []*routev3.HeaderMatcher{header(":method", exact("GET"))}
-		certain.RequestHeadersToRemove = enrich.LegacyRequest("GET").Remove
-		certain.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, certainScript))
-	}
-	if !keepsShape(r) && certainPattern(r.Path) == exactPattern(r.Path) {
-		return []*routev3.Route{certain} // nothing is left for the rest
-	}
-	return append([]*routev3.Route{certain}, rest...)
-}
-
-// rewrites reports whether a rule has another path at the legacy service.
-func rewrites(rules []*enrich.Rule) bool {
-	return slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return !r.LegacyPath.IsZero() })
-}
-
-// weftOn has a route ask weft, and tell it some metadata.
-func weftOn(metadata []*corev3.HeaderValue) *extprocv3.ExtProcPerRoute {
-	return &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
-		Overrides: &extprocv3.ExtProcOverrides{GrpcInitialMetadata: metadata},
-	}}
-}
-
-// ruleRoute is for the requests of a rule, and for no others but those whose int64 is too large, whose string is . or .., or whose
-// parameter in the query is none. weft's filters are disabled everywhere else: a route that has a configuration for them
+// ruleRoute returns the route for the requests that match a rule. It also takes a few that do not (see exactPattern),
+// so it tells weft the name of the rule. The filters of weft are disabled by default; a configuration for a route
 // enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
-	var metadata []*corev3.HeaderValue
-	if rewrites(c.Rules) {
-		metadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
-	}
-	route := &routev3.Route{
-		Name:   r.Name,
-		Match:  ruleMatch(r),
-		Action: &routev3.Route_Route{Route: ruleAction(c, r)},
-		TypedPerFilterConfig: map[string]*anypb.Any{
-			filterName: packed(weftOn(metadata)),
+	extProc := &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
+		Overrides: &extprocv3.ExtProcOverrides{
+			GrpcInitialMetadata: []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}},
 		},
+	}}
+	action := legacyAction(c)
+	action.RegexRewrite = rewrite(r)
+	action.Timeout = durationpb.New(c.RouteTimeout)
+	action.RetryPolicy = retryPolicy(c, r)
+	route := &routev3.Route{
+		Name:                 r.Name,
+		Match:                ruleMatch(r),
+		Action:               &routev3.Route_Route{Route: action},
+		TypedPerFilterConfig: map[string]*anypb.Any{extProcFilterName: marshalAny(extProc)},
 	}
-	if keepsShape(r) {
-		route.TypedPerFilterConfig[fallbackName] = packed(fallbackOf(r, ""))
-	}
-	change := requestChange(r)
-	route.RequestHeadersToRemove = change.Remove
-	for _, h := range change.Set {
-		route.RequestHeadersToAdd = append(route.RequestHeadersToAdd, overwrite(h))
+	if hasFallback(r) {
+		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
+		route.RequestHeadersToRemove = []string{extproc.IfNoneMatchHeader}
 	}
 	return route
 }
 
-// requestChange is how the requests of a rule that keeps its shape reach the legacy service, as far as that is the same for all of them.
-// weft would ask for these changes, too; but while it is down, half an answer or one that cannot be read is no composite.
-func requestChange(r *enrich.Rule) enrich.Headers {
-	switch {
-	case !keepsShape(r):
-		return enrich.Headers{}
-	case r.ReadsOnly():
-		return enrich.LegacyRequest("GET")
-	default:
-		return enrich.LegacyRequest("POST")
-	}
-}
-
-// rewriteRoute is for what else comes to the path of a rule: other methods, and parameters in another spelling. The legacy
-// service gets it under its own path.
-func rewriteRoute(c Config, r *enrich.Rule) *routev3.Route {
+// otherRoute returns the route for all other requests to the path of a rule that has a legacy_path: other methods, and
+// parameters in another spelling. The legacy service gets them under its own path.
+func otherRoute(c Config, r *enrich.Rule) *routev3.Route {
+	action := legacyAction(c)
+	action.RegexRewrite = rewrite(r)
 	return &routev3.Route{
-		Name:  r.Name + "-other",
-		Match: &routev3.RouteMatch{PathSpecifier: pathMatch(loosePattern(r.Path))},
-		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
-			RegexRewrite:     rewrite(r),
-		}},
+		Name:   r.Name + "-other",
+		Match:  &routev3.RouteMatch{PathSpecifier: pathRegex(loosePattern(r.Path))},
+		Action: &routev3.Route_Route{Route: action},
 	}
 }
 
-func pathMatch(pattern string) *routev3.RouteMatch_SafeRegex {
-	return &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: pattern}}
+func legacyAction(c Config) *routev3.RouteAction {
+	return &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}
+}
+
+// retryPolicy returns nil if no request is retried. A POST is not: the legacy service may have done it.
+func retryPolicy(c Config, r *enrich.Rule) *routev3.RetryPolicy {
+	if *c.Retries == 0 || !slices.Contains(r.Methods, "GET") {
+		return nil
+	}
+	policy := &routev3.RetryPolicy{RetryOn: "5xx,reset,connect-failure", NumRetries: wrapperspb.UInt32(*c.Retries)}
+	if !r.ReadsOnly() {
+		policy.RetriableRequestHeaders = []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))}
+	}
+	return policy
+}
+
+// methods returns the methods of a rule. A HEAD matches the rule of its GET.
+func methods(r *enrich.Rule) []string {
+	if slices.Contains(r.Methods, "GET") {
+		return append(slices.Clone(r.Methods), "HEAD")
+	}
+	return r.Methods
 }
 
 // ruleMatch matches path, methods and query of a rule.
 func ruleMatch(r *enrich.Rule) *routev3.RouteMatch {
-	m := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: r.Path.String()}}
+	m := &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_Path{Path: r.Path.String()},
+		Headers:       []*routev3.HeaderMatcher{header(":method", regex(strings.Join(methods(r), "|")))},
+	}
 	if len(r.Path.Params()) > 0 {
-		m.PathSpecifier = pathMatch(exactPattern(r.Path))
+		m.PathSpecifier = pathRegex(exactPattern(r.Path))
 	}
-	methods := r.Methods
-	if slices.Contains(methods, "GET") {
-		methods = append(slices.Clone(methods), "HEAD")
-	}
-	m.Headers = []*routev3.HeaderMatcher{header(":method", regex(strings.Join(methods, "|")))}
 	for _, q := range r.Query {
 		p := &routev3.QueryParameterMatcher{
 			Name:                         q.Name,
@@ -206,24 +164,7 @@ func ruleMatch(r *enrich.Rule) *routev3.RouteMatch {
 	return m
 }
 
-func ruleAction(c Config, r *enrich.Rule) *routev3.RouteAction {
-	action := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
-		RegexRewrite:     rewrite(r),
-		Timeout:          durationpb.New(c.RouteTimeout),
-	}
-	if retries := c.retries(); retries > 0 {
-		action.RetryPolicy = &routev3.RetryPolicy{
-			RetryOn:    "5xx,reset,connect-failure",
-			NumRetries: wrapperspb.UInt32(retries),
-			// Nobody knows what a second POST would do.
-			RetriableRequestHeaders: []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))},
-		}
-	}
-	return action
-}
-
-// rewrite makes the path at the legacy service of the client's; nil if it is the same.
+// rewrite turns the client's path into that of the legacy service. It returns nil if they are the same.
 func rewrite(r *enrich.Rule) *matcherv3.RegexMatchAndSubstitute {
 	if r.LegacyPath.IsZero() {
 		return nil
@@ -240,45 +181,18 @@ func rewrite(r *enrich.Rule) *matcherv3.RegexMatchAndSubstitute {
 	}
 }
 
-// loosePattern is a regular expression (RE2) for the paths of a template, whatever its parameters are.
+// loosePattern returns a regular expression (RE2) for the paths of a template with any parameters.
 func loosePattern(t enrich.Template) string {
 	return pattern(t, regexp.QuoteMeta, func(enrich.Param) string { return `([^/]*)` })
 }
 
-// exactPattern is one for the paths of a template whose parameters are of their types. Of 19 digits it cannot tell
-// whether they fit an int64; see extproc.RuleHeader.
+// exactPattern returns one for those whose parameters have the template's types. It also takes some that weft does
+// not: a number of 19 digits that does not fit an int64, and the strings "." and "..".
 func exactPattern(t enrich.Template) string {
-	return pattern(t, regexp.QuoteMeta, paramPattern)
+	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string { return "(" + p.Type.Pattern() + ")" })
 }
 
-func paramPattern(p enrich.Param) string {
-	switch p.Type {
-	case enrich.Int64:
-		return `(0|-?[1-9][0-9]{0,18})`
-	case enrich.ObjectID:
-		return `([0-9a-f]{24})`
-	case enrich.UUID:
-		return `([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})`
-	default:
-		return `([A-Za-z0-9._~-]+)`
-	}
-}
-
-// certainPattern is one that takes fewer: no path that a rule does not.
-func certainPattern(t enrich.Template) string {
-	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string {
-		switch p.Type {
-		case enrich.Int64:
-			return `(0|-?[1-9][0-9]{0,17})`
-		case enrich.String: // neither . nor ..
-			return `([A-Za-z0-9_~-][A-Za-z0-9._~-]*)`
-		default:
-			return paramPattern(p)
-		}
-	})
-}
-
-// pattern writes a template with its text and its parameters each in its way.
+// pattern returns the text of a template in another language: text and param translate its parts.
 func pattern(t enrich.Template, text func(string) string, param func(enrich.Param) string) string {
 	var b strings.Builder
 	for _, s := range t.Segments() {
@@ -288,6 +202,10 @@ func pattern(t enrich.Template, text func(string) string, param func(enrich.Para
 		}
 	}
 	return b.String()
+}
+
+func pathRegex(s string) *routev3.RouteMatch_SafeRegex {
+	return &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}
 }
 
 func header(name string, match *matcherv3.StringMatcher) *routev3.HeaderMatcher {
@@ -302,7 +220,9 @@ func exact(s string) *matcherv3.StringMatcher {
 }
 
 func regex(s string) *matcherv3.StringMatcher {
-	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}}
+	return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{
+		SafeRegex: &matcherv3.RegexMatcher{Regex: s},
+	}}
 }
 
 func inline(s string) *corev3.DataSource {

@@ -10,20 +10,20 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// listed is how many routes a virtual host has in a list. Envoy tries a list from its beginning, and most routes are regular
-// expressions: a thousand of them cost more than the rest of a request (make bench, part rules).
-const listed = 16
+// maxListedRoutes is how many routes a virtual host has in a list. Envoy tries a list from its beginning, and most
+// routes are regular expressions: a thousand of them cost more than the rest of a request (make bench, part rules).
+const maxListedRoutes = 16
 
-// route is a route, and what all paths that it is for begin with.
+// route is a route, and the literal text with which all its paths begin.
 type route struct {
 	*routev3.Route
 	literal string
 }
 
-// setRoutes gives a virtual host its routes: as a list or, if they are many, as a tree by what paths begin with, at the
-// ends of which are lists. In both the first route that matches counts.
+// setRoutes gives a virtual host its routes: as a list or, if they are many, as a tree by the beginning of the path,
+// with lists at its leaves. In both the first route that matches is taken.
 func setRoutes(virtual *routev3.VirtualHost, routes []route) {
-	if len(routes) <= listed {
+	if len(routes) <= maxListedRoutes {
 		for _, r := range routes {
 			virtual.Routes = append(virtual.Routes, r.Route)
 		}
@@ -34,7 +34,7 @@ func setRoutes(virtual *routev3.VirtualHost, routes []route) {
 		byPrefix[r.literal] = nil
 	}
 	for prefix := range byPrefix {
-		// Envoy looks up the longest prefix of a path, and there only.
+		// Envoy looks only at the longest prefix of a path, so its list also has the routes of the shorter ones.
 		list := &routev3.RouteList{}
 		for _, r := range routes {
 			if strings.HasPrefix(prefix, r.literal) {
@@ -45,12 +45,15 @@ func setRoutes(virtual *routev3.VirtualHost, routes []route) {
 			Action: extension("routes", list),
 		}}
 	}
-	virtual.Matcher = &xdsmatcherv3.Matcher{MatcherType: &xdsmatcherv3.Matcher_MatcherTree_{MatcherTree: &xdsmatcherv3.Matcher_MatcherTree{
-		Input:    extension("path", &matcherv3.HttpRequestHeaderMatchInput{HeaderName: ":path"}),
-		TreeType: &xdsmatcherv3.Matcher_MatcherTree_PrefixMatchMap{PrefixMatchMap: &xdsmatcherv3.Matcher_MatcherTree_MatchMap{Map: byPrefix}},
-	}}}
+	tree := &xdsmatcherv3.Matcher_MatcherTree{
+		Input: extension("path", &matcherv3.HttpRequestHeaderMatchInput{HeaderName: ":path"}),
+		TreeType: &xdsmatcherv3.Matcher_MatcherTree_PrefixMatchMap{
+			PrefixMatchMap: &xdsmatcherv3.Matcher_MatcherTree_MatchMap{Map: byPrefix},
+		},
+	}
+	virtual.Matcher = &xdsmatcherv3.Matcher{MatcherType: &xdsmatcherv3.Matcher_MatcherTree_{MatcherTree: tree}}
 }
 
 func extension(name string, config proto.Message) *xdscorev3.TypedExtensionConfig {
-	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: packed(config)}
+	return &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: marshalAny(config)}
 }

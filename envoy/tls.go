@@ -12,15 +12,15 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// TLS says how Envoy speaks TLS with weft. Files are PEM, as Envoy finds them.
+// TLS configures TLS between Envoy and weft. All paths are those in Envoy's file system, all files are PEM.
 type TLS struct {
-	CA        string // file: the authorities that vouch for weft
-	SAN       string // what weft's certificate must name: a SPIFFE id (or another URI), a DNS name or an IP address
-	SNI       string // the name that Envoy asks for; SAN if that is a DNS name
-	Cert, Key string // files: Envoy's own certificate and key, for mutual TLS
+	CA        string // file: CA bundle for weft's certificate
+	SAN       string // required in weft's certificate: a SPIFFE ID (or another URI), a DNS name or an IP address
+	SNI       string // server name that Envoy sends; default: SAN, if it is a DNS name
+	Cert, Key string // files: Envoy's client certificate and its key, for mutual TLS; empty for none
 
-	// Secrets, if not empty, is a folder with CASecret.yaml and CertSecret.yaml, as [Secret] makes them. By way of them Envoy
-	// reads the other files again when they are replaced; otherwise it does so only at its start.
+	// Secrets, if not empty, is a folder with the files CASecret.yaml and CertSecret.yaml, as [Secret] returns them. With
+	// them Envoy reads the other files again when they are replaced; without them only at its start.
 	Secrets string
 }
 
@@ -30,25 +30,31 @@ const (
 	CertSecret = "weft-client"
 )
 
-// transportSocket is nil for a zero TLS.
+// transportSocket returns nil for a zero TLS.
 func (t TLS) transportSocket() (*corev3.TransportSocket, error) {
 	switch {
 	case t == (TLS{}):
 		return nil, nil
 	case t.CA == "" || t.SAN == "":
-		return nil, errors.New("TLS to weft: --weft-tls-ca and --weft-tls-san are needed; without both anybody could pose as weft")
+		return nil, errors.New("TLS to weft: --weft-tls-ca and --weft-tls-san are required; " +
+			"without both, any server could pose as weft")
 	case (t.Cert == "") != (t.Key == ""):
-		return nil, errors.New("TLS to weft: --weft-tls-cert and --weft-tls-key go together")
+		return nil, errors.New("TLS to weft: --weft-tls-cert and --weft-tls-key are required together")
 	}
 	common := &tlsv3.CommonTlsContext{
-		AlpnProtocols: []string{"h2"}, // gRPC insists
-		TlsParams:     &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3, TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+		AlpnProtocols: []string{"h2"}, // gRPC requires it
+		TlsParams: &tlsv3.TlsParameters{
+			TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+			TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+		},
 	}
-	sans := []*tlsv3.SubjectAltNameMatcher{{SanType: t.sanType(), Matcher: exact(t.SAN)}}
+	validation := &tlsv3.CertificateValidationContext{
+		MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{SanType: t.sanType(), Matcher: exact(t.SAN)}},
+	}
 	if t.Secrets != "" {
 		common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
 			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-				DefaultValidationContext:         &tlsv3.CertificateValidationContext{MatchTypedSubjectAltNames: sans},
+				DefaultValidationContext:         validation,
 				ValidationContextSdsSecretConfig: t.secret(CASecret),
 			},
 		}
@@ -56,9 +62,8 @@ func (t TLS) transportSocket() (*corev3.TransportSocket, error) {
 			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{t.secret(CertSecret)}
 		}
 	} else {
-		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{
-			ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: file(t.CA), MatchTypedSubjectAltNames: sans},
-		}
+		validation.TrustedCa = file(t.CA)
+		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: validation}
 		if t.Cert != "" {
 			common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(t.Cert), PrivateKey: file(t.Key)}}
 		}
@@ -66,7 +71,7 @@ func (t TLS) transportSocket() (*corev3.TransportSocket, error) {
 	context := &tlsv3.UpstreamTlsContext{Sni: t.sni(), CommonTlsContext: common}
 	return &corev3.TransportSocket{
 		Name:       "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(context)},
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: marshalAny(context)},
 	}, nil
 }
 
@@ -79,25 +84,26 @@ func (t TLS) secret(name string) *tlsv3.SdsSecretConfig {
 	}}
 }
 
-// Secret returns the file through which Envoy reads one of the secrets, and reads its files again when they are replaced: by a
-// rename, or by turning a link, as Kubernetes does. What is written in place Envoy does not see. It takes one secret a file.
+// Secret returns the content of the file through which Envoy reads a secret, CASecret or CertSecret; a file has one
+// secret. Envoy reads the PEM files again when they are replaced by a rename or by turning a symbolic link, as
+// Kubernetes does. It does not notice a write in place.
 func Secret(t TLS, name string) (*discoveryv3.DiscoveryResponse, error) {
 	secret := &tlsv3.Secret{Name: name}
 	switch {
 	case name == CASecret && t.CA != "":
 		secret.Type = &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-			TrustedCa: file(t.CA), WatchedDirectory: folder(t.CA),
+			TrustedCa: file(t.CA), WatchedDirectory: directory(t.CA),
 		}}
 	case name == CertSecret && t.Cert != "" && t.Key != "":
 		secret.Type = &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
-			CertificateChain: file(t.Cert), PrivateKey: file(t.Key), WatchedDirectory: folder(t.Cert),
+			CertificateChain: file(t.Cert), PrivateKey: file(t.Key), WatchedDirectory: directory(t.Cert),
 		}}
 	case name == CASecret:
-		return nil, errors.New("secret " + name + " is made of --weft-tls-ca")
+		return nil, errors.New("secret " + name + ": --weft-tls-ca is required")
 	default:
-		return nil, errors.New("secret " + name + " is made of --weft-tls-cert and --weft-tls-key")
+		return nil, errors.New("secret " + name + ": --weft-tls-cert and --weft-tls-key are required")
 	}
-	r := &discoveryv3.DiscoveryResponse{Resources: []*anypb.Any{packed(secret)}}
+	r := &discoveryv3.DiscoveryResponse{Resources: []*anypb.Any{marshalAny(secret)}}
 	return r, r.ValidateAll()
 }
 
@@ -122,6 +128,6 @@ func file(name string) *corev3.DataSource {
 	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: name}}
 }
 
-func folder(name string) *corev3.WatchedDirectory {
-	return &corev3.WatchedDirectory{Path: path.Dir(name)}
+func directory(file string) *corev3.WatchedDirectory {
+	return &corev3.WatchedDirectory{Path: path.Dir(file)}
 }

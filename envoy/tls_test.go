@@ -11,7 +11,7 @@ import (
 // TestTLS has what each TLS makes of the configuration. That Envoy and weft speak with each other so is shown by
 // test/operations.
 func TestTLS(t *testing.T) {
-	const needed = "TLS to weft: --weft-tls-ca and --weft-tls-san are needed; without both anybody could pose as weft"
+	const needed = "TLS to weft: --weft-tls-ca and --weft-tls-san are required; without both, any server could pose as weft"
 	tests := []struct {
 		name    string
 		tls     envoy.TLS
@@ -20,7 +20,7 @@ func TestTLS(t *testing.T) {
 		wantErr string
 	}{
 		{"none", envoy.TLS{}, nil, "transport_socket", ""},
-		{"a SPIFFE id", envoy.TLS{CA: "/ca", SAN: "spiffe://a/b"}, []string{"filename: /ca", "san_type: URI", "exact: spiffe://a/b", "- h2"}, "sni:", ""},
+		{"a SPIFFE id", envoy.TLS{CA: "/ca", SAN: "spiffe://a/b"}, []string{"filename: /ca", "san_type: URI", "exact: spiffe://a/b", "[h2]"}, "sni:", ""},
 		{"a DNS name", envoy.TLS{CA: "/ca", SAN: "weft.shop"}, []string{"san_type: DNS", "exact: weft.shop", "sni: weft.shop"}, "tls_certificates", ""},
 		{"another SNI", envoy.TLS{CA: "/ca", SAN: "weft.shop", SNI: "weft"}, []string{"sni: weft\n"}, "sni: weft.shop", ""},
 		{"an address", envoy.TLS{CA: "/ca", SAN: "10.0.0.1"}, []string{"san_type: IP_ADDRESS", "exact: 10.0.0.1"}, "sni:", ""},
@@ -33,7 +33,7 @@ func TestTLS(t *testing.T) {
 		},
 		{"no authority", envoy.TLS{SAN: "w"}, nil, "", needed},
 		{"no name", envoy.TLS{CA: "/ca"}, nil, "", needed},
-		{"no key", envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c"}, nil, "", "TLS to weft: --weft-tls-cert and --weft-tls-key go together"},
+		{"no key", envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c"}, nil, "", "TLS to weft: --weft-tls-cert and --weft-tls-key are required together"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestWeftAddresses(t *testing.T) {
 		"10.0.0.1:1, 10.0.0.2:2":  "STATIC 10.0.0.1:1 10.0.0.2:2",
 		"unix:/a,unix:///b":       "STATIC /a /b",
 		"weft.shop:1,10.0.0.2:2":  "STRICT_DNS weft.shop:1 10.0.0.2:2",
-		"unix:/a,weft.shop:1":     "weft at unix:/a,weft.shop:1: Envoy does not take sockets and names to resolve together",
+		"unix:/a,weft.shop:1":     "weft at unix:/a,weft.shop:1: Envoy does not accept sockets and host names in one cluster",
 		"10.0.0.1:1,,10.0.0.2:2":  `address "": want host:port`,
 		"10.0.0.1:1,10.0.0.2:two": `address "10.0.0.2:two": port is not a number from 0 to 65535`,
 	} {

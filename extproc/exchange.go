@@ -255,7 +255,12 @@ func (x *exchange) recoverPanic() {
 	}
 }
 
-// isRouteOf reports whether Envoy has sent the request to the legacy service by the route of a rule; see [RuleHeader].
-func (x *exchange) isRouteOf(rule *enrich.Rule) bool {
-	return x.config.rule == "" || x.config.rule == rule.Name
+// hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader]. It is the same core if
+// neither the rule nor that of the route has a legacy_path.
+func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
+	if x.config.rule == "" || x.config.rule == rule.Name {
+		return true
+	}
+	routed, ok := x.rules.rules.Named(x.config.rule)
+	return ok && routed.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
 }

@@ -19,6 +19,9 @@ func Headers() (prefixes, names []string) {
 		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
 }
 
+// IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
+const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
+
 // Attributes returns the names of the response attributes that weft reads.
 func Attributes() []string { return []string{codeDetails} }
 
@@ -89,7 +92,7 @@ func (f fields) request() enrich.Request {
 			req.Host = valueOf(h)
 		case ":path":
 			req.Path = valueOf(h)
-		case "if-none-match":
+		case "if-none-match", IfNoneMatchHeader:
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}
 	}

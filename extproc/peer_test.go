@@ -18,6 +18,7 @@ import (
 
 	"weft/enrich"
 	"weft/extproc"
+	"weft/internal/rulesfile"
 )
 
 func TestMain(m *testing.M) {
@@ -43,7 +44,7 @@ type peer struct {
 func newPeer(t testing.TB, store enrich.Store) *peer {
 	p := &peer{reports: make(chan enrich.Report, 20_000)} // more than any test has exchanges
 	listener := bufconn.Listen(1 << 20)
-	rules := enrich.UserProfile()
+	rules := rulesfile.Builtin().Rules
 	ruleset := extproc.NewRuleset(rules, "")
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.MaxConcurrentStreams(20_000))
 	p.server = &extproc.Server{

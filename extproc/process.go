@@ -70,7 +70,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := x.rules.rules.Match(request)
-	if !ok || !x.isRouteOf(rule) {
+	if !ok || !x.hasCoreOf(rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name

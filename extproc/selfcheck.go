@@ -56,12 +56,12 @@ func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bo
 		return false
 	}
 	if need := x.rules.envoyConfig; need != "" && x.config.envoy != "" && need != x.config.envoy {
-		x.misconfigured(otherRules, "Envoy configuration differs: it was made for other rules (%.20s, weft has %s); "+
+		x.misconfigured(otherRules, "Envoy configuration differs: it was made from other rules (%.20s, weft has %s); "+
 			"regenerate it with weft envoy", x.config.envoy, need)
 	}
 	if x.config.budget == 0 && x.server.Budget == 0 {
-		x.misconfigured(noBudget, "Envoy does not say how long it waits: add {key: %s, value: 900ms}, a tenth less than the filter's "+
-			"message_timeout, to its grpc_service.initial_metadata, or start weft with --budget; "+
+		x.misconfigured(noBudget, "Envoy does not send its timeout: add initial_metadata: [{key: %s, value: 900ms}], a tenth less than "+
+			"the filter's message_timeout, to its grpc_service, or start weft with --budget; "+
 			"until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
 	}
 	modes := m.GetProtocolConfig()

@@ -6,6 +6,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"weft/enrich"
+	"weft/internal/rulesfile"
 )
 
 // BenchmarkAppendExtension makes JSON of a document that MongoDB found.
@@ -24,7 +25,7 @@ func BenchmarkAppendExtension(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	source, key := enrich.UserProfile()[0].Sources[0], enrich.Key{{Type: enrich.Int64, Int: 7}}
+	source, key := rulesfile.Builtin().Rules[0].Sources[0], enrich.Key{{Type: enrich.Int64, Int: 7}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := appendExtension(nil, source, key, doc); err != nil {

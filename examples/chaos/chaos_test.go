@@ -17,8 +17,8 @@ func TestChaos(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	bin := t.TempDir()
 	for folder, arguments := range map[string][]string{
-		"../..": {"build", "-o", filepath.Join(bin, "weft"), "."},
-		"..":    {"build", "-o", bin + "/", "./legacy"},
+		"../..":     {"build", "-o", bin + "/", "."},
+		"../legacy": {"build", "-o", bin + "/", "."},
 	} {
 		command := exec.CommandContext(t.Context(), "go", arguments...)
 		command.Dir = folder

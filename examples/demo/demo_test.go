@@ -24,8 +24,8 @@ func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
 	for folder, arguments := range map[string][]string{
-		"../..": {"build", "-o", filepath.Join(bin, "weft"), "."},
-		"..":    {"build", "-o", bin + "/", "./legacy", "./demo"},
+		"../..":     {"build", "-o", bin + "/", ".", "./examples/demo"},
+		"../legacy": {"build", "-o", bin + "/", "."},
 	} {
 		command := exec.CommandContext(t.Context(), "go", arguments...)
 		command.Dir = folder

@@ -19,7 +19,7 @@ type fault struct {
 }
 
 const validFaults = "delay:500ms, 500, 503, 404, 401, 403, 429, 304, redirect, reset, reset-body, truncated, " +
-	"not-json, html, empty, 204, array, gzip, bomb, 5mb, drip"
+	"not-json, html, empty, 204, array, gzip, bomb, 200kb, 5mb, drip"
 
 // parseFault reads the values of the query parameter, each a list with commas.
 func parseFault(values []string) (fault, error) {
@@ -97,15 +97,18 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.WriteHeader(http.StatusNoContent)
 	case "array":
 		writeJSON(w, http.StatusOK, slices.Concat([]byte("["), body, []byte("]")))
+	case "200kb": // within the limit of a rule that does not say otherwise
+		header.Set("Content-Type", "application/json")
+		pad(w, body, "ö", 200<<10)
 	case "5mb":
 		header.Set("Content-Type", "application/json")
-		pad(w, body, 5<<20)
+		pad(w, body, "x", 5<<20)
 	case "gzip", "bomb":
 		header.Set("Content-Type", "application/json")
 		header.Set("Content-Encoding", "gzip")
 		packed := gzip.NewWriter(w)
 		if f.name == "bomb" {
-			pad(packed, body, 50<<20)
+			pad(packed, body, "x", 50<<20)
 		} else if _, err := packed.Write(body); err != nil {
 			return // the client has gone
 		}
@@ -128,12 +131,12 @@ func reset(w http.ResponseWriter) {
 	_ = connection.Close()
 }
 
-// pad writes the user's JSON with one more member, a string of so many bytes. An error means that the client has gone.
-func pad(w io.Writer, body []byte, size int) {
+// pad writes the user's JSON with one more member: a string of size bytes, a multiple of a letter's.
+func pad(w io.Writer, body []byte, letter string, size int) {
 	if _, err := fmt.Fprintf(w, `%s,"padding":"`, body[:len(body)-1]); err != nil {
-		return
+		return // the client has gone
 	}
-	block := []byte(strings.Repeat("x", 1<<16))
+	block := []byte(strings.Repeat(letter, 1<<16/len(letter)))
 	for ; size > 0; size -= len(block) {
 		if _, err := w.Write(block[:min(size, len(block))]); err != nil {
 			return

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestFaults(t *testing.T) {
@@ -127,10 +128,14 @@ func TestGzip(t *testing.T) {
 	}
 }
 
-func TestFiveMegabytes(t *testing.T) {
-	body := read(t, ask(t, "GET", serveUsers(t, true).URL+"/api/v1/users/7?fault=5mb"))
-	if len(body) < 5<<20 || !json.Valid([]byte(body)) || !strings.HasPrefix(body, seven[:len(seven)-1]) {
-		t.Errorf("%d bytes, want valid JSON of 5 MB that begins with the user", len(body))
+func TestLargeBody(t *testing.T) {
+	server := serveUsers(t, true)
+	for name, size := range map[string]int{"200kb": 200 << 10, "5mb": 5 << 20} {
+		body := read(t, ask(t, "GET", server.URL+"/api/v1/users/7?fault="+name))
+		if len(body) != len(seven)+len(`,"padding":""`)+size || !json.Valid([]byte(body)) || !utf8.ValidString(body) ||
+			!strings.HasPrefix(body, seven[:len(seven)-1]) {
+			t.Errorf("%s: %d bytes, want valid JSON that begins with the user and a string of %d bytes", name, len(body), size)
+		}
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 
 // Exit statuses.
 const (
-	failed     = 1 // what was asked could not be done, or a rules file has mistakes
-	wrongUsage = 2 // what was asked is no command of weft's
+	failed     = 1 // the command failed, or a rules file has errors
+	wrongUsage = 2 // the command line or the environment is wrong
 )
 
 // Run runs a command line and returns the exit status. Errors are printed to stderr.
@@ -51,12 +51,12 @@ works, weft reads the matching documents, and it puts both into the answer.
 A rules file says which responses are joined with which documents. From nothing to an Envoy that runs:
 
    weft schema > rules.schema.json     for the editor
-   weft check rules.yaml               every mistake at once
+   weft check rules.yaml               all errors at once
    weft explain GET /api/v1/users/7 rules.yaml
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml
    weft serve --rules rules.yaml & envoy -c envoy.yaml
 
-Without a rules file weft has those of its example, the user profile. Exit status: 0 done, 1 failed (or mistakes in a
+Without a rules file weft serves its built-in rules, for a user profile. Exit status: 0 done, 1 failed (or errors in a
 rules file), 2 wrong usage. Shell completion: weft completion bash|zsh|fish|pwsh.`,
 		Commands: []*cli.Command{serveCommand(version), checkCommand(), explainCommand(), envoyCommand(), schemaCommand(), versionCommand(version)},
 		Action: func(_ context.Context, cmd *cli.Command) error {

@@ -17,9 +17,9 @@ import (
 func explainCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "explain",
-		Usage:     "say what weft would do with a request",
+		Usage:     "show what weft does with a request",
 		ArgsUsage: "METHOD URL [FILE]",
-		Description: `Prints the rule that a request falls under, its parameters, what would be asked of MongoDB, and the shape of the answer.
+		Description: `Prints the rule that a request matches, its parameters, the MongoDB query, and the shape of the answer.
 The URL is a path, or has a host, too: weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
 		OnUsageError: onUsageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
@@ -27,11 +27,7 @@ The URL is a path, or has a host, too: weft explain GET http://shop.example.com/
 			if len(args) < 2 || len(args) > 3 {
 				return usageError{errors.New("explain: write weft explain GET /api/v1/users/7 rules.yaml")}
 			}
-			file := ""
-			if len(args) == 3 {
-				file = args[2]
-			}
-			f, err := loadRules(file)
+			f, err := loadRules(cmd.Args().Get(2))
 			if err != nil {
 				return err
 			}
@@ -39,13 +35,14 @@ The URL is a path, or has a host, too: weft explain GET http://shop.example.com/
 			if u, err := url.Parse(args[1]); err == nil && u.Host != "" {
 				request.Host, request.Path = u.Host, u.RequestURI()
 			}
-			return explain(cmd.Root().Writer, f.Rules, request)
+			explain(cmd.Root().Writer, f.Rules, request)
+			return nil
 		},
 	}
 }
 
-// explain prints what a request means. A request without a rule is no error.
-func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) error {
+// explain prints what weft does with a request.
+func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 	say := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-14s %s\n", name, fmt.Sprintf(format, args...))
 	}
@@ -55,11 +52,11 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) error 
 		for _, r := range rules {
 			say("", "%s is for %s %s%s", r.Name, strings.Join(r.Methods, ", "), r.Host, r.Path)
 		}
-		return nil
+		return
 	}
 	say("rule", "%s (%s %s%s)", rule.Name, strings.Join(rule.Methods, ", "), rule.Host, rule.Path)
 	for i, p := range rule.Params() {
-		say("parameter", "%s = %s (%s)", p.Name, params[i], typeWord(p.Type))
+		say("parameter", "%s = %s (%s)", p.Name, params[i], p.Type)
 	}
 	path, query, hasQuery := strings.Cut(request.Path, "?")
 	if !rule.LegacyPath.IsZero() {
@@ -70,18 +67,17 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) error 
 	}
 	say("Envoy route", "%s, to the legacy service as %s", rule.Name, path)
 	if request.Method == "HEAD" {
-		say("answer", "that of the legacy service, without what describes the body of a GET")
-		return nil
+		say("answer", "the response of the legacy service, without headers that describe the body of a GET")
+		return
 	}
 	for _, s := range rule.Sources {
 		say("query", "%s", mongostore.Describe(s, params, rule.List != nil))
 		say("", "no such document: %s", s.Default(describeKey(s, params)))
 	}
-	say("shape", "%s", shape(rule))
-	return nil
+	say("shape", "%s", rule.Sketch())
 }
 
-// describeKey is the key of a source, as far as the request has it.
+// describeKey returns the key of a source, with … for values from the core.
 func describeKey(s *enrich.Source, params []enrich.Value) enrich.Key {
 	key := make(enrich.Key, len(s.Where))
 	for i, c := range s.Where {
@@ -97,7 +93,7 @@ func describeKey(s *enrich.Source, params []enrich.Value) enrich.Key {
 	return key
 }
 
-// legacyPath is the path to which Envoy rewrites.
+// legacyPath returns the path to which Envoy rewrites.
 func legacyPath(rule *enrich.Rule, params []enrich.Value) string {
 	values := map[string]string{}
 	for i, p := range rule.Params() {
@@ -111,42 +107,4 @@ func legacyPath(rule *enrich.Rule, params []enrich.Value) string {
 		}
 	}
 	return b.String()
-}
-
-// shape draws the answer.
-func shape(rule *enrich.Rule) string {
-	var members []string
-	for _, s := range rule.Sources {
-		members = append(members, fmt.Sprintf("%q: …", s.Name))
-	}
-	added := strings.Join(members, ", ")
-	one := fmt.Sprintf("{%q: …, %s, %q: […]}", rule.Members.Core, added, rule.Members.Errors)
-	if rule.Shape == enrich.ShapeMerge {
-		where := "the object"
-		if rule.MergeAt != "" {
-			where = fmt.Sprintf("the object at %s", rule.MergeAt)
-		}
-		one = fmt.Sprintf("%s with %s, and %q if there are any", where, added, rule.Members.Errors)
-	}
-	switch {
-	case rule.List == nil:
-		return one
-	case *rule.List == "":
-		return "the list, each element of it as " + one
-	default:
-		return fmt.Sprintf("the list at %s, each element of it as %s", *rule.List, one)
-	}
-}
-
-func typeWord(t enrich.Type) string {
-	switch t {
-	case enrich.Int64:
-		return "int64"
-	case enrich.UUID:
-		return "uuid"
-	case enrich.ObjectID:
-		return "objectid"
-	default:
-		return "string"
-	}
 }

@@ -37,8 +37,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestEnvironmentMistakes: what is wrong in the environment is wrong usage, as it is on the command line.
-func TestEnvironmentMistakes(t *testing.T) {
+// TestEnvironmentErrors: errors in the environment are wrong usage, as on the command line.
+func TestEnvironmentErrors(t *testing.T) {
 	tests := []struct{ variable, value, want string }{
 		{"WEFT_MAX_STREAMS", "many", `could not parse "many" as uint32 value from environment variable "WEFT_MAX_STREAMS" for flag max-streams`},
 		{"WEFT_DRAIN_WINDOW", "5", `"WEFT_DRAIN_WINDOW" for flag drain-window: time: missing unit in duration "5"`},

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -34,12 +35,12 @@ func observeFlags() []cli.Flag {
 	}
 }
 
-func loggerOf(cmd *cli.Command) (*slog.Logger, error) {
+func loggerOf(cmd *cli.Command, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
 		return nil, usageError{fmt.Errorf("--log-level %q: want debug, info, warn or error", cmd.String("log-level"))}
 	}
-	logger, err := observe.NewLogger(cmd.Root().ErrWriter, cmd.String("log-format"), level)
+	logger, err := observe.NewLogger(w, cmd.String("log-format"), level)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--log-format %q: %w", cmd.String("log-format"), err)}
 	}

@@ -82,24 +82,27 @@ func portOf(cmd *cli.Command) (port, error) {
 		}
 		p.tls.Allowed = append(p.tls.Allowed, id)
 	}
-	var mistake string
+	var problem string
 	switch hasTLS := p.tls.Cert != ""; {
 	case hasTLS != (p.tls.Key != ""):
-		mistake = "--tls-cert and --tls-key go together"
+		problem = "--tls-cert and --tls-key go together"
 	case !hasTLS && (p.tls.ClientCA != "" || len(p.tls.Allowed) > 0):
-		mistake = "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key"
+		problem = "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key"
 	case p.tls.ClientCA == "" && len(p.tls.Allowed) > 0:
-		mistake = "--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate"
+		problem = "--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate"
 	case hasTLS && p.insecure:
-		mistake = "--insecure is without TLS: leave it out, or --tls-cert"
+		problem = "--insecure is without TLS: leave it out, or --tls-cert"
 	case !hasTLS && !p.insecure && !strings.HasPrefix(p.listen, "unix:"):
-		mistake = fmt.Sprintf("--listen %s is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", p.listen)
+		problem = fmt.Sprintf("--listen %s is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", p.listen)
 	}
-	if mistake != "" {
-		return p, usageError{errors.New(mistake)}
+	if problem != "" {
+		return p, usageError{errors.New(problem)}
 	}
 	return p, nil
 }
+
+// streamWorkers is the number of exchanges that are served by goroutines that wait for the next one.
+const streamWorkers = 128
 
 // grpcServer returns the gRPC server, without services.
 func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error) {
@@ -117,6 +120,7 @@ func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error
 	}
 	server := grpc.NewServer(
 		grpc.Creds(transport),
+		grpc.ConnectionTimeout(10*time.Second), // for the handshakes of TLS and HTTP/2
 		grpc.MaxConcurrentStreams(s.port.streams),
 		grpc.MaxRecvMsgSize(s.port.message),
 		grpc.StreamInterceptor(s.metrics.CountOpen),
@@ -126,7 +130,9 @@ func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error
 			// A connection of this age is drained, like all of them when weft stops; its streams have the time they need.
 			MaxConnectionAge: s.drain.maxAge,
 		}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		// Goroutines that serve one exchange after another have stacks of the right size already.
+		grpc.NumStreamWorkers(streamWorkers),
 		// A body of the default limit arrives without waiting for a window update.
 		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
 	)

@@ -13,18 +13,18 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// rulesFlag names a rules file.
+// rulesFlag returns the flag for the name of a rules file.
 func rulesFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "rules", Sources: cli.EnvVars("WEFT_RULES"),
-		Usage: "rules `FILE`; without one, those of the user profile",
+		Usage: "rules `FILE`; default: the built-in rules, for a user profile",
 	}
 }
 
-// loadRules loads a rules file; without a name it returns the rules that weft has by itself.
+// loadRules loads a rules file, or returns the built-in rules if name is empty.
 func loadRules(name string) (*rulesfile.File, error) {
 	if name == "" {
-		return &rulesfile.File{Rules: enrich.UserProfile(), Hash: "default"}, nil
+		return rulesfile.Builtin(), nil
 	}
 	return rulesfile.Load(name)
 }
@@ -50,43 +50,44 @@ func schemaCommand() *cli.Command {
 func checkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "check",
-		Usage:     "say all that is wrong with rules files",
+		Usage:     "report all errors in rules files",
 		ArgsUsage: "FILE...",
-		Description: `Prints every mistake at once, as file:line:column: what is wrong and what would be right, and then exits with 1.
-Warnings are of what is no mistake but may not be meant. Given a MongoDB, also of indexes that are missing.`,
-		Flags:        mongodbFlags("", ": look whether the fields that documents are looked for by have an index"),
+		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. With errors,
+the exit status is 1. Warnings are about what is allowed but may not be intended; given a MongoDB, also
+about missing indexes.`,
+		Flags:        mongodbFlags("", ": check that the fields by which documents are found have an index"),
 		OnUsageError: onUsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if !cmd.Args().Present() {
-				return usageError{errors.New("check: which file? Write weft check rules.yaml")}
+				return usageError{errors.New("check: the file is missing; write weft check rules.yaml")}
 			}
 			uri, err := mongodbURI(cmd)
 			if err != nil {
 				return err
 			}
-			isBad := false
+			failed := false
 			for _, name := range cmd.Args().Slice() {
 				if err := check(ctx, cmd.Root().Writer, name, uri); err != nil {
-					isBad = true
+					failed = true
 					fmt.Fprintln(cmd.Root().ErrWriter, err)
 				}
 			}
-			if isBad {
-				return errors.New("") // all is said
+			if failed {
+				return errors.New("") // the errors are printed already
 			}
 			return nil
 		},
 	}
 }
 
-// check prints what is wrong with a file. The error has the mistakes.
+// check checks a file and prints its warnings. The error has the errors in the file.
 func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 	f, err := rulesfile.Load(name)
 	if err != nil {
 		return err
 	}
 	for _, w := range f.Warnings {
-		fmt.Fprintln(out, rulesfile.Mistakes{w}.In(name)+" (warning)")
+		fmt.Fprintf(out, "%v (warning)\n", w)
 	}
 	if mongodbURI != "" {
 		if err := checkIndexes(ctx, out, name, f.Rules, mongodbURI); err != nil {
@@ -97,10 +98,11 @@ func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 	if len(f.Rules) == 1 {
 		word = "rule"
 	}
-	_, err = fmt.Fprintf(out, "%s: %d %s, no mistakes\n", name, len(f.Rules), word)
+	_, err = fmt.Fprintf(out, "%s: %d %s, no errors\n", name, len(f.Rules), word)
 	return err
 }
 
+// checkIndexes warns about sources whose collection has no index for their key.
 func checkIndexes(ctx context.Context, out io.Writer, name string, rules []*enrich.Rule, uri string) error {
 	store, err := mongostore.Open(uri)
 	if err != nil {
@@ -114,8 +116,8 @@ func checkIndexes(ctx context.Context, out io.Writer, name string, rules []*enri
 				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
 			}
 			if advice != "" {
-				fmt.Fprintf(out, "%s: rule %q, extension %q: no index on the key: each read scans the whole collection; run in mongosh: %s (warning)\n",
-					name, r.Name, src.Name, advice)
+				fmt.Fprintf(out, "%s: rule %q, extension %q: no index on the key: %s; run in mongosh: %s (warning)\n",
+					name, r.Name, src.Name, "each read scans the whole collection", advice)
 			}
 		}
 	}

@@ -57,7 +57,11 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			if err := noArguments(cmd); err != nil {
 				return err
 			}
-			logger, err := loggerOf(cmd)
+			registry := prometheus.NewRegistry()
+			metrics := observe.NewMetrics(registry, version)
+			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, metrics.DroppedLines)
+			defer flush()
+			logger, err := loggerOf(cmd, log)
 			if err != nil {
 				return err
 			}
@@ -73,7 +77,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
 				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
 				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
-				logger: logger, serverTiming: cmd.Bool("server-timing"), otlpEndpoint: cmd.String("otlp-endpoint"),
+				logger: logger, registry: registry, metrics: metrics, serverTiming: cmd.Bool("server-timing"), otlpEndpoint: cmd.String("otlp-endpoint"),
 			}
 			return s.run(ctx)
 		},
@@ -90,10 +94,11 @@ type server struct {
 	pprof, serverTiming                   bool
 	drain                                 drain
 
-	logger  *slog.Logger
-	metrics *observe.Metrics
-	store   *mongostore.Store
-	rules   atomic.Pointer[extproc.Ruleset]
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	metrics  *observe.Metrics
+	store    *mongostore.Store
+	rules    atomic.Pointer[extproc.Ruleset]
 
 	health   *observe.Health
 	stopping atomic.Bool
@@ -120,15 +125,13 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	s.metrics = observe.NewMetrics(registry, s.version)
 	if s.store, err = mongostore.Open(s.mongodbURI, s.metrics.WatchDriver); err != nil {
 		return uriError(s.mongodbURI, err)
 	}
 	s.store.Ended = s.metrics.Command
 	s.health = observe.NewHealth(s.logger)
 	s.use(file)
-	closeAdmin, err := s.serveAdmin(registry)
+	closeAdmin, err := s.serveAdmin(s.registry)
 	if err != nil {
 		return err
 	}
@@ -139,7 +142,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer closeTraces()
-	grpcServer, err := s.grpcServer(registry)
+	grpcServer, err := s.grpcServer(s.registry)
 	if err != nil {
 		return err
 	}
@@ -206,7 +209,7 @@ func (s *server) hangUps(ctx context.Context, hangUp <-chan os.Signal) {
 // use makes the rules of a file those of all exchanges from now on.
 func (s *server) use(f *rulesfile.File) {
 	for _, w := range f.Warnings {
-		s.logger.Warn(rulesfile.Mistakes{w}.In(s.rulesName))
+		s.logger.Warn(w.Error())
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	s.rules.Store(extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules)))

@@ -25,7 +25,7 @@ type Options struct {
 	Allowed   []spiffeid.ID // of those whom ClientCA vouches for; empty for all
 }
 
-// Credentials are those of a gRPC server. The files are read now, so that mistakes in them are found at the start, and again
+// Credentials are those of a gRPC server. The files are read now, so that errors in them are found at the start, and again
 // at each handshake: handshakes are few, since Envoy keeps its connections, and nothing has to watch files or keep a
 // timer. Files that are bad, or half written, change nothing: the log says so, and those from before stay in use.
 //

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/rs/zerolog/diode"
+
 	"weft/enrich"
 )
 
@@ -22,6 +24,24 @@ func NewLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, erro
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	default:
 		return nil, errors.New("want text or json")
+	}
+}
+
+// NonBlocking returns a writer that never waits for w, and a function that writes what is left, for a second at most. If w
+// accepts no more, as a pipe that nobody reads, lines are dropped, and dropped is called with their number.
+func NonBlocking(w io.Writer, dropped func(lines int)) (_ io.Writer, flush func()) {
+	const lines = 1000
+	writer := diode.NewWriter(struct{ io.Writer }{w}, lines, 0, dropped) // without w's Close
+	return writer, func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = writer.Close()
+		}()
+		select {
+		case <-done:
+		case <-time.After(time.Second):
+		}
 	}
 }
 

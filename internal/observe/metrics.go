@@ -4,163 +4,143 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"runtime"
+	"slices"
 	"time"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc"
 
 	"weft/enrich"
 )
 
-// Metrics are weft's. Label values are few, whatever clients send: names of rules and collections, which the rules file has,
-// and reasons, which are constants.
+// Metrics are weft's metrics. The values of their labels are few, whatever clients send: names of rules and collections,
+// which the rules file has, and reasons, which are constants.
 type Metrics struct {
-	outcomes children[outcome, prometheus.Counter]
-	rules    children[string, *ruleMetrics]
-	open     prometheus.Gauge
-	mongodb  mongodbMetrics
-
-	reloads    *prometheus.CounterVec
-	reloaded   prometheus.Gauge
-	rulesInfo  *prometheus.GaugeVec
-	misconfigs prometheus.Counter
-	panics     prometheus.Counter
+	exchanges            *prometheus.CounterVec // by rule, disposition, reason, also
+	legacy, added, reads *prometheus.HistogramVec
+	coreSize, answerSize *prometheus.HistogramVec
+	waited               *prometheus.CounterVec
+	open                 prometheus.Gauge
+	mongodb              mongodbMetrics
+	reloads              *prometheus.CounterVec
+	reloaded             prometheus.Gauge
+	rulesInfo            *prometheus.GaugeVec
+	misconfigs, panics   prometheus.Counter
+	droppedLines         prometheus.Counter
 }
 
-// outcome is the labels of an exchange.
-type outcome struct {
-	rule        string
-	disposition enrich.Disposition
-	reason      enrich.Reason
-	also        enrich.Reason
-}
-
-// ruleMetrics are those of one rule.
-type ruleMetrics struct {
-	legacy, added, mongodb, coreSize, answerSize prometheus.Observer
-
-	waited prometheus.Counter
-}
-
-// NewMetrics registers the metrics.
+// NewMetrics returns metrics that are registered with r.
 func NewMetrics(r prometheus.Registerer, version string) *Metrics {
-	m := &Metrics{
-		open: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "weft_exchanges_open",
-			Help: "Exchanges that are under way: Envoy's streams.",
-		}),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "weft_rules_reloads_total",
-			Help: "Changes of the rules file: applied, or refused since there were mistakes in it.",
-		}, []string{"result"}),
-		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "weft_rules_last_reload_successful",
-			Help: "0 while the rules file has mistakes, so that the rules from before go on; 1 otherwise.",
-		}),
-		rulesInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "weft_rules_info",
-			Help: "1 for the rules that are in use, by the hash of their file.",
-		}, []string{"hash"}),
-		misconfigs: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weft_envoy_misconfigurations_total",
-			Help: "Faults in Envoy's configuration that keep weft from its work. The log names them.",
-		}),
-		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "weft_panics_total",
-			Help: "Panics that ended an exchange, whose legacy response passed. The log has the stack.",
-		}),
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
-	exchanges := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "weft_exchanges_total",
-		Help: "Exchanges that have ended, by rule, by what became of the response, and why.",
-	}, []string{"rule", "disposition", "reason", "also"})
-	m.outcomes.create = func(o outcome) prometheus.Counter {
-		return exchanges.WithLabelValues(o.rule, string(o.disposition), string(o.reason), string(o.also))
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	byRule := func(name, help string, buckets []float64) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"rule"})
 	}
-	legacy := byRule("weft_legacy_duration_seconds",
-		"From the request's going on until the legacy service's answer had come, as far as weft asked for it. Envoy's own time is in it.", waits())
-	added := byRule("weft_added_duration_seconds",
-		"What weft has cost the client beyond the legacy service's answer. Waiting for MongoDB is in it.", delays())
-	mongodb := byRule("weft_mongodb_duration_seconds",
-		"From the beginning of an exchange's reads until they were there or given up. Most of it goes by while the legacy service works.", waits())
-	waited := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "weft_mongodb_wait_seconds_total",
-		Help: "How long exchanges have waited for MongoDB once the core was there: a part of weft_added_duration_seconds. The rest of it is weft's own.",
-	}, []string{"rule"})
-	coreSize := byRule("weft_core_size_bytes", "Legacy bodies that weft was sent.", sizes())
-	answerSize := byRule("weft_answer_size_bytes", "Bodies that weft made.", sizes())
-	m.rules.create = func(rule string) *ruleMetrics {
-		return &ruleMetrics{
-			legacy: legacy.WithLabelValues(rule), added: added.WithLabelValues(rule), mongodb: mongodb.WithLabelValues(rule),
-			waited:   waited.WithLabelValues(rule),
-			coreSize: coreSize.WithLabelValues(rule), answerSize: answerSize.WithLabelValues(rule),
-		}
+	m := &Metrics{
+		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_exchanges_total",
+			Help: "Exchanges that have ended, by rule, by what became of the response, and why.",
+		}, []string{"rule", "disposition", "reason", "also"}),
+		legacy: byRule("weft_legacy_duration_seconds",
+			"Time from forwarding the request until the legacy service's response was there, as far as weft asked for it. "+
+				"Envoy's own time is included.", waits()),
+		added: byRule("weft_added_duration_seconds",
+			"Time that weft added to the legacy service's response. Waiting for MongoDB is included.", delays()),
+		reads: byRule("weft_mongodb_duration_seconds",
+			"Time from the start of an exchange's reads until they were done or given up. "+
+				"Most of it passes while the legacy service works.", waits()),
+		coreSize:   byRule("weft_core_size_bytes", "Size of the legacy bodies that weft received.", sizes()),
+		answerSize: byRule("weft_answer_size_bytes", "Size of the bodies that weft made.", sizes()),
+		waited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_mongodb_wait_seconds_total",
+			Help: "Time that exchanges waited for MongoDB once the core was there: a part of weft_added_duration_seconds.",
+		}, []string{"rule"}),
+		open: gauge("weft_exchanges_open", "Exchanges that are under way: streams of Envoy."),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "weft_rules_reloads_total",
+			Help: "Changes of the rules file: applied, or refused because it has errors.",
+		}, []string{"result"}),
+		reloaded: gauge("weft_rules_last_reload_successful",
+			"0 while the rules file has errors, so that the previous rules stay in force; 1 otherwise."),
+		rulesInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weft_rules_info",
+			Help: "1 for the rules in force, by the hash of their file.",
+		}, []string{"hash"}),
+		misconfigs: counter("weft_envoy_misconfigurations_total",
+			"Faults in Envoy's configuration that keep weft from its work. The log names them."),
+		panics: counter("weft_panics_total",
+			"Panics that ended an exchange, whose legacy response passed. The log has the stack."),
+		droppedLines: counter("weft_log_lines_dropped_total",
+			"Log lines that were dropped because standard error did not accept them in time."),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "weft_build_info",
-		Help: "1, by weft's version and that of Go.",
+		Help: "1, by the versions of weft and Go.",
 	}, []string{"version", "goversion"})
 	build.WithLabelValues(version, runtime.Version()).Set(1)
 	for _, result := range []string{"applied", "refused"} {
 		m.reloads.WithLabelValues(result)
 	}
 	m.reloaded.Set(1)
-	r.MustRegister(exchanges, legacy, added, mongodb, waited, coreSize, answerSize, m.open, m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, m.panics, build,
+	r.MustRegister(m.exchanges, m.legacy, m.added, m.reads, m.coreSize, m.answerSize, m.waited, m.open,
+		m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, m.panics, m.droppedLines, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.mongodb.register(r)
 	return m
 }
 
-// waits are buckets for what others take: up to Envoy's usual timeouts.
+// waits returns the buckets for times of other services: up to Envoy's usual timeouts.
 func waits() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 }
 
-// delays are buckets for what weft takes: mostly microseconds, and at worst Envoy's patience.
+// delays returns the buckets for weft's own times: mostly microseconds, and at worst Envoy's message_timeout.
 func delays() []float64 {
 	return []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}
 }
 
-// sizes are buckets from 256 bytes to 64 MiB.
+// sizes returns buckets from 256 bytes to 64 MiB.
 func sizes() []float64 { return prometheus.ExponentialBuckets(256, 4, 10) }
 
 // Count counts an exchange.
 func (m *Metrics) Count(r *enrich.Report) {
-	m.outcomes.of(outcome{r.Rule, r.Outcome.Disposition, r.Outcome.Reason, r.Outcome.Also}).Inc()
-	if r.Rule == "" || r.Times.Began.IsZero() {
+	o := r.Outcome
+	m.exchanges.WithLabelValues(r.Rule, string(o.Disposition), string(o.Reason), string(o.Also)).Inc()
+	if r.Rule == "" {
 		return
 	}
-	rule := m.rules.of(r.Rule)
 	if r.Status != 0 {
-		observe(rule.legacy, r.Times.Legacy.Seconds(), r)
+		observe(m.legacy.WithLabelValues(r.Rule), r.Times.Legacy, r)
 	}
-	observe(rule.added, r.Times.Added.Seconds(), r)
+	observe(m.added.WithLabelValues(r.Rule), r.Times.Added, r)
 	if r.Times.Waited != 0 {
-		rule.waited.Add(r.Times.Waited.Seconds())
+		m.waited.WithLabelValues(r.Rule).Add(r.Times.Waited.Seconds())
 	}
 	if r.Times.Read != 0 {
-		observe(rule.mongodb, r.Times.Read.Seconds(), r)
+		observe(m.reads.WithLabelValues(r.Rule), r.Times.Read, r)
 	}
 	if r.CoreSize != 0 {
-		rule.coreSize.Observe(float64(r.CoreSize))
+		m.coreSize.WithLabelValues(r.Rule).Observe(float64(r.CoreSize))
 	}
 	if r.AnswerSize != 0 {
-		rule.answerSize.Observe(float64(r.AnswerSize))
+		m.answerSize.WithLabelValues(r.Rule).Observe(float64(r.AnswerSize))
 	}
 }
 
-// observe adds a value, and the exchange as its exemplar if somebody can look at its trace.
-func observe(o prometheus.Observer, value float64, r *enrich.Report) {
+// observe adds a value. If the trace of the exchange is recorded, it becomes the exemplar.
+func observe(o prometheus.Observer, value time.Duration, r *enrich.Report) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && r.Trace.Sampled {
-		e.ObserveWithExemplar(value, prometheus.Labels{"trace_id": hex.EncodeToString(r.Trace.ID[:])})
+		e.ObserveWithExemplar(value.Seconds(), prometheus.Labels{"trace_id": hex.EncodeToString(r.Trace.ID[:])})
 		return
 	}
-	o.Observe(value)
+	o.Observe(value.Seconds())
 }
 
 // CountOpen is a [grpc.StreamServerInterceptor] that counts exchanges while they are open.
@@ -172,17 +152,32 @@ func (m *Metrics) CountOpen(srv any, stream grpc.ServerStream, info *grpc.Stream
 	return handler(srv, stream)
 }
 
-// Rules says which rules are in use.
+// Rules sets the rules in force. The series of rules and collections that are gone are deleted.
 func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	m.rulesInfo.Reset()
 	m.rulesInfo.WithLabelValues(hash).Set(1)
-	for _, r := range rules { // zeros, so that the first one that is counted shows as an increase
-		m.rules.of(r.Name)
-		m.outcomes.of(outcome{rule: r.Name, disposition: enrich.Composed})
-		m.outcomes.of(outcome{rule: r.Name, disposition: enrich.Passed, reason: enrich.NotDegraded})
-		for _, reason := range failures() {
-			m.outcomes.of(outcome{rule: r.Name, disposition: enrich.Degraded, reason: reason})
+	names, collections := []string{""}, []string(nil)
+	for _, r := range rules {
+		names = append(names, r.Name)
+		for _, src := range r.Sources {
+			collections = append(collections, src.Collection)
 		}
+		// Zeros, so that the first exchange that is counted shows as an increase.
+		m.exchanges.WithLabelValues(r.Name, string(enrich.Composed), "", "")
+		m.exchanges.WithLabelValues(r.Name, string(enrich.Passed), string(enrich.NotDegraded), "")
+		for _, reason := range failures() {
+			m.exchanges.WithLabelValues(r.Name, string(enrich.Degraded), string(reason), "")
+		}
+		for _, v := range []*prometheus.HistogramVec{m.legacy, m.added, m.reads, m.coreSize, m.answerSize} {
+			v.WithLabelValues(r.Name)
+		}
+		m.waited.WithLabelValues(r.Name)
+	}
+	for _, v := range []vec{m.exchanges, m.legacy, m.added, m.reads, m.coreSize, m.answerSize, m.waited} {
+		prune(v, "rule", names)
+	}
+	for _, v := range []vec{m.mongodb.commands, m.mongodb.keys} {
+		prune(v, "collection", collections)
 	}
 }
 
@@ -194,7 +189,37 @@ func failures() []enrich.Reason {
 	}
 }
 
-// WatchCertificate adds the times between which weft's certificate is good: of the one that is in use when Prometheus asks.
+// vec is a metric with labels.
+type vec interface {
+	prometheus.Collector
+	DeletePartialMatch(labels prometheus.Labels) int
+}
+
+// prune deletes the series of which a label has none of the values.
+func prune(v vec, label string, values []string) {
+	series := make(chan prometheus.Metric)
+	go func() {
+		defer close(series)
+		v.Collect(series)
+	}()
+	gone := map[string]bool{}
+	for s := range series {
+		var m dto.Metric
+		if s.Write(&m) != nil {
+			continue
+		}
+		for _, pair := range m.GetLabel() {
+			if pair.GetName() == label && !slices.Contains(values, pair.GetValue()) {
+				gone[pair.GetValue()] = true
+			}
+		}
+	}
+	for value := range gone {
+		v.DeletePartialMatch(prometheus.Labels{label: value})
+	}
+}
+
+// WatchCertificate adds the times between which weft's certificate is valid: of the one that is in use when Prometheus asks.
 func WatchCertificate(r prometheus.Registerer, current func() *x509.Certificate) {
 	for name, of := range map[string]func(*x509.Certificate) time.Time{
 		"before": func(c *x509.Certificate) time.Time { return c.NotBefore },
@@ -202,7 +227,7 @@ func WatchCertificate(r prometheus.Registerer, current func() *x509.Certificate)
 	} {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "weft_tls_certificate_not_" + name + "_timestamp_seconds",
-			Help: "Weft's own certificate is not good " + name + " this (seconds since 1970). Only with --tls-cert.",
+			Help: "Time " + name + " which weft's own certificate is not valid, in seconds since 1970. Only with --tls-cert.",
 		}, func() float64 { return float64(of(current()).Unix()) }))
 	}
 }
@@ -218,8 +243,11 @@ func (m *Metrics) Reloaded(applied bool) {
 	}
 }
 
-// Misconfigured counts something that is wrong in Envoy's configuration.
+// Misconfigured counts a fault in Envoy's configuration.
 func (m *Metrics) Misconfigured() { m.misconfigs.Inc() }
 
 // Panicked counts a panic in an exchange.
 func (m *Metrics) Panicked() { m.panics.Inc() }
+
+// DroppedLines counts lines that were not logged.
+func (m *Metrics) DroppedLines(n int) { m.droppedLines.Add(float64(n)) }

@@ -11,10 +11,10 @@ import (
 	"weft/enrich"
 )
 
-// mongodbMetrics are of the commands to MongoDB and of the driver's connections.
+// mongodbMetrics describe the commands to MongoDB and the driver's connections.
 type mongodbMetrics struct {
-	commands children[commandLabels, prometheus.Observer]
-	keys     children[string, prometheus.Observer]
+	commands *prometheus.HistogramVec // by collection and result
+	keys     *prometheus.HistogramVec // by collection
 
 	servers                     prometheus.Gauge
 	connections, inUse, waiting prometheus.Gauge
@@ -22,32 +22,28 @@ type mongodbMetrics struct {
 	closed, failed              *prometheus.CounterVec
 }
 
-type commandLabels struct{ collection, result string }
-
 func (m *mongodbMetrics) register(r prometheus.Registerer) {
-	commands := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m.commands = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "weft_mongodb_command_duration_seconds",
-		Help:    "Commands to MongoDB, by collection and result: ok, failed, or cancelled when nobody waited any more. Waiting for a connection is in it.",
+		Help:    "Duration of commands to MongoDB, by collection and result: ok, failed, or cancelled. Waiting for a connection is included.",
 		Buckets: waits(),
 	}, []string{"collection", "result"})
-	m.commands.create = func(l commandLabels) prometheus.Observer { return commands.WithLabelValues(l.collection, l.result) }
-	keys := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+	m.keys = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "weft_mongodb_command_keys",
-		Help:    "Batch sizes: how many keys a command to MongoDB asked for, of all exchanges that shared it.",
+		Help:    "Number of keys that a command to MongoDB asked for, of all exchanges that shared it.",
 		Buckets: prometheus.ExponentialBuckets(1, 2, 10),
 	}, []string{"collection"})
-	m.keys.create = func(collection string) prometheus.Observer { return keys.WithLabelValues(collection) }
 
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
-	m.servers = gauge("weft_mongodb_servers", "Servers of MongoDB that the driver reaches.")
+	m.servers = gauge("weft_mongodb_servers", "MongoDB servers that the driver reaches.")
 	m.connections = gauge("weft_mongodb_pool_connections", "Connections to MongoDB that are open.")
-	m.inUse = gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command has.")
+	m.inUse = gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command uses.")
 	m.waiting = gauge("weft_mongodb_pool_waiting", "Commands that wait for a connection to MongoDB.")
 	m.created = prometheus.NewCounter(counter("weft_mongodb_pool_connections_created_total", "Connections to MongoDB that were opened."))
-	m.cleared = prometheus.NewCounter(counter("weft_mongodb_pool_cleared_total", "How often all connections to a server were given up, since it failed."))
+	m.cleared = prometheus.NewCounter(counter("weft_mongodb_pool_cleared_total", "Number of times that all connections to a server were closed because it failed."))
 	m.closed = prometheus.NewCounterVec(counter("weft_mongodb_pool_connections_closed_total", "Connections to MongoDB that were closed, by the driver's reason."), []string{"reason"})
 	m.failed = prometheus.NewCounterVec(counter("weft_mongodb_pool_checkouts_failed_total", "Commands that got no connection to MongoDB, by the driver's reason."), []string{"reason"})
 	for _, reason := range []string{event.ReasonIdle, event.ReasonPoolClosed, event.ReasonStale, event.ReasonError} {
@@ -56,7 +52,7 @@ func (m *mongodbMetrics) register(r prometheus.Registerer) {
 	for _, reason := range []string{event.ReasonTimedOut, event.ReasonConnectionErrored, event.ReasonPoolClosed} {
 		m.failed.WithLabelValues(reason)
 	}
-	r.MustRegister(commands, keys, m.servers, m.connections, m.inUse, m.waiting, m.created, m.cleared, m.closed, m.failed)
+	r.MustRegister(m.commands, m.keys, m.servers, m.connections, m.inUse, m.waiting, m.created, m.cleared, m.closed, m.failed)
 }
 
 // Command counts a command that has ended.
@@ -68,11 +64,11 @@ func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
 	case err != nil:
 		result = "failed"
 	}
-	m.mongodb.commands.of(commandLabels{src.Collection, result}).Observe(c.Ended.Sub(c.Began).Seconds())
-	m.mongodb.keys.of(src.Collection).Observe(float64(c.Keys))
+	m.mongodb.commands.WithLabelValues(src.Collection, result).Observe(c.Ended.Sub(c.Began).Seconds())
+	m.mongodb.keys.WithLabelValues(src.Collection).Observe(float64(c.Keys))
 }
 
-// WatchDriver has the driver tell of its servers and connections.
+// WatchDriver makes the driver report its servers and connections.
 func (m *Metrics) WatchDriver(o *options.ClientOptions) {
 	o.SetServerMonitor(&event.ServerMonitor{TopologyDescriptionChanged: m.topology})
 	o.SetPoolMonitor(&event.PoolMonitor{Event: m.pool})

@@ -3,6 +3,7 @@ package observe_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -59,24 +60,56 @@ func TestMetrics(t *testing.T) {
 	m := observe.NewMetrics(registry, "v1")
 	m.Count(report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed))
 	m.Count(report(enrich.Composed, "", ""))
-	m.Rules("old", nil)
-	m.Rules("new", nil)
+	m.Rules("old", []*enrich.Rule{{Name: "other"}})
+	m.Rules("new", []*enrich.Rule{{Name: "user"}})
 	m.Reloaded(true)
 	want := `
-# HELP weft_exchanges_total Exchanges that have ended, by rule, by what became of the response, and why.
-# TYPE weft_exchanges_total counter
-weft_exchanges_total{also="",disposition="composed",reason="",rule="user"} 1
-weft_exchanges_total{also="extension-failed",disposition="degraded",reason="core-invalid",rule="user"} 1
-# HELP weft_rules_info 1 for the rules that are in use, by the hash of their file.
+# HELP weft_rules_info 1 for the rules in force, by the hash of their file.
 # TYPE weft_rules_info gauge
 weft_rules_info{hash="new"} 1
-# HELP weft_rules_reloads_total Changes of the rules file: applied, or refused since there were mistakes in it.
+# HELP weft_rules_reloads_total Changes of the rules file: applied, or refused because it has errors.
 # TYPE weft_rules_reloads_total counter
 weft_rules_reloads_total{result="applied"} 1
 weft_rules_reloads_total{result="refused"} 0
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "weft_exchanges_total", "weft_rules_info", "weft_rules_reloads_total"); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "weft_rules_info", "weft_rules_reloads_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRulesThatAreGone: their series are deleted, and those of the others stay.
+func TestRulesThatAreGone(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := observe.NewMetrics(registry, "v1")
+	rules := func(name string) []*enrich.Rule {
+		return []*enrich.Rule{{Name: "user"}, {Name: name, Sources: []*enrich.Source{{Collection: name}}}}
+	}
+	series := func() (n int) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if strings.HasPrefix(f.GetName(), "weft_") {
+				n += len(f.GetMetric())
+			}
+		}
+		return n
+	}
+	m.Rules("h", rules("first"))
+	m.Count(report(enrich.Composed, "", ""))
+	want := series()
+	for n := range 100 {
+		name := fmt.Sprint("rule", n)
+		m.Rules("h", rules(name))
+		r := report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed)
+		r.Rule = name
+		m.Count(r)
+		m.Command(&enrich.Source{Collection: name}, &enrich.Command{}, nil)
+	}
+	m.Rules("h", rules("last"))
+	if got := series(); got != want {
+		t.Errorf("%d series, want %d", got, want)
 	}
 }
 

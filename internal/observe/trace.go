@@ -53,7 +53,7 @@ func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(c
 
 // Record makes the spans of an exchange: itself, MongoDB's commands, the wait for them, and the composition.
 func (t *Traces) Record(r *enrich.Report) {
-	if !r.Trace.Sampled || r.Times.Began.IsZero() {
+	if !r.Trace.Sampled {
 		return
 	}
 	at := func(since time.Duration) time.Time { return r.Times.Began.Add(since) }

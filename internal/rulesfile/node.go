@@ -1,41 +1,47 @@
 package rulesfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 )
 
-// position is where something stands in the file, both counted from one.
+// position is a place in the file, counted from 1.
 type position struct{ line, column int }
 
 // node is a value of the file, with its position.
 type node struct {
 	at       position
-	scalar   any // string, bool, int64, float64 or nil, if it is neither of the next two
+	scalar   any // string, bool, int64, float64 or nil; nil for a mapping and a list, too
 	text     string
 	isMap    bool
 	isList   bool
 	keys     []string // of a mapping, in their order
 	keyAt    map[string]position
 	children map[string]*node // of a mapping
-	elements []*node
-	size     int // how many values it is when aliases are written out; no more than maxValues+1
+	elements []*node          // of a list
+	size     int              // number of values in it after expanding aliases; at most maxValues+1
 }
 
-// reader makes nodes of the library's tree.
+// reader makes nodes of the tree of the YAML library.
 type reader struct {
-	anchors  map[string]*node
-	mistakes Mistakes
-	tooLarge bool // that is said
+	anchors    map[string]*node
+	errs       Errors
+	isTooLarge bool
 }
 
-// read makes a node of a tree, and counts what is in it.
+func (r *reader) fail(at position, format string, args ...any) {
+	r.errs = append(r.errs, Error{position: at, Text: fmt.Sprintf(format, args...)})
+}
+
+// read makes a node, and counts the values in it.
 func (r *reader) read(from ast.Node) *node {
 	n := r.make(from)
 	if n.size > 0 {
@@ -48,9 +54,9 @@ func (r *reader) read(from ast.Node) *node {
 	for _, e := range n.elements {
 		n.size = min(n.size+e.size, maxValues+1)
 	}
-	if n.size > maxValues && !r.tooLarge {
-		r.tooLarge = true
-		r.mistakes = append(r.mistakes, Mistake{position: n.at, Text: fmt.Sprintf("is more than %d values with its aliases written out; no rules file is", maxValues)})
+	if n.size > maxValues && !r.isTooLarge {
+		r.isTooLarge = true
+		r.fail(n.at, "more than %d values after expanding aliases; use fewer aliases", maxValues)
 	}
 	return n
 }
@@ -82,17 +88,19 @@ func (r *reader) make(from ast.Node) *node {
 		if anchor := r.anchors[name]; anchor != nil {
 			return anchor
 		}
-		r.mistakes = append(r.mistakes, Mistake{position: n.at, Text: fmt.Sprintf("no anchor &%s before this", name)})
+		r.fail(n.at, "no anchor &%s before this alias", name)
 	case *ast.StringNode:
 		n.scalar, n.text = v.Value, v.Value
-		if _, err := strconv.ParseInt(v.Value, 10, 64); errors.Is(err, strconv.ErrRange) && v.GetToken().Type == token.StringType {
-			r.mistakes = append(r.mistakes, Mistake{position: n.at, Text: v.Value + " is over all 64-bit integers; put it in quotes if it is a text"})
+		_, err := strconv.ParseInt(v.Value, 10, 64)
+		if errors.Is(err, strconv.ErrRange) && v.GetToken().Type == token.StringType {
+			r.fail(n.at, "%s does not fit a 64-bit integer; put it in quotes if it is a text", v.Value)
 		}
 	case *ast.LiteralNode:
 		n.scalar, n.text = v.Value.Value, v.Value.Value
 	case *ast.BoolNode:
 		n.scalar, n.text = v.Value, strconv.FormatBool(v.Value)
 	case *ast.IntegerNode:
+		n.text = v.GetToken().Value
 		switch i := v.Value.(type) {
 		case int64:
 			n.scalar = i
@@ -102,27 +110,26 @@ func (r *reader) make(from ast.Node) *node {
 				n.scalar = int64(i)
 			}
 		}
-		n.text = v.GetToken().Value
 	case *ast.FloatNode:
 		n.scalar, n.text = v.Value, v.GetToken().Value
 	case *ast.NullNode:
 	default:
-		r.mistakes = append(r.mistakes, Mistake{position: n.at, Text: fmt.Sprintf("a rules file has no %s", from.Type())})
+		r.fail(n.at, "a %s is not allowed in a rules file", from.Type())
 	}
 	return n
 }
 
 func (r *reader) addPair(n *node, pair *ast.MappingValueNode) {
-	key := pair.Key.GetToken()
 	if _, ok := pair.Key.(*ast.MergeKeyNode); ok {
 		r.merge(n, r.read(pair.Value))
 		return
 	}
+	key := pair.Key.GetToken()
 	n.add(key.Value, at(key), r.read(pair.Value))
 }
 
-// merge adds the keys of a mapping, or of several, that n does not have: what is written wins, wherever it stands, and of
-// several mappings the first.
+// merge adds the keys of a mapping, or of a list of mappings, that n does not have. Keys written in n win, wherever
+// they stand; of several mappings the first wins.
 func (r *reader) merge(n, from *node) {
 	mappings := []*node{from}
 	if from.isList {
@@ -130,8 +137,7 @@ func (r *reader) merge(n, from *node) {
 	}
 	for _, m := range mappings {
 		if !m.isMap {
-			r.mistakes = append(r.mistakes, Mistake{position: m.at, Text: "<< wants the alias of a mapping, or a list of such: <<: *name"})
-			continue
+			r.fail(m.at, "<< needs the alias of a mapping, or a list of such aliases: <<: *name")
 		}
 		for _, name := range m.keys {
 			if n.children[name] == nil {
@@ -151,14 +157,13 @@ func (n *node) add(name string, at position, child *node) {
 	n.children[name], n.keyAt[name] = child, at
 }
 
-// get returns the node at a path, or one that stands for nothing. The position is that of the last step that is there.
+// get returns the node at a path. If it is missing, the result is an empty node with the position of the last step that
+// is there.
 func (n *node) get(path ...string) *node {
 	for _, step := range path {
 		next := n.children[step]
-		if n.isList {
-			if i, err := strconv.Atoi(step); err == nil && i < len(n.elements) {
-				next = n.elements[i]
-			}
+		if i, err := strconv.Atoi(step); n.isList && err == nil && i < len(n.elements) {
+			next = n.elements[i]
 		}
 		if next == nil {
 			return &node{at: n.at}
@@ -168,15 +173,15 @@ func (n *node) get(path ...string) *node {
 	return n
 }
 
-// str returns a string, or what to take if there is none.
-func (n *node) str(otherwise string) string {
+// str returns a string, or a default if the node is not a string.
+func (n *node) str(byDefault string) string {
 	if s, ok := n.scalar.(string); ok {
 		return s
 	}
-	return otherwise
+	return byDefault
 }
 
-// value is what encoding/json would make of the same in JSON.
+// value returns the node as encoding/json would decode it.
 func (n *node) value() any {
 	switch {
 	case n.isMap:
@@ -196,45 +201,27 @@ func (n *node) value() any {
 	}
 }
 
-// json writes the node as JSON, with members in their order and numbers as they are spelled, if JSON has that spelling.
-func (n *node) json() ([]byte, error) {
+// json returns the node as JSON, with members in their order, and numbers as they are written where JSON allows it. The
+// result is not valid JSON if the node has a number that JSON does not have, such as .inf.
+func (n *node) json() []byte {
+	var parts [][]byte
 	switch {
 	case n.isMap:
-		out := []byte{'{'}
-		for i, key := range n.keys {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			name, err := json.Marshal(key)
-			if err != nil {
-				return nil, err
-			}
-			value, err := n.children[key].json()
-			if err != nil {
-				return nil, err
-			}
-			out = append(append(append(out, name...), ':'), value...)
+		for _, key := range n.keys {
+			name := (&node{scalar: key}).json()
+			parts = append(parts, slices.Concat(name, []byte{':'}, n.children[key].json()))
 		}
-		return append(out, '}'), nil
+		return slices.Concat([]byte{'{'}, bytes.Join(parts, []byte{','}), []byte{'}'})
 	case n.isList:
-		out := []byte{'['}
-		for i, e := range n.elements {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			value, err := e.json()
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, value...)
+		for _, e := range n.elements {
+			parts = append(parts, e.json())
 		}
-		return append(out, ']'), nil
+		return slices.Concat([]byte{'['}, bytes.Join(parts, []byte{','}), []byte{']'})
 	}
-	switch n.scalar.(type) {
-	case int64, float64:
-		if json.Valid([]byte(n.text)) {
-			return []byte(n.text), nil
-		}
+	_, isText := n.scalar.(string)
+	text, err := json.Marshal(n.scalar)
+	if err != nil || !isText && n.scalar != nil && json.Valid([]byte(n.text)) {
+		return []byte(n.text)
 	}
-	return json.Marshal(n.scalar)
+	return text
 }

@@ -2,8 +2,6 @@ package rulesfile
 
 import (
 	"fmt"
-	"maps"
-	"math"
 	"net"
 	"slices"
 	"strconv"
@@ -11,54 +9,60 @@ import (
 	"time"
 
 	"weft/enrich"
+	"weft/envoy/defaults"
 )
 
-// builder makes rules of the nodes of a file, and notes what the schema cannot say.
+// builder makes rules of the nodes of a file, and checks what the schema cannot express. It also works on a file that
+// the schema rejects, so that all errors are reported at once.
 type builder struct {
-	root     *node
-	mistakes Mistakes
-	warnings Mistakes
-	broken   Mistakes // of the schema: what has one is not looked at any further
+	root       *node
+	errs       Errors
+	schemaErrs Errors // the part of errs that is from the schema
+	warnings   Errors
 }
 
+func (b *builder) newError(steps []string, format string, args ...any) Error {
+	return Error{position: b.root.get(steps...).at, Path: pathOf(steps), Text: fmt.Sprintf(format, args...)}
+}
+
+// fail adds an error about a value, unless the schema found one of this value: the new one would be a consequence.
 func (b *builder) fail(steps []string, format string, args ...any) {
-	b.mistakes = append(b.mistakes, Mistake{b.root.get(steps...).at, pathOf(steps), fmt.Sprintf(format, args...)})
+	e := b.newError(steps, format, args...)
+	if !slices.ContainsFunc(b.schemaErrs, func(other Error) bool { return other.Path == e.Path }) {
+		b.errs = append(b.errs, e)
+	}
 }
 
 func (b *builder) warn(steps []string, format string, args ...any) {
-	b.warnings = append(b.warnings, Mistake{b.root.get(steps...).at, pathOf(steps), fmt.Sprintf(format, args...)})
+	b.warnings = append(b.warnings, b.newError(steps, format, args...))
 }
 
-// isBroken reports whether the schema found something wrong below a place.
-func (b *builder) isBroken(steps ...string) bool {
+// isBroken reports whether the schema found an error of a value or in it.
+func (b *builder) isBroken(steps []string) bool {
 	path := pathOf(steps)
-	return slices.ContainsFunc(b.broken, func(m Mistake) bool {
-		return m.Path == path || strings.HasPrefix(m.Path, path+".") || strings.HasPrefix(m.Path, path+"[")
+	return slices.ContainsFunc(b.schemaErrs, func(e Error) bool {
+		rest, isIn := strings.CutPrefix(e.Path, path)
+		return isIn && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
 }
 
-func (b *builder) envoy() (e Envoy) {
-	if b.isBroken("envoy") {
-		return e
-	}
+func (b *builder) envoy() Envoy {
 	n := b.root.get("envoy")
-	e.Legacy = n.get("legacy").str("")
+	e := Envoy{
+		Legacy:         n.get("legacy").str(""),
+		RouteTimeout:   b.duration("route_timeout", defaults.RouteTimeout),
+		MessageTimeout: b.duration("message_timeout", defaults.MessageTimeout),
+		Retries:        defaults.Retries,
+	}
 	if host, port, err := net.SplitHostPort(e.Legacy); e.Legacy != "" && (err != nil || host == "" || !isPort(port)) {
 		b.fail([]string{"envoy", "legacy"}, "%q: write host:port, such as users.internal:8080", e.Legacy)
 	}
-	e.RouteTimeout, e.MessageTimeout = b.duration("route_timeout"), b.duration("message_timeout")
 	if retries, ok := n.get("retries").scalar.(int64); ok {
-		e.Retries = new(uint32(retries))
+		e.Retries = uint32(retries)
 	}
-	route, message := e.RouteTimeout, e.MessageTimeout
-	if route == 0 {
-		route = 3 * time.Second
-	}
-	if message == 0 {
-		message = time.Second
-	}
-	if message >= route {
-		b.fail([]string{"envoy", "message_timeout"}, "%v is not less than the route_timeout of %v: an answer would be given up before weft's time for MongoDB is over", message, route)
+	if e.RouteTimeout > 0 && e.MessageTimeout >= e.RouteTimeout {
+		b.fail([]string{"envoy", "message_timeout"}, "%v is not less than the route_timeout of %v: %s",
+			e.MessageTimeout, e.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
 	}
 	return e
 }
@@ -68,15 +72,15 @@ func isPort(s string) bool {
 	return err == nil && n > 0
 }
 
-// duration returns a time of the envoy section; zero if there is none.
-func (b *builder) duration(name string) time.Duration {
-	text := b.root.get("envoy", name).str("")
-	if text == "" {
-		return 0
+// duration returns a duration of the envoy section, or the default if there is none; 0 after an error.
+func (b *builder) duration(key string, byDefault time.Duration) time.Duration {
+	n := b.root.get("envoy", key)
+	if n.scalar == nil {
+		return byDefault
 	}
-	d, err := time.ParseDuration(text)
+	d, err := time.ParseDuration(n.str(""))
 	if err != nil || d < time.Millisecond || d > time.Hour {
-		b.fail([]string{"envoy", name}, "%q: write a duration from 1ms to 60m, such as 900ms or 3s", text)
+		b.fail([]string{"envoy", key}, "%q: write a duration from 1ms to 60m, such as 900ms or 3s", n.text)
 		return 0
 	}
 	return d
@@ -84,18 +88,14 @@ func (b *builder) duration(name string) time.Duration {
 
 func (b *builder) rules() []*enrich.Rule {
 	var rules []*enrich.Rule
-	seen := map[string]bool{}
+	names := map[string]bool{}
 	for i, n := range b.root.get("rules").elements {
-		steps := []string{"rules", strconv.Itoa(i)}
+		r := ruleBuilder{builder: b, n: n, steps: []string{"rules", strconv.Itoa(i)}, used: map[string]bool{}}
 		name := n.get("name").str("")
-		if name != "" && seen[name] {
-			b.fail(append(steps, "name"), "there is a rule %q already; names are unique", name)
+		if name != "" && names[name] {
+			b.fail(r.path("name"), "there is a rule %q already; names are unique", name)
 		}
-		seen[name] = true
-		if b.isBroken(steps...) {
-			continue
-		}
-		r := ruleBuilder{builder: b, n: n, steps: steps, used: map[string]bool{}}
+		names[name] = true
 		rules = append(rules, r.build())
 	}
 	return rules
@@ -104,13 +104,12 @@ func (b *builder) rules() []*enrich.Rule {
 // ruleBuilder makes one rule.
 type ruleBuilder struct {
 	*builder
-	n     *node
-	steps []string
-	rule  enrich.Rule
-
+	n      *node
+	steps  []string // to n
+	rule   enrich.Rule
 	params []enrich.Param
-	used   map[string]bool // parameters
-	noPath bool            // what the parameters are is not known
+	used   map[string]bool // names of params
+	unsure bool            // an error hides which parameters are used
 }
 
 func (b *ruleBuilder) path(steps ...string) []string { return slices.Concat(b.steps, steps) }
@@ -119,12 +118,11 @@ func (b *ruleBuilder) build() *enrich.Rule {
 	r, n := &b.rule, b.n
 	r.Name = n.get("name").str("")
 	b.match()
+	b.legacyPath()
 	b.core()
-	if n.get("shape").str("composite") == "merge" {
-		r.Shape = enrich.ShapeMerge
-	}
+	r.Shape, _ = enrich.ParseShape(n.get("shape").str(""))
 	r.MergeAt = enrich.Pointer(n.get("merge_at").str(""))
-	r.Members = enrich.Members{Core: n.get("members", "core").str("core"), Errors: n.get("members", "errors").str("errors")}
+	r.Members.Core, r.Members.Errors = n.get("members", "core").str("core"), n.get("members", "errors").str("errors")
 	r.Messages = enrich.Messages{
 		CoreFailed: n.get("messages", "core_failed").str("Failed to fetch " + r.Name + "."),
 		BothFailed: n.get("messages", "both_failed").str("All upstream services are unavailable."),
@@ -133,22 +131,26 @@ func (b *ruleBuilder) build() *enrich.Rule {
 		r.Sources = append(r.Sources, b.source(name))
 	}
 	b.policies()
-	b.shape()
-	b.unused()
+	b.checkShape()
+	b.checkUnused()
 	return r.Ready()
 }
 
 func (b *ruleBuilder) match() {
 	r, n := &b.rule, b.n.get("match")
-	var err error
-	if r.Path, err = enrich.ParseTemplate(n.get("path").str("")); err != nil {
-		b.fail(b.path("match", "path"), "%v", err)
-		b.noPath = true
-	}
-	b.params = r.Path.Params()
-	for _, p := range b.params {
-		if p.Type == 0 {
-			b.fail(b.path("match", "path"), "{%s} has no type; write {%s:int64}, {%s:string}, {%s:uuid} or {%s:objectid}", p.Name, p.Name, p.Name, p.Name, p.Name)
+	if path, ok := n.get("path").scalar.(string); ok {
+		var err error
+		if r.Path, err = enrich.ParseTemplate(path); err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				b.fail(b.path("match", "path"), "%s", line)
+			}
+		}
+		b.params = r.Path.Params()
+		for _, p := range b.params {
+			if strings.Contains(path, "{"+p.Name+"}") {
+				b.fail(b.path("match", "path"), "{%s} has no type; write {%s:TYPE} with one of %s",
+					p.Name, p.Name, enrich.TypeNames(enrich.ParamTypes()))
+			}
 		}
 	}
 	r.Methods = []string{"GET"}
@@ -158,83 +160,87 @@ func (b *ruleBuilder) match() {
 			r.Methods = append(r.Methods, m.str(""))
 		}
 	}
-	r.Host = strings.ToLower(n.get("host").str("")) // names are the same in any case, to Envoy too
+	r.Host = strings.ToLower(n.get("host").str("")) // Envoy, too, ignores the case of names
 	for _, name := range n.get("query").keys {
-		if _, ok := enrich.ParseParam(enrich.String, name); !ok {
-			b.fail(b.path("match", "query", name), "%q is no name of a parameter: nothing is decoded, so write letters, digits and - . _ ~", name)
-			continue
+		_, isName := enrich.ParseParam(enrich.String, name)
+		if !isName {
+			b.fail(b.path("match", "query", name), "%q cannot be a name: write letters, digits and - . _ ~", name)
 		}
+		b.used[name] = !isName || b.isBroken(b.path("match", "query", name))
 		q := enrich.QueryParam{Param: enrich.Param{Name: name}, Fixed: n.get("query", name, "value").str("")}
-		if typeName := n.get("query", name, "type").str(""); typeName != "" {
-			q.Type = typeOf(typeName)
+		if typ := n.get("query", name, "type").str(""); typ != "" {
+			q.Type, _ = enrich.ParseType(typ)
 			if slices.ContainsFunc(b.params, func(p enrich.Param) bool { return p.Name == name }) {
-				b.fail(b.path("match", "query", name), "{%s} is in the path, too; give one of them another name", name)
+				b.fail(b.path("match", "query", name), "{%s} is in the path, too; rename one of them", name)
 			}
 			b.params = append(b.params, q.Param)
 		}
 		r.Query = append(r.Query, q)
 	}
-	if legacy := b.n.get("legacy_path").str(""); legacy != "" {
-		b.legacyPath(legacy)
-	}
 }
 
-// maxRewritten is how many groups of a pattern Envoy's substitution can name: \1 to \9.
+// maxRewritten is how many groups Envoy's substitution can name: \1 to \9.
 const maxRewritten = 9
 
-// legacyPath takes the types of the parameters from the path.
-func (b *ruleBuilder) legacyPath(text string) {
-	t, err := enrich.ParseTemplate(text)
-	if err != nil {
-		b.fail(b.path("legacy_path"), "%v", err)
+// legacyPath sets Rule.LegacyPath, with the types of the parameters of the path.
+func (b *ruleBuilder) legacyPath() {
+	text := b.n.get("legacy_path").str("")
+	if text == "" {
 		return
 	}
-	typed := text
-	for _, p := range t.Params() {
-		if b.noPath {
-			return
-		}
-		i := slices.IndexFunc(b.rule.Path.Params(), func(q enrich.Param) bool { return q.Name == p.Name })
-		switch {
-		case i < 0:
-			b.fail(b.path("legacy_path"), "{%s} is no parameter of the path %s", p.Name, b.rule.Path)
-		case i >= maxRewritten:
-			b.used[p.Name] = true
-			b.fail(b.path("legacy_path"), "{%s} is the %dth parameter of match.path; Envoy can put the first %d of them into another path", p.Name, i+1, maxRewritten)
-		case p.Type != 0:
-			b.fail(b.path("legacy_path"), "{%s:%s} has its type from match.path; write {%s}", p.Name, typeName(p.Type), p.Name)
-		default:
-			b.used[p.Name] = true
-			typed = strings.ReplaceAll(typed, "{"+p.Name+"}", "{"+p.Name+":"+typeName(b.rule.Path.Params()[i].Type)+"}")
-		}
+	fail := func(format string, args ...any) { b.fail(b.path("legacy_path"), format, args...) }
+	t, err := enrich.ParseTemplate(text)
+	if err != nil {
+		fail("%v", err)
 	}
-	b.rule.LegacyPath, _ = enrich.ParseTemplate(typed)
+	b.unsure = b.unsure || t.IsZero()
+	params := b.rule.Path.Params()
+	for _, p := range t.Params() {
+		i := slices.IndexFunc(params, func(q enrich.Param) bool { return q.Name == p.Name })
+		switch {
+		case b.rule.Path.IsZero():
+			return
+		case i < 0:
+			fail("{%s} is not a parameter of the path %s", p.Name, b.rule.Path)
+			b.unsure = true
+			continue
+		case i >= maxRewritten:
+			fail("{%s} is parameter %d of match.path; Envoy can put only the first %d into another path",
+				p.Name, i+1, maxRewritten)
+		case p.Type != 0:
+			fail("{%s:%s} has its type from match.path; write {%s}", p.Name, p.Type, p.Name)
+		}
+		b.used[p.Name] = true
+		text = strings.ReplaceAll(text, "{"+p.Name+"}", "{"+p.Name+":"+params[i].Type.String()+"}")
+	}
+	b.rule.LegacyPath, _ = enrich.ParseTemplate(text)
 }
 
 func (b *ruleBuilder) core() {
 	r, n := &b.rule, b.n.get("core")
-	if list, ok := n.get("list").scalar.(string); ok {
-		at := enrich.Pointer(list)
-		r.List = &at
+	if list, ok := n.get("list").scalar.(string); ok && !b.isBroken(b.path("core", "list")) {
+		r.List = new(enrich.Pointer(list))
 	}
 	for _, name := range n.get("fields").keys {
-		r.Core = append(r.Core, enrich.CoreField{At: pointer(name), Type: typeOf(n.get("fields", name).str(""))})
+		t, _ := enrich.ParseType(n.get("fields", name).str(""))
+		r.Core = append(r.Core, enrich.CoreField{At: pointer(name), Type: t})
 	}
 	for _, name := range n.get("verify").keys {
 		if param, ok := b.param(b.path("core", "verify", name), n.get("verify", name).str("")); ok {
 			r.Verify = append(r.Verify, enrich.Verify{At: pointer(name), Param: param})
 		}
 	}
-	r.CoreLimit = bytesOf(n.get("limit").str("1MiB"))
+	r.CoreLimit = parseSize(n.get("limit").str("1MiB"))
 	if r.CoreLimit > 256<<20 {
-		b.fail(b.path("core", "limit"), "is more than 256MiB, which Envoy and weft would each hold; write large: stream for cores that are larger")
+		b.fail(b.path("core", "limit"),
+			"is more than 256MiB, which Envoy and weft would each hold; write large: stream for larger cores")
 	}
 	if n.get("large").str("") == "stream" {
 		r.Large = enrich.StreamLarge
 	}
 }
 
-// pointer takes a name for the pointer to the member of that name.
+// pointer returns the pointer to a member that is given by its name or as a pointer.
 func pointer(name string) enrich.Pointer {
 	if strings.HasPrefix(name, "/") {
 		return enrich.Pointer(name)
@@ -242,27 +248,23 @@ func pointer(name string) enrich.Pointer {
 	return enrich.Pointer("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
 
-// param finds a parameter by its name.
+// param returns the index of a parameter.
 func (b *ruleBuilder) param(steps []string, name string) (int, bool) {
-	i := slices.IndexFunc(b.params, func(p enrich.Param) bool { return p.Name == name })
-	if i >= 0 {
-		b.used[name] = true
-		return i, true
-	}
-	if b.noPath {
-		return 0, false
-	}
 	var names []string
-	for _, p := range b.params {
+	for i, p := range b.params {
+		if p.Name == name {
+			b.used[name] = true
+			return i, true
+		}
 		names = append(names, p.Name)
 	}
-	switch near := nearest(name, names); {
+	b.unsure = true
+	switch {
+	case b.rule.Path.IsZero(): // after an error, which hides the parameters
 	case len(names) == 0:
-		b.fail(steps, "there is no parameter %q: the path has none", name)
-	case near != "":
-		b.fail(steps, "there is no parameter %q; did you mean %q?", name, near)
+		b.fail(steps, "unknown parameter %q: the path has none", name)
 	default:
-		b.fail(steps, "there is no parameter %q; there is %s", name, oneOf(names))
+		b.fail(steps, "unknown parameter %q; %s", name, suggest(name, names))
 	}
 	return 0, false
 }
@@ -272,72 +274,74 @@ func (b *ruleBuilder) policies() {
 	if n.get("not_found").str("") == "degrade" {
 		r.NotFound = enrich.DegradeNotFound
 	}
-	switch n.get("degrade").str("never") {
-	case "never":
-		r.Degrade = enrich.DegradeNever
+	if n.get("fallback").str("") == "composite" {
+		r.Fallback = enrich.FallbackComposite
+		if !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
+			b.fail(b.path("fallback"), "composite is for GET, which is not one of the methods")
+		}
+	}
+	switch n.get("degrade").str("") {
 	case "authenticated":
 		r.Degrade = enrich.DegradeAuthenticated
 		if !n.get("identity").isMap {
-			b.fail(b.path("degrade"), "authenticated needs to know who: write identity: {payload: …, claim: sub} with the payload_in_metadata of Envoy's jwt_authn filter")
+			b.fail(b.path("degrade"), "authenticated needs identity: {payload: …, claim: sub}, %s",
+				"with the payload_in_metadata of Envoy's jwt_authn filter")
 		}
-		if len(b.params) == 0 {
-			b.fail(b.path("degrade"), "authenticated compares the claim with the first parameter, and the path has none")
+		if len(b.params) == 0 && !r.Path.IsZero() {
+			b.fail(b.path("degrade"), "authenticated compares the claim with the first parameter: the path has none")
 		}
 	case "always":
-		b.warn(b.path("degrade"), "always: when the legacy service fails, whoever asks gets the extension, although nobody has checked who that is; never or authenticated are safe")
+		r.Degrade = enrich.DegradeAlways
+		b.warn(b.path("degrade"), "always: if the legacy service fails, every caller gets the extension, %s",
+			"although nobody has authorized the caller; never and authenticated are safe")
 	}
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}
-	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated {
-		b.fail(b.path("identity"), "is for degrade: authenticated only; leave it out")
-	}
-	if n.get("fallback").str("") == "composite" {
-		r.Fallback = enrich.FallbackComposite
+	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated && !b.isBroken(b.path("degrade")) {
+		b.fail(b.path("identity"), "is only for degrade: authenticated; leave it out")
 	}
 }
 
-// shape checks what goes with what.
-func (b *ruleBuilder) shape() {
+// checkShape checks which options go together with the shape.
+func (b *ruleBuilder) checkShape() {
+	if b.isBroken(b.path("shape")) {
+		return
+	}
 	r, n := &b.rule, b.n
-	is := func(key, value string) bool { return n.get(key).str("") == value }
-	whole := r.Shape == enrich.ShapeComposite && r.List == nil
-	if !whole {
-		const why = "is for shape: composite without core.list; in other shapes a response that fails passes as it is"
-		if is("not_found", "degrade") {
-			b.fail(b.path("not_found"), "degrade %s", why)
-		}
-		if is("degrade", "always") || is("degrade", "authenticated") {
-			b.fail(b.path("degrade"), "%s %s", n.get("degrade").text, why)
-		}
-		if is("fallback", "composite") {
-			b.fail(b.path("fallback"), "composite %s", why)
-		}
-		if r.Large == enrich.StreamLarge {
-			b.fail(b.path("core", "large"), "stream %s", why)
+	if !r.AllowsMissingCore() {
+		for key, safe := range map[string]string{
+			"not_found": "pass", "degrade": "never", "fallback": "legacy", "core.large": "pass",
+		} {
+			steps := strings.Split(key, ".")
+			if value := n.get(steps...).str(safe); value != safe {
+				b.fail(b.path(steps...), "%s needs a shape with a member for the core, such as composite, %s; write %s",
+					value, "and no core.list", safe)
+			}
 		}
 	}
-	if r.Fallback == enrich.FallbackComposite && !slices.Contains(r.Methods, "GET") {
-		b.fail(b.path("fallback"), "composite is for GET, which is not one of the methods")
+	for _, shape := range enrich.Shapes() {
+		for _, option := range shape.Options() {
+			steps := strings.Split(option, ".")
+			if n.get(steps...).scalar != nil && !slices.Contains(r.Shape.Options(), option) {
+				b.fail(b.path(steps...), "is for shape: %s; leave it out", shape)
+			}
+		}
 	}
-	if r.Shape == enrich.ShapeComposite && n.get("merge_at").scalar != nil {
-		b.fail(b.path("merge_at"), "is for shape: merge")
-	}
-	if r.Shape == enrich.ShapeMerge && n.get("members", "core").scalar != nil {
-		b.fail(b.path("members", "core"), "is for shape: composite; in merge the core is all around")
-	}
-	taken := map[string]string{r.Members.Errors: "the errors"}
-	if r.Shape == enrich.ShapeComposite {
+	reserved := map[string]string{r.Members.Errors: "the errors"}
+	if slices.Contains(r.Shape.Options(), enrich.OptionCoreMember) {
 		if r.Members.Core == r.Members.Errors {
 			b.fail(b.path("members"), "core and errors have the same name %q", r.Members.Core)
 		}
-		taken[r.Members.Core] = "the core"
+		reserved[r.Members.Core] = "the core"
 	}
 	for _, s := range r.Sources {
-		if what := taken[s.Name]; what != "" {
-			b.fail(b.path("extensions", s.Name), "%q is the name of %s; choose another, or change members", s.Name, what)
+		if what := reserved[s.Name]; what != "" {
+			b.errs = append(b.errs, b.newError(b.path("extensions", s.Name),
+				"%q is the name of %s; rename one of them, with members", s.Name, what))
 		}
 	}
 	if len(r.Verify) == 0 && r.List == nil && slices.ContainsFunc(r.Sources, hasParam) {
-		b.warn(b.path(), "core.verify is missing: should the legacy service answer with another's core, it would get this one's extension; write, for example, core: {verify: {userId: userId}}")
+		b.warn(b.path(), "core.verify is missing: if the legacy service responds with the core of another user, %s",
+			"it gets the extension of this one; write, for example, core: {verify: {userId: userId}}")
 	}
 }
 
@@ -345,42 +349,23 @@ func hasParam(s *enrich.Source) bool {
 	return slices.ContainsFunc(s.Where, func(c enrich.Condition) bool { return c.From == enrich.FromParam })
 }
 
-func (b *ruleBuilder) unused() {
+// checkUnused reports parameters that are not used, unless another error hides whether they are.
+func (b *ruleBuilder) checkUnused() {
+	isRuleBroken := slices.ContainsFunc(b.schemaErrs, func(e Error) bool { return e.Path == pathOf(b.steps) })
+	if b.unsure || isRuleBroken || b.isBroken(b.path("core")) || b.isBroken(b.path("extensions")) {
+		return
+	}
 	for _, p := range b.params {
 		if !b.used[p.Name] && !strings.HasPrefix(p.Name, "_") {
-			b.fail(b.path("match"), "the parameter %q is not used; name it in where, core.verify or legacy_path, or call it _%s", p.Name, p.Name)
+			b.fail(b.path("match"), "the parameter %q is not used; %s", p.Name,
+				"name it in where, core.verify or legacy_path, or begin its name with _")
 		}
 	}
 }
 
-func bytesOf(size string) int {
-	unit := 1 << 10
-	digits, isMiB := strings.CutSuffix(size, "MiB")
-	if isMiB {
-		unit = 1 << 20
-	}
-	n, err := strconv.Atoi(strings.TrimSuffix(digits, "KiB"))
-	if err != nil || n > math.MaxInt32 {
-		return 0 // the schema lets none such through
-	}
-	return n * unit
-}
-
-func types() map[string]enrich.Type {
-	return map[string]enrich.Type{
-		"int64": enrich.Int64, "number": enrich.Number, "string": enrich.String, "bool": enrich.Bool, "date": enrich.Date,
-		"objectid": enrich.ObjectID, "uuid": enrich.UUID, "strings": enrich.Strings, "array": enrich.Array,
-		"object": enrich.Object, "any": enrich.Any,
-	}
-}
-
-func typeOf(name string) enrich.Type { return types()[name] }
-
-func typeName(t enrich.Type) string {
-	for name := range maps.Keys(types()) {
-		if types()[name] == t {
-			return name
-		}
-	}
-	return ""
+// parseSize parses a size that has the pattern of the schema.
+func parseSize(size string) (n int) {
+	var unit string
+	_, _ = fmt.Sscanf(size, "%d%s", &n, &unit)
+	return n << map[string]int{"KiB": 10, "MiB": 20}[unit]
 }

@@ -14,22 +14,20 @@ import (
 	"weft/enrich"
 )
 
-var update = flag.Bool("update", false, "write what is said of each bad file into it")
+var update = flag.Bool("update", false, "write testdata, docs/rules.md and the generated parts of rules.schema.json")
 
-// TestUserProfile: the example is the rules that weft has when it is given none.
-func TestUserProfile(t *testing.T) {
-	f, err := Load("../../examples/user-profile/rules.yaml")
-	if err != nil {
-		t.Fatal(err)
+func TestBuiltin(t *testing.T) {
+	f := Builtin()
+	if len(f.Rules) != 2 || f.Rules[0].Name != "user" || f.Rules[1].Name != "composite-profile" || f.Warnings != nil {
+		t.Errorf("%+v", f)
 	}
-	if want := enrich.UserProfile(); !reflect.DeepEqual(f.Rules, want) {
-		for i := range want {
-			t.Errorf("\n got %+v\nwant %+v", *f.Rules[i], *want[i])
-		}
+	f.Rules[0].Name = "changed"
+	if Builtin().Rules[0].Name != "user" {
+		t.Error("two calls share their rules")
 	}
 }
 
-// TestBadConfig gives files with one mistake each. What is said of it is all that the user has to go by.
+// TestBadConfig checks the exact messages for files with errors.
 func TestBadConfig(t *testing.T) {
 	files, err := filepath.Glob("testdata/badconfig/*.txtar")
 	if err != nil || len(files) < 40 {
@@ -43,9 +41,9 @@ func TestBadConfig(t *testing.T) {
 			}
 			got := "\n"
 			if f, err := Parse("rules.yaml", archive.Files[0].Data); err == nil {
-				got = "warning: " + f.Warnings.In("rules.yaml") + "\n"
-			} else if mistakes := new(Error); errors.As(err, &mistakes) {
-				got = mistakes.Error() + "\n"
+				got = "warning: " + f.Warnings.Error() + "\n"
+			} else if errs := (Errors)(nil); errors.As(err, &errs) {
+				got = errs.Error() + "\n"
 			}
 			if *update {
 				archive.Files[1].Data = []byte(got)
@@ -60,8 +58,8 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestEveryMistakeAtOnce: of structure and of sense, in the order of the file.
-func TestEveryMistakeAtOnce(t *testing.T) {
+// TestEveryErrorAtOnce has errors of the structure and others, which are reported in the order of the file.
+func TestEveryErrorAtOnce(t *testing.T) {
 	_, err := Parse("rules.yaml", []byte(`version: 1
 rules:
   - name: a
@@ -72,9 +70,12 @@ rules:
     mach: {path: /b}
     extensions: {}
 `))
-	want := []string{"4:19: rules[0].match.path: ", "6:101", "7:5: rules[1]: match is missing", "7:11: rules[1].name", "8:5: rules[1]: unknown key", "9:17: rules[1].extensions: "}
+	want := []string{
+		"4:19: rules[0].match.path: ", "6:59: rules[0].extensions.x.where.id.param", "6:101",
+		"7:5: rules[1]: match is missing", "7:11: rules[1].name", "8:5: rules[1]: unknown key", "9:17: rules[1].extensions: ",
+	}
 	if err == nil {
-		t.Fatal("no mistakes")
+		t.Fatal("no errors")
 	}
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != len(want) {
@@ -97,7 +98,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file, err := Parse("f", text)
 		if err != nil {
-			if mistakes := new(Error); !errors.As(err, &mistakes) || len(mistakes.Mistakes) == 0 {
+			if errs := (Errors)(nil); !errors.As(err, &errs) || len(errs) == 0 {
 				t.Errorf("%v", err)
 			}
 			return
@@ -110,7 +111,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestSpellings of one file, which mean the same.
+// TestSpellings parses one file in spellings that mean the same.
 func TestSpellings(t *testing.T) {
 	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
 	if err != nil {
@@ -124,19 +125,20 @@ func TestSpellings(t *testing.T) {
 		f, err := Parse("rules.yaml", []byte(spelled))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
-		} else if !reflect.DeepEqual(f.Rules, enrich.UserProfile()) {
+		} else if !reflect.DeepEqual(f.Rules, Builtin().Rules) {
 			t.Errorf("%s: other rules", name)
 		}
 	}
 }
 
-// TestHost: a name is the same in any case. Envoy takes no two virtual hosts with one name.
+// TestHost ignores the case of a name: Envoy rejects two virtual hosts with one name.
 func TestHost(t *testing.T) {
 	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Parse("rules.yaml", []byte(strings.Replace(string(text), "    match:\n", "    match:\n      host: \"*.Example.COM\"\n", 1)))
+	with := strings.Replace(string(text), "    match:\n", "    match:\n      host: \"*.Example.COM\"\n", 1)
+	f, err := Parse("rules.yaml", []byte(with))
 	if err != nil || f.Rules[0].Host != "*.example.com" {
 		t.Errorf("%+v, %v", f, err)
 	}

@@ -1,6 +1,7 @@
 package rulesfile
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -10,28 +11,29 @@ import (
 
 // source makes the source of an extension.
 func (b *ruleBuilder) source(name string) *enrich.Source {
-	n := b.n.get("extensions", name)
-	steps := b.path("extensions", name)
+	n, steps := b.n.get("extensions", name), b.path("extensions", name)
 	s := &enrich.Source{
 		Name:       name,
 		Database:   n.get("database").str(""),
 		Collection: n.get("collection").str(""),
 		Failed:     n.get("failed").str("Failed to fetch " + name + "."),
 	}
-	late := 0
+	where := slices.Concat(steps, []string{"where"})
+	fromCore := 0
 	for _, field := range n.get("where").keys {
-		if c, ok := b.condition(slices.Concat(steps, []string{"where", field}), field); ok {
-			s.Where = append(s.Where, c)
-			if c.From == enrich.FromCore {
-				late++
-			}
+		c := b.condition(slices.Concat(where, []string{field}), field)
+		s.Where = append(s.Where, c)
+		if c.From == enrich.FromCore {
+			fromCore++
 		}
 	}
 	switch {
-	case b.rule.List != nil && late != 1:
-		b.fail(append(steps, "where"), "in a list exactly one field is compared with a member of the element: write, for example, orderId: {core: id, type: int64}")
-	case late > 0 && b.rule.Large == enrich.StreamLarge:
-		b.fail(append(steps, "where"), "with large: stream the core is not there when the extension is read; compare with parameters only")
+	case !n.get("where").isMap:
+	case b.rule.List != nil && fromCore != 1 && !b.isBroken(where):
+		b.fail(where, "in a list exactly one field must equal a member of the element: %s",
+			"write, for example, orderId: {core: id, type: int64}")
+	case fromCore > 0 && b.rule.Large == enrich.StreamLarge:
+		b.fail(where, "with large: stream the extension is read before the core is there; compare with parameters")
 	}
 	for _, member := range n.get("fields").keys {
 		s.Fields = append(s.Fields, b.field(slices.Concat(steps, []string{"fields", member}), member, s))
@@ -39,7 +41,7 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 	return s
 }
 
-func (b *ruleBuilder) condition(steps []string, field string) (enrich.Condition, bool) {
+func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	n := b.root.get(steps...)
 	c := enrich.Condition{Field: field}
 	var kinds []string
@@ -49,23 +51,24 @@ func (b *ruleBuilder) condition(steps []string, field string) (enrich.Condition,
 		}
 	}
 	if len(kinds) != 1 {
-		b.fail(steps, "want one of param, core and value: {param: userId}, {core: /customer/id, type: int64} or {value: active}")
-		return c, false
+		b.unsure = true
+		b.fail(steps, "write one of {param: userId}, {core: /customer/id, type: int64} and {value: active}")
+		return c
 	}
-	if n.children["type"] != nil && kinds[0] != "core" {
-		b.fail(append(steps, "type"), "is for core; a parameter has its type in the path, a value its own")
+	typ, hasType := n.children["type"]
+	if hasType && kinds[0] != "core" {
+		b.fail(append(steps, "type"), "is only for core; parameters and values have a type already; leave it out")
 	}
 	switch kinds[0] {
 	case "param":
-		var ok bool
-		c.Param, ok = b.param(append(steps, "param"), n.get("param").str(""))
-		return c, ok
+		c.Param, _ = b.param(append(steps, "param"), n.get("param").str(""))
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
-		if c.Type = typeOf(n.get("type").str("")); c.Type == 0 {
-			b.fail(steps, "type is missing; write what the member is: int64, string, uuid or objectid")
-			return c, false
+		if !hasType {
+			b.fail(steps, "type is missing; write the type of the member: one of %s", enrich.TypeNames(enrich.ParamTypes()))
+			break
 		}
+		c.Type, _ = enrich.ParseType(typ.str(""))
 	case "value":
 		c.From = enrich.FromRule
 		switch v := n.get("value").scalar.(type) {
@@ -79,28 +82,29 @@ func (b *ruleBuilder) condition(steps []string, field string) (enrich.Condition,
 		case int64:
 			c.Fixed = enrich.Value{Type: enrich.Int64, Int: v}
 		default:
-			b.fail(append(steps, "value"), "%s is over all 64-bit integers", n.get("value").text)
+			b.fail(append(steps, "value"), "%s does not fit a 64-bit integer", n.get("value").text)
 		}
 	}
-	return c, true
+	return c
 }
 
 func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enrich.Field {
 	n := b.root.get(steps...)
-	f := enrich.Field{Name: member, Path: n.get("path").str(member), Type: typeOf(n.str(n.get("type").str("")))}
+	f := enrich.Field{Name: member, Path: n.get("path").str(member)}
+	f.Type, _ = enrich.ParseType(n.str(n.get("type").str("")))
 	if n.get("path").scalar == nil && strings.ContainsAny(member, ".$") {
 		b.fail(steps, "a name with . or $ needs a path: write {type: …, path: settings.theme}")
 	}
 	isKey := slices.ContainsFunc(s.Where, func(c enrich.Condition) bool { return c.Field == f.Path })
 	def := n.children["default"]
 	switch {
-	case def == nil:
+	case def == nil || f.Type == 0:
 	case isKey:
-		b.fail(append(steps, "default"), "is never used: the field is what documents are looked for by, so that it is always there")
+		b.fail(append(steps, "default"), "is never used: documents are found by this field; leave it out")
 	default:
-		text, err := def.json()
-		if err != nil || !fits(def, f.Type) {
-			b.fail(append(steps, "default"), "%s is no default for %s; %s", def.describe(), typeName(f.Type), defaultHint(f.Type))
+		text := def.json()
+		if !json.Valid(text) || !fits(def, f.Type) {
+			b.fail(append(steps, "default"), "%s is not of type %s; %s", text, f.Type, defaultHint(f.Type))
 			break
 		}
 		f.Default = string(text)
@@ -108,64 +112,36 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 	return f
 }
 
-// describe is the value as a message shows it.
-func (n *node) describe() string {
-	text, err := n.json()
-	if err != nil {
-		return "this"
-	}
-	return string(text)
-}
-
-// fits reports whether a default is of a type.
+// fits reports whether a default has a type.
 func fits(n *node, t enrich.Type) bool {
+	if t == enrich.Any {
+		return true
+	}
 	switch v := n.scalar.(type) {
 	case string:
-		switch t {
-		case enrich.Date:
-			_, err := time.Parse(time.RFC3339, v)
-			return err == nil
-		case enrich.ObjectID, enrich.UUID:
-			_, ok := enrich.ParseParam(t, v)
-			return ok
-		default:
-			return t == enrich.String || t == enrich.Any
-		}
+		_, isID := enrich.ParseParam(t, v)
+		_, err := time.Parse(time.RFC3339, v)
+		return t == enrich.String || (t == enrich.ObjectID || t == enrich.UUID) && isID || t == enrich.Date && err == nil
 	case bool:
-		return t == enrich.Bool || t == enrich.Any
+		return t == enrich.Bool
 	case int64:
-		return t == enrich.Int64 || t == enrich.Number || t == enrich.Any
+		return t == enrich.Int64 || t == enrich.Number
 	case float64:
-		return t == enrich.Number || t == enrich.Any
+		return t == enrich.Number
 	}
-	switch {
-	case n.isMap:
-		return t == enrich.Object || t == enrich.Any
-	case n.isList:
-		text := func(e *node) bool { _, ok := e.scalar.(string); return ok }
-		return t == enrich.Array || t == enrich.Any || t == enrich.Strings && !slices.ContainsFunc(n.elements, func(e *node) bool { return !text(e) })
-	default:
-		return t == enrich.Any // null
-	}
+	isNotText := func(e *node) bool { _, isText := e.scalar.(string); return !isText }
+	return t == enrich.Object && n.isMap || t == enrich.Array && n.isList ||
+		t == enrich.Strings && n.isList && !slices.ContainsFunc(n.elements, isNotText)
 }
 
+// defaultHint returns what to write for a default.
 func defaultHint(t enrich.Type) string {
-	switch t {
-	case enrich.Int64:
-		return "write, for example, 0"
-	case enrich.Number:
-		return "write, for example, 0.0"
-	case enrich.String:
-		return `write, for example, ""`
-	case enrich.Bool:
-		return "write true or false"
-	case enrich.Date:
-		return `write, for example, "2020-02-29T12:34:56Z"`
-	case enrich.Strings, enrich.Array:
-		return "write, for example, []"
-	case enrich.Object:
-		return "write, for example, {}"
-	default:
-		return "write it as the type is spelled, or leave it out"
+	example, ok := map[enrich.Type]string{
+		enrich.Int64: "0", enrich.Number: "0.0", enrich.String: `""`, enrich.Bool: "false", enrich.Strings: "[]",
+		enrich.Date: `"2020-02-29T12:34:56Z"`, enrich.Array: "[]", enrich.Object: "{}",
+	}[t]
+	if !ok {
+		return "leave it out"
 	}
+	return "write, for example, " + example
 }

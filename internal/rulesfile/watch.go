@@ -11,22 +11,18 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long a file that changes is left alone: an editor may write it in several pieces. patience is how long
-// that can be put off: other files of the folder, a log for example, may change all the time.
 const (
-	settle   = 50 * time.Millisecond
-	patience = time.Second
+	settleTime    = 50 * time.Millisecond // after a change, before the file is read: an editor may write in several steps
+	maxSettleTime = time.Second           // in which changes can extend settleTime: other files may change all the time
+	pollInterval  = 10 * time.Second      // between reads without a notification
 )
 
-// poll is how often a file is looked at without a sign: its folder may have been replaced, or be a link that now leads to
-// another, and a change of a file that it is a link to gives none.
-const poll = 10 * time.Second
-
-// Watch calls changed with each new content of a rules file, or with what is wrong with it, until ctx ends. It watches
-// the folder, so that files that are replaced are seen, and the symbolic link that Kubernetes turns to a new ConfigMap.
-// current is what the caller has of the file.
+// Watch calls changed with each new content of a rules file, or with the errors in it, until ctx ends. current is the
+// content that the caller has. Watch watches the folder, since files are often replaced, and Kubernetes replaces a
+// symbolic link to the folder of a ConfigMap. It also polls: a folder that is replaced, and a file that a link leads
+// to, give no notification.
 func Watch(ctx context.Context, name string, current []byte, changed func(*File, error)) error {
-	return watch(ctx, name, current, poll, changed)
+	return watch(ctx, name, current, pollInterval, changed)
 }
 
 func watch(ctx context.Context, name string, current []byte, poll time.Duration, changed func(*File, error)) error {
@@ -39,9 +35,9 @@ func watch(ctx context.Context, name string, current []byte, poll time.Duration,
 	if err := w.Add(folder); err != nil {
 		return fmt.Errorf("watch %s: %w", name, err)
 	}
-	look := time.NewTimer(0) // it may have changed before the watch began
-	defer look.Stop()
-	var since time.Time // of the first event that is not followed up; zero for none
+	read := time.NewTimer(0) // the file may have changed before the watch began
+	defer read.Stop()
+	var since time.Time // of the first notification since the last read; zero for none
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,16 +48,16 @@ func watch(ctx context.Context, name string, current []byte, poll time.Duration,
 			if since.IsZero() {
 				since = time.Now()
 			}
-			if time.Since(since) < patience {
-				look.Reset(settle)
+			if time.Since(since) < maxSettleTime {
+				read.Reset(settleTime)
 			}
-		case <-look.C:
-			if since.IsZero() { // the path may be another folder's by now, or have none for a while
+		case <-read.C:
+			if since.IsZero() { // the folder may have been replaced, or be missing for a while
 				_ = w.Remove(folder)
 				_ = w.Add(folder)
 			}
 			since = time.Time{}
-			look.Reset(poll)
+			read.Reset(poll)
 			text, err := os.ReadFile(name)
 			if err != nil {
 				if current != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestWatch changes a file in ways of which its folder says nothing, or too much.
+// TestWatch changes a file in ways that give no notification, or too many.
 func TestWatch(t *testing.T) {
 	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
 	if err != nil {
@@ -35,7 +35,11 @@ func TestWatch(t *testing.T) {
 		before func(dir string)
 		change func(ctx context.Context, dir string)
 	}{
-		{"the file", time.Hour, func(dir string) { put(dir+"/now", text) }, func(_ context.Context, dir string) { put(dir+"/now", changed) }},
+		{
+			"the file", time.Hour,
+			func(dir string) { put(dir+"/now", text) },
+			func(_ context.Context, dir string) { put(dir+"/now", changed) },
+		},
 		{
 			"other files of the folder change all the time", time.Hour,
 			func(dir string) { put(dir+"/now", text) },
@@ -80,7 +84,7 @@ func TestWatch(t *testing.T) {
 			go func() {
 				ended <- watch(ctx, dir+"/now/rules.yaml", nil, test.poll, func(f *File, err error) {
 					if err != nil {
-						return // the folder is away
+						return // the folder is missing
 					}
 					select {
 					case seen <- f.Text:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,67 +15,67 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxValues and maxDepth are more than any rules file has: what is larger would take weft's memory, as aliases of
-// aliases do, or the parser's time.
+// maxValues and maxDepth are far more than a rules file needs. They bound the memory that aliases of aliases take, and
+// the parser's time.
 const (
 	maxValues = 200_000
 	maxDepth  = 100
 )
 
-// parse reads one YAML document. Mistakes have their positions.
-func parse(text []byte) (*node, Mistakes) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // as some editors write it (YAML 1.2, section 5.2)
+// parse parses one YAML document.
+func parse(text []byte) (*node, Errors) {
+	fail := func(at position, format string, args ...any) (*node, Errors) {
+		return nil, Errors{{position: at, Text: fmt.Sprintf(format, args...)}}
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it (YAML 1.2, section 5.2)
 	if !utf8.Valid(text) {
-		return nil, Mistakes{{position: firstInvalid(text), Text: "not UTF-8; save the file in that encoding"}}
+		return fail(firstInvalid(text), "not UTF-8; save the file in that encoding")
 	}
 	tokens := lexer.Tokenize(string(text))
 	if t := tooDeep(tokens); t != nil {
-		return nil, Mistakes{{position: at(t), Text: fmt.Sprintf("nested deeper than %d levels; no rules file is", maxDepth)}}
+		return fail(at(t), "nested deeper than %d levels; write fewer", maxDepth)
 	}
 	file, err := parser.Parse(tokens, 0)
-	if err != nil {
-		var syntax *yaml.SyntaxError
-		if errors.As(err, &syntax) {
-			if strings.Contains(syntax.Message, "'\t'") {
-				return nil, Mistakes{{position: at(syntax.Token), Text: "not YAML: a tab; indent with spaces"}}
-			}
-			return nil, Mistakes{{position: at(syntax.Token), Text: "not YAML: " + syntax.Message}}
-		}
-		return nil, Mistakes{{position: position{1, 1}, Text: "not YAML: " + err.Error()}}
+	var syntax *yaml.SyntaxError
+	switch {
+	case errors.As(err, &syntax) && strings.Contains(syntax.Message, "'\t'"):
+		return fail(at(syntax.Token), "not YAML: a tab; indent with spaces")
+	case errors.As(err, &syntax):
+		return fail(at(syntax.Token), "not YAML: %s", syntax.Message)
+	case err != nil:
+		return fail(position{1, 1}, "not YAML: %v", err)
 	}
-	var documents []*ast.DocumentNode
-	for _, d := range file.Docs {
-		if _, isDirective := d.Body.(*ast.DirectiveNode); d.Body != nil && !isDirective {
-			documents = append(documents, d)
-		}
-	}
+	documents := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool {
+		_, isDirective := d.Body.(*ast.DirectiveNode)
+		return d.Body == nil || isDirective
+	})
 	switch len(documents) {
 	case 0:
-		return nil, Mistakes{{position: position{1, 1}, Text: "the file is empty; begin with version: 1 and rules:"}}
+		return fail(position{1, 1}, "the file is empty; begin with version: 1 and rules:")
 	case 1:
+		r := reader{anchors: map[string]*node{}}
+		return r.read(documents[0].Body), r.errs
 	default:
-		return nil, Mistakes{{position: at(documents[1].Body.GetToken()), Text: "there is a second document; put all rules into one, without ---"}}
+		return fail(at(documents[1].Body.GetToken()), "a second document; put all rules into one, without ---")
 	}
-	r := reader{anchors: map[string]*node{}}
-	n := r.read(documents[0].Body)
-	return n, r.mistakes
 }
 
-// firstInvalid returns where a text stops to be UTF-8.
+// firstInvalid returns where a text is not UTF-8.
 func firstInvalid(text []byte) position {
-	valid := text[:0]
-	for len(valid) < len(text) {
-		r, size := utf8.DecodeRune(text[len(valid):])
+	n := 0
+	for n < len(text) {
+		r, size := utf8.DecodeRune(text[n:])
 		if r == utf8.RuneError && size == 1 {
 			break
 		}
-		valid = text[:len(valid)+size]
+		n += size
 	}
-	line := valid[bytes.LastIndexByte(valid, '\n')+1:]
-	return position{bytes.Count(valid, []byte{'\n'}) + 1, utf8.RuneCount(line) + 1}
+	line := text[bytes.LastIndexByte(text[:n], '\n')+1 : n]
+	return position{bytes.Count(text[:n], []byte{'\n'}) + 1, utf8.RuneCount(line) + 1}
 }
 
-// tooDeep returns the token at which brackets, or the dashes of one line, are nested too deep; nil if none is.
+// tooDeep returns the first token at which brackets, or the dashes of a line, are nested too deep; nil if there is
+// none.
 func tooDeep(tokens token.Tokens) *token.Token {
 	brackets, dashes := 0, 0
 	for _, t := range tokens {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"weft/enrich"
 	"weft/envoy"
 	"weft/internal/rulesfile"
 )
@@ -47,7 +46,7 @@ func TestManifestsGenerated(t *testing.T) {
 	if err != nil || made != 12 {
 		t.Errorf("generate.sh made %d files, %v", made, err)
 	}
-	copies, err := os.ReadDir("k8s/chart/files")
+	copies, err := os.ReadDir("../../k8s/chart/files")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +64,7 @@ func TestManifestsRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(enrich.UserProfile()); got != want {
+	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(rulesfile.Builtin().Rules); got != want {
 		t.Errorf("they make the Envoy configuration %s, weft's own %s", got, want)
 	}
 }

@@ -63,9 +63,9 @@ func TestMistakes(t *testing.T) {
 		{
 			"a message timeout over the route timeout",
 			[]string{"envoy", "--message-timeout", "3s"},
-			"--message-timeout 3s is not less than --route-timeout 3s: an answer would be given up before weft's time for MongoDB is over", 2,
+			"--message-timeout 3s is not less than --route-timeout 3s: Envoy would give up a response while weft may still wait for MongoDB", 2,
 		},
-		{"no such format", []string{"envoy", "--format", "xml"}, `--format "xml" is none of bootstrap, istio, gateway, weft-ca and weft-client`, 2},
+		{"no such format", []string{"envoy", "--format", "xml"}, `unknown --format "xml"; use one of bootstrap, istio, gateway, weft-ca, weft-client`, 2},
 		{
 			"a password for everybody to read",
 			[]string{"serve", "--mongodb-uri", "mongodb://user:password@localhost"},
@@ -103,11 +103,11 @@ func TestMistakes(t *testing.T) {
 		{
 			"TLS with anybody",
 			[]string{"envoy", "--weft-tls-ca", "/ca.crt"},
-			"TLS to weft: --weft-tls-ca and --weft-tls-san are needed; without both anybody could pose as weft", 1,
+			"TLS to weft: --weft-tls-ca and --weft-tls-san are required; without both, any server could pose as weft", 1,
 		},
-		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key go together", 1},
-		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca is made of --weft-tls-ca", 1},
-		{"nothing to check", []string{"check"}, "check: which file? Write weft check rules.yaml", 2},
+		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key are required together", 1},
+		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca: --weft-tls-ca is required", 1},
+		{"nothing to check", []string{"check"}, "check: the file is missing; write weft check rules.yaml", 2},
 		{"nothing to explain", []string{"explain", "/x"}, "explain: write weft explain GET /api/v1/users/7 rules.yaml", 2},
 	}
 	for _, test := range tests {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"weft/enrich"
+	"weft/internal/rulesfile"
 	"weft/test/harness"
 )
 
@@ -17,7 +18,7 @@ func TestAccessLog(t *testing.T) {
 	const whole = "HTTP/1.1 200 OK\r\nserver-timing: db;dur=1\r\ncontent-type: application/json\r\ncontent-length: 55\r\n\r\n"
 	const user = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 	const ms = `\d+(\.\d+)?`
-	rules := enrich.UserProfile()
+	rules := rulesfile.Builtin().Rules
 	rules[0].Large = enrich.StreamLarge
 	rules[0].CoreLimit = 1000
 	long := `{"userId":7,"username":"` + strings.Repeat("u", 2000) + `","email":"e","createdAt":"c"}`

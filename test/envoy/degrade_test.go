@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"weft/enrich"
+	"weft/internal/rulesfile"
 )
 
 // TestWhoGetsAnExtensionAlone fails the legacy service, which would have checked who is asking, under each policy. The
@@ -52,7 +53,7 @@ func TestWhoGetsAnExtensionAlone(t *testing.T) {
 	}
 	systems := map[enrich.DegradePolicy]*system{}
 	for _, policy := range []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated, enrich.DegradeNever} {
-		rules := enrich.UserProfile()
+		rules := rulesfile.Builtin().Rules
 		for _, r := range rules {
 			r.Degrade, r.Identity = policy, enrich.Claim{Payload: "token", Name: "user"}
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"weft/enrich"
+	"weft/internal/rulesfile"
 )
 
 // TestFallback replays the legacy answers of all cases while weft is down. The composite route keeps its shape, and the
@@ -15,7 +15,7 @@ import (
 func TestFallback(t *testing.T) {
 	s := startSystem(t, systemOptions{})
 	s.weft.Stop()
-	rule := enrich.UserProfile()[1]
+	rule := rulesfile.Builtin().Rules[1]
 
 	const bothFailed = "503\n\n" + `{"detail":"All upstream services are unavailable."}`
 	const envoyBuffer = 1<<20 + 64<<10 // what is longer, and does not say so, Envoy cannot hold to wrap it

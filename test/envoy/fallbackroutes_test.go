@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestFallbackRoutes: which route of a rule a request comes by makes no difference to what becomes of it, whether weft is there or
-// not. The first route takes what Envoy is certain of, the other what it has to look at.
+// TestFallbackRoutes: the fallback applies to the requests that match a rule, and to no others that take its route.
 func TestFallbackRoutes(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
 rules:
@@ -97,8 +96,8 @@ rules:
 	}
 }
 
-// TestConditionsOfChanges: what guards a change reaches the legacy service by the route that takes the same conditions off a GET, whether weft
-// is there or not.
+// TestConditionsOfChanges: the conditions of a POST reach the legacy service by the same route on which those of a GET are
+// removed, whether weft is up or not.
 func TestConditionsOfChanges(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
 rules:
@@ -108,7 +107,7 @@ rules:
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
 `)})
 	seen := make(chan http.Header, 1)
-	paths := []string{"/thing/7", "/thing/9223372036854775807"} // the latter not certainly
+	paths := []string{"/thing/7", "/thing/9223372036854775807"}
 	for _, path := range paths {
 		s.legacy.answer(path, func(c net.Conn, r *http.Request) bool {
 			seen <- r.Header.Clone()
@@ -130,7 +129,10 @@ rules:
 			req.Header.Set("accept-encoding", "gzip")
 			s.doWith(t, http1(), req)
 			checkHeaders(t, method+": the legacy service got",
-				[][2]string{{"if-none-match", condition}, {"if-match", condition}, {"accept-encoding", "identity"}}, <-seen)
+				[][2]string{
+					{"if-none-match", condition}, {"if-match", condition}, {"accept-encoding", "identity"},
+					{"x-weft-if-none-match", "-"},
+				}, <-seen)
 		}
 	}
 }

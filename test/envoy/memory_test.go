@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weft/enrich"
+	"weft/internal/rulesfile"
 )
 
 var (
@@ -27,7 +28,7 @@ var (
 func TestLargeCoresInConstantMemory(t *testing.T) {
 	const chunkSize = 64 << 10
 	clients, chunks := *streams, *megabytes<<20/chunkSize
-	rules := enrich.UserProfile()
+	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
 		r.Large = enrich.StreamLarge
 	}

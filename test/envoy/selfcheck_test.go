@@ -9,11 +9,14 @@ import (
 	"testing"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"weft/extproc"
 )
 
 // TestSelfCheck gives Envoy a configuration with a mistake. The legacy answer passes, and weft says once what to change.
@@ -28,7 +31,7 @@ func TestSelfCheck(t *testing.T) {
 		{
 			"bodies unasked",
 			func(f *extprocv3.ExternalProcessor) {
-				f.ProcessingMode.ResponseBodyMode = extprocv3.ProcessingMode_BUFFERED
+				f.ProcessingMode = &extprocv3.ProcessingMode{ResponseBodyMode: extprocv3.ProcessingMode_BUFFERED}
 			},
 			"set processing_mode.response_body_mode: NONE in the ext_proc filter, not BUFFERED", true,
 		},
@@ -52,7 +55,7 @@ func TestSelfCheck(t *testing.T) {
 		{
 			"no requests",
 			func(f *extprocv3.ExternalProcessor) {
-				f.ProcessingMode.RequestHeaderMode = extprocv3.ProcessingMode_SKIP
+				f.ProcessingMode = &extprocv3.ProcessingMode{RequestHeaderMode: extprocv3.ProcessingMode_SKIP}
 			},
 			"set processing_mode.request_header_mode: SEND", true,
 		},
@@ -74,16 +77,20 @@ func TestSelfCheck(t *testing.T) {
 		{
 			"no budget",
 			func(f *extprocv3.ExternalProcessor) {
-				f.GrpcService.InitialMetadata = f.GetGrpcService().GetInitialMetadata()[1:]
+				f.GrpcService.InitialMetadata = slices.DeleteFunc(f.GetGrpcService().GetInitialMetadata(),
+					func(h *corev3.HeaderValue) bool { return h.GetKey() == extproc.BudgetHeader })
 			},
-			"add {key: x-weft-budget, value: 900ms}", false,
+			"add initial_metadata: [{key: x-weft-budget, value: 900ms}]", false,
+		},
+		{
+			"a budget that is no duration",
+			func(f *extprocv3.ExternalProcessor) { setMetadata(f, extproc.BudgetHeader, "soon") },
+			"add initial_metadata: [{key: x-weft-budget, value: 900ms}]", false,
 		},
 		{
 			"other rules",
-			func(f *extprocv3.ExternalProcessor) {
-				f.GetGrpcService().GetInitialMetadata()[1].Value = "0123456789ab"
-			},
-			"Envoy configuration differs: it was made for other rules (0123456789ab, weft has ", false,
+			func(f *extprocv3.ExternalProcessor) { setMetadata(f, extproc.ConfigHeader, "0123456789ab") },
+			"Envoy configuration differs: it was made from other rules (0123456789ab, weft has ", false,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -102,6 +109,15 @@ func TestSelfCheck(t *testing.T) {
 				t.Errorf("weft says %q, want %q once", s.misconfigured, test.want)
 			}
 		})
+	}
+}
+
+// setMetadata replaces a value of the filter's gRPC metadata.
+func setMetadata(f *extprocv3.ExternalProcessor, key, value string) {
+	for _, h := range f.GetGrpcService().GetInitialMetadata() {
+		if h.GetKey() == key {
+			h.Value = value
+		}
 	}
 }
 

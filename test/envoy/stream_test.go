@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"weft/enrich"
+	"weft/internal/rulesfile"
 )
 
 // TestLargeCores streams composites around cores that weft would not hold, as a rule may ask for.
 func TestLargeCores(t *testing.T) {
-	rules := enrich.UserProfile()
+	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
 		r.Large = enrich.StreamLarge
 	}

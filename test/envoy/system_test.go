@@ -27,6 +27,7 @@ import (
 	"weft/enrich/mongostore"
 	"weft/envoy"
 	"weft/extproc"
+	"weft/internal/rulesfile"
 	"weft/test/harness"
 )
 
@@ -102,7 +103,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 
 	rules := o.rules
 	if rules == nil {
-		rules = enrich.UserProfile()
+		rules = rulesfile.Builtin().Rules
 	}
 	database := fmt.Sprintf("test_%d", time.Now().UnixNano())
 	for _, r := range rules {

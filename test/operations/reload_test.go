@@ -53,7 +53,7 @@ func TestReload(t *testing.T) {
 		t.Error("new rules are not in use")
 	}
 	publish("/c/{id:int}")
-	harness.ExpectLog(t, weft, rules+":4:19: rules[0].match.path: {id:int} has an unknown type")
+	harness.ExpectLog(t, weft, rules+":4:19: rules[0].match.path: {id:int}: unknown type")
 	if !hasRule("/b/1") {
 		t.Error("an invalid file has ended the rules before it")
 	}

@@ -1,0 +1,240 @@
+package enrich
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the generated files")
+
+// load is the result of a simulation.
+type load struct {
+	times    []time.Duration // of each read
+	commands int
+	took     time.Duration
+}
+
+func (l load) median() time.Duration {
+	slices.Sort(l.times)
+	return l.times[len(l.times)/2]
+}
+
+// perRead returns commands per read.
+func (l load) perRead() float64 { return float64(l.commands) / float64(len(l.times)) }
+
+// simulate runs clients against a Batch in a synctest bubble, where the only time that passes is that of the round trip and
+// of the clients: each starts its reads by calling read, which takes the key and returns when the read is done.
+func simulate(t *testing.T, roundTrip time.Duration, clients func(read func()) (wait func())) (l load) {
+	synctest.Test(t, func(t *testing.T) {
+		var commands, key atomic.Int64
+		store := Batch(storeFunc(func(_ context.Context, keys []Key) []Extension {
+			commands.Add(1)
+			time.Sleep(roundTrip)
+			return extensionsOf(keys, nil)
+		}))
+		src := &Source{}
+		store.Find(t.Context(), src, []Key{number(0)}) // measures the round trip
+		commands.Store(0)
+		time.Sleep(time.Second)
+		var mu sync.Mutex
+		began := time.Now()
+		clients(func() {
+			readBegan := time.Now()
+			store.Find(t.Context(), src, []Key{number(key.Add(1))})
+			mu.Lock()
+			defer mu.Unlock()
+			l.times = append(l.times, time.Since(readBegan))
+		})()
+		l.took, l.commands = time.Since(began), int(commands.Load())
+		time.Sleep(maxCommandTime)
+	})
+	return l
+}
+
+// closedLoop is so many clients, each of which reads again when its last read is done and it has worked for a while.
+func closedLoop(connections int, work time.Duration) func(read func()) (wait func()) {
+	return func(read func()) func() {
+		var clients sync.WaitGroup
+		random := rand.New(rand.NewPCG(1, 2))
+		var mu sync.Mutex
+		for range connections {
+			clients.Go(func() {
+				for range 200 {
+					mu.Lock()
+					jitter := time.Duration(random.Int64N(int64(work)))
+					mu.Unlock()
+					time.Sleep(work/2 + jitter)
+					read()
+				}
+			})
+		}
+		return clients.Wait
+	}
+}
+
+// openLoop is so many reads a second for two seconds, whatever the answers take: alone (Poisson), or in bursts of 20 that
+// arrive in the same moment.
+func openLoop(rate float64, isBursty bool) func(read func()) (wait func()) {
+	return func(read func()) func() {
+		random := rand.New(rand.NewPCG(3, 4))
+		burst := 1
+		if isBursty {
+			burst = 20
+		}
+		var reads sync.WaitGroup
+		at := time.Duration(0)
+		for at < 2*time.Second {
+			at += time.Duration(random.ExpFloat64() / rate * float64(burst) * float64(time.Second))
+			arrival := at
+			for range burst {
+				reads.Go(func() {
+					time.Sleep(arrival)
+					read()
+				})
+			}
+		}
+		return reads.Wait
+	}
+}
+
+// TestNoReadWaitsWithoutNeed: at a distance, a read takes little more than the round trip, however many clients there are,
+// and two clients get twice the answers of one.
+func TestNoReadWaitsWithoutNeed(t *testing.T) {
+	const work = 700 * time.Microsecond // of Envoy and the client, for an answer
+	for _, roundTrip := range []time.Duration{2200 * time.Microsecond, 5200 * time.Microsecond, 10200 * time.Microsecond} {
+		one := simulate(t, roundTrip, closedLoop(1, work))
+		for _, connections := range []int{2, 4, 16, 64, 256} {
+			many := simulate(t, roundTrip, closedLoop(connections, work))
+			if ratio := float64(many.median()+work) / float64(one.median()+work); ratio > 1.10 {
+				t.Errorf("round trip %v, %d connections: p50 is %.2f times that of one", roundTrip, connections, ratio)
+			}
+			throughput := float64(len(many.times)) / many.took.Seconds() / (float64(len(one.times)) / one.took.Seconds())
+			if throughput < 0.93*float64(connections) {
+				t.Errorf("round trip %v, %d connections: %.2f times the answers of one", roundTrip, connections, throughput)
+			}
+			if connections == 256 && many.perRead() > 0.15 {
+				t.Errorf("round trip %v, %d connections: %.2f commands per read", roundTrip, connections, many.perRead())
+			}
+		}
+	}
+}
+
+// TestOneCommandAtATimeOnLoopback: where a round trip is short, a command costs more than it saves.
+func TestOneCommandAtATimeOnLoopback(t *testing.T) {
+	for _, connections := range []int{64, 256} {
+		l := simulate(t, 150*time.Microsecond, closedLoop(connections, 5*time.Millisecond))
+		if most := l.took / (150 * time.Microsecond); time.Duration(l.commands) > most+1 {
+			t.Errorf("%d connections: %d commands in %v", connections, l.commands, l.took)
+		}
+	}
+}
+
+// TestRoundTripIsForgotten: a database that was near and is now at a distance gets several commands at a time, soon.
+func TestRoundTripIsForgotten(t *testing.T) {
+	var p pace
+	now := time.Now()
+	expect := func(when string, want int) {
+		t.Helper()
+		if got := p.concurrency(); got != want {
+			t.Errorf("%s: %d commands at a time, want %d", when, got, want)
+		}
+	}
+	expect("before the first command", 1)
+	p.observe(now, 150*time.Microsecond)
+	expect("near", 1)
+	p.observe(now.Add(time.Second), 5*time.Millisecond)
+	expect("one slow command", 1)
+	p.observe(now.Add(paceWindow), 5*time.Millisecond)
+	expect("in the next window", 1)
+	p.observe(now.Add(2*paceWindow), 5*time.Millisecond)
+	expect("two windows later", 8)
+	p.observe(now.Add(2*paceWindow+1), 150*time.Microsecond)
+	expect("near again", 1)
+	p.observe(now.Add(10*paceWindow), 20*time.Millisecond)
+	expect("after a pause", maxConcurrency)
+}
+
+// TestPaceOfArrivals shows what the policy does: the time that reads wait beyond the round trip, and the commands that they
+// need, by how many reads arrive during a round trip. With -update it draws docs/images/batching.svg.
+func TestPaceOfArrivals(t *testing.T) {
+	const roundTrip = 5 * time.Millisecond
+	rates := []float64{40, 100, 200, 400, 1000, 2000, 4000}
+	series := map[string][2][]float64{} // waits, in round trips, and commands per read
+	for name, isBursty := range map[string]bool{"Poisson": false, "bursts of 20": true} {
+		var waits, commands []float64
+		for _, rate := range rates {
+			l := simulate(t, roundTrip, openLoop(rate, isBursty))
+			var sum time.Duration
+			for _, d := range l.times {
+				sum += d - roundTrip
+			}
+			wait := sum.Seconds() / float64(len(l.times)) / roundTrip.Seconds()
+			waits, commands = append(waits, wait), append(commands, l.perRead())
+			if wait > 0.10 {
+				t.Errorf("%s, %v reads/s: the mean wait is %.2f round trips", name, rate, wait)
+			}
+		}
+		series[name] = [2][]float64{waits, commands}
+		// No more commands than keep maxConcurrency under way, and no more than there are reads.
+		for i, rate := range rates {
+			if most := min(1, 1.1*maxConcurrency/(rate*roundTrip.Seconds())); commands[i] > most {
+				t.Errorf("%s, %v reads/s: %.2f commands per read, want %.2f at most", name, rate, commands[i], most)
+			}
+		}
+	}
+	if *update { // the scheduler's choice among goroutines that can run shows a little in each drawing
+		if err := os.WriteFile("../docs/images/batching.svg", []byte(draw(rates, roundTrip, series)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// draw returns two diagrams, side by side, whose x axis is logarithmic.
+func draw(rates []float64, roundTrip time.Duration, series map[string][2][]float64) string {
+	var b strings.Builder
+	const width, height, left, top = 300, 180, 50, 40
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11" fill="#777">`+"\n",
+		2*(width+left)+20, height+top+60)
+	colors := map[string]string{"Poisson": "#2a6fdb", "bursts of 20": "#d9822b"}
+	for i, diagram := range []struct {
+		title string
+		most  float64
+	}{{"mean wait, in round trips", 0.2}, {"commands per read", 1}} {
+		x0, y0 := float64(left+i*(width+left)), float64(top)
+		x := func(rate float64) float64 {
+			return x0 + width*math.Log(rate/rates[0])/math.Log(rates[len(rates)-1]/rates[0])
+		}
+		y := func(v float64) float64 { return y0 + height*(1-v/diagram.most) }
+		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" font-weight="bold">%s</text>`+"\n", x0, y0-20, diagram.title)
+		for tick := range 5 {
+			v := diagram.most * float64(tick) / 4
+			fmt.Fprintf(&b, `<path d="M%.0f %.1fh%d" stroke="#ccc"/><text x="%.0f" y="%.1f" text-anchor="end">%.2f</text>`+"\n",
+				x0, y(v), width, x0-5, y(v)+4, v)
+		}
+		for _, rate := range rates {
+			fmt.Fprintf(&b, `<text x="%.1f" y="%.0f" text-anchor="middle">%g</text>`+"\n", x(rate), y0+height+15, rate*roundTrip.Seconds())
+		}
+		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f">reads that arrive during a round trip of %v</text>`+"\n", x0, y0+height+32, roundTrip)
+		for n, name := range []string{"Poisson", "bursts of 20"} {
+			path := "M"
+			for k, v := range series[name][i] {
+				path += fmt.Sprintf("%.1f %.1f ", x(rates[k]), y(min(v, diagram.most)))
+			}
+			fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.TrimSpace(path), colors[name])
+			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n", x0+width-80, y0-20+float64(12*n), colors[name], name)
+		}
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}

@@ -1,0 +1,38 @@
+package enrich
+
+import "fmt"
+
+// ShapeMerge is the core with the extensions as additional members, and the errors if there are any. A core that is not
+// as the rule says passes as it is.
+const ShapeMerge Shape = 1
+
+func merge() shape {
+	return shape{
+		name: "merge",
+		about: "the core with the extensions as additional members, and the errors if there are any; " +
+			"a response that is not as the rule says passes",
+		options: []string{OptionMergeAt},
+		sketch: func(r *Rule) string {
+			where := "the object"
+			if r.MergeAt != "" {
+				where += fmt.Sprintf(" at %s", r.MergeAt)
+			}
+			return fmt.Sprintf("%s with %s, and %q if there are any", where, r.sketchExtensions(), r.Members.Errors)
+		},
+		object: func(r *Rule) Pointer { return r.MergeAt },
+		adds: func(r *Rule) []string {
+			names := []string{r.Members.Errors}
+			for _, s := range r.Sources {
+				names = append(names, s.Name)
+			}
+			return names
+		},
+		members: func(dst []byte, p parts, isEmpty bool) []byte {
+			dst = p.appendExtensions(dst, isEmpty)
+			if reason, _ := p.firstMissing(); reason != "" {
+				dst = p.appendErrors(dst)
+			}
+			return dst
+		},
+	}
+}

@@ -1,0 +1,99 @@
+package extproc_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+
+	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"weft/enrich"
+	"weft/enrich/storetest"
+	"weft/extproc"
+	"weft/internal/rulesfile"
+)
+
+// script is a Stream without a network: the messages that Envoy sends, and the replies.
+type script struct {
+	ctx      context.Context //nolint:containedctx // that is what a Stream has
+	messages []*extprocv3.ProcessingRequest
+	replies  []*extprocv3.ProcessingResponse
+}
+
+func (s *script) Context() context.Context { return s.ctx }
+
+func (s *script) Receive() (*extprocv3.ProcessingRequest, error) {
+	if len(s.messages) == 0 {
+		return nil, io.EOF
+	}
+	m := s.messages[0]
+	s.messages = s.messages[1:]
+	return m, nil
+}
+
+func (s *script) Send(r *extprocv3.ProcessingResponse) error {
+	s.replies = append(s.replies, r)
+	return nil
+}
+
+type panickingStore struct{}
+
+func (panickingStore) Find(context.Context, *enrich.Source, []enrich.Key) []enrich.Extension {
+	panic("a fault in the store")
+}
+
+// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed on
+// with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
+func TestPanicEndsTheExchange(t *testing.T) {
+	for name, test := range map[string]struct {
+		store   enrich.Store
+		report  func(*enrich.Report)
+		replies int    // before the panic
+		value   any    // of the panic
+		stack   string // in it
+		reason  enrich.Reason
+	}{
+		"in a read":       {panickingStore{}, nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
+		"in a batch":      {enrich.Batch(panickingStore{}), nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
+		"in the report":   {storetest.Mem{}, func(*enrich.Report) { panic("a fault in the report") }, 3, "a fault in the report", "TestPanic", ""},
+		"in the exchange": {nil, nil, 2, "", "enrich.(*Read)", enrich.Panicked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var reports []enrich.Report
+			var panics []*enrich.PanicError
+			rules := extproc.NewRuleset(rulesfile.Builtin().Rules, "")
+			s := extproc.Server{
+				Rules: func() *extproc.Ruleset { return rules },
+				Store: test.store,
+				Report: func(r *enrich.Report) {
+					reports = append(reports, *r)
+					if test.report != nil {
+						test.report(r)
+					}
+				},
+				Panicked: func(rule string, err *enrich.PanicError) {
+					panics = append(panics, err)
+					if rule != "user" {
+						t.Errorf("the panic is of rule %q", rule)
+					}
+				},
+			}
+			stream := &script{ctx: t.Context(), messages: []*extprocv3.ProcessingRequest{
+				get7(), responseHeaders("via_upstream", false, ":status", "200"), responseBody(core7, true),
+			}}
+			if err := s.Process(stream); err != nil {
+				t.Errorf("the stream ends with %v, which counts against weft in Envoy", err)
+			}
+			if len(stream.replies) != test.replies {
+				t.Errorf("%d replies: %v", len(stream.replies), stream.replies)
+			}
+			if len(panics) != 1 || test.value != "" && panics[0].Value != test.value || !strings.Contains(string(panics[0].Stack), test.stack) {
+				t.Errorf("panics: %v", panics)
+			}
+			if len(reports) != 1 || test.reason != "" && reports[0].Outcome != (enrich.Outcome{Disposition: enrich.Passed, Reason: test.reason}) {
+				t.Errorf("reports: %+v", reports)
+			}
+		})
+	}
+}
