@@ -37,7 +37,8 @@ type envoyFilter struct {
 	}
 }
 
-// strictly decodes a message of Envoy's and what is packed in it; an unknown field is a mistake, where Istio only warns.
+// strictly decodes a message of Envoy's and what is packed in it; an unknown field is a mistake, where Istio only
+// warns.
 func strictly(t *testing.T, text []byte, m proto.Message) error {
 	t.Helper()
 	json, err := yaml.YAMLToJSON(text)
