@@ -149,11 +149,7 @@ require (
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	istio.io/client-go v1.31.0-rc.0.0.20260824155257-512e1cfc6c15 // indirect
-<<<<<<< HEAD:test/k8s/go.mod
-	k8s.io/apiextensions-apiserver v0.36.1 // indirect
-=======
 	k8s.io/apiextensions-apiserver v0.36.3 // indirect
->>>>>>> routes:k8s/proof/go.mod
 	k8s.io/apiserver v0.36.3 // indirect
 	k8s.io/client-go v0.36.3 // indirect
 	k8s.io/component-base v0.36.3 // indirect

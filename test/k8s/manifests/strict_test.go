@@ -131,12 +131,12 @@ func TestBootstrapStrictly(t *testing.T) {
 // TestGatewayStrictly decodes the objects for Envoy Gateway into its own types and those of the Gateway API. weft writes them
 // without these types: see envoy/gateway.go.
 func TestGatewayStrictly(t *testing.T) {
-	text, err := os.ReadFile(proof.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
+	text, err := os.ReadFile(k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]int{}
-	for _, o := range proof.Objects(t, text) {
+	for _, o := range k8s.Objects(t, text) {
 		object, known := map[string]any{
 			"HTTPRoute":            new(gatewayv1.HTTPRoute),
 			"HTTPRouteFilter":      new(envoygateway.HTTPRouteFilter),
@@ -157,7 +157,7 @@ func TestGatewayStrictly(t *testing.T) {
 		t.Errorf("objects (-want +got)\n%s", diff)
 	}
 	misspelt := strings.Replace(string(text), "failOpen:", "failsOpen:", 1)
-	for _, o := range proof.Objects(t, []byte(misspelt)) {
+	for _, o := range k8s.Objects(t, []byte(misspelt)) {
 		if !strings.Contains(string(o.YAML), "failsOpen:") {
 			continue
 		}
