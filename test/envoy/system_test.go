@@ -155,7 +155,6 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage))
 	ruleset := extproc.NewRuleset(rules, envoy.Fingerprint(rules))
 	processor := &extproc.Server{
 		Rules:        func() *extproc.Ruleset { return ruleset },
@@ -168,6 +167,7 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 			s.misconfigured = append(s.misconfigured, what)
 		},
 	}
+	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
 	processor.Register(s.weft)
 	health := grpchealth.NewServer()
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)

@@ -1,34 +1,30 @@
 package operations_test
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"weft/test/harness"
 )
 
-// TestPasswordIsNotShown connects with a password, right and wrong, from a file and from the environment, and looks for it
-// wherever somebody could read it.
+// TestPasswordIsNotShown connects with a password, right and wrong, from a file and from the environment, and looks for
+// it in all that others can read.
 func TestPasswordIsNotShown(t *testing.T) {
 	const password = "pa55-w0rd"
-	w := startWorld(t)
-	client, err := mongo.Connect(options.Client().ApplyURI(w.mongod.URI()))
-	if err != nil {
+	s := startSystem(t)
+	create := bson.D{
+		{Key: "createUser", Value: "weft"}, {Key: "pwd", Value: password},
+		{Key: "roles", Value: bson.A{"readAnyDatabase"}},
+	}
+	if _, err := s.Mongod.Run(t.Context(), "admin", create); err != nil {
 		t.Fatal(err)
 	}
-	create := bson.D{{Key: "createUser", Value: "weft"}, {Key: "pwd", Value: password}, {Key: "roles", Value: bson.A{"readAnyDatabase"}}}
-	if err := client.Database("admin").RunCommand(t.Context(), create).Err(); err != nil {
-		t.Fatal(err)
-	}
-	_ = client.Disconnect(context.Background())
-
 	for name, test := range map[string]struct {
 		password string
 		fromFile bool
@@ -39,9 +35,12 @@ func TestPasswordIsNotShown(t *testing.T) {
 		"a wrong password": {password + "-wrong", false, "degraded; reason=extension-failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			uri := strings.Replace(w.mongod.URI(), "mongodb://", "mongodb://weft:"+test.password+"@", 1)
-			at, admin := socket(t), freePort(t)
-			args, env := []string{"serve", "--listen", at, "--admin", admin, "--log-level", "debug", "--drain-window", "0"}, []string{"WEFT_MONGODB_URI=" + uri}
+			uri := strings.Replace(s.Mongod.URI(), "mongodb://", "mongodb://weft:"+test.password+"@", 1)
+			admin := freeAddr(t)
+			args := []string{
+				"serve", "--listen", s.Socket, "--admin", admin, "--log-level", "debug", "--drain-window", "0",
+			}
+			env := []string{"WEFT_MONGODB_URI=" + uri}
 			if test.fromFile {
 				file := filepath.Join(t.TempDir(), "uri")
 				if err := os.WriteFile(file, []byte(uri+"\n"), 0o600); err != nil {
@@ -49,16 +48,13 @@ func TestPasswordIsNotShown(t *testing.T) {
 				}
 				args, env = append(args, "--mongodb-uri-file", file), nil
 			}
-			s := startServerWith(t, env, args...)
-			w.startEnvoy(t, "--weft", at)
-			client := &http.Client{Transport: &http.Transport{}}
-			defer client.CloseIdleConnections()
-			status, _, outcome, err := w.ask(client, 7)
-			if err != nil || status != http.StatusOK || outcome != test.want {
-				t.Errorf("%v, %d, x-weft %q, want %q", err, status, outcome, test.want)
+			weft := startCommand(t, s, harness.Command{Args: args, Env: env})
+			startEnvoy(t, s)
+			if got := get(t, s); got.Status != 200 || got.Header.Get("X-Weft") != test.want {
+				t.Errorf("%s, want %q", got, test.want)
 			}
 			shown := map[string]string{}
-			cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.cmd.Process.Pid))
+			cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", weft.Pid()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,22 +62,30 @@ func TestPasswordIsNotShown(t *testing.T) {
 			for _, path := range []string{"/metrics", "/readyz", "/livez"} {
 				shown[path] = page(t, admin+path)
 			}
-			s.expect(t, "msg=exchange")
-			s.stop(t)
-			shown["the log"] = s.seen.String()
+			harness.ExpectLog(t, weft, "msg=exchange")
+			stopWeft(t, weft)
+			log, err := os.ReadFile(weft.Log())
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown["the log"] = string(log)
 			for where, text := range shown {
 				if strings.Contains(text, password) {
 					t.Errorf("%s shows it: %s", where, text)
 				}
 			}
-			if !strings.Contains(shown["the log"], "msg=exchange") || !strings.Contains(shown["/metrics"], "weft_exchanges_total") || !strings.Contains(shown["ps"], "serve") {
-				t.Errorf("looked at nothing: %v", shown)
+			for where, text := range map[string]string{
+				"the log": "msg=exchange", "/metrics": "weft_exchanges_total", "ps": "serve",
+			} {
+				if !strings.Contains(shown[where], text) {
+					t.Errorf("%s is not what it seems: %s", where, shown[where])
+				}
 			}
 		})
 	}
 }
 
-// TestPasswordIsNotInErrors: connection strings with mistakes are quoted by the driver, in part.
+// TestPasswordIsNotInErrors: the driver's errors quote parts of an invalid connection string.
 func TestPasswordIsNotInErrors(t *testing.T) {
 	const no = "--mongodb-uri: this is no connection string; what is wrong is not shown"
 	for _, test := range []struct{ uri, want string }{
@@ -95,9 +99,12 @@ func TestPasswordIsNotInErrors(t *testing.T) {
 		{"mongodb://db/?tlsCertificateKeyFile=/none&tlsCertificateKeyFilePassword=pa55w0rd", no},
 		{"mongodb+srv://u:pa55w0rd@none.invalid", "--mongodb-uri: "},
 	} {
-		for _, command := range [][]string{{"serve", "--admin", ""}, {"check", "../../examples/user-profile/rules.yaml"}, {"serve", "--help"}, {"check", "--help"}} {
-			cmd := weft(t.Context(), command...)
-			cmd.Env = append(cmd.Env, "WEFT_MONGODB_URI="+test.uri)
+		for _, command := range [][]string{
+			{"serve", "--admin", ""}, {"check", "../../examples/user-profile/rules.yaml"},
+			{"serve", "--help"}, {"check", "--help"},
+		} {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], command...)
+			cmd.Env = append(os.Environ(), "WEFT_MONGODB_URI="+test.uri)
 			out, err := cmd.CombinedOutput()
 			for _, part := range []string{"pa55", "w0rd"} {
 				if strings.Contains(string(out), part) {
