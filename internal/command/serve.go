@@ -77,7 +77,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			}
 			s := &server{
 				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
-				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
+				mongodbURI: uri, mongodbURIFile: cmd.String("mongodb-uri-file"), maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
 				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
 				logger: logger, registry: registry, metrics: metrics, serverTiming: cmd.Bool("server-timing"), otlpEndpoint: cmd.String("otlp-endpoint"),
 			}
@@ -88,13 +88,14 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 
 // server is a weft that serves.
 type server struct {
-	rulesName, admin, mongodbURI, version string
-	otlpEndpoint                          string
-	port                                  port
-	maxReads                              int64
-	budget                                time.Duration
-	pprof, serverTiming                   bool
-	drain                                 drain
+	rulesName, admin, version  string
+	mongodbURI, mongodbURIFile string
+	otlpEndpoint               string
+	port                       port
+	maxReads                   int64
+	budget                     time.Duration
+	pprof, serverTiming        bool
+	drain                      drain
 
 	logger   *slog.Logger
 	registry *prometheus.Registry
@@ -127,11 +128,10 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.store, err = mongostore.Open(s.mongodbURI, s.metrics.WatchDriver); err != nil {
-		return uriError(s.mongodbURI, err)
-	}
-	s.store.Ended = s.metrics.Command
 	s.health = observe.NewHealth(s.logger)
+	if err := s.connectMongoDB(ctx); err != nil {
+		return err
+	}
 	s.use(file)
 	closeAdmin, err := s.serveAdmin(s.registry)
 	if err != nil {
