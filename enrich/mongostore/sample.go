@@ -13,9 +13,9 @@ import (
 // sampleSize is how many documents of a collection are a sample.
 const sampleSize = 100
 
-// TypeAdvice returns what does not fit a source in a sample of its documents, a line for each kind of misfit: documents that
-// reads do not find, since their key is of another type, and fields that make an extension null. types are those of the
-// source's conditions.
+// TypeAdvice returns what does not fit a source in a sample of its documents, a line for each kind of misfit: documents
+// that reads do not find, since their key is of another type, and fields that make an extension null. types are those
+// of the source's conditions.
 func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enrich.Type) (advice []string, err error) {
 	client, err := s.await(ctx)
 	if err != nil {
@@ -58,8 +58,8 @@ const (
 	isNull      = "whose extension is null"
 )
 
-// countKeys counts a document if one of its keys is not of the type of the condition. It reports whether reads can return the
-// document.
+// countKeys counts a document if one of its keys is not of the type of the condition. It reports whether reads can
+// return the document.
 func countKeys(counts map[misfit]int, src *enrich.Source, types []enrich.Type, d document) bool {
 	isReturned := true
 	for i, c := range src.Where {

@@ -10,7 +10,8 @@ import (
 	"weft/enrich/storetest"
 )
 
-// TestTypeAdvice: documents that a rule cannot find, or whose fields it cannot use, are known before a client misses them.
+// TestTypeAdvice: documents that a rule cannot find, or whose fields it cannot use, are known before a client misses
+// them.
 func TestTypeAdvice(t *testing.T) {
 	source := storetest.Source()
 	source.Where = append(source.Where, enrich.Condition{
@@ -38,7 +39,10 @@ func TestTypeAdvice(t *testing.T) {
 	}
 	insert(
 		good, key("7"), key("8"), key(bson.A{7}), key(bson.Binary{Subtype: 3, Data: make([]byte, 16)}),
-		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: "north"}, {Key: "names", Value: bson.A{"a", 1}}, {Key: "score", Value: "high"}},
+		bson.D{
+			{Key: "id", Value: 9}, {Key: "shop", Value: "north"}, {Key: "names", Value: bson.A{"a", 1}},
+			{Key: "score", Value: "high"},
+		},
 		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: 5}, {Key: "must", Value: true}},
 		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: "south"}, {Key: "names", Value: 5}}, // another one's
 	)
