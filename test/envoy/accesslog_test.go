@@ -12,8 +12,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestAccessLog: who answered, what weft made of it, and who took how long, in Envoy's access log; for browsers in
-// server-timing, too.
+// TestAccessLog: Envoy's access log has weft's outcome and how long the legacy service, MongoDB and weft took. For
+// browsers, the header server-timing has that, too.
 func TestAccessLog(t *testing.T) {
 	const whole = "HTTP/1.1 200 OK\r\nserver-timing: db;dur=1\r\ncontent-type: application/json\r\ncontent-length: 55\r\n\r\n"
 	const user = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
@@ -56,17 +56,17 @@ func TestAccessLog(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			legacyPath := strings.ReplaceAll(test.path, "/api/v3/composite-profile/", "/api/v1/users/")
 			s.legacy.answer(legacyPath, raw(test.legacy))
-			before := len(accessLines(t, s.envoy))
+			before := len(accessLines(t, s.Envoy))
 			got := s.get(t, test.path)
-			if timing := strings.Join(got.header.Values("server-timing"), ", "); !regexp.MustCompile(test.timing).MatchString(timing) {
+			if timing := strings.Join(got.Header.Values("server-timing"), ", "); !regexp.MustCompile(test.timing).MatchString(timing) {
 				t.Errorf("server-timing %q, want %s", timing, test.timing)
 			}
 			var lines []string
-			for len(lines) <= before { // Envoy writes it a moment after the answer
+			for len(lines) <= before { // Envoy writes it after the response
 				if err := t.Context().Err(); err != nil {
 					t.Fatal(err)
 				}
-				lines = accessLines(t, s.envoy)
+				lines = accessLines(t, s.Envoy)
 			}
 			if line := lines[before]; !regexp.MustCompile(test.log).MatchString(line) {
 				t.Errorf("the access log has\n%s\nwant\n%s", line, test.log)
@@ -75,7 +75,7 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// accessLines returns the lines of Envoy's access log. What is not whole yet is left out.
+// accessLines returns the complete lines of Envoy's access log.
 func accessLines(t *testing.T, e *harness.Envoy) (lines []string) {
 	t.Helper()
 	text, err := os.ReadFile(e.Log())

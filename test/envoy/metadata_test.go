@@ -16,7 +16,7 @@ import (
 func TestMetadata(t *testing.T) {
 	s := startSystem(t, systemOptions{})
 	s.weft.Stop()
-	listener, err := extproc.Listen("unix:" + s.socket)
+	listener, err := extproc.Listen(s.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}

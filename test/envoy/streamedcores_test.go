@@ -11,8 +11,8 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestLargeCores streams composites around cores that weft would not hold, as a rule may ask for.
-func TestLargeCores(t *testing.T) {
+// TestStreamedCores: if a rule says "large: stream", cores over the limit are streamed into the composite.
+func TestStreamedCores(t *testing.T) {
 	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
 		r.Large = enrich.StreamLarge
@@ -66,7 +66,7 @@ func TestLargeCores(t *testing.T) {
 		s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
 			return raw(chunked(object)[:1<<20])(c, r) && hang(c)
 		})
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,15 +79,4 @@ func TestLargeCores(t *testing.T) {
 		_ = conn.Close()
 		s.checkIdle(t)
 	})
-}
-
-// chunked is a response with a chunk for each part.
-func chunked(parts ...string) string {
-	var b strings.Builder
-	b.WriteString("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-	for _, p := range parts {
-		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
-	}
-	b.WriteString("0\r\n\r\n")
-	return b.String()
 }
