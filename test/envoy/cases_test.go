@@ -73,7 +73,8 @@ func readCase(file string) (testCase, error) {
 	if len(archive.Comment) == 0 {
 		return testCase{}, errors.New("the case does not say what it shows")
 	}
-	c := testCase{shows: strings.Join(strings.Fields(string(archive.Comment)), " "), request: "GET {path}/7\n", answers: map[string]string{}}
+	shows := strings.Join(strings.Fields(string(archive.Comment)), " ")
+	c := testCase{shows: shows, request: "GET {path}/7\n", answers: map[string]string{}}
 	for _, f := range archive.Files {
 		text := string(f.Data)
 		switch f.Name {

@@ -31,8 +31,7 @@ func TestDegradePolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone := "200\nx-weft: degraded; reason=legacy-error\n\n" +
-		`{"core":null,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":["Failed to fetch core user profile."]}`
+	alone := "200\nx-weft: degraded; reason=legacy-error\n\n" + withoutCore(7)
 	failure := "500\nx-weft: passed; reason=not-degraded\n\nno"
 	tests := []struct {
 		policy enrich.DegradePolicy
@@ -51,7 +50,8 @@ func TestDegradePolicy(t *testing.T) {
 		{enrich.DegradeAuthenticated, token(t, forged, `"7"`), "401\n\nJwt verification fails"},
 	}
 	systems := map[enrich.DegradePolicy]*system{}
-	for _, policy := range []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated, enrich.DegradeNever} {
+	policies := []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated, enrich.DegradeNever}
+	for _, policy := range policies {
 		rules := rulesfile.Builtin().Rules
 		for _, r := range rules {
 			r.Degrade, r.Identity = policy, enrich.Claim{Payload: "token", Name: "user"}

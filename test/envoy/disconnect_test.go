@@ -49,7 +49,9 @@ func TestDisconnectLeaksNothing(t *testing.T) {
 			}
 			_, _ = io.WriteString(conn, "GET /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\n\r\n")
 			<-asked
-			harness.Eventually(t, "weft is in "+test.reached, func() bool { return strings.Contains(goroutines(t), test.reached) })
+			harness.Eventually(t, "weft is in "+test.reached, func() bool {
+				return strings.Contains(goroutines(t), test.reached)
+			})
 			if active := s.stat(t, "cluster.weft.upstream_rq_active"); active != 1 {
 				t.Errorf("Envoy has %d streams to weft, want 1", active)
 			}
@@ -77,13 +79,19 @@ func TestDisconnectLeaksNothing(t *testing.T) {
 // checkIdle waits until nothing of an exchange is left, in weft and in Envoy.
 func (s *system) checkIdle(t *testing.T) {
 	t.Helper()
-	harness.Eventually(t, "no goroutine of weft is left", func() bool {
-		all := goroutines(t)
-		return !strings.Contains(all, "extproc.(*Server).Process") && !strings.Contains(all, "enrich.(*Read)")
-	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := s.Envoy.AwaitIdle(ctx); err != nil {
+	err := harness.Await(ctx, func(context.Context) error {
+		all := goroutines(t)
+		if strings.Contains(all, "extproc.(*Server).Process") || strings.Contains(all, "enrich.(*Read)") {
+			return fmt.Errorf("goroutines of weft are left:\n%s", all)
+		}
+		return nil
+	})
+	if err == nil {
+		err = s.Envoy.AwaitIdle(ctx)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -91,7 +91,9 @@ rules:
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
 `)})
 	s.legacy.answer("/thing", raw(chunked(`{"n":1}`)))
-	for _, want := range []string{`{"core":{"n":1},"e":{"v":"none"},"errors":[]}`, `{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`} {
+	for _, want := range []string{
+		`{"core":{"n":1},"e":{"v":"none"},"errors":[]}`, `{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`,
+	} {
 		for query, want := range map[string]string{
 			"?id=7&view=full": want, "?x&view=full&id=-7&": want,
 			"?id=7&view=full&id=7": `{"n":1}`, "?id=07&view=full": `{"n":1}`, "?id=&view=full": `{"n":1}`,
@@ -113,14 +115,14 @@ func TestFallbackRequestsWholeResponse(t *testing.T) {
 	s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
 		switch {
 		case strings.Contains(r.Header.Get("accept-encoding"), "gzip"):
-			body := gzipped(coreUser7)
-			return raw(fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%s", len(body), body))(c, r)
+			return raw(withLength(gzipped(coreUser7), "content-encoding: gzip\r\n"))(c, r)
 		case r.Header.Get("range") != "":
-			return raw("HTTP/1.1 206 Partial Content\r\ncontent-length: 4\r\ncontent-range: bytes 0-3/55\r\n\r\n{\"us")(c, r)
+			return raw("HTTP/1.1 206 Partial Content\r\ncontent-length: 4\r\n"+
+				"content-range: bytes 0-3/55\r\n\r\n{\"us")(c, r)
 		case r.Header.Get("if-none-match") != "":
 			return raw("HTTP/1.1 304 Not Modified\r\netag: \"L\"\r\n\r\n")(c, r)
 		}
-		return raw(fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\ncontent-length: %d\r\n\r\n%s", len(coreUser7), coreUser7))(c, r)
+		return raw(withLength(coreUser7, "content-encoding: identity\r\n"))(c, r)
 	})
 	wrapped := "200\nx-weft: degraded; reason=weft-unavailable\n\n" + degradedUser7
 	for _, test := range []struct{ path, header, value, want string }{

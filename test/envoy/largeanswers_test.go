@@ -28,7 +28,7 @@ func TestLargestDocument(t *testing.T) {
 	}
 	// If the legacy response has a known length, Envoy would buffer the answer, too. The first one shows that it is too
 	// large.
-	s.legacy.answer("/api/v1/users/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n"+coreUser7))
+	s.legacy.answer("/api/v1/users/7", raw(withLength(coreUser7, "")))
 	for _, route := range routes {
 		got := s.get(t, route.path+"/7")
 		checkAnswer(t, "200\nx-weft: degraded; reason=answer-too-large\n\n"+degradedUser7, "", got)
@@ -43,7 +43,7 @@ func TestLargestDocument(t *testing.T) {
 func TestLargeAnswers(t *testing.T) {
 	for _, kib := range []int{1000, 1086, 1087, 1088, 1089, 1500, 4000} {
 		s := startSystem(t, systemOptions{})
-		s.legacy.answer("/api/v1/users/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n"+coreUser7))
+		s.legacy.answer("/api/v1/users/7", raw(withLength(coreUser7, "")))
 		settings := strings.Repeat("x", kib<<10)
 		var docs []bson.Raw
 		for id := 7; id <= 9; id++ {

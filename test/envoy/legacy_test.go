@@ -28,6 +28,13 @@ const (
 	degradedUser7 = `{"core":` + coreUser7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
 )
 
+// withoutCore returns the composite without the core of a user who has no document.
+func withoutCore(id int) string {
+	const body = `{"core":null,"extension":{"userId":%d,"tags":[],"lastActivityScore":0.0,"customSettings":{}},` +
+		`"errors":["Failed to fetch core user profile."]}`
+	return fmt.Sprintf(body, id)
+}
+
 // legacy is a legacy service that runs the scripts of a test, byte for byte: real services fail in ways in which
 // net/http's server cannot.
 type legacy struct {
@@ -181,12 +188,14 @@ func parseScript(text string) (respond script, sent string, err error) {
 			body = strings.Replace(body, "{", "{"+strings.Repeat(" ", n), 1)
 		case "nested":
 			body = strings.Replace(body, "@", strings.Repeat("[", n)+strings.Repeat("]", n), 1)
-		case "refuse", "reset", "hang", "reset-in-body", "hang-in-body", "bad-chunk", "close", "as-is", "byte-chunks", "trailers":
+		case "refuse", "reset", "hang", "reset-in-body", "hang-in-body", "bad-chunk", "close", "as-is", "byte-chunks",
+			"trailers":
 		default:
 			return nil, "", fmt.Errorf("no such word: %q", word)
 		}
 	}
-	message := strings.ReplaceAll(frame(head, body, how), "content-length: auto", "content-length: "+strconv.Itoa(len(body)))
+	length := "content-length: " + strconv.Itoa(len(body))
+	message := strings.ReplaceAll(frame(head, body, how), "content-length: auto", length)
 	return func(c net.Conn, r *http.Request) bool {
 		switch {
 		case how["reset"]:
@@ -233,6 +242,11 @@ func frame(head, body string, how map[string]bool) string {
 		b.WriteString("0\r\n\r\n")
 	}
 	return b.String()
+}
+
+// withLength returns a response of known length. The headers are lines that end with \r\n.
+func withLength(body, headers string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n\r\n%s", headers, len(body), body)
 }
 
 // chunked returns a response with a chunk for each part.

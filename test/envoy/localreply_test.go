@@ -25,12 +25,10 @@ import (
 	"weft/test/harness"
 )
 
-const coreNull = "200\nx-weft: degraded; reason=legacy-unreachable\ncache-control: no-store\n\n" +
-	`{"core":null,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":["Failed to fetch core user profile."]}`
-
 // TestLocalReplyOfUpstreamFailure: if the legacy service does not answer, the client gets the same, whatever Envoy's
 // reason is.
 func TestLocalReplyOfUpstreamFailure(t *testing.T) {
+	want := "200\nx-weft: degraded; reason=legacy-unreachable\ncache-control: no-store\n\n" + withoutCore(7)
 	for _, test := range []struct {
 		name   string
 		change func(legacy *clusterv3.Cluster)
@@ -59,7 +57,7 @@ func TestLocalReplyOfUpstreamFailure(t *testing.T) {
 			for _, route := range routes {
 				for _, p := range []protocol{http1, http2} {
 					t.Run(route.name+" over "+p.String(), func(t *testing.T) {
-						checkAnswer(t, coreNull, "", do(t, p, s.newRequest(t, http.MethodGet, route.path+"/7")))
+						checkAnswer(t, want, "", do(t, p, s.newRequest(t, http.MethodGet, route.path+"/7")))
 					})
 				}
 			}

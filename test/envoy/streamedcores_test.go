@@ -1,7 +1,6 @@
 package envoy_test
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -27,7 +26,7 @@ func TestStreamedCores(t *testing.T) {
 		name, legacy, want string
 	}{
 		{
-			"of known length", fmt.Sprintf("HTTP/1.1 200 OK\r\netag: \"x\"\r\ncontent-length: %d\r\n\r\n%s", len(object), object),
+			"of known length", withLength(object, "etag: \"x\"\r\n"),
 			"200\nx-weft: streamed\netag: -\ncontent-length: -\ncache-control: no-store\n\n" + `{"core":` + object + extension,
 		},
 		{
@@ -39,15 +38,16 @@ func TestStreamedCores(t *testing.T) {
 			"200\nx-weft: streamed\n\n" + `{"core":` + coreUser7 + extension,
 		},
 		{
-			"a small one of known length is held, as always", "HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n" + coreUser7,
+			"a small one of known length is not streamed", withLength(coreUser7, ""),
 			"200\nx-weft: composed\n\n" + `{"core":` + coreUser7 + extension,
 		},
 		{
-			"another one's", chunked(other),
-			"200\nx-weft: streamed\n\n" + `{"core":` + other + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`,
+			"of another user", chunked(other),
+			"200\nx-weft: streamed\n\n" +
+				`{"core":` + other + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`,
 		},
 		{
-			"one that ends too early: the client gets what there is", chunked(broken),
+			"one that ends too early: the client gets what has come", chunked(broken),
 			"200\nx-weft: streamed\n\n" + `{"core":` + broken,
 		},
 		{

@@ -94,11 +94,6 @@ func startSystem(t testing.TB, o systemOptions) *system {
 		}
 	}
 	s := &system{System: harness.NewTestSystem(t, ""), t: t, legacy: startLegacy(t), rules: o.rules}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("goroutines:\n%s", goroutines(t))
-		}
-	})
 	s.startWeft(o.mongodbURI)
 	s.profiles = collection(t, o.rules[0].Sources[0])
 

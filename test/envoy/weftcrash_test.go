@@ -15,7 +15,7 @@ func TestWeftEndsWhileHoldingBody(t *testing.T) {
 	for _, route := range routes {
 		for _, p := range []protocol{http1, http2} {
 			for length, response := range map[string]string{
-				"known":   "HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n" + coreUser7,
+				"known":   withLength(coreUser7, ""),
 				"unknown": legacyUser7,
 			} {
 				t.Run(route.name+" "+p.String()+" length "+length, func(t *testing.T) {
