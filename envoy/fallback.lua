@@ -7,6 +7,7 @@
 local is_param = {
   int64 = function(s)
     if s ~= "0" and not s:find("^%-?[1-9]%d*$") then return false end
+    if #s < 19 then return true end
     local digits = s:gsub("^%-", "")
     local largest = s:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
     return #digits < #largest or (#digits == #largest and digits <= largest)

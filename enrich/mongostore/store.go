@@ -179,7 +179,11 @@ func (s *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extensi
 // are several, the keys that it may have been found for are to be asked for again: which document is the first of a key would
 // depend on the other keys, and an error of one key must be none of another.
 func (s *read) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[enrich.Value]int, found []enrich.Extension, again []bool) {
-	v, ok, err := lookup(doc, s.Where[varies].Field)
+	d, err := parse(doc, len(s.Fields)+len(s.Where))
+	if err != nil {
+		return
+	}
+	v, ok, err := d.lookup(s.Where[varies].Field)
 	if key, isKey := keyOf(v); ok && isKey {
 		if i, known := index[key]; known {
 			if errors.Is(found[i].Err, enrich.ErrNotFound) {
@@ -190,7 +194,7 @@ func (s *read) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[enr
 	}
 	known := false
 	if ok && v.Type == bson.TypeArray {
-		for _, key := range elements(v) {
+		for _, key := range keysOf(v) {
 			if i, is := index[key]; is {
 				known, again[i] = true, true
 			}

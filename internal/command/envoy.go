@@ -117,6 +117,7 @@ func envoyConfig(cmd *cli.Command) ([]byte, error) {
 		WeftStreams:    cmd.Uint32("weft-max-streams"),
 		RouteTimeout:   cmp.Or(cmd.Duration("route-timeout"), f.Envoy.RouteTimeout),
 		MessageTimeout: cmp.Or(cmd.Duration("message-timeout"), f.Envoy.MessageTimeout),
+		WeftTimeout:    f.Envoy.MessageTimeout,
 		Retries:        &f.Envoy.Retries,
 	}
 	if c.MessageTimeout >= c.RouteTimeout {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"weft/enrich"
 	"weft/enrich/mongostore"
 	"weft/envoy"
+	"weft/envoy/defaults"
 	"weft/extproc"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
@@ -49,7 +51,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			},
 			&cli.DurationFlag{
 				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"), Validator: atLeast[time.Duration](0),
-				Usage: "how long an answer may wait for MongoDB once the core is there, where Envoy's configuration does not say it (Envoy Gateway's cannot)",
+				Usage: "how long an answer may wait for MongoDB once the core is there, a little less than Envoy's message_timeout; default: nine tenths of the rules file's message_timeout",
 			},
 		}, observeFlags(), drainFlags()),
 		OnUsageError: onUsageError,
@@ -142,10 +144,6 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	defer closeTraces()
-	grpcServer, err := s.grpcServer(s.registry)
-	if err != nil {
-		return err
-	}
 	listener, err := extproc.Listen(s.port.listen)
 	if err != nil {
 		return err
@@ -154,7 +152,6 @@ func (s *server) run(ctx context.Context) error {
 	processor := &extproc.Server{
 		Rules:         s.rules.Load,
 		Store:         enrich.Limit(enrich.Batch(s.store), s.maxReads),
-		Budget:        s.budget,
 		ServerTiming:  s.serverTiming,
 		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
 		Misconfigured: func(fault string) { s.metrics.Misconfigured(); s.logger.Warn(fault) },
@@ -162,6 +159,10 @@ func (s *server) run(ctx context.Context) error {
 			s.metrics.Panicked()
 			s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
 		},
+	}
+	grpcServer, err := s.grpcServer(s.registry, processor)
+	if err != nil {
+		return err
 	}
 	processor.Register(grpcServer)
 	health := newHealth() // of the server as a whole, and of the one service
@@ -212,12 +213,14 @@ func (s *server) use(f *rulesfile.File) {
 		s.logger.Warn(w.Error())
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
-	s.rules.Store(extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules)))
+	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
+	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
+	s.rules.Store(ruleset)
 }
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
-	err := rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
 			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)
@@ -231,9 +234,6 @@ func (s *server) watch(ctx context.Context, current []byte) {
 		}
 		go s.adviseIndexes(ctx, f.Rules)
 	})
-	if err != nil {
-		s.logger.Error("changes of the rules file are not seen", "error", err)
-	}
 }
 
 // adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as

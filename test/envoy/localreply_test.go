@@ -138,3 +138,19 @@ func TestLocalReplyBeforeWeft(t *testing.T) {
 	}
 	s.checkIdle(t)
 }
+
+// TestLocalReplyFormat: the message of a rule is no format of Envoy's, whatever it has in it.
+func TestLocalReplyFormat(t *testing.T) {
+	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
+rules:
+  - name: thing
+    match: {path: /thing}
+    messages: {both_failed: "100 % down: %REQ(:PATH)% \"%%\""}
+    extensions: {e: {database: d, collection: c, where: {id: {value: 1}}, fields: {v: {type: string, default: none}}}}
+`)})
+	s.weft.Stop()
+	s.legacy.stop()
+	defer s.legacy.start()
+	checkAnswer(t, "503\ncontent-type: application/json\nx-weft: degraded; reason=legacy-unreachable\n\n"+
+		`{"detail":"100 % down: %REQ(:PATH)% \"%%\""}`, "", s.get(t, "/thing"))
+}

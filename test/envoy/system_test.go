@@ -133,7 +133,6 @@ func (s *system) startWeft(mongodbURI string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage))
 	ruleset := extproc.NewRuleset(s.rules, envoy.Fingerprint(s.rules))
 	processor := &extproc.Server{
 		Rules:        func() *extproc.Ruleset { return ruleset },
@@ -145,6 +144,8 @@ func (s *system) startWeft(mongodbURI string) {
 			s.misconfigured = append(s.misconfigured, what)
 		},
 	}
+	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
+	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
 	processor.Register(s.weft)
 	health := grpchealth.NewServer()
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
