@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// mongoProxy stands between weft and mongod, so that a test can see a find command pass, and hold it.
+// mongoProxy is a proxy between weft and mongod, with which a test sees find commands and can hold them.
 type mongoProxy struct {
 	uri    string
 	onFind func() // called before a find is passed on

@@ -11,9 +11,9 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// TestConditionsOfAnothersRoute: a request that came by the route of one rule, and falls under another, is changed for that one, although the
-// other's route would have changed it.
-func TestConditionsOfAnothersRoute(t *testing.T) {
+// TestHeadersOfMatchingRule: if a request takes the route of one rule and matches another, its headers are changed as
+// that one needs.
+func TestHeadersOfMatchingRule(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
 rules:
   - name: by-number
@@ -24,33 +24,23 @@ rules:
     fallback: composite
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
 `)})
-	for _, r := range s.rules {
-		for _, src := range r.Sources {
-			src.Database, src.Collection = s.profiles.Database().Name(), s.profiles.Name()
-		}
-	}
 	seen := make(chan http.Header, 1)
 	for _, path := range []string{"/x/seven", "/x/9223372036854775808"} {
 		s.legacy.answer(path, func(c net.Conn, r *http.Request) bool {
 			seen <- r.Header.Clone()
 			return raw(chunked(`{"n":1}`))(c, r)
 		})
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("if-none-match", `"x"`)
-		req.Header.Set("range", "bytes=0-1")
-		req.Header.Set("accept-encoding", "gzip")
 		const want = `{"core":{"n":1},"e":{"v":"none"},"errors":[]}`
-		if got := s.doWith(t, http1(), req); got.body != want {
-			t.Errorf("%s: got %d %s\nwant %s", path, got.status, got.body, want)
+		got := s.get(t, path, "if-none-match", `"x"`, "range", "bytes=0-1", "accept-encoding", "gzip")
+		if got.Body != want {
+			t.Errorf("%s: got %d %s\nwant %s", path, got.Status, got.Body, want)
 		}
-		checkHeaders(t, path+": the legacy service got", [][2]string{{"if-none-match", "-"}, {"range", "-"}, {"accept-encoding", "identity"}}, <-seen)
+		checkHeaders(t, path+": the legacy service got",
+			[][2]string{{"if-none-match", "-"}, {"range", "-"}, {"accept-encoding", "identity"}}, <-seen)
 	}
 }
 
-// TestFiltersBeforeFallback: what a filter before weft's answers is that filter's, by each route of a rule.
+// TestFiltersBeforeFallback: the fallback does not change the local reply of a filter before it.
 func TestFiltersBeforeFallback(t *testing.T) {
 	filter, err := anypb.New(&luav3.Lua{DefaultSourceCode: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: `
 function envoy_on_request(r)
@@ -76,13 +66,7 @@ rules:
 		}
 		for _, path := range []string{"/x/7", "/x/9223372036854775807"} {
 			for _, status := range []string{"200", "401", "503"} {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, http.NoBody)
-				if err != nil {
-					t.Fatal(err)
-				}
-				req.Header.Set("refuse", status)
-				got := s.doWith(t, http1(), req)
-				checkAnswer(t, status+"\nx-weft: -\n\n"+`{"n":1}`, path, got)
+				checkAnswer(t, status+"\nx-weft: -\n\n"+`{"n":1}`, path, s.get(t, path, "refuse", status))
 			}
 		}
 	}

@@ -57,26 +57,26 @@ What no case file can show has a test of its own:
 
 | what happens | what the client gets | test |
 |---|---|---|
-| MongoDB is down, comes up, goes away under warm connections | ` + "`extension: null`" + ` within the budget; whole again without a restart | [TestMongoDBDown](../test/envoy/recovery_test.go) |
+| MongoDB is down, comes up, goes away under warm connections | ` + "`extension: null`" + ` within the budget; whole again without a restart | [TestMongoDBDown](../test/envoy/mongodbdown_test.go) |
 | weft is down | v1: the legacy answer as it is; v3: the shape, with ` + "`extension: null`" + ` | [TestFallback](../test/envoy/fallback_test.go) |
-| MongoDB is frozen, with 200 requests at once | the same | [TestMongoDBFrozen](../test/envoy/recovery_test.go) |
-| weft ends abruptly and comes back, again and again, under load | a composite, ` + "`extension: null`" + `, or (v1) the legacy answer; never less | [TestWeftComesAndGoes](../test/envoy/restart_test.go) |
+| MongoDB is frozen, with 200 requests at once | the same | [TestMongoDBFrozen](../test/envoy/mongodbdown_test.go) |
+| weft ends abruptly and comes back, again and again, under load | a composite, ` + "`extension: null`" + `, or (v1) the legacy answer; never less | [TestWeftRestartsUnderLoad](../test/envoy/weftrestart_test.go) |
 | two instances of weft are restarted in turn, under load | the composite, always | [TestRollingRestart](../test/operations/drain_test.go) |
 | connections to weft grow old, or its certificates are replaced, under load | the composite, always | [TestConnectionAge](../test/operations/drain_test.go), [TestCertificatesRotate](../test/operations/tls_test.go) |
-| Envoy shows weft a certificate that it does not take, or weft Envoy | as it is | [TestRefused](../test/operations/tls_test.go) |
+| Envoy shows weft a certificate that it does not take, or weft Envoy | as it is | [TestPeerIsRejected](../test/operations/tls_test.go) |
 | more reads wait for MongoDB than may | ` + "`extension: null`" + ` at once, reason ` + "`overloaded`" + `; whole again without a restart | [TestOverload](../test/operations/overload_test.go) |
-| a message to weft is larger than it takes | as it is | [TestLimits](../test/operations/limits_test.go) |
-| weft ends while it holds a body | the same | [TestWeftDiesInTheMiddle](../test/envoy/death_test.go) |
-| the client hangs up, at any point | nothing is left behind | [TestNothingOutlivesAnExchange](../test/envoy/leak_test.go) |
-| answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestConnectionStaysInStep](../test/envoy/http_test.go) |
-| the legacy service fails and a rule says who may see the extension alone | the extension, or the failure as it is | [TestWhoGetsAnExtensionAlone](../test/envoy/degrade_test.go) |
+| a message to weft is larger than it takes | as it is | [TestMaxMessageBytes](../test/operations/limits_test.go) |
+| weft ends while it holds a body | the same | [TestWeftEndsWhileHoldingBody](../test/envoy/weftcrash_test.go) |
+| the client hangs up, at any point | nothing is left behind | [TestDisconnectLeaksNothing](../test/envoy/disconnect_test.go) |
+| answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestPipelinedResponses](../test/envoy/framing_test.go) |
+| the legacy service fails and a rule says who may see the extension alone | the extension, or the failure as it is | [TestDegradePolicy](../test/envoy/degradepolicy_test.go) |
 | mongod, the legacy service and weft, each a real process, are killed, frozen and stopped, again and again, under clients | never anything else than the answers of this page | ` + "`make chaos`" + `, [TestChaos](../examples/chaos/chaos_test.go) |
-| Envoy cannot reach the legacy service: no healthy host, overflow, connect timeout, nothing listens | core null | [TestEnvoyAnswers](../test/envoy/localreply_test.go) |
-| Envoy refuses on its own account: RBAC, no Host | as it is | [TestEnvoyRefuses](../test/envoy/localreply_test.go) |
-| a document of 16 MB | the composite | [TestLargestDocument](../test/envoy/recovery_test.go) |
+| Envoy cannot reach the legacy service: no healthy host, overflow, connect timeout, nothing listens | core null | [TestLocalReplyOfUpstreamFailure](../test/envoy/localreply_test.go) |
+| Envoy refuses on its own account: RBAC, no Host | as it is | [TestLocalReplyBeforeWeft](../test/envoy/localreply_test.go) |
+| a document of 16 MB | the composite | [TestLargestDocument](../test/envoy/largeanswers_test.go) |
 | Envoy's configuration keeps weft from its work | as it is, and weft says once what to change | [TestSelfCheck](../test/envoy/selfcheck_test.go) |
 | messages that are malformed, out of order, or never come; 10,000 idle streams | as it is | [TestMalformedMessages](../extproc/hostile_test.go), [FuzzProcess, TestIdleStreams](../extproc/process_test.go) |
-| a core over the limit, where the rule says ` + "`large: stream`" + ` | the composite, streamed | [TestLargeCores](../test/envoy/stream_test.go) |
+| a core over the limit, where the rule says ` + "`large: stream`" + ` | the composite, streamed | [TestStreamedCores](../test/envoy/streamedcores_test.go) |
 `
 
 var groups = map[string]string{
@@ -89,7 +89,7 @@ var groups = map[string]string{
 	"request":   "Requests",
 }
 
-// summary says in a few words what the client gets.
+// summary returns in a few words what the client gets.
 func summary(answer string) string {
 	head, body, _ := strings.Cut(answer, "\n\n")
 	status, _, _ := strings.Cut(head, "\n")
@@ -110,7 +110,7 @@ func summary(answer string) string {
 	}
 }
 
-// marks are the values of x-weft.
+// marks returns the values of x-weft.
 func marks(c testCase) string {
 	var marks []string
 	for _, route := range routes {

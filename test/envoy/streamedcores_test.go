@@ -1,7 +1,6 @@
 package envoy_test
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -11,8 +10,8 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestLargeCores streams composites around cores that weft would not hold, as a rule may ask for.
-func TestLargeCores(t *testing.T) {
+// TestStreamedCores: if a rule says "large: stream", cores over the limit are streamed into the composite.
+func TestStreamedCores(t *testing.T) {
 	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
 		r.Large = enrich.StreamLarge
@@ -27,7 +26,7 @@ func TestLargeCores(t *testing.T) {
 		name, legacy, want string
 	}{
 		{
-			"of known length", fmt.Sprintf("HTTP/1.1 200 OK\r\netag: \"x\"\r\ncontent-length: %d\r\n\r\n%s", len(object), object),
+			"of known length", withLength(object, "etag: \"x\"\r\n"),
 			"200\nx-weft: streamed\netag: -\ncontent-length: -\ncache-control: no-store\n\n" + `{"core":` + object + extension,
 		},
 		{
@@ -39,15 +38,16 @@ func TestLargeCores(t *testing.T) {
 			"200\nx-weft: streamed\n\n" + `{"core":` + coreUser7 + extension,
 		},
 		{
-			"a small one of known length is held, as always", "HTTP/1.1 200 OK\r\ncontent-length: 55\r\n\r\n" + coreUser7,
+			"a small one of known length is not streamed", withLength(coreUser7, ""),
 			"200\nx-weft: composed\n\n" + `{"core":` + coreUser7 + extension,
 		},
 		{
-			"another one's", chunked(other),
-			"200\nx-weft: streamed\n\n" + `{"core":` + other + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`,
+			"of another user", chunked(other),
+			"200\nx-weft: streamed\n\n" +
+				`{"core":` + other + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`,
 		},
 		{
-			"one that ends too early: the client gets what there is", chunked(broken),
+			"one that ends too early: the client gets what has come", chunked(broken),
 			"200\nx-weft: streamed\n\n" + `{"core":` + broken,
 		},
 		{
@@ -66,7 +66,7 @@ func TestLargeCores(t *testing.T) {
 		s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
 			return raw(chunked(object)[:1<<20])(c, r) && hang(c)
 		})
-		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,15 +79,4 @@ func TestLargeCores(t *testing.T) {
 		_ = conn.Close()
 		s.checkIdle(t)
 	})
-}
-
-// chunked is a response with a chunk for each part.
-func chunked(parts ...string) string {
-	var b strings.Builder
-	b.WriteString("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-	for _, p := range parts {
-		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
-	}
-	b.WriteString("0\r\n\r\n")
-	return b.String()
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -21,9 +20,9 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestWhoGetsAnExtensionAlone fails the legacy service, which would have checked who is asking, under each policy. The
-// caller's token is verified by Envoy's own jwt_authn filter.
-func TestWhoGetsAnExtensionAlone(t *testing.T) {
+// TestDegradePolicy: if the legacy service, which would have authorized the client, fails, the policy decides whether
+// the client gets the extension. Envoy's own jwt_authn filter verifies the client's token.
+func TestDegradePolicy(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -32,8 +31,7 @@ func TestWhoGetsAnExtensionAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone := "200\nx-weft: degraded; reason=legacy-error\n\n" +
-		`{"core":null,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":["Failed to fetch core user profile."]}`
+	alone := "200\nx-weft: degraded; reason=legacy-error\n\n" + withoutCore(7)
 	failure := "500\nx-weft: passed; reason=not-degraded\n\nno"
 	tests := []struct {
 		policy enrich.DegradePolicy
@@ -47,12 +45,13 @@ func TestWhoGetsAnExtensionAlone(t *testing.T) {
 		{enrich.DegradeAuthenticated, token(t, key, `["7"]`), failure},
 		{enrich.DegradeAuthenticated, "", failure},
 		{enrich.DegradeNever, token(t, key, `"7"`), failure},
-		// What jwt_authn refuses never gets as far as the legacy service. Envoy's answer passes, as any 401.
+		// What jwt_authn rejects does not reach the legacy service. Envoy's local reply passes, as any 401.
 		{enrich.DegradeAlways, token(t, forged, `"7"`), "401\n\nJwt verification fails"},
 		{enrich.DegradeAuthenticated, token(t, forged, `"7"`), "401\n\nJwt verification fails"},
 	}
 	systems := map[enrich.DegradePolicy]*system{}
-	for _, policy := range []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated, enrich.DegradeNever} {
+	policies := []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated, enrich.DegradeNever}
+	for _, policy := range policies {
 		rules := rulesfile.Builtin().Rules
 		for _, r := range rules {
 			r.Degrade, r.Identity = policy, enrich.Claim{Payload: "token", Name: "user"}
@@ -62,20 +61,16 @@ func TestWhoGetsAnExtensionAlone(t *testing.T) {
 	}
 	for i, test := range tests {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			s := systems[test.policy]
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/api/v1/users/7", http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
+			var headers []string
 			if test.token != "" {
-				req.Header.Set("authorization", "Bearer "+test.token)
+				headers = []string{"authorization", "Bearer " + test.token}
 			}
-			checkAnswer(t, test.want, "", s.do(t, req))
+			checkAnswer(t, test.want, "", systems[test.policy].get(t, "/api/v1/users/7", headers...))
 		})
 	}
 }
 
-// jwtFilter verifies tokens that key has signed, and lets requests without one go on.
+// jwtFilter verifies tokens that key has signed. Requests without a token pass.
 func jwtFilter(t *testing.T, key *ecdsa.PrivateKey) *hcmv3.HttpFilter {
 	point, err := key.PublicKey.Bytes() // 4, x, y
 	if err != nil {
@@ -110,7 +105,7 @@ func jwtFilter(t *testing.T, key *ecdsa.PrivateKey) *hcmv3.HttpFilter {
 	}
 }
 
-// token signs a token whose claim "user" is the JSON value (RFC 7515, ES256).
+// token returns a signed token whose claim "user" is a JSON value (RFC 7515, ES256).
 func token(t *testing.T, key *ecdsa.PrivateKey, user string) string {
 	signed := b64([]byte(`{"alg":"ES256","typ":"JWT"}`)) + "." + b64([]byte(`{"user":`+user+`}`))
 	hash := sha256.Sum256([]byte(signed))

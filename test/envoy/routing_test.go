@@ -1,29 +1,13 @@
 package envoy_test
 
 import (
-	"fmt"
-	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-
-	"weft/enrich"
-	"weft/internal/rulesfile"
 )
 
-// parseRules reads rules whose documents are those of the system under test.
-func parseRules(t *testing.T, text string) []*enrich.Rule {
-	t.Helper()
-	f, err := rulesfile.Parse("rules.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f.Rules
-}
-
-// TestRouting has rules that differ in host, query, method and type of parameter. Envoy and weft agree which is whose.
+// TestRouting: Envoy and weft choose the same rule, if rules differ in host, query, method or type of a parameter.
 func TestRouting(t *testing.T) {
 	rules := parseRules(t, `version: 1
 rules:
@@ -52,11 +36,6 @@ rules:
     extensions: *thing
 `)
 	s := startSystem(t, systemOptions{rules: rules})
-	for _, r := range rules {
-		for _, src := range r.Sources {
-			src.Database, src.Collection = s.profiles.Database().Name(), s.profiles.Name()
-		}
-	}
 	const uuid, id = "0195b4a0-0000-7000-8000-0123456789ab", "5f1d7a2b3c4d5e6f708192a3"
 	oid, err := bson.ObjectIDFromHex(id)
 	if err != nil {
@@ -70,18 +49,20 @@ rules:
 		}
 	}
 	if _, err := s.profiles.InsertOne(t.Context(), bson.D{
-		{Key: "key", Value: bson.Binary{Subtype: bson.TypeBinaryUUID, Data: []byte("\x01\x95\xb4\xa0\x00\x00\x70\x00\x80\x00\x01\x23\x45\x67\x89\xab")}},
+		{Key: "key", Value: bson.Binary{
+			Subtype: bson.TypeBinaryUUID, Data: []byte("\x01\x95\xb4\xa0\x00\x00\x70\x00\x80\x00\x01\x23\x45\x67\x89\xab"),
+		}},
 		{Key: "v", Value: "thing by UUID"},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	body := func(status int, path, body string) {
-		s.legacy.answer(path, raw(fmt.Sprintf("HTTP/1.1 %d X\r\ncontent-length: %d\r\n\r\n%s", status, len(body), body)))
+	for _, path := range []string{
+		"/internal/a", "/internal/" + id, "/things/a", "/things/" + uuid, "/things/" + strings.ToUpper(uuid),
+		"/things/" + id + ".json", "/things/%7B%22$gt%22:1%7D",
+	} {
+		s.legacy.answer(path, raw(withLength(`{"n":1}`, "")))
 	}
-	for _, path := range []string{"/internal/a", "/things/a", "/things/" + uuid, "/things/" + strings.ToUpper(uuid), "/things/" + id + ".json", "/things/%7B%22$gt%22:1%7D", "/internal/" + id} {
-		body(200, path, `{"n":1}`)
-	}
-	body(500, "/things/0123456789abcdef01234567.json", "not done")
+	s.legacy.answer("/things/0123456789abcdef01234567.json", raw("HTTP/1.1 500 X\r\ncontent-length: 8\r\n\r\nnot done"))
 
 	for _, test := range []struct{ method, host, path, want string }{
 		{"GET", "north.shop.example", "/things/a?tenant=5", `{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`},
@@ -108,53 +89,14 @@ rules:
 		{"GET", "x", "/things/0123456789abcdef01234567.json", "not done"}, // degrade: never
 	} {
 		t.Run(test.method+" "+test.host+test.path, func(t *testing.T) {
-			for _, protocols := range []*http.Protocols{http1(), http2()} {
-				req, err := http.NewRequestWithContext(t.Context(), test.method, s.url+test.path, http.NoBody)
-				if err != nil {
-					t.Fatal(err)
-				}
+			for _, p := range []protocol{http1, http2} {
+				req := s.newRequest(t, test.method, test.path)
 				req.Host = test.host
-				if got := s.doWith(t, protocols, req); got.body != test.want {
-					t.Errorf("\n got %d %s\nwant %s", got.status, got.body, test.want)
+				if got := do(t, p, req); got.Body != test.want {
+					t.Errorf("\n got %d %s\nwant %s", got.Status, got.Body, test.want)
 				}
 			}
 		})
 	}
 	s.checkIdle(t)
-}
-
-// TestListOfAThousand: MongoDB is asked once, and the elements keep their bytes and their order.
-func TestListOfAThousand(t *testing.T) {
-	var finds atomic.Int64
-	proxy := startMongoProxy(t, func() { finds.Add(1) })
-	rules := parseRules(t, `version: 1
-rules:
-  - name: users
-    match: {path: /users}
-    core: {list: /page/users}
-    shape: merge
-    extensions:
-      profile: {database: d, collection: c, where: {userId: {core: id, type: int64}}, fields: {n: {type: int64, default: -1}}}
-`)
-	s := startSystem(t, systemOptions{rules: rules, mongodbURI: proxy.uri})
-	var docs []any
-	var list, want []string
-	for id := range 1000 {
-		list = append(list, fmt.Sprintf(`{ "id": %d.0, "x":"\u00fc"}`, id))
-		n := -1
-		if id%3 == 0 {
-			n = id * 2
-			docs = append(docs, bson.D{{Key: "userId", Value: id}, {Key: "n", Value: n}})
-		}
-		want = append(want, fmt.Sprintf(`{ "id": %d.0, "x":"\u00fc","profile":{"n":%d}}`, id, n))
-	}
-	if _, err := s.profiles.InsertMany(t.Context(), docs); err != nil {
-		t.Fatal(err)
-	}
-	frame := "{\"page\": {\"users\":[\n%s\n]}, \"next\": null}"
-	s.legacy.answer("/users", raw(chunked(fmt.Sprintf(frame, strings.Join(list, ",\n")))))
-	checkAnswer(t, "200\nx-weft: composed\n\n"+fmt.Sprintf(frame, strings.Join(want, ",\n")), "", s.get(t, "/users"))
-	if finds.Load() != 1 {
-		t.Errorf("%d find commands", finds.Load())
-	}
 }
