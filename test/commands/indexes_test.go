@@ -7,7 +7,7 @@ import (
 	"weft/test/harness"
 )
 
-// TestCheckIndexes: given a MongoDB, check says which index is missing, and how to make it.
+// TestCheckIndexes: with a MongoDB, "weft check" reports missing indexes and the commands that create them.
 func TestCheckIndexes(t *testing.T) {
 	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"weft/internal/command"
 )
 
-// TestMain lets the test binary be weft itself, so that the tests run the real command in a process of its own.
+// TestMain makes child processes of the test binary weft, so that the tests run the real command.
 func TestMain(m *testing.M) {
 	if os.Getenv("WEFT_TEST_IS_WEFT") != "" {
 		run()
@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"weft": run})
 }
 
-// run is the function main of weft.
+// run is what main does.
 func run() { os.Exit(command.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel")) }
 
 // weft returns a command that is weft.

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMistakes gives each command something wrong. What it prints is all that the user has to go by.
-func TestMistakes(t *testing.T) {
+// TestErrors: what each command prints if it is used in a wrong way, which is all that a user sees.
+func TestErrors(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,11 @@ func TestMistakes(t *testing.T) {
 			"--listen 0.0.0.0:1 is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", 2,
 		},
 		{"half a certificate", []string{"serve", "--tls-cert", file}, "--tls-cert and --tls-key go together", 2},
-		{"no certificate", []string{"serve", "--tls-cert", file, "--tls-key", file}, "TLS: " + file + " and " + file + ": tls: failed to find any PEM data in certificate input", 1},
+		{
+			"no certificate",
+			[]string{"serve", "--listen", "unix:" + file + ".sock", "--tls-cert", file, "--tls-key", file},
+			"TLS: " + file + " and " + file + ": tls: failed to find any PEM data in certificate input", 1,
+		},
 		{"clients without TLS", []string{"serve", "--tls-client-ca", file}, "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key", 2},
 		{
 			"ids that nobody shows",
