@@ -13,52 +13,53 @@ import (
 	"weft/internal/observe"
 )
 
-// observeFlags say what weft tells of itself, and how.
-func observeFlags() []cli.Flag {
+// observeFlags returns the flags for logs, traces and the server-timing header.
+func (s *server) observeFlags() []cli.Flag {
 	return []cli.Flag{
+		stringVar(&s.logLevel, "log-level", "info", "WEFT_LOG_LEVEL",
+			"`LEVEL`: debug (a line for each exchange), info, warn or error"),
+		stringVar(&s.logFormat, "log-format", "text", "WEFT_LOG_FORMAT", "text or json"),
+		boolVar(&s.serverTiming, "server-timing", true, "WEFT_SERVER_TIMING",
+			"have answers carry a server-timing header, which browsers show"),
 		&cli.StringFlag{
-			Name: "log-level", Value: "info", Sources: cli.EnvVars("WEFT_LOG_LEVEL"),
-			Usage: "`LEVEL`: debug (a line for each exchange), info, warn or error",
-		},
-		&cli.StringFlag{
-			Name: "log-format", Value: "text", Sources: cli.EnvVars("WEFT_LOG_FORMAT"),
-			Usage: "text or json",
-		},
-		&cli.BoolFlag{
-			Name: "server-timing", Value: true, Sources: cli.EnvVars("WEFT_SERVER_TIMING"),
-			Usage: "have answers carry a server-timing header, which browsers show",
-		},
-		&cli.StringFlag{
-			Name: "otlp-endpoint", Sources: cli.EnvVars("WEFT_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-			Usage: "`URL` of a collector that takes OTLP over gRPC, as http://localhost:4317: weft's part of the traces that Envoy records; empty for none",
+			Name: "otlp-endpoint", Destination: &s.otlpEndpoint, Sources: cli.EnvVars(
+				"WEFT_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+			Usage: "`URL` of a collector that takes OTLP over gRPC, as http://localhost:4317: " +
+				"weft's part of the traces that Envoy records; empty for none",
 		},
 	}
 }
 
-func loggerOf(cmd *cli.Command, w io.Writer) (*slog.Logger, error) {
+// newLogger returns the logger for the flags.
+func (s *server) newLogger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmd.String("log-level"))); err != nil {
-		return nil, usageError{fmt.Errorf("--log-level %q: want debug, info, warn or error", cmd.String("log-level"))}
+	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {
+		return nil, usageErrorf("--log-level %q: want debug, info, warn or error", s.logLevel)
 	}
-	logger, err := observe.NewLogger(w, cmd.String("log-format"), level)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--log-format %q: %w", cmd.String("log-format"), err)}
+	options := &slog.HandlerOptions{Level: level}
+	switch s.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	default:
+		return nil, usageErrorf("--log-format %q: want text or json", s.logFormat)
 	}
-	return logger, nil
 }
 
-// traces returns what makes spans of reports, if there is where to send them, and what sends the last of them.
+// traces returns a function that makes spans of a report, and one that sends the last spans. Without an endpoint both
+// do nothing.
 func (s *server) traces(ctx context.Context) (record func(*enrich.Report), closeTraces func(), err error) {
 	if s.otlpEndpoint == "" {
 		return func(*enrich.Report) {}, func() {}, nil
 	}
-	traces, err := observe.NewTraces(ctx, s.otlpEndpoint, s.version, func(err error) { s.logger.Warn("traces are lost", "error", err) })
+	lost := func(err error) { s.logger.Warn("traces are lost", "error", err) }
+	traces, err := observe.NewTraces(ctx, s.otlpEndpoint, s.version, lost)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--otlp-endpoint: %w", err)
 	}
 	return traces.Record, func() {
-		const patience = 2 * time.Second
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		_ = traces.Close(ctx) // what is lost is logged
 	}, nil

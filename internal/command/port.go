@@ -1,7 +1,6 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -20,85 +19,73 @@ import (
 	"weft/internal/observe"
 )
 
-// port is who may talk to weft, and how much at once.
+// port is the address of the gRPC server, who may connect, and the limits of a connection.
 type port struct {
-	listen   string
-	insecure bool
-	tls      mtls.Options
-	streams  uint32 // of a connection
-	message  int    // bytes
-
+	listen     string
+	insecure   bool
+	tls        mtls.Options
+	allowed    []string // SPIFFE IDs
+	streams    uint32   // maximum of a connection
+	message    int      // maximum, in bytes
 	reflection bool
 }
 
-func portFlags() []cli.Flag {
+func (p *port) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{
-			Name: "listen", Value: defaultSocket, Sources: cli.EnvVars("WEFT_LISTEN"),
-			Usage: "unix:`PATH`, or host:port with TLS, to serve on",
-		},
-		&cli.StringFlag{
-			Name: "tls-cert", Sources: cli.EnvVars("WEFT_TLS_CERT"),
-			Usage: "`FILE` with weft's certificate (PEM); this and the other two are read again when they change",
-		},
-		&cli.StringFlag{Name: "tls-key", Sources: cli.EnvVars("WEFT_TLS_KEY"), Usage: "`FILE` with its key (PEM)"},
-		&cli.StringFlag{
-			Name: "tls-client-ca", Sources: cli.EnvVars("WEFT_TLS_CLIENT_CA"),
-			Usage: "`FILE` with the authorities (PEM) that vouch for clients: mutual TLS",
-		},
+		stringVar(&p.listen, "listen", defaultSocket, "WEFT_LISTEN", "unix:`PATH`, or host:port with TLS, to serve on"),
+		stringVar(&p.tls.Cert, "tls-cert", "", "WEFT_TLS_CERT",
+			"`FILE` with weft's certificate (PEM); this and the other two are read again when they change"),
+		stringVar(&p.tls.Key, "tls-key", "", "WEFT_TLS_KEY", "`FILE` with its key (PEM)"),
+		stringVar(&p.tls.ClientCA, "tls-client-ca", "", "WEFT_TLS_CLIENT_CA",
+			"`FILE` with the authorities (PEM) that vouch for clients: mutual TLS"),
 		&cli.StringSliceFlag{
-			Name: "allow-spiffe-id", Sources: cli.EnvVars("WEFT_ALLOW_SPIFFE_ID"),
-			Usage: "SPIFFE `ID` of a client that may connect; may be repeated, or have commas (default: all that --tls-client-ca vouches for)",
+			Name: "allow-spiffe-id", Sources: cli.EnvVars("WEFT_ALLOW_SPIFFE_ID"), Destination: &p.allowed,
+			Usage: "SPIFFE `ID` of a client that may connect; may be repeated, or have commas " +
+				"(default: all that --tls-client-ca vouches for)",
 		},
-		&cli.BoolFlag{
-			Name: "insecure", Sources: cli.EnvVars("WEFT_INSECURE"),
-			Usage: "serve on host:port without TLS: whoever reaches the port can read what MongoDB has of anybody",
-		},
+		boolVar(&p.insecure, "insecure", false, "WEFT_INSECURE",
+			"serve on host:port without TLS: whoever reaches the port can read what MongoDB has of anybody"),
 		&cli.Uint32Flag{
-			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"), Validator: atLeast[uint32](1),
-			Usage: "exchanges at once on one connection, as in \"weft envoy --weft-max-streams\"; Envoy opens another one for more",
+			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
+			Destination: &p.streams, Validator: atLeast[uint32](1),
+			Usage: "exchanges at once on one connection, as in \"weft envoy --weft-max-streams\"; " +
+				"Envoy opens another one for more",
 		},
 		&cli.IntFlag{
-			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"), Validator: atLeast(1),
-			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; a response that is larger passes",
+			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"),
+			Destination: &p.message, Validator: atLeast(1),
+			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; " +
+				"a response that is larger passes",
 		},
-		&cli.BoolFlag{
-			Name: "grpc-reflection", Sources: cli.EnvVars("WEFT_GRPC_REFLECTION"),
-			Usage: "serve gRPC reflection, for tools such as grpcurl",
-		},
+		boolVar(&p.reflection, "grpc-reflection", false, "WEFT_GRPC_REFLECTION",
+			"serve gRPC reflection, for tools such as grpcurl"),
 	}
 }
 
-func portOf(cmd *cli.Command) (port, error) {
-	p := port{
-		listen: cmd.String("listen"), insecure: cmd.Bool("insecure"), streams: cmd.Uint32("max-streams"), message: cmd.Int("max-message-bytes"),
-		reflection: cmd.Bool("grpc-reflection"),
-		tls:        mtls.Options{Cert: cmd.String("tls-cert"), Key: cmd.String("tls-key"), ClientCA: cmd.String("tls-client-ca")},
-	}
-	for _, text := range cmd.StringSlice("allow-spiffe-id") {
+// validate checks the flags together.
+func (p *port) validate() error {
+	for _, text := range p.allowed {
 		id, err := spiffeid.FromString(strings.TrimSpace(text))
 		if err != nil {
-			return p, usageError{fmt.Errorf("--allow-spiffe-id %q: %w; want, for example, spiffe://cluster.local/ns/shop/sa/envoy", text, err)}
+			return usageErrorf("--allow-spiffe-id %q: %w; want, for example, %s", text, err,
+				"spiffe://cluster.local/ns/shop/sa/envoy")
 		}
 		p.tls.Allowed = append(p.tls.Allowed, id)
 	}
-	var problem string
 	switch hasTLS := p.tls.Cert != ""; {
 	case hasTLS != (p.tls.Key != ""):
-		problem = "--tls-cert and --tls-key go together"
-	case !hasTLS && (p.tls.ClientCA != "" || len(p.tls.Allowed) > 0):
-		problem = "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key"
-	case p.tls.ClientCA == "" && len(p.tls.Allowed) > 0:
-		problem = "--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate"
+		return usageErrorf("--tls-cert and --tls-key go together")
+	case !hasTLS && (p.tls.ClientCA != "" || len(p.allowed) > 0):
+		return usageErrorf("--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key")
+	case p.tls.ClientCA == "" && len(p.allowed) > 0:
+		return usageErrorf("--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate")
 	case hasTLS && p.insecure:
-		problem = "--insecure is without TLS: leave it out, or --tls-cert"
+		return usageErrorf("--insecure is without TLS: leave it out, or --tls-cert")
 	case !hasTLS && !p.insecure && !strings.HasPrefix(p.listen, "unix:"):
-		problem = fmt.Sprintf("--listen %s is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", p.listen)
+		return usageErrorf("--listen %s is TCP, where others may read and ask: %s", p.listen,
+			"give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure")
 	}
-	if problem != "" {
-		return p, usageError{errors.New(problem)}
-	}
-	return p, nil
+	return nil
 }
 
 // streamWorkers is the number of exchanges that are served by goroutines that wait for the next one.

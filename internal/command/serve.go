@@ -26,6 +26,7 @@ import (
 )
 
 func serveCommand(version string) *cli.Command {
+	s := &server{version: version}
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "serve Envoy's external processing filter",
@@ -34,50 +35,33 @@ those under way finish. A second signal ends it at once. A rules file
 that changes is read again: good rules are for all exchanges from then on, and bad ones are refused with what is wrong,
 while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
 how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
-		Flags: slices.Concat([]cli.Flag{rulesFlag()}, portFlags(), mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
-			&cli.StringFlag{
-				Name: "admin", Value: "127.0.0.1:9902", Sources: cli.EnvVars("WEFT_ADMIN"),
-				Usage: "`host:port` for /metrics, /livez and /readyz; empty for none",
-			},
-			&cli.BoolFlag{
-				Name: "pprof", Sources: cli.EnvVars("WEFT_PPROF"),
-				Usage: "serve profiles on --admin, under /debug/pprof/",
-			},
-			&cli.Int64Flag{
-				Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"), Validator: atLeast[int64](1),
-				Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
-			},
-			&cli.DurationFlag{
-				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"), Validator: atLeast[time.Duration](0),
-				Usage: "how long an answer may wait for MongoDB once the core is there, where Envoy's configuration does not say it (Envoy Gateway's cannot)",
-			},
-		}, observeFlags(), drainFlags()),
-		OnUsageError: onUsageError,
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
-			registry := prometheus.NewRegistry()
-			metrics := observe.NewMetrics(registry, version)
-			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, metrics.DroppedLines)
+		Flags: slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, s.port.flags(),
+			mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
+				stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
+					"`host:port` for /metrics, /livez and /readyz; empty for none"),
+				boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
+				&cli.Int64Flag{
+					Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
+					Destination: &s.maxReads, Validator: atLeast[int64](1),
+					Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
+				},
+				durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
+					"how long an answer may wait for MongoDB once the core is there, "+
+						"where Envoy's configuration does not say it (Envoy Gateway's cannot)"),
+			}, s.observeFlags(), s.drain.flags()),
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+			s.registry = prometheus.NewRegistry()
+			s.metrics = observe.NewMetrics(s.registry, version)
+			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, s.metrics.DroppedLines)
 			defer flush()
-			logger, err := loggerOf(cmd, log)
-			if err != nil {
+			if s.logger, err = s.newLogger(log); err != nil {
 				return err
 			}
-			uri, err := mongodbURI(cmd)
-			if err != nil {
+			if s.mongodbURI, err = mongodbURI(cmd); err != nil {
 				return err
 			}
-			port, err := portOf(cmd)
-			if err != nil {
+			if err := s.port.validate(); err != nil {
 				return err
-			}
-			s := &server{
-				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
-				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
-				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
-				logger: logger, registry: registry, metrics: metrics, serverTiming: cmd.Bool("server-timing"), otlpEndpoint: cmd.String("otlp-endpoint"),
 			}
 			return s.run(ctx)
 		},
@@ -87,7 +71,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 // server is a weft that serves.
 type server struct {
 	rulesName, admin, mongodbURI, version string
-	otlpEndpoint                          string
+	logLevel, logFormat, otlpEndpoint     string
 	port                                  port
 	maxReads                              int64
 	budget                                time.Duration
