@@ -52,7 +52,8 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			s.registry = prometheus.NewRegistry()
 			s.metrics = observe.NewMetrics(s.registry, version)
-			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, s.metrics.DroppedLines)
+			dropped := func(lines int) { s.metrics.DroppedLines.Add(float64(lines)) }
+			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, dropped)
 			defer flush()
 			if s.logger, err = s.newLogger(log); err != nil {
 				return err
@@ -141,9 +142,9 @@ func (s *server) run(ctx context.Context) error {
 		Budget:        s.budget,
 		ServerTiming:  s.serverTiming,
 		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
-		Misconfigured: func(fault string) { s.metrics.Misconfigured(); s.logger.Warn(fault) },
+		Misconfigured: func(fault string) { s.metrics.Misconfigurations.Inc(); s.logger.Warn(fault) },
 		Panicked: func(rule string, err *enrich.PanicError) {
-			s.metrics.Panicked()
+			s.metrics.Panics.Inc()
 			s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
 		},
 	}
