@@ -44,7 +44,7 @@ func checkSchema(root *node) Errors {
 	}
 	c := checker{schema: schema, root: root}
 	var invalid *jsonschema.ValidationError
-	if errors.As(compiler.MustCompile(schemaURL).Validate(root.value()), &invalid) {
+	if errors.As(compiler.MustCompile(schemaURL).Validate(root.value), &invalid) {
 		c.visit(invalid)
 	}
 	return c.errs
@@ -103,7 +103,7 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 		switch {
 		case strings.HasSuffix(e.SchemaURL, "/duration"):
 			fail("%s", hint)
-		case slices.Contains(k.Want, "string") && !n.isMap && !n.isList && n.scalar != nil: // as in name: 7
+		case slices.Contains(k.Want, "string") && !n.isMap && !n.isList && n.value != nil: // as in name: 7
 			fail("want %s, not %s; put it in quotes: %q", typeWord(k.Want...), typeWord(k.Got), n.text)
 		default:
 			fail("want %s, not %s", typeWord(k.Want...), typeWord(k.Got))

@@ -71,7 +71,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 		c.Type, _ = enrich.ParseType(typ.str(""))
 	case "value":
 		c.From = enrich.FromRule
-		switch v := n.get("value").scalar.(type) {
+		switch v := n.get("value").value.(type) {
 		case string:
 			c.Fixed = enrich.Value{Type: enrich.String, Text: v}
 		case bool:
@@ -92,7 +92,7 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 	n := b.root.get(steps...)
 	f := enrich.Field{Name: member, Path: n.get("path").str(member)}
 	f.Type, _ = enrich.ParseType(n.str(n.get("type").str("")))
-	if n.get("path").scalar == nil && strings.ContainsAny(member, ".$") {
+	if n.get("path").value == nil && strings.ContainsAny(member, ".$") {
 		b.fail(steps, "a name with . or $ needs a path: write {type: …, path: settings.theme}")
 	}
 	isKey := slices.ContainsFunc(s.Where, func(c enrich.Condition) bool { return c.Field == f.Path })
@@ -117,7 +117,7 @@ func fits(n *node, t enrich.Type) bool {
 	if t == enrich.Any {
 		return true
 	}
-	switch v := n.scalar.(type) {
+	switch v := n.value.(type) {
 	case string:
 		_, isID := enrich.ParseParam(t, v)
 		_, err := time.Parse(time.RFC3339, v)
@@ -129,7 +129,7 @@ func fits(n *node, t enrich.Type) bool {
 	case float64:
 		return t == enrich.Number
 	}
-	isNotText := func(e *node) bool { _, isText := e.scalar.(string); return !isText }
+	isNotText := func(e *node) bool { _, isText := e.value.(string); return !isText }
 	return t == enrich.Object && n.isMap || t == enrich.Array && n.isList ||
 		t == enrich.Strings && n.isList && !slices.ContainsFunc(n.elements, isNotText)
 }
