@@ -2,7 +2,6 @@ package rulesfile
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,9 +53,6 @@ func (b *builder) envoy() Envoy {
 		MessageTimeout: b.duration("message_timeout", defaults.MessageTimeout),
 		Retries:        defaults.Retries,
 	}
-	if host, port, err := net.SplitHostPort(e.Legacy); e.Legacy != "" && (err != nil || host == "" || !isPort(port)) {
-		b.fail([]string{"envoy", "legacy"}, "%q: write host:port, such as users.internal:8080", e.Legacy)
-	}
 	if retries, ok := n.get("retries").value.(int64); ok {
 		e.Retries = uint32(retries)
 	}
@@ -65,11 +61,6 @@ func (b *builder) envoy() Envoy {
 			e.MessageTimeout, e.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
 	}
 	return e
-}
-
-func isPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
 }
 
 // duration returns a duration of the envoy section, or the default if there is none; 0 after an error.

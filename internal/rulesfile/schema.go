@@ -80,13 +80,13 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 	}
 	n, part := c.root.get(steps...), c.part(e.SchemaURL)
 	hint, _ := part["patternErrorMessage"].(string) // editors show it, too
+	properties, _ := part["properties"].(map[string]any)
 	failAt := func(at position, format string, args ...any) {
 		c.errs = append(c.errs, Error{position: at, Path: pathOf(steps), Text: fmt.Sprintf(format, args...)})
 	}
 	fail := func(format string, args ...any) { failAt(n.at, format, args...) }
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		properties, _ := part["properties"].(map[string]any)
 		known := slices.Sorted(maps.Keys(properties))
 		for _, key := range k.Properties {
 			if len(known) > 0 {
@@ -97,7 +97,7 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 		}
 	case *kind.Required:
 		for _, key := range k.Missing {
-			fail("%s is missing; write, for example, %s", key, example(key))
+			fail("%s is missing; write, for example, %s", key, example(key, properties[key]))
 		}
 	case *kind.Type:
 		switch {
@@ -123,7 +123,7 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 	case *kind.Pattern:
 		fail("%q: %s", k.Got, hint)
 	case *kind.MinItems, *kind.MinProperties, *kind.MinLength:
-		fail("is empty; write, for example, %s", example(name))
+		fail("is empty; write, for example, %s", example(name, part))
 	case *kind.MaxProperties:
 		fail("has both type and value; write type for a parameter that varies, value for a fixed one")
 	default: // bounds of numbers and texts, for example
@@ -143,27 +143,10 @@ func typeWord(names ...string) string {
 	return strings.Join(words, " or ")
 }
 
-// example returns how a key is written.
-func example(key string) string {
-	value := map[string]string{
-		"version":    "1",
-		"rules":      "[{name: user, …}]",
-		"name":       "user",
-		"match":      `{path: "/api/v1/users/{userId:int64}"}`,
-		"path":       "/api/v1/users/{userId:int64}",
-		"methods":    "[GET]",
-		"query":      "{tenant: {type: string}}",
-		"extensions": "{profile: {database: …, collection: …, where: …, fields: …}}",
-		"database":   "user_profiles",
-		"collection": "profiles",
-		"where":      "{userId: {param: userId}}",
-		"fields":     "{tags: {type: strings, default: []}}",
-		"type":       "string",
-		"payload":    "token",
-		"claim":      "sub",
-	}[key]
-	if value == "" {
-		return "a text"
+// example returns how a key is written, as its part of the schema says.
+func example(key string, part any) string {
+	if keywords, _ := part.(map[string]any); keywords["example"] != nil {
+		return fmt.Sprintf("%s: %s", key, keywords["example"])
 	}
-	return key + ": " + value
+	return "a text"
 }
