@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,7 +51,12 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				"bootstrap: `host:port` of an OTLP collector (gRPC) for Envoy's traces; empty for none"),
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
-				Destination: &c.TraceSampling, Validator: between(0., 100.),
+				Destination: &c.TraceSampling, Validator: func(percent float64) error {
+					if !(0 <= percent && percent <= 100) { // NaN is neither
+						return errors.New("want 0 to 100")
+					}
+					return nil
+				},
 				Usage: "bootstrap: `percent` of the requests that Envoy traces, " +
 					"in addition to those that their client traces",
 			},

@@ -34,13 +34,3 @@ func atLeast[T cmp.Ordered](least T) func(T) error {
 		return nil
 	}
 }
-
-// between returns the Validator of a flag with a minimum and a maximum.
-func between[T cmp.Ordered](least, most T) func(T) error {
-	return func(v T) error {
-		if cmp.Less(v, least) || v > most {
-			return fmt.Errorf("want %v to %v", least, most)
-		}
-		return nil
-	}
-}

@@ -1,16 +1,10 @@
 package command
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"time"
 
 	"github.com/urfave/cli/v3"
-
-	"weft/enrich"
-	"weft/internal/observe"
 )
 
 // observeFlags returns the flags for logs, traces and the server-timing header.
@@ -45,22 +39,4 @@ func (s *server) newLogger(w io.Writer) (*slog.Logger, error) {
 	default:
 		return nil, usageErrorf("--log-format %q: want text or json", s.logFormat)
 	}
-}
-
-// traces returns a function that makes spans of a report, and one that sends the last spans. Without an endpoint both
-// do nothing.
-func (s *server) traces(ctx context.Context) (record func(*enrich.Report), closeTraces func(), err error) {
-	if s.otlpEndpoint == "" {
-		return func(*enrich.Report) {}, func() {}, nil
-	}
-	lost := func(err error) { s.logger.Warn("traces are lost", "error", err) }
-	traces, err := observe.NewTraces(ctx, s.otlpEndpoint, s.version, lost)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--otlp-endpoint: %w", err)
-	}
-	return traces.Record, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-		defer cancel()
-		_ = traces.Close(ctx) // what is lost is logged
-	}, nil
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -93,9 +94,16 @@ type server struct {
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// SIGHUP means "read your files again" to many servers, and would end weft without a drain.
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
-	go s.hangUps(ctx, hangUp)
+	defer close(hangUp)
+	defer signal.Stop(hangUp)
+	go func() {
+		for range hangUp {
+			s.logger.Info("SIGHUP does nothing: the rules file and certificates are read again when they change")
+		}
+	}()
 
 	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
 	// environment's GOGC and GOMEMLIMIT are respected.
@@ -122,9 +130,9 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer closeAdmin()
 
-	record, closeTraces, err := s.traces(ctx)
+	record, closeTraces, err := observe.Traces(ctx, s.otlpEndpoint, s.version, s.logger)
 	if err != nil {
-		return err
+		return fmt.Errorf("--otlp-endpoint: %w", err)
 	}
 	defer closeTraces()
 	grpcServer, err := s.grpcServer(s.registry)
@@ -177,18 +185,6 @@ func (s *server) run(ctx context.Context) error {
 	_ = s.store.Close(now)
 	s.logger.Info("stopped")
 	return nil
-}
-
-// hangUps keeps a SIGHUP, which means "read your files again" to many servers, from ending weft without a drain.
-func (s *server) hangUps(ctx context.Context, hangUp <-chan os.Signal) {
-	for {
-		select {
-		case <-hangUp:
-			s.logger.Info("SIGHUP does nothing: the rules file and certificates are read again by themselves when they change")
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // use makes the rules of a file those of all exchanges from now on.

@@ -169,7 +169,10 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 		// Zeros, so that the first exchange that is counted shows as an increase.
 		m.exchanges.WithLabelValues(r.Name, string(enrich.Composed), "", "")
 		m.exchanges.WithLabelValues(r.Name, string(enrich.Passed), string(enrich.NotDegraded), "")
-		for _, reason := range failures() {
+		for _, reason := range []enrich.Reason{ // alerts are about these, from the first one on
+			enrich.LegacyError, enrich.LegacyUnreachable, enrich.CoreEmpty, enrich.CoreInvalid, enrich.KeyMismatch,
+			enrich.ExtensionFailed, enrich.ExtensionTimeout, enrich.ExtensionInvalid, enrich.Overloaded,
+		} {
 			m.exchanges.WithLabelValues(r.Name, string(enrich.Degraded), string(reason), "")
 		}
 		for _, v := range []*prometheus.HistogramVec{m.legacy, m.added, m.reads, m.coreSize, m.answerSize} {
@@ -182,14 +185,6 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	}
 	for _, v := range []vec{m.mongodb.commands, m.mongodb.keys} {
 		prune(v, "collection", collections)
-	}
-}
-
-// failures are the reasons for which somebody may be woken, also by the first one.
-func failures() []enrich.Reason {
-	return []enrich.Reason{
-		enrich.LegacyError, enrich.LegacyUnreachable, enrich.CoreEmpty, enrich.CoreInvalid, enrich.KeyMismatch,
-		enrich.ExtensionFailed, enrich.ExtensionTimeout, enrich.ExtensionInvalid, enrich.Overloaded,
 	}
 }
 

@@ -144,12 +144,11 @@ func (b *ruleBuilder) match() {
 			}
 		}
 	}
-	r.Methods = []string{"GET"}
-	if methods := n.get("methods"); methods.isList {
-		r.Methods = nil
-		for _, m := range methods.elements {
-			r.Methods = append(r.Methods, m.str(""))
-		}
+	for _, m := range n.get("methods").elements {
+		r.Methods = append(r.Methods, m.str(""))
+	}
+	if r.Methods == nil {
+		r.Methods = []string{"GET"}
 	}
 	r.Host = strings.ToLower(n.get("host").str("")) // Envoy, too, ignores the case of names
 	for _, name := range n.get("query").keys {

@@ -69,16 +69,14 @@ func parse(text []byte) (*node, Errors) {
 func tooDeep(tokens token.Tokens) *token.Token {
 	brackets, dashes := 0, 0
 	for _, t := range tokens {
-		dashes++
 		switch t.Type {
 		case token.SequenceStartType, token.MappingStartType:
 			brackets++
-			dashes = 0
 		case token.SequenceEndType, token.MappingEndType:
 			brackets--
-			dashes = 0
-		case token.SequenceEntryType:
-		default:
+		}
+		dashes++
+		if t.Type != token.SequenceEntryType {
 			dashes = 0
 		}
 		if brackets > maxDepth || dashes > maxDepth {
