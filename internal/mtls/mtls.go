@@ -26,12 +26,14 @@ type Options struct {
 	Allowed   []spiffeid.ID // of clients with a certificate from ClientCA; empty for all of them
 }
 
-// Credentials returns those of a gRPC server. The files are read now, so that errors in them are found at the start, and
-// again at each handshake: handshakes are few, since Envoy keeps its connections, and nothing has to watch files. If the
-// files have errors, or are half written, the log says so, and the previous certificate stays in use.
+// Credentials returns those of a gRPC server. The files are read now, so that errors in them are found at the start,
+// and again at each handshake: handshakes are few, since Envoy keeps its connections, and nothing has to watch files.
+// If the files have errors, or are half written, the log says so, and the previous certificate stays in use.
 //
 // The returned function reads the files, too, and returns the certificate that a handshake would use.
-func Credentials(o Options, logger *slog.Logger) (_ credentials.TransportCredentials, current func() *x509.Certificate, _ error) {
+func Credentials(
+	o Options, logger *slog.Logger,
+) (_ credentials.TransportCredentials, current func() *x509.Certificate, _ error) {
 	files := &files{Options: o, logger: logger}
 	if err := files.load(); err != nil {
 		return nil, nil, err

@@ -11,8 +11,8 @@ import (
 	"weft/enrich"
 )
 
-// Health monitors whether MongoDB answers. It logs when MongoDB stops answering, and when it answers again, at most once
-// in ten seconds: clients get answers all the same, so that nobody would notice.
+// Health monitors whether MongoDB answers. It logs when MongoDB stops answering and when it answers again, at most
+// once in ten seconds: clients get answers all the same, so that nobody would notice.
 type Health struct {
 	logger *slog.Logger
 

@@ -13,8 +13,8 @@ import (
 	"weft/enrich"
 )
 
-// NonBlocking returns a writer that never waits for w, and a function that flushes it, for a second at most. If w blocks,
-// as a pipe that nobody reads does, lines are dropped, and dropped is called with their number.
+// NonBlocking returns a writer that never waits for w, and a function that flushes it, for a second at most. If w
+// blocks, as a pipe that nobody reads does, lines are dropped, and dropped is called with their number.
 func NonBlocking(w io.Writer, dropped func(lines int)) (_ io.Writer, flush func()) {
 	const lines = 1000
 	writer := diode.NewWriter(struct{ io.Writer }{w}, lines, 0, dropped) // without w's Close

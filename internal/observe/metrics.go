@@ -17,8 +17,8 @@ import (
 	"weft/enrich"
 )
 
-// Metrics are weft's metrics. The values of their labels are few, whatever clients send: names of rules and collections,
-// which the rules file has, and reasons, which are constants.
+// Metrics are weft's metrics. The values of their labels are few, whatever clients send: names of rules and
+// collections, which are from the rules file, and reasons, which are constants.
 type Metrics struct {
 	exchanges            *prometheus.CounterVec // by rule, disposition, reason, also
 	legacy, added, reads *prometheus.HistogramVec
@@ -43,17 +43,20 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			"Exchanges that have ended, by rule, by what became of the response, and why.",
 			"rule", "disposition", "reason", "also"),
 		legacy: f.histograms("weft_legacy_duration_seconds",
-			"Time from forwarding the request until the legacy service's response was there, as far as weft asked for it. "+
-				"Envoy's own time is included.", waits(), "rule"),
+			"Time from forwarding the request until the legacy service's response was there, as far as weft asked "+
+				"for it. Envoy's own time is included.", waits(), "rule"),
 		added: f.histograms("weft_added_duration_seconds",
-			"Time that weft added to the legacy service's response. Waiting for MongoDB is included.", delays(), "rule"),
+			"Time that weft added to the legacy service's response. Waiting for MongoDB is included.",
+			// Mostly microseconds, and at worst Envoy's message_timeout.
+			[]float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}, "rule"),
 		reads: f.histograms("weft_mongodb_duration_seconds",
 			"Time from the start of an exchange's reads until they were done or given up. "+
 				"Most of it passes while the legacy service works.", waits(), "rule"),
 		coreSize:   f.histograms("weft_core_size_bytes", "Size of the legacy bodies that weft received.", sizes(), "rule"),
 		answerSize: f.histograms("weft_answer_size_bytes", "Size of the bodies that weft made.", sizes(), "rule"),
 		waited: f.counters("weft_mongodb_wait_seconds_total",
-			"Time that exchanges waited for MongoDB once the core was there: a part of weft_added_duration_seconds.", "rule"),
+			"Time that exchanges waited for MongoDB once the core was there: a part of weft_added_duration_seconds.",
+			"rule"),
 		open: f.gauge("weft_exchanges_open", "Exchanges that are under way: streams of Envoy."),
 		reloads: f.counters("weft_rules_reloads_total",
 			"Changes of the rules file: applied, or refused because it has errors.", "result"),
@@ -105,11 +108,6 @@ func waits() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 }
 
-// delays returns the buckets for weft's own times: mostly microseconds, and at worst Envoy's message_timeout.
-func delays() []float64 {
-	return []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}
-}
-
 // sizes returns buckets from 256 bytes to 64 MiB.
 func sizes() []float64 { return prometheus.ExponentialBuckets(256, 4, 10) }
 
@@ -148,7 +146,9 @@ func observe(o prometheus.Observer, value time.Duration, r *enrich.Report) {
 }
 
 // CountOpen is a [grpc.StreamServerInterceptor] that counts exchanges while they are open.
-func (m *Metrics) CountOpen(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (m *Metrics) CountOpen(
+	srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
+) error {
 	if info.FullMethod == extprocv3.ExternalProcessor_Process_FullMethodName {
 		m.open.Inc()
 		defer m.open.Dec()
@@ -222,7 +222,8 @@ func WatchCertificate(r prometheus.Registerer, current func() *x509.Certificate)
 	gauge := func(name string, value func() float64) {
 		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "weft_tls_certificate_not_" + name + "_timestamp_seconds",
-			Help: "Time " + name + " which weft's own certificate is not valid, in seconds since 1970. Only with --tls-cert.",
+			Help: "Time " + name + " which weft's own certificate is not valid, in seconds since 1970. " +
+				"Only with --tls-cert.",
 		}, value)
 	}
 	gauge("before", func() float64 { return float64(current().NotBefore.Unix()) })

@@ -44,12 +44,8 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	n := b.root.get(steps...)
 	c := enrich.Condition{Field: field}
-	var kinds []string
-	for _, kind := range []string{"param", "core", "value"} {
-		if n.children[kind] != nil {
-			kinds = append(kinds, kind)
-		}
-	}
+	isMissing := func(kind string) bool { return n.children[kind] == nil }
+	kinds := slices.DeleteFunc([]string{"param", "core", "value"}, isMissing)
 	if len(kinds) != 1 {
 		b.unsure = true
 		b.fail(steps, "write one of {param: userId}, {core: /customer/id, type: int64} and {value: active}")
@@ -95,19 +91,16 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 	if n.get("path").value == nil && strings.ContainsAny(member, ".$") {
 		b.fail(steps, "a name with . or $ needs a path: write {type: …, path: settings.theme}")
 	}
-	isKey := slices.ContainsFunc(s.Where, func(c enrich.Condition) bool { return c.Field == f.Path })
 	def := n.children["default"]
-	switch {
-	case def == nil || f.Type == 0:
+	if def == nil || f.Type == 0 {
+		return f
+	}
+	f.Default = string(def.json())
+	switch _, isKey := s.KeyOf(f, make(enrich.Key, len(s.Where))); {
 	case isKey:
 		b.fail(append(steps, "default"), "is never used: documents are found by this field; leave it out")
-	default:
-		text := def.json()
-		if !json.Valid(text) || !fits(def, f.Type) {
-			b.fail(append(steps, "default"), "%s is not of type %s; %s", text, f.Type, defaultHint(f.Type))
-			break
-		}
-		f.Default = string(text)
+	case !fits(def, f.Type) || !json.Valid([]byte(f.Default)):
+		b.fail(append(steps, "default"), "%s is not of type %s; %s", f.Default, f.Type, defaultHint(f.Type))
 	}
 	return f
 }
