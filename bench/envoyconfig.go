@@ -1,34 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"os/exec"
 	"slices"
 
 	"github.com/goccy/go-yaml"
+
+	"weft/test/harness"
 )
 
 // envoyConfig returns the bootstrap that a weft binary prints for Envoy. An empty rules means the built-in rules.
 func envoyConfig(ctx context.Context, binary, legacy, weft, rules string) ([]byte, error) {
-	args := []string{
-		"envoy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--legacy", legacy, "--weft", weft,
-		// On a busy machine the default timeouts would turn composites into cheaper, degraded responses.
-		"--route-timeout", "1m", "--message-timeout", "30s",
-	}
+	// On a busy machine the default timeouts would turn composites into cheaper, degraded responses.
+	args := []string{"--legacy", legacy, "--weft", weft, "--route-timeout", "1m", "--message-timeout", "30s"}
 	if rules != "" {
 		args = append(args, "--rules", rules)
 	}
-	command := exec.CommandContext(ctx, binary, args...)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	config, err := command.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w\n%s", command, err, stderr.Bytes())
-	}
-	return config, nil
+	return harness.Bootstrap(ctx, binary, args...)
 }
 
 // replaceWeft replaces weft's HTTP filters in a bootstrap and removes the rest of weft's configuration. Routes,

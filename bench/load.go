@@ -45,7 +45,7 @@ func (m measurement) totalCPU() (sum float64) {
 
 // measure puts a load on a variant. An invalid response is an error.
 func (b *testbed) measure(ctx context.Context, v *variant, l load, length time.Duration) (m measurement, err error) {
-	pids := map[string]int{"mongod": b.mongod.Pid(), "legacy service": b.legacy.Pid()}
+	pids := map[string]int{"mongod": b.shared.Mongod.Pid(), "legacy service": b.legacy.Pid()}
 	maps.Copy(pids, v.pids)
 	before, err := b.count(ctx, v, pids)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"weft/test/harness"
 )
 
 // part is one part of the benchmark. Its variants run only while it is measured.
@@ -77,6 +79,9 @@ func bench(ctx context.Context, o options) (err error) {
 
 // measurePart starts the variants of a part, measures it, and stops them.
 func (b *testbed) measurePart(ctx context.Context, p part) (tables []table, err error) {
+	if b.part, err = harness.NewSystem(b.weft); err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, b.stopVariants()) }()
 	fmt.Fprintf(os.Stderr, "bench: %s: starting the variants\n", p.name)
 	if err := b.startVariants(ctx, p.variants, p.delay); err != nil {

@@ -46,7 +46,7 @@ func rules(ctx context.Context, b *testbed) (tables []table, err error) {
 
 // startWithRules starts a weft with rules of its own.
 func (b *testbed) startWithRules(ctx context.Context, name, rules string) (*variant, error) {
-	file := b.file("rules.yaml")
+	file := b.part.File("rules.yaml")
 	if err := os.WriteFile(file, []byte("version: 1\nrules:\n"+rules), 0o644); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // Names of the variants.
@@ -44,10 +44,10 @@ func (b *testbed) variant(name string) *variant {
 // startVariants starts the variants with the names, or all if there are no names. Their reads of MongoDB are delayed in
 // each direction.
 func (b *testbed) startVariants(ctx context.Context, names []string, delay time.Duration) error {
-	b.readURI = b.mongod.URI()
+	b.readURI = b.shared.Mongod.URI()
 	if delay > 0 {
-		mongod := strings.TrimPrefix(b.mongod.URI(), "mongodb://")
-		addr, _, err := b.startSelf(ctx, "delay", "-to", mongod, "-delay", delay.String())
+		mongod := strings.TrimPrefix(b.readURI, "mongodb://")
+		addr, _, err := startSelf(ctx, b.part, "delay", "-to", mongod, "-delay", delay.String())
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (b *testbed) startVariants(ctx context.Context, names []string, delay time.
 
 func (b *testbed) startEnvoyAlone(ctx context.Context, v *variant) error {
 	v.valid = isCore
-	return b.startPlainEnvoy(ctx, v, b.legacyAddr)
+	return b.startPlainEnvoy(ctx, v, b.shared.LegacyAddr)
 }
 
 // startPlainEnvoy starts an Envoy without an external processor in front of an upstream.
@@ -97,16 +97,16 @@ func (b *testbed) startPlainEnvoy(ctx context.Context, v *variant, upstream stri
 
 func (b *testbed) startNoop(ctx context.Context, v *variant) error {
 	v.valid = isCore
-	socket := b.file("noop.sock")
-	p, err := b.startProcess("noop", os.Args[0], nil, "-listen", socket, "noop")
+	socket := b.part.File("noop.sock")
+	p, err := b.part.Start(ctx, harness.Command{
+		Name: "noop", Path: os.Args[0], Args: []string{"-listen", socket, "noop"},
+		Ready: harness.Listening("unix", socket),
+	})
 	if err != nil {
 		return err
 	}
 	v.pids["sidecar"] = p.Pid()
-	if err := awaitListener(ctx, p, "unix", socket); err != nil {
-		return err
-	}
-	config, err := envoyConfig(ctx, b.weft, b.legacyAddr, "unix:"+socket, "")
+	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "unix:"+socket, "")
 	if err != nil {
 		return err
 	}
@@ -127,27 +127,23 @@ func (b *testbed) startWeftBefore(ctx context.Context, v *variant) error {
 // startWeft starts a weft with a rules file, or with its built-in rules if that is empty, and an Envoy with the
 // configuration that the same binary prints.
 func (b *testbed) startWeft(ctx context.Context, v *variant, binary, rules string) (err error) {
-	if v.admin, err = freeAddr(); err != nil {
+	if v.admin, err = harness.FreeAddr(); err != nil {
 		return err
 	}
-	addr := "unix:" + b.file(v.name+".sock")
+	addr := "unix:" + b.part.File(v.name+".sock")
 	args := []string{"serve", "--listen", addr, "--admin", v.admin, "--pprof"}
 	if rules != "" {
 		args = append(args, "--rules", rules)
 	}
-	p, err := b.startProcess(v.name, binary, []string{"WEFT_MONGODB_URI=" + b.readURI}, args...)
+	p, err := b.part.Start(ctx, harness.Command{
+		Name: v.name, Path: binary, Args: args, Env: []string{"WEFT_MONGODB_URI=" + b.readURI},
+		Ready: harness.Serving("http://" + v.admin + "/readyz"),
+	})
 	if err != nil {
 		return err
 	}
 	v.pids["sidecar"] = p.Pid()
-	ready := func(ctx context.Context) error {
-		_, err := get(ctx, "http://"+v.admin+"/readyz")
-		return err
-	}
-	if err := p.AwaitReady(ctx, ready); err != nil {
-		return err
-	}
-	config, err := envoyConfig(ctx, binary, b.legacyAddr, addr, rules)
+	config, err := envoyConfig(ctx, binary, b.shared.LegacyAddr, addr, rules)
 	if err != nil {
 		return err
 	}
@@ -155,12 +151,12 @@ func (b *testbed) startWeft(ctx context.Context, v *variant, binary, rules strin
 }
 
 func (b *testbed) startGoAggregator(ctx context.Context, v *variant) error {
-	return b.startAggregator(ctx, v, "http://"+b.legacyAddr)
+	return b.startAggregator(ctx, v, "http://"+b.shared.LegacyAddr)
 }
 
 // startAggregator starts the Go aggregator behind an Envoy.
 func (b *testbed) startAggregator(ctx context.Context, v *variant, legacy string) error {
-	addr, p, err := b.startSelf(ctx, "aggregator", "-legacy", legacy, "-mongodb-uri", b.readURI)
+	addr, p, err := startSelf(ctx, b.part, "aggregator", "-legacy", legacy, "-mongodb-uri", b.readURI)
 	if err != nil {
 		return err
 	}
@@ -176,33 +172,31 @@ func (b *testbed) startGoAggregatorInMesh(ctx context.Context, v *variant) error
 }
 
 func (b *testbed) startFastAPI(ctx context.Context, v *variant) error {
-	port, err := stack.FreePort()
+	addr, err := harness.FreeAddr()
 	if err != nil {
 		return err
 	}
-	env := []string{"LEGACY=http://" + b.legacyAddr, "MONGODB_URI=" + b.readURI}
-	p, err := b.startProcess("fastapi", b.python, env, "-m", "uvicorn", "--app-dir", "bench/aggregator",
-		"--port", fmt.Sprint(port), "--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning",
-		"main:app")
+	_, port, _ := strings.Cut(addr, ":")
+	p, err := b.part.Start(ctx, harness.Command{
+		Name: "fastapi", Path: b.python,
+		Env: []string{"LEGACY=http://" + b.shared.LegacyAddr, "MONGODB_URI=" + b.readURI},
+		Args: []string{
+			"-m", "uvicorn", "--app-dir", "bench/aggregator", "--port", port, "--http", "httptools", "--loop", "uvloop",
+			"--no-access-log", "--log-level", "warning", "main:app",
+		},
+		Ready: harness.Listening("tcp", addr),
+	})
 	if err != nil {
 		return err
 	}
 	v.pids["aggregator"] = p.Pid()
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	if err := awaitListener(ctx, p, "tcp", addr); err != nil {
-		return err
-	}
 	return b.startPlainEnvoy(ctx, v, addr)
 }
 
 func (b *testbed) startEnvoy(ctx context.Context, v *variant, config []byte) error {
-	e, err := stack.StartEnvoy(ctx, stack.EnvoyOptions{Dir: b.file("envoy"), Bootstrap: config, Concurrency: 2})
-	if err != nil {
+	if err := b.part.StartEnvoyWith(ctx, config, "--concurrency", "2"); err != nil {
 		return err
 	}
-	b.processes = append(b.processes, e.Process)
-	v.pids["Envoy"] = e.Pid()
-	addr, err := e.ListenerAddr(ctx, "main")
-	v.url = "http://" + addr
-	return err
+	v.pids["Envoy"], v.url = b.part.Envoy.Pid(), b.part.URL
+	return nil
 }

@@ -27,6 +27,9 @@ const (
 	// is overdue.
 	maxSingles = 64
 
+	// slotTimeout is how long a second try waits for its turn until it cancels one that nobody waits for any more.
+	slotTimeout = 20 * time.Millisecond
+
 	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
 	maxFailures = 8
 )
@@ -48,6 +51,8 @@ type batch struct {
 	mu     sync.Mutex // guards what follows, and the fields of groups and asks
 	pace   pace
 	groups map[groupKey]*group // those with keys that wait or commands that are under way
+
+	abandoned []*ask // whose second try is under way and whose callers have left, in this order
 }
 
 // groupKey identifies keys that one command can ask for: they differ in their last value only.
@@ -73,6 +78,7 @@ type ask struct {
 	key     Key
 	callers int                // that wait
 	cancel  context.CancelFunc // ends the second try; nil if there is none
+	asked   bool               // the command of the second try is under way
 	settled bool
 	done    chan struct{} // closed when the ask is settled: ext is set
 	ext     Extension
@@ -101,7 +107,7 @@ func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
 	return found
 }
 
-// leave takes a caller away from an ask. It returns the Extension that the caller gets.
+// leave takes a caller away from an ask. It returns the Extension that the caller gets. A command that is under way goes on.
 func (b *batch) leave(ctx context.Context, a *ask) Extension {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +115,11 @@ func (b *batch) leave(ctx context.Context, a *ask) Extension {
 		return a.ext
 	}
 	if a.callers--; a.callers == 0 && a.cancel != nil {
-		a.cancel()
+		if a.asked {
+			b.abandoned = append(b.abandoned, a)
+		} else {
+			a.cancel()
+		}
 	}
 	return Extension{Err: ctx.Err()}
 }
@@ -309,7 +319,8 @@ func (b *batch) eachAlone(src *Source, asks []*ask, err error) {
 	}
 }
 
-// alone reads the key of an ask with a command of its own, which is canceled if all callers leave.
+// alone reads the key of an ask with a command of its own, a second try. If all callers leave, it is canceled only when
+// another one needs its place.
 func (b *batch) alone(src *Source, a *ask) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
 	defer cancel()
@@ -317,21 +328,46 @@ func (b *batch) alone(src *Source, a *ask) {
 	isWanted := a.callers > 0 && !a.settled
 	a.cancel = cancel
 	b.mu.Unlock()
-	if !isWanted {
+	if !isWanted || !b.awaitSlot(ctx, a) {
 		return
 	}
-	select {
-	case b.singles <- struct{}{}:
-		defer func() { <-b.singles }()
-	case <-a.done:
-		return
-	case <-ctx.Done():
-		return
-	}
+	defer func() { <-b.singles }()
+	b.mu.Lock()
+	a.asked = true
+	b.mu.Unlock()
 	found := b.read(ctx, src, []*ask{a})
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.abandoned = slices.DeleteFunc(b.abandoned, func(other *ask) bool { return other == a })
 	settle([]*ask{a}, found)
+}
+
+// awaitSlot waits until a second try may start. It reports false if the ask is settled before, or ctx ends.
+func (b *batch) awaitSlot(ctx context.Context, a *ask) bool {
+	late := time.NewTicker(slotTimeout)
+	defer late.Stop()
+	for {
+		select {
+		case b.singles <- struct{}{}:
+			return true
+		case <-late.C:
+			b.cancelAbandoned()
+		case <-a.done:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// cancelAbandoned cancels the oldest second try that nobody waits for.
+func (b *batch) cancelAbandoned() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.abandoned) > 0 {
+		b.abandoned[0].cancel()
+		b.abandoned = slices.Delete(b.abandoned, 0, 1)
+	}
 }
 
 // fixedPart spells all values of a key but the last.

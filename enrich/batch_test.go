@@ -94,8 +94,8 @@ func (r *reader) expectIdle() {
 	b := r.store.(*batch)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.groups) != 0 {
-		r.t.Errorf("%d groups are left", len(b.groups))
+	if len(b.groups) != 0 || len(b.abandoned) != 0 {
+		r.t.Errorf("%d groups and %d abandoned commands are left", len(b.groups), len(b.abandoned))
 	}
 }
 
@@ -197,6 +197,51 @@ func TestBatchCallersLeave(t *testing.T) {
 		}
 		g.answer <- struct{}{}
 		r.wait.Wait()
+		r.expectIdle()
+	})
+}
+
+// TestSecondTriesOfCallersThatLeave: the command of a second try goes on when its caller leaves, so that its connection stays
+// open. It is canceled when another key needs its place.
+func TestSecondTriesOfCallersThatLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		r := newReader(t, g)
+		ctx, leave := context.WithCancel(t.Context())
+		r.tryRead(ctx, number(-1))
+		<-g.asked
+		for n := range int64(2 * maxSingles) {
+			r.tryRead(ctx, number(n))
+		}
+		time.Sleep(2 * minOverdue) // both commands are overdue
+		synctest.Wait()
+		if keys := <-g.asked; len(keys) != 2*maxSingles || len(g.asked) != maxSingles {
+			t.Fatalf("a command for %d keys, then %d", len(keys), len(g.asked))
+		}
+		leave()
+		synctest.Wait()
+		time.Sleep(2 * slotTimeout)
+		if len(g.ended) != 0 {
+			t.Fatalf("%d commands were canceled", len(g.ended))
+		}
+		r.read(number(-2))
+		time.Sleep(slotTimeout)
+		synctest.Wait()
+		if len(g.ended) != 1 {
+			t.Errorf("%d commands were canceled for one key, want 1", len(g.ended))
+		} else if err := <-g.ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled with %v", err)
+		}
+		for range 2 + maxSingles {
+			g.answer <- struct{}{}
+		}
+		r.wait.Wait()
+		synctest.Wait()
+		for range 2 + maxSingles {
+			if err := <-g.ended; err != nil {
+				t.Errorf("a command was canceled: %v", err)
+			}
+		}
 		r.expectIdle()
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -26,15 +25,8 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 	c = c.withDefaults()
 	listen, listenErr := address(c.Listen)
 	admin, adminErr := address(c.Admin)
-	legacy, legacyErr := legacyCluster(c)
-	weft, weftErr := weftCluster(c)
-	clusters, collectorErr := []*clusterv3.Cluster{legacy, weft}, error(nil)
-	if c.Collector != "" {
-		var collector *clusterv3.Cluster
-		collector, collectorErr = collectorCluster(c)
-		clusters = append(clusters, collector)
-	}
-	if err := cmp.Or(listenErr, adminErr, legacyErr, weftErr, collectorErr); err != nil {
+	clusters, clustersErr := clusters(c)
+	if err := cmp.Or(listenErr, adminErr, clustersErr); err != nil {
 		return nil, err
 	}
 	b := &bootstrapv3.Bootstrap{

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -13,6 +14,9 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"weft/enrich"
+	"weft/extproc"
 )
 
 const (
@@ -20,8 +24,23 @@ const (
 	collectorClusterName = "otlp"
 )
 
-// weftCluster has HTTP/2 for gRPC, and limits that allow a stream for each request: by default, those beyond 1,024 would
-// pass without weft.
+// clusters returns those of a standalone Envoy.
+func clusters(c Config) ([]*clusterv3.Cluster, error) {
+	legacy, legacyErr := legacyCluster(c)
+	weft, weftErr := weftCluster(c)
+	if err := cmp.Or(legacyErr, weftErr); err != nil || c.Collector == "" {
+		return []*clusterv3.Cluster{legacy, weft}, err
+	}
+	collector, err := cluster(collectorClusterName, c.Collector)
+	if err != nil {
+		return nil, err
+	}
+	collector.TypedExtensionProtocolOptions = http2(&corev3.Http2ProtocolOptions{})
+	return []*clusterv3.Cluster{legacy, weft, collector}, nil
+}
+
+// weftCluster has HTTP/2 for gRPC, and limits that allow a stream for each request: by default, those beyond 1,024
+// would pass without weft.
 func weftCluster(c Config) (*clusterv3.Cluster, error) {
 	weft, err := cluster(weftClusterName, strings.Split(c.Weft, ",")...)
 	if err != nil {
@@ -45,6 +64,9 @@ func weftCluster(c Config) (*clusterv3.Cluster, error) {
 		HealthyThreshold:   wrapperspb.UInt32(1),
 		HealthChecker: &corev3.HealthCheck_GrpcHealthCheck_{GrpcHealthCheck: &corev3.HealthCheck_GrpcHealthCheck{
 			ServiceName: extprocv3.ExternalProcessor_ServiceDesc.ServiceName,
+			// weft compares it with its own. Here it is sent once a second; with each exchange it would cost a twelfth of
+			// Envoy's CPU time.
+			InitialMetadata: []*corev3.HeaderValueOption{overwrite(enrich.Header{Name: extproc.ConfigHeader, Value: Fingerprint(c.Rules)})},
 		}},
 	}}
 	// If no instance is healthy, Envoy tries all: one that stops still accepts streams, and a call to one that is down
@@ -54,8 +76,9 @@ func weftCluster(c Config) (*clusterv3.Cluster, error) {
 	return weft, err
 }
 
-// legacyCluster protects the legacy service: by Envoy's default limits of connections and requests, a budget for retries,
-// and a pause for an endpoint that keeps failing. An only endpoint gets requests in its pause, too (panic threshold).
+// legacyCluster protects the legacy service: by Envoy's default limits of connections and requests, a budget for
+// retries, and a pause for an endpoint that keeps failing. An only endpoint gets requests in its pause, too (panic
+// threshold).
 func legacyCluster(c Config) (*clusterv3.Cluster, error) {
 	legacy, err := cluster(c.legacyCluster, c.Legacy)
 	if err != nil {
@@ -78,15 +101,6 @@ func legacyCluster(c Config) (*clusterv3.Cluster, error) {
 		MaxHeadersCount:      wrapperspb.UInt32(1000),
 	})
 	return legacy, nil
-}
-
-func collectorCluster(c Config) (*clusterv3.Cluster, error) {
-	collector, err := cluster(collectorClusterName, c.Collector)
-	if err != nil {
-		return nil, err
-	}
-	collector.TypedExtensionProtocolOptions = http2(&corev3.Http2ProtocolOptions{})
-	return collector, nil
 }
 
 // cluster returns a cluster with an endpoint for each address.

@@ -3,6 +3,7 @@
 package envoy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -44,6 +45,9 @@ type Config struct {
 	// MessageTimeout is how long Envoy waits for each reply of weft before it goes on without. Less a margin, it is weft's
 	// budget for MongoDB once the core is there.
 	MessageTimeout time.Duration
+	// WeftTimeout is the message timeout from which weft derives how long it waits for MongoDB: that of its rules file.
+	// If it is another one, Envoy sends weft its own with each exchange, which costs it a twelfth of its CPU time.
+	WeftTimeout time.Duration
 	// Retries is how often a GET is retried. Nil is once.
 	Retries *uint32
 
@@ -59,24 +63,14 @@ type Config struct {
 const DefaultWeftStreams = 1024
 
 func (c Config) withDefaults() Config {
-	if c.RouteTimeout == 0 {
-		c.RouteTimeout = defaults.RouteTimeout
-	}
-	if c.MessageTimeout == 0 {
-		c.MessageTimeout = defaults.MessageTimeout
-	}
-	if c.WeftStreams == 0 {
-		c.WeftStreams = DefaultWeftStreams
-	}
-	if c.Retries == nil {
-		c.Retries = new(uint32(defaults.Retries))
-	}
+	c.RouteTimeout = cmp.Or(c.RouteTimeout, defaults.RouteTimeout)
+	c.MessageTimeout = cmp.Or(c.MessageTimeout, defaults.MessageTimeout)
+	c.WeftTimeout = cmp.Or(c.WeftTimeout, defaults.MessageTimeout)
+	c.WeftStreams = cmp.Or(c.WeftStreams, DefaultWeftStreams)
+	c.Retries = cmp.Or(c.Retries, new(uint32(defaults.Retries)))
 	c.legacyCluster = "legacy"
 	return c
 }
-
-// budget returns the part of the message timeout that weft may use. A tenth is left for the way to weft and back.
-func (c Config) budget() time.Duration { return c.MessageTimeout - c.MessageTimeout/10 }
 
 // address parses host:port, or unix:PATH (also unix:///PATH) as gRPC spells it. The host may be a name.
 func address(s string) (*corev3.Address, error) {

@@ -10,6 +10,7 @@ import (
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 )
@@ -28,9 +29,12 @@ func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
 		return nil
 	}
 	return []*hcmv3.HttpFilter{{
-		Name:       fallbackFilterName,
-		Disabled:   true, // a route with a configuration for the filter enables it
-		ConfigType: httpFilterConfig(&luav3.Lua{DefaultSourceCode: inline(fallbackScript(rules))}),
+		Name:     fallbackFilterName,
+		Disabled: true, // a route with a configuration for the filter enables it
+		ConfigType: httpFilterConfig(&luav3.Lua{
+			DefaultSourceCode: inline(fallbackScript(rules)),
+			ClearRouteCache:   wrapperspb.Bool(false), // the headers that the script changes select no route
+		}),
 	}}
 }
 

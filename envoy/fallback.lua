@@ -7,6 +7,7 @@
 local is_param = {
   int64 = function(s)
     if s ~= "0" and not s:find("^%-?[1-9]%d*$") then return false end
+    if #s < 19 then return true end
     local digits = s:gsub("^%-", "")
     local largest = s:sub(1, 1) == "-" and "9223372036854775808" or "9223372036854775807"
     return #digits < #largest or (#digits == #largest and digits <= largest)
@@ -215,7 +216,7 @@ function envoy_on_response(response)
   end
   local answer, code = rule.both_failed, "503"
   if core then
-    answer, code = rule.head .. core .. rule.tail, "200"
+    answer, code = rule.head .. core .. rule.tail, tostring(status)
   end
   for _, name in ipairs(body_headers) do
     headers:remove(name)

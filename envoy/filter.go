@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"weft/enrich"
+	"weft/envoy/defaults"
 	"weft/extproc"
 )
 
@@ -34,10 +35,7 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 					ClusterName:      weftClusterName,
 					SkipEnvoyHeaders: true, // weft does not read x-envoy-internal and x-forwarded-for
 				}},
-				InitialMetadata: []*corev3.HeaderValue{
-					{Key: extproc.BudgetHeader, Value: c.budget().String()},
-					{Key: extproc.ConfigHeader, Value: Fingerprint(c.Rules)},
-				},
+				InitialMetadata: initialMetadata(c),
 			},
 			FailureModeAllow:   true,
 			MessageTimeout:     durationpb.New(c.MessageTimeout),
@@ -47,6 +45,14 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 			ForwardRules:       &extprocv3.HeaderForwardingRules{AllowedHeaders: forwardedHeaders()},
 		}),
 	}
+}
+
+// initialMetadata returns what Envoy must send with each exchange because weft's rules file says otherwise.
+func initialMetadata(c Config) []*corev3.HeaderValue {
+	if c.MessageTimeout == c.WeftTimeout {
+		return nil
+	}
+	return []*corev3.HeaderValue{{Key: extproc.BudgetHeader, Value: defaults.Budget(c.MessageTimeout).String()}}
 }
 
 // forwardedHeaders matches the headers that Envoy sends to weft.

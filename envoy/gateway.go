@@ -9,8 +9,13 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"weft/enrich"
+	"weft/envoy/defaults"
 	"weft/extproc"
 )
+
+// The objects are YAML mappings and not values of the Go types of the Gateway API and Envoy Gateway: those bring 112
+// packages with them, with which the binary of weft would have 44.9 MB in place of 33.0. k8s/proof decodes the output
+// strictly into these types.
 
 // GatewayOptions identify the Gateway.
 type GatewayOptions struct {
@@ -22,7 +27,7 @@ const gatewayHead = `# Made by "weft envoy --format gateway", for Envoy Gateway 
 # If a policy has Lua, extensionApis.enableLua is required: without it, the route answers every request with 500.
 # The other paths of the legacy service stay in your own HTTPRoute for them.
 # What Envoy Gateway cannot express, and what follows:
-#   - gRPC metadata: weft does not get the message timeout. Start it with --budget %s.
+#   - gRPC metadata: weft takes the message timeout from its rules file. If that has another one: weft serve --budget %s.
 #   - forward_rules: weft gets all request headers, also cookies and credentials. It reads none of them.
 #   - local_reply_config by path: if the legacy service breaks off in the middle of a body, the client gets Envoy's own
 #     502 or 504, not the detail in JSON.
@@ -52,7 +57,7 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := fmt.Appendf(nil, gatewayHead, c.budget(), fmt.Sprintf("%dKi", bufferLimit(c)>>10+1))
+	out := fmt.Appendf(nil, gatewayHead, defaults.Budget(c.MessageTimeout), fmt.Sprintf("%dKi", bufferLimit(c)>>10+1))
 	for _, r := range c.Rules {
 		g := gatewayRule{Config: c, GatewayOptions: o, rule: r, name: "weft-" + r.Name, legacy: legacy, weft: weft}
 		for _, object := range g.objects() {

@@ -25,8 +25,8 @@ type IstioOptions struct {
 
 const istioHead = `# Made by "weft envoy --format istio": weft in the inbound listener of the legacy service's sidecar (Istio).
 # weft runs in the same pod and shares its socket on an emptyDir.
-# Timeouts and retries belong to the callers' sidecars (VirtualService): an answer that takes longer than their timeout is
-# lost to them. The access log and traces belong to Telemetry.
+# Timeouts and retries belong to the callers' sidecars (VirtualService): an answer that takes longer than their timeout
+# is lost to them. The access log and traces belong to Telemetry.
 `
 
 // Istio returns an EnvoyFilter for the inbound sidecar of the legacy service, as YAML.

@@ -13,18 +13,15 @@ import (
 	"weft/enrich"
 )
 
-// unreachableFlags returns the response flags of a legacy service that gave no whole answer, in the order of Envoy's
-// list: no healthy host, request timeout, local and remote reset, connection failure and termination, overflow, no
-// cluster, retry limit, protocol error, longest duration.
-func unreachableFlags() []string {
-	return []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
-}
-
 // localReplies replaces Envoy's own errors on the paths of composites by the 503 for "core and extension failed".
 // Envoy answers past all filters if the legacy service breaks off in the middle of a body, and without weft if that
 // is down. If weft gets the local reply, it replaces it by the composite.
 func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
+	// The legacy service gave no whole answer. In the order of Envoy's list: no healthy host, request timeout, local
+	// and remote reset, connection failure and termination, overflow, no cluster, retry limit, protocol error,
+	// longest duration.
+	unreachable := []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
 	seen := map[string]bool{}
 	for _, r := range c.Rules {
 		path := upstreamPattern(r)
@@ -39,7 +36,7 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 		config.Mappers = append(config.Mappers,
 			unavailable(r, enrich.LegacyUnreachable, append([]*accesslogv3.AccessLogFilter{
 				{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
-					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachableFlags()},
+					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachable},
 				}},
 				statusFilter(accesslogv3.ComparisonFilter_GE), // weft's own answer, a 200, can be a local reply, too
 			}, isRead...)),

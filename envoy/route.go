@@ -81,14 +81,14 @@ func servesHost(r *enrich.Rule, host string) bool {
 }
 
 // ruleRoute returns the route for the requests that match a rule. It also takes a few that do not (see exactPattern),
-// so it tells weft the name of the rule. The filters of weft are disabled by default; a configuration for a route
+// so it tells weft the name of the rule if that matters: metadata of a route costs Envoy CPU time. The filters of weft are disabled by default; a configuration for a route
 // enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
-	extProc := &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{
-		Overrides: &extprocv3.ExtProcOverrides{
-			GrpcInitialMetadata: []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}},
-		},
-	}}
+	overrides := &extprocv3.ExtProcOverrides{}
+	if isAmbiguous(c.Rules, r) {
+		overrides.GrpcInitialMetadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
+	}
+	extProc := &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}
 	action := legacyAction(c)
 	action.RegexRewrite = rewrite(r)
 	action.Timeout = durationpb.New(c.RouteTimeout)
@@ -104,6 +104,17 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 		route.RequestHeadersToRemove = []string{extproc.IfNoneMatchHeader}
 	}
 	return route
+}
+
+// isAmbiguous reports whether a request that takes the route of a rule can match another rule, whose core the legacy
+// service has under another path.
+func isAmbiguous(rules []*enrich.Rule, r *enrich.Rule) bool {
+	return slices.ContainsFunc(rules, func(other *enrich.Rule) bool {
+		return other != r && (!r.LegacyPath.IsZero() || !other.LegacyPath.IsZero()) &&
+			slices.EqualFunc(r.Path.Segments(), other.Path.Segments(), func(a, b enrich.Segment) bool {
+				return a.HasParam || b.HasParam || a.Prefix == b.Prefix
+			})
+	})
 }
 
 // otherRoute returns the route for all other requests to the path of a rule that has a legacy_path: other methods, and

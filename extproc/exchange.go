@@ -147,7 +147,7 @@ const (
 // what it waits is added to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.now()
-	found := read.Await(core, cmp.Or(x.config.budget, x.server.Budget))
+	found := read.Await(core, cmp.Or(x.config.budget, x.rules.Budget))
 	x.clock.waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	return found

@@ -13,12 +13,12 @@ import (
 	"weft/enrich"
 )
 
-// Names in the metadata of a stream, in which Envoy's configuration tells weft about itself.
+// Names in the metadata of a call, in which Envoy's configuration tells weft about itself. All of them are optional.
 const (
-	// BudgetHeader is how long weft may keep Envoy waiting for MongoDB once the core is there, as Go spells durations: a
-	// little less than the filter's message_timeout, after which Envoy lets the legacy response pass.
+	// BudgetHeader is another [Ruleset.Budget] for the exchange, as Go spells durations.
 	BudgetHeader = "x-weft-budget"
-	// ConfigHeader identifies the rules for which the configuration was made: see [NewRuleset].
+	// ConfigHeader identifies the rules from which Envoy's configuration was made; see [NewRuleset]. It comes with health
+	// checks, not with exchanges.
 	ConfigHeader = "x-weft-config"
 	// RuleHeader is the name of the rule that a route is for. The pattern of a route can match a few requests that the rule
 	// does not, such as a number that is too large. If another rule takes such a request, its core would be that of one
@@ -31,15 +31,13 @@ const (
 // config is what the metadata of a stream says; zero values if it does not.
 type config struct {
 	budget time.Duration
-	envoy  string // of ConfigHeader
-	rule   string // of RuleHeader
+	rule   string
 }
 
 func configOf(ctx context.Context) (c config) {
 	if d, err := time.ParseDuration(metadataValue(ctx, BudgetHeader)); err == nil && d > 0 {
 		c.budget = d
 	}
-	c.envoy = metadataValue(ctx, ConfigHeader)
 	c.rule = metadataValue(ctx, RuleHeader)
 	return c
 }

@@ -14,10 +14,6 @@ type Server struct {
 	Rules func() *Ruleset // called once for each exchange, so that rules can change
 	Store enrich.Store
 
-	// Budget is how long an answer may wait for MongoDB once the core is there, if Envoy does not say so ([BudgetHeader]).
-	// With 0 only Envoy's message_timeout ends the wait.
-	Budget time.Duration
-
 	// ServerTiming adds a server-timing header to answers.
 	ServerTiming bool
 

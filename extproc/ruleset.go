@@ -2,6 +2,7 @@ package extproc
 
 import (
 	"sync/atomic"
+	"time"
 
 	"weft/enrich"
 )
@@ -9,6 +10,11 @@ import (
 // Ruleset is the rules in force, with what is learned while they are: other rules start without it. It is made by
 // [NewRuleset].
 type Ruleset struct {
+	// Budget is how long an answer may wait for MongoDB once the core is there: a little less than the message_timeout of
+	// Envoy's filter, after which Envoy lets the legacy response pass. Envoy can send another one ([BudgetHeader]). 0 has no
+	// end.
+	Budget time.Duration
+
 	rules       enrich.Rules
 	envoyConfig string
 	check       selfCheck

@@ -1,11 +1,13 @@
 package extproc
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
 
 	"weft/enrich"
 )
@@ -24,7 +26,6 @@ type fault int
 const (
 	observabilityMode fault = iota
 	otherRules
-	noBudget
 	requestBodies
 	responseBodies
 	noRequests
@@ -41,9 +42,26 @@ const withoutBodies = 10
 
 // misconfigured reports a fault, once.
 func (x *exchange) misconfigured(f fault, format string, args ...any) {
-	if x.rules.check.reported[f].CompareAndSwap(false, true) && x.server.Misconfigured != nil {
-		x.server.Misconfigured(fmt.Sprintf(format, args...))
+	x.server.misconfigured(x.rules, f, format, args...)
+}
+
+func (s *Server) misconfigured(rules *Ruleset, f fault, format string, args ...any) {
+	if rules.check.reported[f].CompareAndSwap(false, true) && s.Misconfigured != nil {
+		s.Misconfigured(fmt.Sprintf(format, args...))
 	}
+}
+
+// CheckEnvoyConfig is a [grpc.UnaryServerInterceptor] for health checks: it compares the rules from which the
+// configuration of the calling Envoy was made ([ConfigHeader]) with those in force.
+func (s *Server) CheckEnvoyConfig(
+	ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
+) (any, error) {
+	rules := s.Rules()
+	if has := metadataValue(ctx, ConfigHeader); has != "" && rules.envoyConfig != "" && has != rules.envoyConfig {
+		s.misconfigured(rules, otherRules, "Envoy configuration differs: it was made from other rules (%.20s, weft has %s); "+
+			"regenerate it with weft envoy", has, rules.envoyConfig)
+	}
+	return handler(ctx, request)
 }
 
 // checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
@@ -54,15 +72,6 @@ func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bo
 		x.misconfigured(observabilityMode, "Envoy does not wait for weft: remove observability_mode from the ext_proc filter; "+
 			"until then all responses pass")
 		return false
-	}
-	if need := x.rules.envoyConfig; need != "" && x.config.envoy != "" && need != x.config.envoy {
-		x.misconfigured(otherRules, "Envoy configuration differs: it was made from other rules (%.20s, weft has %s); "+
-			"regenerate it with weft envoy", x.config.envoy, need)
-	}
-	if x.config.budget == 0 && x.server.Budget == 0 {
-		x.misconfigured(noBudget, "Envoy does not send its timeout: add initial_metadata: [{key: %s, value: 900ms}], a tenth less than "+
-			"the filter's message_timeout, to its grpc_service, or start weft with --budget; "+
-			"until then answers that wait for MongoDB may come too late and pass", BudgetHeader)
 	}
 	modes := m.GetProtocolConfig()
 	return x.checkMode(requestBodies, "request_body_mode", modes.GetRequestBodyMode()) &&

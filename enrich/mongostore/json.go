@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -16,22 +15,6 @@ import (
 
 // maxDepth is how deep documents may be nested; MongoDB itself stores no more than 100 levels.
 const maxDepth = 1000
-
-var errMalformed = errors.New("malformed BSON")
-
-// eachElement calls visit for each element of a BSON document or array, until it returns an error.
-func eachElement(doc bson.Raw, visit func(key string, v bson.RawValue) error) error {
-	elements, err := doc.Elements()
-	if err != nil {
-		return errMalformed
-	}
-	for _, e := range elements {
-		if err := visit(e.Key(), e.Value()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // appendValue appends any BSON value as JSON, in one pass and without a map between. What JSON has a type for is
 // that; a date is an ISO 8601 string in UTC, an ObjectId its hex string, a UUID its canonical string, other binary is
@@ -103,26 +86,27 @@ func appendContainer(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 		opening, closing, named = '[', ']', false
 	}
 	dst = append(dst, opening)
-	first := true
-	err := eachElement(v.Value, func(key string, v bson.RawValue) (err error) {
+	e := elementsOf(v.Value)
+	for first := true; e.next(); first = false {
 		if !first {
 			dst = append(dst, ',')
 		}
-		first = false
+		var err error
 		if named {
-			if dst, err = appendString(dst, key); err != nil {
-				return err
+			if dst, err = appendString(dst, e.key); err != nil {
+				return nil, err
 			}
 			dst = append(dst, ':')
 		}
-		dst, err = appendValue(dst, v, depth+1)
-		return err
-	})
-	return append(dst, closing), err
+		if dst, err = appendValue(dst, e.value, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, closing), e.err
 }
 
 // appendString appends s as a JSON string. MongoDB does not check that a string is UTF-8, so that it may not be.
-func appendString(dst []byte, s string) ([]byte, error) {
+func appendString[text []byte | string](dst []byte, s text) ([]byte, error) {
 	dst, err := jsontext.AppendQuote(dst, s)
 	if err != nil {
 		return nil, errors.New("string is not UTF-8")
@@ -130,35 +114,19 @@ func appendString(dst []byte, s string) ([]byte, error) {
 	return dst, nil
 }
 
-// appendDouble appends the shortest decimal that reads back as f, with a fraction or an exponent so that it is seen
-// to be a double; null if JSON cannot express it.
-func appendDouble(dst []byte, f float64) []byte {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return append(dst, "null"...)
-	}
-	if abs := math.Abs(f); abs != 0 && (abs < 1e-4 || abs >= 1e16) {
-		return strconv.AppendFloat(dst, f, 'e', -1, 64)
-	}
-	dst = strconv.AppendFloat(dst, f, 'f', -1, 64)
-	if f == math.Trunc(f) {
-		dst = append(dst, ".0"...)
-	}
-	return dst
-}
-
-// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside
-// of 0000–9999 have a sign and at least six digits, as in ECMAScript.
+// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside of
+// 0000–9999 have a sign and at least six digits, as in ECMAScript.
 func appendDate(dst []byte, ms int64) []byte {
 	t := time.UnixMilli(ms).UTC()
+	layout := "2006-01-02T15:04:05.000Z"
 	if year := t.Year(); year < 0 || year > 9999 {
 		dst = fmt.Appendf(dst, "%+07d", year)
-	} else {
-		dst = fmt.Appendf(dst, "%04d", year)
+		layout = layout[len("2006"):]
 	}
 	if t.Nanosecond() == 0 {
-		return t.AppendFormat(dst, "-01-02T15:04:05Z")
+		layout = layout[:len(layout)-len(".000Z")] + "Z"
 	}
-	return t.AppendFormat(dst, "-01-02T15:04:05.000Z")
+	return t.AppendFormat(dst, layout)
 }
 
 func appendBinary(dst []byte, subtype byte, data []byte) []byte {

@@ -91,14 +91,14 @@ func integer(v bson.RawValue) (enrich.Value, bool) {
 	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
 }
 
-// elements returns the keys for which MongoDB finds an array: it equals each of its elements.
-func elements(array bson.RawValue) (keys []enrich.Value) {
-	_ = eachElement(array.Value, func(_ string, element bson.RawValue) error {
-		if key, ok := keyOf(element); ok {
+// keysOf returns the keys for which MongoDB finds an array: it equals each of its elements.
+func keysOf(array bson.RawValue) (keys []enrich.Value) {
+	e := elementsOf(array.Value)
+	for e.next() {
+		if key, ok := keyOf(e.value); ok {
 			keys = append(keys, key)
 		}
-		return nil
-	})
+	}
 	return keys
 }
 

@@ -3,7 +3,7 @@ package mongostore
 import (
 	"errors"
 	"fmt"
-	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,15 +14,19 @@ import (
 )
 
 // appendExtension appends the extension that src makes of a document that MongoDB found for a key: each field in turn,
-// checked and converted, or its default where the document lacks it.
-func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte) ([]byte, error) {
+// checked and converted, or its default if the document lacks it.
+func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Raw) ([]byte, error) {
+	d, err := parse(doc)
+	if err != nil {
+		return nil, err
+	}
 	for i, c := range src.Where {
-		v, found, err := lookup(doc, c.Field)
+		v, found, err := d.lookup(c.Field)
 		switch {
 		case err != nil:
 			return nil, err
 		case !found:
-			return nil, fmt.Errorf("field %q equals the key, but inside of an array: %w", c.Field, enrich.ErrWrongType)
+			return nil, fmt.Errorf("field %q equals the key, but is in an array: %w", c.Field, enrich.ErrWrongType)
 		}
 		if got, ok := asValue(v); !ok || got != key[i] {
 			return nil, fmt.Errorf("field %q equals the key, but is a %s: %w", c.Field, v.Type, enrich.ErrWrongType)
@@ -33,12 +37,11 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte)
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		var err error
 		if dst, err = jsontext.AppendQuote(dst, f.Name); err != nil {
 			return nil, err
 		}
 		dst = append(dst, ':')
-		value, found, err := lookup(doc, f.Path)
+		value, found, err := d.lookup(f.Path)
 		switch {
 		case err != nil:
 			return nil, err
@@ -51,7 +54,7 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte)
 				return nil, fmt.Errorf("field %q: %w", f.Path, err)
 			}
 		case f.Default == "":
-			return nil, fmt.Errorf("field %q is missing, and has no default: %w", f.Path, enrich.ErrWrongType)
+			return nil, fmt.Errorf("field %q is missing and has no default: %w", f.Path, enrich.ErrWrongType)
 		default:
 			dst = append(dst, f.Default...)
 		}
@@ -59,23 +62,55 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc []byte)
 	return append(dst, '}'), nil
 }
 
-// lookup returns the value at a path with dots, through documents but not through arrays. Where a document has a name
-// twice, drivers keep the last.
-func lookup(doc []byte, path string) (value bson.RawValue, found bool, err error) {
-	name, rest, nested := strings.Cut(path, ".")
-	err = eachElement(doc, func(key string, v bson.RawValue) error {
-		if key == name {
-			value, found = v, true
+// document is the elements of a BSON document, parsed once for all fields that are looked up in it.
+type document []element
+
+type element struct {
+	key   []byte
+	value bson.RawValue
+}
+
+// parse parses the first level of a document.
+func parse(doc bson.Raw) (document, error) {
+	d := make(document, 0, 6) // enough for most
+	e := elementsOf(doc)
+	for e.next() {
+		d = append(d, element{e.key, e.value})
+	}
+	return d, e.err
+}
+
+// lookup returns the value at a path with dots, through documents but not through arrays. If a document has a name twice,
+// the last one counts, as in drivers.
+func (d document) lookup(path string) (value bson.RawValue, found bool, err error) {
+	name, rest, isNested := strings.Cut(path, ".")
+	for _, e := range slices.Backward(d) {
+		if string(e.key) != name {
+			continue
 		}
-		return nil
-	})
-	if err != nil || !found || !nested {
-		return value, found, err
+		if !isNested {
+			return e.value, true, nil
+		}
+		if e.value.Type != bson.TypeEmbeddedDocument {
+			return bson.RawValue{}, false, nil
+		}
+		inner, err := parse(e.value.Value)
+		if err != nil {
+			return bson.RawValue{}, false, err
+		}
+		return inner.lookup(rest)
 	}
-	if value.Type != bson.TypeEmbeddedDocument {
-		return bson.RawValue{}, false, nil
+	return bson.RawValue{}, false, nil
+}
+
+// lookup returns the value at a path of a document, as document.lookup does. A malformed document has none.
+func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
+	d, err := parse(doc)
+	if err != nil {
+		return bson.RawValue{}, false
 	}
-	return lookup(value.Value, rest)
+	value, found, err = d.lookup(path)
+	return value, found && err == nil
 }
 
 // appendField appends v as a value of type t. The error wraps [enrich.ErrWrongType] if it is none.
@@ -87,8 +122,8 @@ func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 			return strconv.AppendInt(dst, n, 10), nil
 		}
 	case enrich.Number:
-		if f, ok := asDouble(v); ok {
-			return appendDouble(dst, f), nil
+		if dst, ok := appendNumber(dst, v); ok {
+			return dst, nil
 		}
 	case enrich.String:
 		if s, ok := asString(v); ok {
@@ -123,82 +158,21 @@ func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 // appendStrings appends an array of which every element must be a string.
 func appendStrings(dst []byte, array bson.RawValue) ([]byte, error) {
 	dst = append(dst, '[')
-	first := true
-	err := eachElement(array.Value, func(index string, v bson.RawValue) (err error) {
-		s, ok := asString(v)
+	e := elementsOf(array.Value)
+	for first := true; e.next(); first = false {
+		s, ok := asString(e.value)
 		if !ok {
-			return fmt.Errorf("%w: element %s: %s", enrich.ErrWrongType, index, v.Type)
+			return nil, fmt.Errorf("%w: element %s: %s", enrich.ErrWrongType, e.key, e.value.Type)
 		}
 		if !first {
 			dst = append(dst, ',')
 		}
-		first = false
-		dst, err = appendString(dst, s)
-		return err
-	})
-	return append(dst, ']'), err
-}
-
-// asInt64 takes the integers, and the doubles that stand for one.
-func asInt64(v bson.RawValue) (int64, bool) {
-	switch v.Type {
-	case bson.TypeInt32:
-		n, ok := v.Int32OK()
-		return int64(n), ok
-	case bson.TypeInt64:
-		return v.Int64OK()
-	case bson.TypeDouble:
-		// -2^63 is a double; 2^63-1 is none, the next double above it is 2^63.
-		f, ok := v.DoubleOK()
-		if ok && f == math.Trunc(f) && f >= math.MinInt64 && f < math.MaxInt64 {
-			return int64(f), true
+		var err error
+		if dst, err = appendString(dst, s); err != nil {
+			return nil, err
 		}
 	}
-	return 0, false
-}
-
-// asDouble takes what the contract lists: numbers (no Decimal128), bools, and strings that spell a number.
-func asDouble(v bson.RawValue) (float64, bool) {
-	switch v.Type {
-	case bson.TypeInt32:
-		n, ok := v.Int32OK()
-		return float64(n), ok
-	case bson.TypeInt64:
-		n, ok := v.Int64OK()
-		return float64(n), ok
-	case bson.TypeDouble:
-		return v.DoubleOK()
-	case bson.TypeBoolean:
-		b, ok := v.BooleanOK()
-		if b {
-			return 1, ok
-		}
-		return 0, ok
-	}
-	s, ok := asString(v)
-	if !ok {
-		return 0, false
-	}
-	return parseDouble(s)
-}
-
-// parseDouble reads a decimal number, "inf", "infinity" or "nan" in any case, with white space around and single
-// underscores between digits, as the aggregator that weft replaces did. A number that is too large is an infinity.
-func parseDouble(s string) (float64, bool) {
-	s = strings.TrimSpace(s)
-	if strings.ContainsAny(s, "xXpP") { // hexadecimal is Go's alone
-		return 0, false
-	}
-	if strings.Contains(s, "_") {
-		for part := range strings.SplitSeq(s, "_") {
-			if part == "" {
-				return 0, false
-			}
-		}
-		s = strings.ReplaceAll(s, "_", "")
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil || errors.Is(err, strconv.ErrRange)
+	return append(dst, ']'), e.err
 }
 
 // asString takes strings, and the types that are a string with another tag: symbol (deprecated) and JavaScript code.

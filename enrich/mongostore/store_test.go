@@ -19,11 +19,11 @@ import (
 
 	"weft/enrich"
 	"weft/enrich/storetest"
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // mongod is the one server of all tests of this package.
-var mongod *stack.Mongod
+var mongod *harness.Mongod
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -34,7 +34,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if mongod, err = stack.StartMongod(context.Background(), stack.MongodOptions{Dir: dir}); err != nil {
+	if mongod, err = harness.StartMongod(context.Background(), harness.MongodOptions{Dir: dir}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -287,7 +287,7 @@ func TestIndexAdvice(t *testing.T) {
 
 // TestServerAway reads while the server is down, and again when it is back, with one Store.
 func TestServerAway(t *testing.T) {
-	port, err := stack.FreePort()
+	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +312,7 @@ func TestServerAway(t *testing.T) {
 	cancel()
 	store.Find(ended, source, number(7)) // returns immediately
 
-	server, err := stack.StartMongod(t.Context(), stack.MongodOptions{Dir: t.TempDir(), Port: port})
+	server, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir(), Port: port})
 	if err != nil {
 		t.Fatal(err)
 	}

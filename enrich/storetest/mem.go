@@ -60,14 +60,23 @@ func equal(v jsontext.Value, key enrich.Value) bool {
 	case v == nil:
 		return false
 	case key.Type == enrich.Int64:
-		n, err := strconv.ParseFloat(string(v), 64)
-		return err == nil && n == float64(key.Int)
+		n, ok := integer(v)
+		return ok && n == key.Int
 	case key.Type == enrich.Bool:
 		return string(v) == key.String()
 	default:
 		var s string
 		return json.Unmarshal(v, &s) == nil && v.Kind() == '"' && s == key.Text
 	}
+}
+
+// integer returns the integer that a number is, however it is spelled.
+func integer(v jsontext.Value) (int64, bool) {
+	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	return int64(f), err == nil && f == math.Trunc(f) && f >= math.MinInt64 && f < math.MaxInt64
 }
 
 func project(src *enrich.Source, key enrich.Key, doc string) ([]byte, error) {
@@ -88,7 +97,7 @@ func project(src *enrich.Source, key enrich.Key, doc string) ([]byte, error) {
 			out = append(out, f.Default...)
 		case !is(value, f.Type):
 			return nil, fmt.Errorf("field %q: %w", f.Path, enrich.ErrWrongType)
-		case f.Type == enrich.Number && !strings.ContainsAny(string(value), ".eE"):
+		case f.Type == enrich.Number && isDoubleInteger(value):
 			out = append(append(out, value...), ".0"...)
 		default:
 			out = append(out, value...)
@@ -97,11 +106,18 @@ func project(src *enrich.Source, key enrich.Key, doc string) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
+// isDoubleInteger reports whether a number is spelled as an integer and small enough for a double, up to 2^53: as a number,
+// such an integer is spelled as a double.
+func isDoubleInteger(v jsontext.Value) bool {
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	return err == nil && -1<<53 <= n && n <= 1<<53
+}
+
 func is(v jsontext.Value, t enrich.Type) bool {
 	switch t {
 	case enrich.Int64:
-		f, err := strconv.ParseFloat(string(v), 64)
-		return err == nil && f == math.Trunc(f)
+		_, ok := integer(v)
+		return ok
 	case enrich.Number:
 		return v.Kind() == '0'
 	case enrich.String:

@@ -54,6 +54,21 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			`{"id":7,"names":["nobody"],"score":2.0,"label":"","more":{}}`, nil,
 		},
 		{
+			"an integer that a double holds",
+			[]string{`{"id":7,"score":-9007199254740992}`},
+			`{"id":7,"names":["nobody"],"score":-9007199254740992.0,"label":"","more":{}}`, nil,
+		},
+		{
+			"an integer that no double holds",
+			[]string{`{"id":7,"score":9007199254740993}`},
+			`{"id":7,"names":["nobody"],"score":9007199254740993,"label":"","more":{}}`, nil,
+		},
+		{
+			"a large integer",
+			[]string{`{"id":7,"score":861658154331799551,"more":{"n":-861658154331799551}}`},
+			`{"id":7,"names":["nobody"],"score":861658154331799551,"label":"","more":{"n":-861658154331799551}}`, nil,
+		},
+		{
 			"text",
 			[]string{`{"id":7,"label":"\"\\\n\u0000ü🧵"}`},
 			`{"id":7,"names":["nobody"],"score":0.5,"label":"\"\\\n\u0000ü🧵","more":{}}`, nil,
@@ -105,6 +120,20 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		check(t, found[1], "", enrich.ErrNotFound)
 		check(t, found[2], "", enrich.ErrWrongType)
 		check(t, found[3], `{"id":1`+rest+`"one","more":{}}`, nil)
+	})
+	t.Run("keys that no double holds", func(t *testing.T) {
+		source := Source()
+		const n = 1<<53 + 1
+		store := open(t, source, `{"id":9007199254740992,"label":"before"}`, `{"id":9007199254740993,"label":"n"}`)
+		rest := `,"names":["nobody"],"score":0.5,"label":`
+		for _, keys := range [][]enrich.Key{{number(n)}, {number(n), number(n - 1), number(n + 1)}} {
+			found := store.Find(t.Context(), source, keys)
+			check(t, found[0], `{"id":9007199254740993`+rest+`"n","more":{}}`, nil)
+			if len(keys) > 1 {
+				check(t, found[1], `{"id":9007199254740992`+rest+`"before","more":{}}`, nil)
+				check(t, found[2], "", enrich.ErrNotFound)
+			}
+		}
 	})
 	t.Run("several conditions, nested fields", func(t *testing.T) {
 		source := Source()

@@ -12,3 +12,7 @@ const (
 	// Retries is how often a GET is retried if the legacy service fails.
 	Retries = 1
 )
+
+// Budget returns the part of a message timeout that weft may wait for MongoDB once the core is there. A tenth is left for the
+// way to weft and back.
+func Budget(messageTimeout time.Duration) time.Duration { return messageTimeout - messageTimeout/10 }

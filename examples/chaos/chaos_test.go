@@ -11,7 +11,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestChaos plays all scenarios, shortly and with few clients. Timeouts are so long that a busy machine does not matter.
+// TestChaos plays all scenarios, shortly and with few clients. Timeouts are so long that a busy machine does not
+// matter.
 func TestChaos(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	bin := t.TempDir()
@@ -37,36 +38,6 @@ func TestChaos(t *testing.T) {
 	for _, s := range scenarios() {
 		if !strings.Contains(out.String(), "| "+s.name+" |") {
 			t.Errorf("no row for %q", s.name)
-		}
-	}
-}
-
-// TestKind: whatever differs by a byte is wrong.
-func TestKind(t *testing.T) {
-	e := expect(7, `{"userId":7}`)
-	for _, test := range []struct {
-		v1     bool
-		status int
-		body   string
-		want   kind
-	}{
-		{true, 200, e.whole, composed},
-		{false, 200, e.whole, composed},
-		{false, 200, e.coreOnly, degraded},
-		{true, 200, e.extensionOnly, degraded},
-		{true, 200, e.legacy, passed},
-		{false, 200, e.legacy, wrong},
-		{true, 503, unavailable, detail},
-		{true, 200, unavailable, wrong},
-		{true, 503, e.whole, wrong},
-		{true, 200, e.whole[:len(e.whole)-1], wrong},
-		{true, 200, e.whole + "\n", wrong},
-		{true, 200, "", wrong},
-		{true, 200, expect(8, `{"userId":8}`).whole, wrong},
-		{true, 502, "", wrong},
-	} {
-		if got := e.kind(test.v1, test.status, test.body); got != test.want {
-			t.Errorf("v1 %t, %d %q: %d, want %d", test.v1, test.status, test.body, got, test.want)
 		}
 	}
 }

@@ -3,148 +3,71 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptrace"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"weft/test/harness"
 )
 
-// kind is what an answer turns out to be.
-type kind int
-
-const (
-	composed kind = iota // core and extension
-	degraded             // one of them is null
-	passed               // the legacy answer as it is (v1 only)
-	detail               // 503: neither was to be had
-	wrong                // anything else, or one of these where the scenario does not allow it
-	kinds
-)
-
-// expected are the answers about one user, to the byte.
-type expected struct{ whole, coreOnly, extensionOnly, legacy string }
-
-const unavailable = `{"detail":"All upstream services are unavailable."}`
-
-func expect(id int, core string) expected {
-	extension := fmt.Sprintf(`{"userId":%d,"tags":["tag %d"],"lastActivityScore":%d.5,"customSettings":{"theme":"dark"}}`, id, id, id)
-	return expected{
-		whole:         `{"core":` + core + `,"extension":` + extension + `,"errors":[]}`,
-		coreOnly:      `{"core":` + core + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`,
-		extensionOnly: `{"core":null,"extension":` + extension + `,"errors":["Failed to fetch core user profile."]}`,
-		legacy:        core,
-	}
-}
-
-func (e expected) kind(v1 bool, status int, body string) kind {
-	switch {
-	case status == http.StatusOK && body == e.whole:
-		return composed
-	case status == http.StatusOK && (body == e.coreOnly || body == e.extensionOnly):
-		return degraded
-	case status == http.StatusOK && body == e.legacy && v1:
-		return passed
-	case status == http.StatusServiceUnavailable && body == unavailable:
-		return detail
-	default:
-		return wrong
-	}
-}
-
-// crowd are clients who ask again as soon as they have an answer: for any user, half of them on each route, half of
-// them over HTTP/1.1 and half over HTTP/2.
-type crowd struct {
-	w       *world
-	allowed [kinds]bool
-	over    atomic.Bool
-	asking  sync.WaitGroup
+// clients send requests for any user, half of them on each route, half of them over HTTP/1.1 and half over HTTP/2.
+type clients struct {
+	system  *system
+	allowed map[harness.Kind]bool // other answers are wrong
+	load    *harness.Load
 
 	mu      sync.Mutex
-	counts  [kinds]int
+	counts  map[harness.Kind]int
 	slowest time.Duration
 	wrongs  []string // the first few
 }
 
-func (w *world) crowd(ctx context.Context, clients int, allowed ...kind) *crowd {
-	c := &crowd{w: w}
-	for _, k := range allowed {
-		c.allowed[k] = true
+func (s *system) startClients(ctx context.Context, number int, allowed []harness.Kind) *clients {
+	c := &clients{system: s, allowed: map[harness.Kind]bool{}, counts: map[harness.Kind]int{}}
+	for _, kind := range allowed {
+		c.allowed[kind] = true
 	}
-	for i := range clients {
-		client := newClient(i%4 >= 2)
-		c.asking.Go(func() {
-			defer client.CloseIdleConnections()
-			for !c.over.Load() && ctx.Err() == nil {
-				c.ask(ctx, client, i%2 == 0)
-			}
-		})
-	}
+	c.load = harness.StartLoad(number, func(client *http.Client, i int) bool {
+		c.send(ctx, client, harness.Routes()[i%2])
+		return ctx.Err() == nil
+	})
 	return c
 }
 
-// leave lets the clients have their last answers.
-func (c *crowd) leave() {
-	c.over.Store(true)
-	c.asking.Wait()
-}
-
-func (c *crowd) ask(ctx context.Context, client *http.Client, v1 bool) {
-	id := 1 + rand.IntN(users)
+func (c *clients) send(ctx context.Context, client *http.Client, route string) {
 	began := time.Now()
-	k, what := c.w.ask(ctx, client, id, v1)
+	kind, what := c.system.ask(ctx, client, c.system.users[rand.IntN(len(c.system.users))], route)
 	took := time.Since(began)
 	if ctx.Err() != nil {
-		return // the user has ended it all
+		return // interrupted
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.allowed[k] {
-		k = wrong
+	if !c.allowed[kind] {
+		kind = harness.Wrong
 		if len(c.wrongs) < 5 {
 			c.wrongs = append(c.wrongs, what)
 		}
 	}
-	c.counts[k]++
+	c.counts[kind]++
 	c.slowest = max(c.slowest, took)
 }
 
-// ask asks for a user. It also says in words what came.
-func (w *world) ask(ctx context.Context, client *http.Client, id int, v1 bool) (kind, string) {
-	path := fmt.Sprintf("/api/v3/composite-profile/%d", id)
-	if v1 {
-		path = fmt.Sprintf("/api/v1/users/%d", id)
-	}
-	// The standard library's client asks again when a connection breaks before an answer. A client that does not would
-	// have seen an error.
-	connections := 0
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }})
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, w.envoyURL+path, http.NoBody)
+// ask sends a request for a user. It returns what the answer is, and the answer in words.
+func (s *system) ask(ctx context.Context, client *http.Client, user harness.User, route string) (harness.Kind, string) {
+	path := fmt.Sprint(route, user.ID)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, http.NoBody)
 	if err != nil {
-		return wrong, err.Error()
+		return harness.Wrong, err.Error()
 	}
-	response, err := client.Do(request)
+	answer, err := harness.Do(client, request)
 	if err != nil {
-		return wrong, fmt.Sprintf("%s: %v", path, err)
+		return harness.Wrong, fmt.Sprintf("%s: %v", path, err)
 	}
-	body, err := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	what := fmt.Sprintf("%s: %d, x-weft %q, %d connections, error %v, body %.300q",
-		path, response.StatusCode, response.Header.Get("x-weft"), connections, err, body)
-	if err != nil || connections != 1 {
-		return wrong, what
+	kind := user.Kind(answer)
+	if kind == harness.Passed && route != harness.Routes()[0] { // clients of the composite route get the shape, always
+		kind = harness.Wrong
 	}
-	return w.answers[id].kind(v1, response.StatusCode, string(body)), what
-}
-
-func newClient(http2 bool) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(!http2)
-	protocols.SetUnencryptedHTTP2(http2)
-	return &http.Client{
-		Transport: &http.Transport{Protocols: protocols, DisableCompression: true},
-		Timeout:   30 * time.Second, // more than all of Envoy's timeouts together: an answer this late is none
-	}
+	return kind, fmt.Sprintf("%s: %.400s", path, answer)
 }

@@ -1,6 +1,6 @@
-// Chaos kills, freezes and stops a mongod, a legacy service and weft, each a process of its own, under clients who keep
-// asking a real Envoy, and looks at every byte that they get. It is behind "make chaos", prints a Markdown table, and
-// exits with 1 if an answer was wrong.
+// Chaos kills, freezes and stops a mongod, a legacy service and weft, each a process, while clients send requests to a
+// real Envoy, and compares every byte of the answers. "make chaos" runs it. It prints a Markdown table and exits with 1
+// if an answer was wrong.
 package main
 
 import (
@@ -18,8 +18,10 @@ func main() {
 	flag.StringVar(&o.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&o.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
 	flag.DurationVar(&o.length, "for", 30*time.Second, "how long each scenario goes on")
-	flag.IntVar(&o.clients, "clients", 64, "how many clients ask at once; 200 or more in the scenarios with a frozen or missing MongoDB")
-	flag.DurationVar(&o.messageTimeout, "message-timeout", time.Second, "how long Envoy waits for weft; more than the default of 1s where the machine is too busy to answer in time")
+	flag.IntVar(&o.clients, "clients", 64,
+		"number of clients; at least 200 in the scenarios with a frozen or missing MongoDB")
+	flag.DurationVar(&o.messageTimeout, "message-timeout", time.Second,
+		"how long Envoy waits for weft; longer on a machine that is too busy to answer in time")
 	flag.StringVar(&o.only, "only", "", "only the scenarios with this `text` in their names")
 	flag.Parse()
 

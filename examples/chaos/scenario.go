@@ -12,103 +12,118 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/test/harness"
 )
 
-// scenario is a kind of trouble, and what clients may get while it lasts. When it is over, everything runs again.
+// scenario disturbs a part of the system. When it is over, everything runs again.
 type scenario struct {
 	name    string
-	allowed []kind
-	many    bool // at least 200 clients
-	trouble func(w *world, ctx context.Context) error
+	allowed []harness.Kind // what clients may get meanwhile
+	many    bool           // at least 200 clients
+	disturb func(s *system, ctx context.Context) error
 }
 
 func scenarios() []scenario {
+	type kinds = []harness.Kind
+	whole := kinds{harness.Composed}
+	withoutMongoDB := kinds{harness.Composed, harness.Degraded}
+	withoutWeft := kinds{harness.Composed, harness.Degraded, harness.Passed}
+	withoutLegacy := kinds{harness.Composed, harness.Degraded, harness.Unavailable}
 	return []scenario{
-		{"nothing happens", []kind{composed}, false, (*world).calm},
-		{"weft: kill -9 and start, again and again", []kind{composed, degraded, passed}, false, (*world).killWeft},
-		{"weft: SIGTERM and start, again and again", []kind{composed, degraded, passed}, false, (*world).stopWeft},
-		{"weft: SIGSTOP and SIGCONT, again and again", []kind{composed, degraded, passed}, false, (*world).freezeWeft},
-		{"mongod: kill -9 and start, again and again", []kind{composed, degraded}, false, (*world).killMongod},
-		{"mongod: SIGSTOP and SIGCONT", []kind{composed, degraded}, true, (*world).freezeMongod},
-		{"mongod: not there when weft starts", []kind{composed, degraded, passed}, true, (*world).lateMongod},
-		{"mongod: a replica set without a primary", []kind{composed, degraded}, true, (*world).withoutPrimary},
-		{"legacy service: kill -9 and start, again and again", []kind{composed, degraded, detail}, false, (*world).killLegacy},
-		{"legacy service: SIGSTOP and SIGCONT", []kind{composed, degraded, detail}, false, (*world).freezeLegacy},
+		{"nothing happens", whole, false, (*system).calm},
+		{"weft: kill -9 and start, again and again", withoutWeft, false, (*system).killWeft},
+		{"weft: SIGTERM and start, again and again", withoutWeft, false, (*system).stopWeft},
+		{"weft: SIGSTOP and SIGCONT, again and again", withoutWeft, false, (*system).freezeWeft},
+		{"mongod: kill -9 and start, again and again", withoutMongoDB, false, (*system).killMongod},
+		{"mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, (*system).freezeMongod},
+		{"mongod: not there when weft starts", withoutWeft, true, (*system).lateMongod},
+		{"mongod: a replica set without a primary", withoutMongoDB, true, (*system).withoutPrimary},
+		{"legacy service: kill -9 and start, again and again", withoutLegacy, false, (*system).killLegacy},
+		{"legacy service: SIGSTOP and SIGCONT", withoutLegacy, false, (*system).freezeLegacy},
 	}
 }
 
 // run plays the scenarios and prints a row about each. It returns how many answers were wrong.
-func run(ctx context.Context, o options, out io.Writer) (total int, err error) {
-	for _, path := range []*string{&o.weft, &o.legacy} { // processes work in a folder of their own
+func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
+	for _, path := range []*string{&o.weft, &o.legacy} {
 		if *path, err = filepath.Abs(*path); err != nil {
 			return 0, err
 		}
 	}
-	w := &world{options: o}
-	defer func() { err = errors.Join(err, w.stop()) }()
-	if err := w.start(ctx); err != nil {
+	s := &system{options: o}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err := s.start(ctx); err != nil {
 		return 0, err
 	}
-	fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong | slowest | whole again with |")
-	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-	for _, s := range scenarios() {
-		if !strings.Contains(s.name, o.only) {
+	fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong | slowest "+
+		"| whole again with |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, scenario := range scenarios() {
+		if !strings.Contains(scenario.name, o.only) {
 			continue
 		}
-		clients := o.clients
-		if s.many {
-			clients = max(clients, 200)
-		}
-		c := w.crowd(ctx, clients, s.allowed...)
-		err := s.trouble(w, ctx)
-		c.leave()
-		if err == nil {
-			err = ctx.Err()
-		}
+		n, err := s.play(ctx, scenario, out)
 		if err != nil {
-			return total, fmt.Errorf("%s: %w", s.name, err)
+			return wrong, fmt.Errorf("%s: %w", scenario.name, err)
 		}
-		again, err := w.recover(ctx)
-		if err != nil {
-			return total, fmt.Errorf("%s: %w", s.name, err)
-		}
-		if err := w.idle(ctx); err != nil {
-			return total, fmt.Errorf("%s: %w", s.name, err)
-		}
-		requests := 0
-		for _, n := range c.counts {
-			requests += n
-		}
-		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s |\n", s.name, requests, c.counts[composed], c.counts[degraded],
-			c.counts[passed], c.counts[detail], c.counts[wrong], c.slowest.Seconds(), again)
-		for _, w := range c.wrongs {
-			fmt.Fprintln(out, "wrong:", w)
-		}
-		total += c.counts[wrong]
+		wrong += n
 	}
-	return total, nil
+	return wrong, nil
 }
 
-// recover asks, one after the other, until a composite is whole, and says how many requests that took. It does not
-// restart anything.
-func (w *world) recover(ctx context.Context) (string, error) {
-	client := newClient(false)
+// play plays one scenario.
+func (s *system) play(ctx context.Context, scenario scenario, out io.Writer) (wrong int, err error) {
+	number := s.clients
+	if scenario.many {
+		number = max(number, 200)
+	}
+	c := s.startClients(ctx, number, scenario.allowed)
+	err = scenario.disturb(s, ctx)
+	c.load.Stop()
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		return 0, err
+	}
+	again, err := s.awaitComposite(ctx)
+	if err != nil {
+		return 0, err
+	}
+	idle, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := s.Envoy.AwaitIdle(idle); err != nil {
+		return 0, fmt.Errorf("requests are left open: %w", err)
+	}
+	requests := 0
+	for _, n := range c.counts {
+		requests += n
+	}
+	fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s |\n",
+		scenario.name, requests, c.counts[harness.Composed], c.counts[harness.Degraded], c.counts[harness.Passed],
+		c.counts[harness.Unavailable], c.counts[harness.Wrong], c.slowest.Seconds(), again)
+	for _, what := range c.wrongs {
+		fmt.Fprintln(out, "wrong:", what)
+	}
+	return c.counts[harness.Wrong], nil
+}
+
+// awaitComposite sends one request after the other until an answer is a composite. It returns how many it took.
+func (s *system) awaitComposite(ctx context.Context) (string, error) {
+	client := harness.NewClient(false)
 	defer client.CloseIdleConnections()
-	const patience = 20
+	const tries = 20
 	var what string
-	for n := 1; n <= patience; n++ {
-		var k kind
-		if k, what = w.ask(ctx, client, n, false); k == composed {
+	for n := 1; n <= tries; n++ {
+		var kind harness.Kind
+		if kind, what = s.ask(ctx, client, s.users[n], harness.Routes()[1]); kind == harness.Composed {
 			if n == 1 {
 				return "the next request", nil
 			}
 			return fmt.Sprintf("%d requests", n), nil
 		}
 	}
-	return "", fmt.Errorf("not whole again after %d requests: %s", patience, what)
+	return "", fmt.Errorf("no composite in %d requests: %s", tries, what)
 }
 
-// pause lasts up to twice as long as it says.
+// pause waits for a random time, on average as long as it says.
 func pause(ctx context.Context, about time.Duration) {
 	select {
 	case <-ctx.Done():
@@ -116,9 +131,9 @@ func pause(ctx context.Context, about time.Duration) {
 	}
 }
 
-// again repeats a step for as long as a scenario goes on, at least once.
-func (w *world) again(ctx context.Context, step func() error) error {
-	for end := time.Now().Add(w.length); ; {
+// again repeats a step for the length of a scenario, at least once.
+func (s *system) again(ctx context.Context, step func() error) error {
+	for end := time.Now().Add(s.length); ; {
 		if err := step(); err != nil {
 			return err
 		}
@@ -128,126 +143,117 @@ func (w *world) again(ctx context.Context, step func() error) error {
 	}
 }
 
-func (w *world) calm(ctx context.Context) error {
+func (s *system) calm(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-	case <-time.After(w.length):
+	case <-time.After(s.length):
 	}
 	return nil
 }
 
-func (w *world) killWeft(ctx context.Context) error {
-	return w.again(ctx, func() error {
+func (s *system) killWeft(ctx context.Context) error {
+	return s.again(ctx, func() error {
 		pause(ctx, 200*time.Millisecond)
-		if err := w.weft.Kill(); err != nil {
+		if err := s.weft.Kill(); err != nil {
 			return err
 		}
 		pause(ctx, 50*time.Millisecond)
-		return w.startWeft(ctx)
+		return s.startWeft(ctx)
 	})
 }
 
-func (w *world) stopWeft(ctx context.Context) error {
-	return w.again(ctx, func() error {
+func (s *system) stopWeft(ctx context.Context) error {
+	return s.again(ctx, func() error {
 		pause(ctx, 200*time.Millisecond)
-		if err := w.weft.Stop(20 * time.Second); err != nil {
+		if err := s.weft.Stop(20 * time.Second); err != nil {
 			return err
 		}
-		if err := w.weft.Err(); err != nil {
-			return w.weft.Ended()
+		if err := s.weft.Err(); err != nil {
+			return s.weft.Ended()
 		}
-		return w.startWeft(ctx)
+		return s.startWeft(ctx)
 	})
 }
 
-func (w *world) freezeWeft(ctx context.Context) error {
-	return w.again(ctx, func() error {
+func (s *system) freezeWeft(ctx context.Context) error {
+	return s.again(ctx, func() error {
 		pause(ctx, 500*time.Millisecond)
-		if err := w.weft.Freeze(); err != nil {
+		if err := s.weft.Freeze(); err != nil {
 			return err
 		}
 		pause(ctx, 1500*time.Millisecond)
-		return w.weft.Signal(syscall.SIGCONT)
+		return s.weft.Signal(syscall.SIGCONT)
 	})
 }
 
-func (w *world) killMongod(ctx context.Context) error {
-	return w.again(ctx, func() error {
+func (s *system) killMongod(ctx context.Context) error {
+	return s.again(ctx, func() error {
 		pause(ctx, 2*time.Second)
-		if err := w.mongod.Kill(); err != nil {
+		if err := s.Mongod.Kill(); err != nil {
 			return err
 		}
 		pause(ctx, time.Second)
-		if err := w.startMongod(ctx); err != nil {
+		if err := s.RestartMongod(ctx); err != nil {
 			return err
 		}
-		return w.awaitPrimary(ctx)
+		return s.awaitPrimary(ctx)
 	})
 }
 
-func (w *world) freezeMongod(ctx context.Context) error {
+func (s *system) freezeMongod(ctx context.Context) error {
 	pause(ctx, time.Second)
-	if err := w.mongod.Freeze(); err != nil {
+	if err := s.Mongod.Freeze(); err != nil {
 		return err
 	}
-	_ = w.calm(ctx)
-	return w.mongod.Signal(syscall.SIGCONT)
+	_ = s.calm(ctx)
+	return s.Mongod.Signal(syscall.SIGCONT)
 }
 
-func (w *world) lateMongod(ctx context.Context) error {
-	for _, p := range []interface{ Kill() error }{w.mongod, w.weft} {
-		if err := p.Kill(); err != nil {
-			return err
-		}
-	}
-	if err := w.startWeft(ctx); err != nil {
+func (s *system) lateMongod(ctx context.Context) error {
+	if err := errors.Join(s.Mongod.Kill(), s.weft.Kill()); err != nil {
 		return err
 	}
-	_ = w.calm(ctx)
-	if err := w.startMongod(ctx); err != nil {
+	if err := s.startWeft(ctx); err != nil {
 		return err
 	}
-	return w.awaitPrimary(ctx)
+	_ = s.calm(ctx)
+	if err := s.RestartMongod(ctx); err != nil {
+		return err
+	}
+	return s.awaitPrimary(ctx)
 }
 
-// withoutPrimary lets the only member step down and stay down.
-func (w *world) withoutPrimary(ctx context.Context) error {
+// withoutPrimary makes the only member step down for the length of the scenario.
+func (s *system) withoutPrimary(ctx context.Context) error {
 	pause(ctx, time.Second)
-	if err := w.admin(ctx, bson.D{{Key: "replSetStepDown", Value: 3600}, {Key: "force", Value: true}}); err != nil {
+	if err := s.admin(ctx, bson.D{{Key: "replSetStepDown", Value: 3600}, {Key: "force", Value: true}}); err != nil {
 		return err
 	}
-	_ = w.calm(ctx)
-	if err := w.admin(ctx, bson.D{{Key: "replSetFreeze", Value: 0}}); err != nil {
+	_ = s.calm(ctx)
+	if err := s.admin(ctx, bson.D{{Key: "replSetFreeze", Value: 0}}); err != nil {
 		return err
 	}
-	return w.awaitPrimary(ctx)
+	return s.awaitPrimary(ctx)
 }
 
-func (w *world) awaitPrimary(ctx context.Context) error {
-	return w.mongod.AwaitReady(ctx, func(ctx context.Context) error {
-		// Only a primary takes it.
-		return w.admin(ctx, bson.D{{Key: "appendOplogNote", Value: 1}, {Key: "data", Value: bson.D{{Key: "weft", Value: "chaos"}}}})
-	})
-}
-
-func (w *world) killLegacy(ctx context.Context) error {
-	return w.again(ctx, func() error {
+func (s *system) killLegacy(ctx context.Context) error {
+	return s.again(ctx, func() error {
 		pause(ctx, 200*time.Millisecond)
-		if err := w.legacy.Kill(); err != nil {
+		if err := s.legacy.Kill(); err != nil {
 			return err
 		}
 		pause(ctx, 50*time.Millisecond)
-		return w.startLegacy(ctx)
+		return s.startLegacy(ctx)
 	})
 }
 
-func (w *world) freezeLegacy(ctx context.Context) error {
-	return w.again(ctx, func() error {
+func (s *system) freezeLegacy(ctx context.Context) error {
+	return s.again(ctx, func() error {
 		pause(ctx, 500*time.Millisecond)
-		if err := w.legacy.Freeze(); err != nil {
+		if err := s.legacy.Freeze(); err != nil {
 			return err
 		}
 		pause(ctx, 4*time.Second)
-		return w.legacy.Signal(syscall.SIGCONT)
+		return s.legacy.Signal(syscall.SIGCONT)
 	})
 }

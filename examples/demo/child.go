@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // The states of a child. That it ends in another way than by a verb is a failure of the demo.
@@ -20,18 +20,18 @@ const (
 
 // child is a service of the demo: one process after the other, when the page's buttons end it and start it again.
 type child struct {
-	launch func(context.Context) (*stack.Process, error) // returns when the process is ready
-	died   chan<- *stack.Process                         // takes a process that ended by itself; holds one
+	launch func(context.Context) (*harness.Process, error) // returns when the process is ready
+	died   chan<- *harness.Process                         // takes a process that ended by itself; holds one
 
 	turn sync.Mutex // held for the whole of a change, which may take seconds
 
 	mu      sync.Mutex // guards the rest
-	process *stack.Process
+	process *harness.Process
 	state   string
 }
 
 // began notes a process that runs, and watches it.
-func (c *child) began(process *stack.Process) {
+func (c *child) began(process *harness.Process) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.process, c.state = process, running
@@ -47,13 +47,13 @@ func (c *child) began(process *stack.Process) {
 	}()
 }
 
-func (c *child) now() (*stack.Process, string) {
+func (c *child) now() (*harness.Process, string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.process, c.state
 }
 
-func (c *child) current() *stack.Process {
+func (c *child) current() *harness.Process {
 	process, _ := c.now()
 	return process
 }
@@ -88,7 +88,7 @@ func (c *child) do(ctx context.Context, verb string) error {
 	return fmt.Errorf("%q: %w", verb, errVerb)
 }
 
-func (c *child) run(ctx context.Context, process *stack.Process, state string) error {
+func (c *child) run(ctx context.Context, process *harness.Process, state string) error {
 	switch state {
 	case frozen:
 		c.become(running)
@@ -103,7 +103,7 @@ func (c *child) run(ctx context.Context, process *stack.Process, state string) e
 	return nil
 }
 
-func (c *child) freeze(ctx context.Context, process *stack.Process, state string) error {
+func (c *child) freeze(ctx context.Context, process *harness.Process, state string) error {
 	switch state {
 	case frozen:
 		return nil

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // config is what the environment variables say.
@@ -124,8 +124,8 @@ func (c config) checkPorts() error {
 
 // freePort gives the servers of a runner that has just been killed a moment to go.
 func freePort(port int) error {
-	err := stack.CheckPort(port)
-	for end := time.Now().Add(time.Second); errors.Is(err, stack.ErrPortBusy) && time.Now().Before(end); err = stack.CheckPort(port) {
+	err := harness.CheckPort(port)
+	for end := time.Now().Add(time.Second); errors.Is(err, harness.ErrPortBusy) && time.Now().Before(end); err = harness.CheckPort(port) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return err
@@ -134,7 +134,7 @@ func freePort(port int) error {
 // freeAfter is the next port that nobody uses.
 func freeAfter(port int) int {
 	for next := port + 1; next <= 65535; next++ {
-		if stack.CheckPort(next) == nil {
+		if harness.CheckPort(next) == nil {
 			return next
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // build makes the three programs the way the Makefile does.
@@ -127,7 +127,7 @@ func environment(t *testing.T) []string {
 	t.Helper()
 	variables := []string{"DATA=" + filepath.Join(t.TempDir(), "a data folder"), "LEGACY=", "MONGODB_URI="}
 	for _, name := range []string{"PORT", "ADMIN_PORT", "WEFT_ADMIN_PORT", "LEGACY_PORT", "MONGODB_PORT"} {
-		port, err := stack.FreePort()
+		port, err := harness.FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}

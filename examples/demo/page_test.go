@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // pageRun is a runner with a page, and where its Envoy is.
@@ -214,21 +214,21 @@ func TestChangeOutlivesItsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := filepath.Join(t.TempDir(), "log")
-	start := func() (*stack.Process, error) {
-		return stack.Start(stack.Command{Name: "weft", Path: sleep, Args: []string{"60"}, Log: log})
+	start := func() (*harness.Process, error) {
+		return harness.Start(t.Context(), harness.Command{Name: "weft", Path: sleep, Args: []string{"60"}, Log: log})
 	}
 	first, err := start()
 	if err != nil {
 		t.Fatal(err)
 	}
-	weft := &child{died: make(chan *stack.Process, 1)}
+	weft := &child{died: make(chan *harness.Process, 1)}
 	weft.began(first)
 	defer func() { _ = weft.do(context.Background(), "kill") }()
 
 	page, leave := context.WithCancel(t.Context())
 	serving, end := context.WithCancel(t.Context())
 	during := leave
-	weft.launch = func(ctx context.Context) (*stack.Process, error) {
+	weft.launch = func(ctx context.Context) (*harness.Process, error) {
 		during()
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	stack "weft/test/harness"
+	"weft/test/harness"
 )
 
 // binaries are the paths of the programs that this repository builds.
@@ -20,7 +20,7 @@ type runner struct {
 	bin      binaries
 	children []*child
 	rows     []row // what the guide shows
-	died     chan *stack.Process
+	died     chan *harness.Process
 	pageURL  string // where the page is served behind the legacy service; "" for none
 }
 
@@ -41,7 +41,7 @@ func run(ctx context.Context, c config, b binaries, hurry <-chan struct{}) (err 
 	if err := c.checkPorts(); err != nil {
 		return err
 	}
-	r := &runner{config: c, bin: b, died: make(chan *stack.Process, 1)}
+	r := &runner{config: c, bin: b, died: make(chan *harness.Process, 1)}
 	pages, err := r.listenForPage(ctx)
 	if err != nil {
 		return err

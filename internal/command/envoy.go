@@ -101,7 +101,7 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 			if err != nil {
 				return err
 			}
-			c.Rules, c.Retries = f.Rules, &f.Envoy.Retries
+			c.Rules, c.Retries, c.WeftTimeout = f.Rules, &f.Envoy.Retries, f.Envoy.MessageTimeout
 			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, "127.0.0.1:8081")
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)

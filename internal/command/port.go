@@ -92,7 +92,7 @@ func (p *port) validate() error {
 const streamWorkers = 128
 
 // grpcServer returns the gRPC server, without services.
-func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error) {
+func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.Server) (*grpc.Server, error) {
 	transport := insecure.NewCredentials()
 	if s.port.tls.Cert != "" {
 		withTLS, certificate, err := mtls.Credentials(s.port.tls, s.logger)
@@ -110,7 +110,7 @@ func (s *server) grpcServer(registry prometheus.Registerer) (*grpc.Server, error
 		grpc.ConnectionTimeout(10*time.Second), // for the handshakes of TLS and HTTP/2
 		grpc.MaxConcurrentStreams(s.port.streams),
 		grpc.MaxRecvMsgSize(s.port.message),
-		grpc.StreamInterceptor(s.metrics.CountOpen),
+		grpc.StreamInterceptor(s.metrics.CountOpen), grpc.UnaryInterceptor(processor.CheckEnvoyConfig),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			// A connection to an Envoy that is gone without closing it, as after a power failure, is closed soon.
 			Time: time.Minute, Timeout: 20 * time.Second,

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"weft/enrich"
 	"weft/enrich/mongostore"
 	"weft/envoy"
+	"weft/envoy/defaults"
 	"weft/extproc"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
@@ -47,8 +49,8 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 					Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
 				},
 				durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
-					"how long an answer may wait for MongoDB once the core is there, "+
-						"where Envoy's configuration does not say it (Envoy Gateway's cannot)"),
+					"how long an answer may wait for MongoDB once the core is there, a little less than Envoy's "+
+						"message_timeout; default: nine tenths of the rules file's message_timeout"),
 			}, s.observeFlags(), s.drain.flags()),
 		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
 			s.registry = prometheus.NewRegistry()
@@ -135,10 +137,6 @@ func (s *server) run(ctx context.Context) error {
 		return fmt.Errorf("--otlp-endpoint: %w", err)
 	}
 	defer closeTraces()
-	grpcServer, err := s.grpcServer(s.registry)
-	if err != nil {
-		return err
-	}
 	listener, err := extproc.Listen(s.port.listen)
 	if err != nil {
 		return err
@@ -147,7 +145,6 @@ func (s *server) run(ctx context.Context) error {
 	processor := &extproc.Server{
 		Rules:         s.rules.Load,
 		Store:         enrich.Limit(enrich.Batch(s.store), s.maxReads),
-		Budget:        s.budget,
 		ServerTiming:  s.serverTiming,
 		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
 		Misconfigured: func(fault string) { s.metrics.Misconfigurations.Inc(); s.logger.Warn(fault) },
@@ -155,6 +152,10 @@ func (s *server) run(ctx context.Context) error {
 			s.metrics.Panics.Inc()
 			s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
 		},
+	}
+	grpcServer, err := s.grpcServer(s.registry, processor)
+	if err != nil {
+		return err
 	}
 	processor.Register(grpcServer)
 	health := newHealth() // of the server as a whole, and of the one service
@@ -193,12 +194,14 @@ func (s *server) use(f *rulesfile.File) {
 		s.logger.Warn(w.Error())
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
-	s.rules.Store(extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules)))
+	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
+	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
+	s.rules.Store(ruleset)
 }
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
-	err := rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
 			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)
@@ -212,9 +215,6 @@ func (s *server) watch(ctx context.Context, current []byte) {
 		}
 		go s.adviseIndexes(ctx, f.Rules)
 	})
-	if err != nil {
-		s.logger.Error("changes of the rules file are not seen", "error", err)
-	}
 }
 
 // adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as

@@ -13,9 +13,9 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestManifestsGenerated compares the generated files in k8s/ with the output of generate.sh: Envoy's configuration, made
-// from the rules, and the copies of the dashboard, the alerts and MongoDB's initiate.js, which have one original each. It
-// is not with the other proofs of k8s/, so that it runs wherever an original is changed.
+// TestManifestsGenerated compares the generated files in k8s/ with the output of generate.sh: Envoy's configuration,
+// made from the rules, and the copies of the dashboard, the alerts and MongoDB's initiate.js, which have one original
+// each. It is not with the other proofs of k8s/, so that it runs wherever an original is changed.
 func TestManifestsGenerated(t *testing.T) {
 	out := t.TempDir()
 	if output, err := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out).CombinedOutput(); err != nil { // weft is on the PATH, by testscript
@@ -57,7 +57,8 @@ func TestManifestsGenerated(t *testing.T) {
 	}
 }
 
-// TestManifestsRules shows that the rules of the manifests are those that weft has by itself, which all other tests are about.
+// TestManifestsRules shows that the rules of the manifests are those that weft has by itself, which all other tests are
+// about.
 func TestManifestsRules(t *testing.T) {
 	f, err := rulesfile.Load("../../k8s/base/rules.yaml")
 	if err != nil {

@@ -5,35 +5,32 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 )
 
 // EnvoyOptions says how to start an Envoy.
 type EnvoyOptions struct {
-	Dir         string   // its working directory: holds envoy.yaml and envoy-admin.txt; made when it does not exist
-	Bootstrap   []byte   // YAML; must have an admin address, whose port may be 0
-	Concurrency int      // worker threads; 0 means one per CPU
-	Log         string   // log file; "" means envoy.log in Dir
-	Args        []string // more arguments for envoy
-	Under       []string // a program that runs envoy, such as valgrind, with its arguments; nil for none
+	Dir       string   // working directory: holds envoy.yaml and envoy-admin.txt; created if it does not exist
+	Bootstrap []byte   // YAML; must have an admin address, whose port may be 0
+	Log       string   // log file; empty means envoy.log in Dir
+	Args      []string // more arguments for envoy
 }
 
-// Envoy is a running Envoy. End it with Stop.
+// Envoy is a running Envoy.
 type Envoy struct {
 	*Process
 	admin string
 }
 
-// StartEnvoy starts an Envoy and returns when it serves: its admin interface says LIVE. The context limits the start,
-// not the life of the server. A bootstrap that Envoy refuses is an error that carries Envoy's own words.
+// StartEnvoy starts an Envoy and returns when its admin interface says LIVE. See [Start] for the context. If Envoy
+// rejects the bootstrap, the error has its log.
 func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	path, err := Tool("envoy")
 	if err != nil {
@@ -55,47 +52,61 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	if o.Log == "" {
 		o.Log = filepath.Join(o.Dir, "envoy.log")
 	}
-	arguments := []string{
-		"-c", bootstrap, "--admin-address-path", address, "--disable-hot-restart", "--log-level", "warning",
-		"--file-flush-interval-msec", "500", // the access log is to be read while it happens
-	}
-	if o.Concurrency > 0 {
-		arguments = append(arguments, "--concurrency", strconv.Itoa(o.Concurrency))
-	}
-	command := append(slices.Concat(o.Under, []string{path}, arguments), o.Args...)
-	process, err := Start(Command{Name: "envoy", Path: command[0], Dir: o.Dir, Log: o.Log, Args: command[1:]})
+	envoy := &Envoy{}
+	envoy.Process, err = Start(ctx, Command{
+		Name: "envoy", Path: path, Dir: o.Dir, Log: o.Log,
+		Args: append([]string{
+			"-c", bootstrap, "--admin-address-path", address, "--disable-hot-restart", "--log-level", "warning",
+			"--file-flush-interval-msec", "500", // tests read the access log
+		}, o.Args...),
+		Ready: func(ctx context.Context, _ *Process) error {
+			text, err := os.ReadFile(address)
+			if err != nil {
+				return err
+			}
+			envoy.admin = "http://" + strings.TrimSpace(string(text))
+			answer, err := Get(ctx, envoy.admin+"/ready")
+			if err == nil && strings.TrimSpace(answer.Body) != "LIVE" {
+				err = fmt.Errorf("its state is %q", answer.Body)
+			}
+			return err
+		},
+	})
 	if err != nil {
 		return nil, err
-	}
-	envoy := &Envoy{Process: process}
-	live := func(ctx context.Context) error {
-		text, err := os.ReadFile(address)
-		if err != nil {
-			return err
-		}
-		envoy.admin = "http://" + strings.TrimSpace(string(text))
-		state, err := get(ctx, envoy.admin+"/ready")
-		if err == nil && strings.TrimSpace(string(state)) != "LIVE" {
-			err = fmt.Errorf("its state is %q", state)
-		}
-		return err
-	}
-	if err := process.AwaitReady(ctx, live); err != nil {
-		return nil, errors.Join(err, process.Kill())
 	}
 	return envoy, nil
 }
 
-// Admin is the base URL of the admin interface, without a slash at the end.
+// Admin returns the base URL of the admin interface, without a slash at the end.
 func (e *Envoy) Admin() string { return e.admin }
 
-// ListenerAddr returns the host:port on which the named listener of the bootstrap listens; useful when the bootstrap
-// says port 0.
-func (e *Envoy) ListenerAddr(ctx context.Context, name string) (string, error) {
-	text, err := get(ctx, e.admin+"/listeners?format=json")
-	if err != nil {
-		return "", err
+// Stat returns the value of a counter or a gauge.
+func (e *Envoy) Stat(ctx context.Context, name string) (int, error) {
+	var stats struct{ Stats []struct{ Value int } }
+	if err := e.get(ctx, "/stats?format=json&filter=^"+regexp.QuoteMeta(name)+"$", &stats); err != nil {
+		return 0, err
 	}
+	if len(stats.Stats) != 1 {
+		return 0, fmt.Errorf("envoy has %d statistics with the name %s", len(stats.Stats), name)
+	}
+	return stats.Stats[0].Value, nil
+}
+
+// AwaitIdle returns when no request is open: of a client, to weft or to the legacy service.
+func (e *Envoy) AwaitIdle(ctx context.Context) error {
+	return e.Await(ctx, func(ctx context.Context) error {
+		for _, peer := range []string{"cluster.weft.upstream", "cluster.legacy.upstream", "http.main.downstream"} {
+			if n, err := e.Stat(ctx, peer+"_rq_active"); err != nil || n != 0 {
+				return errors.Join(err, fmt.Errorf("%s_rq_active: %d", peer, n))
+			}
+		}
+		return nil
+	})
+}
+
+// ListenerAddr returns the host:port of the listener with a name, of which the bootstrap may have port 0.
+func (e *Envoy) ListenerAddr(ctx context.Context, name string) (string, error) {
 	var answer struct {
 		Listeners []struct {
 			Name    string `json:"name"`
@@ -107,32 +118,25 @@ func (e *Envoy) ListenerAddr(ctx context.Context, name string) (string, error) {
 			} `json:"local_address"`
 		} `json:"listener_statuses"`
 	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return "", fmt.Errorf("envoy's list of listeners: %w", err)
+	if err := e.get(ctx, "/listeners?format=json", &answer); err != nil {
+		return "", err
 	}
 	for _, listener := range answer.Listeners {
 		if listener.Name == name {
 			return net.JoinHostPort(listener.Address.Socket.Host, strconv.Itoa(listener.Address.Socket.Port)), nil
 		}
 	}
-	return "", fmt.Errorf("envoy has no listener %q: %s", name, text)
+	return "", fmt.Errorf("envoy has no listener %q", name)
 }
 
-// get reads one page of the admin interface, over a connection of its own so that none is left open.
-func get(ctx context.Context, url string) (_ []byte, err error) {
-	transport := &http.Transport{DisableKeepAlives: true}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
+// get decodes a page of the admin interface, which is JSON.
+func (e *Envoy) get(ctx context.Context, path string, page any) error {
+	answer, err := Get(ctx, e.admin+path)
+	if err == nil && answer.Status == http.StatusOK {
+		err = json.Unmarshal([]byte(answer.Body), page)
 	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return nil, fmt.Errorf("envoy's admin interface: %w", err)
+	if err != nil || answer.Status != http.StatusOK {
+		return fmt.Errorf("envoy's admin interface: %s: %w, %s", path, err, answer)
 	}
-	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("envoy's admin interface answers %s to %s: %s", response.Status, url, body)
-	}
-	return body, err
+	return nil
 }

@@ -1,33 +1,28 @@
 package harness
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 )
 
-// Freeze stops the process in its tracks (SIGSTOP), and returns when each of its threads stands still: on a busy machine
-// some go on for a while after the signal. SIGCONT has it go on.
+// Freeze stops the process (SIGSTOP) and returns when each of its threads has stopped: on a busy machine some run on
+// for a while after the signal. SIGCONT continues it.
 func (p *Process) Freeze() error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
+	return p.Await(context.Background(), func(context.Context) error {
 		frozen, err := isFrozen(p.Pid())
-		if frozen || err != nil {
-			return err
+		if err == nil && !frozen {
+			err = errors.New("a thread runs")
 		}
-		select {
-		case <-tick.C:
-		case <-p.done:
-			return p.Ended()
-		}
-	}
+		return err
+	})
 }
 
 // isFrozen reports whether all threads of a process are stopped (proc_pid_stat(5), state T).

@@ -1,28 +1,29 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
 
-// parentLog is the environment variable that makes this test binary play the parent in TestDiesWithParent.
+// parentLog is the environment variable that makes this test binary the parent in TestDiesWithParent.
 const parentLog = "HARNESS_TEST_PARENT_LOG"
 
 func TestMain(m *testing.M) {
 	if log := os.Getenv(parentLog); log != "" {
-		os.Exit(playParent(log))
+		os.Exit(runParent(log))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// playParent starts a child, prints its pid and waits to be killed.
-func playParent(log string) int {
-	child, err := Start(Command{Name: "sleep", Path: "/bin/sleep", Args: []string{"300"}, Log: log})
+// runParent starts a child, prints its pid and waits until it is killed.
+func runParent(log string) int {
+	command := Command{Name: "sleep", Path: "/bin/sleep", Args: []string{"300"}, Log: log}
+	child, err := Start(context.Background(), command)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -32,9 +33,11 @@ func playParent(log string) int {
 	return 0
 }
 
+// sleeper starts a shell with a script.
 func sleeper(t *testing.T, script string) *Process {
 	t.Helper()
-	process, err := Start(Command{Name: "child", Path: "/bin/sh", Args: []string{"-c", script}, Log: filepath.Join(t.TempDir(), "child.log")})
+	log := filepath.Join(t.TempDir(), "child.log")
+	process, err := Start(t.Context(), Command{Name: "child", Path: "/bin/sh", Args: []string{"-c", script}, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +47,4 @@ func sleeper(t *testing.T, script string) *Process {
 		}
 	})
 	return process
-}
-
-// eventually fails the test when a condition does not come true within ten seconds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -16,22 +17,20 @@ import (
 
 // MongodOptions says how to start a mongod.
 type MongodOptions struct {
-	Dir  string   // holds its data; made when it does not exist
-	Port int      // of 127.0.0.1; 0 picks a free one
-	Log  string   // log file; "" means mongod.log in Dir
+	Dir  string   // for its data; created if it does not exist
+	Port int      // of 127.0.0.1; 0 means a free one
+	Log  string   // log file; empty means mongod.log in Dir
 	Args []string // more arguments for mongod
 }
 
-// Mongod is a running mongod, one without a replica set, on 127.0.0.1 only. End it with Stop, or with Kill to see what a
-// crash does: the next start in the same Dir recovers.
+// Mongod is a running mongod on 127.0.0.1. A mongod that is killed recovers when it is started again with the same Dir.
 type Mongod struct {
 	*Process
-	port    int
 	options MongodOptions
 }
 
-// StartMongod starts a mongod and returns when it answers. The context limits the start, not the life of the server. A
-// busy port is an error that wraps ErrPortBusy and names the port.
+// StartMongod starts a mongod and returns when it answers. See [Start] for the context. If the port is in use, the
+// error wraps [ErrPortBusy] and names the port.
 func StartMongod(ctx context.Context, o MongodOptions) (*Mongod, error) {
 	path, err := Tool("mongod")
 	if err != nil {
@@ -61,7 +60,9 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 	if err := CheckPort(o.Port); err != nil {
 		return nil, fmt.Errorf("mongod: %w", err)
 	}
-	process, err := Start(Command{
+	mongod := &Mongod{options: o}
+	var err error
+	mongod.Process, err = Start(ctx, Command{
 		Name: "mongod",
 		Path: path,
 		Log:  o.Log,
@@ -74,49 +75,63 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 			"--wiredTigerCacheSizeGB", "0.25",
 			"--setParameter", "diagnosticDataCollectionEnabled=false",
 		}, o.Args...),
+		Ready: mongod.answers,
 	})
 	if err != nil {
-		return nil, err
-	}
-	mongod := &Mongod{Process: process, port: o.Port, options: o}
-	if err := process.AwaitReady(ctx, mongod.answers); err != nil {
-		if busy := CheckPort(o.Port); process.Err() != nil && errors.Is(busy, ErrPortBusy) {
-			err = fmt.Errorf("mongod: %w", busy) // taken between the check and the start
+		if busy := CheckPort(o.Port); errors.Is(busy, ErrPortBusy) { // taken between the check and the start
+			err = fmt.Errorf("mongod: %w", busy)
 		}
-		return nil, errors.Join(err, process.Kill())
+		return nil, err
 	}
 	return mongod, nil
 }
 
-// URI is the connection string, without a database.
-func (m *Mongod) URI() string { return fmt.Sprintf("mongodb://127.0.0.1:%d", m.port) }
+// URI returns the connection string, without a database.
+func (m *Mongod) URI() string { return fmt.Sprintf("mongodb://127.0.0.1:%d", m.options.Port) }
 
-// Options start the same server again, when it has ended: with the same data, on the same port.
+// Options returns what starts the same server again after its end: with its data and on its port.
 func (m *Mongod) Options() MongodOptions { return m.options }
 
-// answers asks the server on the port for its process number, so that another server there is not taken for this one.
-func (m *Mongod) answers(ctx context.Context) (err error) {
-	// The driver waits half a second after each refused connection; a plain dial tells sooner.
-	connection, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(m.port)))
-	if err != nil {
+// Run runs a command on a database, whether the server is a primary or not.
+func (m *Mongod) Run(ctx context.Context, database string, command bson.D) (result bson.Raw, err error) {
+	err = m.connect(ctx, func(c *mongo.Client) (err error) {
+		result, err = c.Database(database).RunCommand(ctx, command).Raw()
 		return err
-	}
-	if err := connection.Close(); err != nil {
+	})
+	return result, err
+}
+
+// Insert inserts documents into a namespace: database.collection.
+func (m *Mongod) Insert(ctx context.Context, namespace string, documents ...any) error {
+	return m.connect(ctx, func(c *mongo.Client) error {
+		database, collection, _ := strings.Cut(namespace, ".")
+		_, err := c.Database(database).Collection(collection).InsertMany(ctx, documents)
 		return err
-	}
+	})
+}
+
+func (m *Mongod) connect(ctx context.Context, use func(*mongo.Client) error) (err error) {
 	client, err := mongo.Connect(options.Client().ApplyURI(m.URI()).SetDirect(true))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Disconnect(context.WithoutCancel(ctx))) }()
-	var status struct {
-		Pid int64 `bson:"pid"`
-	}
-	if err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "serverStatus", Value: 1}}).Decode(&status); err != nil {
+	return use(client)
+}
+
+// answers asks the server on the port for its process number, so that another server there is not taken for this one.
+func (m *Mongod) answers(ctx context.Context, p *Process) error {
+	// After a refused connection the driver waits for half a second.
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(m.options.Port))
+	if err := Listening("tcp", address)(ctx, p); err != nil {
 		return err
 	}
-	if status.Pid != int64(m.Pid()) {
-		return fmt.Errorf("port %d belongs to the mongod with pid %d", m.port, status.Pid)
+	status, err := m.Run(ctx, "admin", bson.D{{Key: "serverStatus", Value: 1}})
+	if err != nil {
+		return err
+	}
+	if pid := status.Lookup("pid").AsInt64(); pid != int64(p.Pid()) {
+		return fmt.Errorf("port %d belongs to the mongod with pid %d", m.options.Port, pid)
 	}
 	return nil
 }

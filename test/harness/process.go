@@ -15,27 +15,46 @@ import (
 
 // Command says what to start.
 type Command struct {
-	Name string   // what messages call it
-	Path string   // the binary
-	Args []string // without the name of the binary
-	Env  []string // added to this process's environment, "NAME=value" each
-	Dir  string   // working directory; "" means this process's own
-	Log  string   // file for standard output and standard error, emptied first
+	Name    string          // in errors and in the name of the log
+	Path    string          // the binary
+	Args    []string        // without the name of the binary
+	Env     []string        // added to the environment of this process, "NAME=value" each
+	Dir     string          // working directory; empty means that of this process
+	Log     string          // file for standard output and standard error, truncated first
+	Prepare func(*exec.Cmd) // changes what the other fields have set; nil for nothing
+
+	// Ready returns nil as soon as the process can be used. Start calls it again and again. If it is nil, the process
+	// can be used at once.
+	Ready func(context.Context, *Process) error
 }
 
 // Process is a running child. It has a process group of its own, so that a Ctrl-C in the terminal reaches only the
-// parent, which can then stop its children in order. When the parent dies, however it dies, the kernel kills the child.
-// Its methods may be used from several goroutines.
+// parent, which then stops its children in order. When the parent dies, for whatever reason, the kernel kills the
+// child. The methods but AwaitLog may be called from several goroutines.
 type Process struct {
 	name string
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error // written before done is closed
+	seen int   // bytes of the log that AwaitLog has read
 }
 
-// Start starts a child and returns while it runs. Whoever starts it also ends it, with Stop or Kill.
-func Start(command Command) (*Process, error) {
+// Start starts a child and returns when it is ready. The context limits the start, not the life of the child, which the
+// caller ends with Stop or Kill. A child that does not get ready is killed.
+func Start(ctx context.Context, command Command) (*Process, error) {
+	process, err := start(command)
+	if err != nil || command.Ready == nil {
+		return process, err
+	}
+	ready := func(ctx context.Context) error { return command.Ready(ctx, process) }
+	if err := process.Await(ctx, ready); err != nil {
+		return nil, errors.Join(err, process.Kill())
+	}
+	return process, nil
+}
+
+func start(command Command) (*Process, error) {
 	log, err := os.OpenFile(command.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("%s needs its log file: %w", command.Name, err)
@@ -45,6 +64,9 @@ func Start(command Command) (*Process, error) {
 	cmd.Dir = command.Dir
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if command.Prepare != nil {
+		command.Prepare(cmd)
+	}
 
 	process := &Process{name: command.Name, log: command.Log, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
@@ -68,19 +90,19 @@ func Start(command Command) (*Process, error) {
 	return process, nil
 }
 
-// Pid is the number of the process.
+// Pid returns the number of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Name is the name from the Command.
+// Name returns the name from the Command.
 func (p *Process) Name() string { return p.name }
 
-// Log is the path of the log file.
+// Log returns the path of the log file.
 func (p *Process) Log() string { return p.log }
 
-// Done is closed when the process has ended.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err says how the process ended: nil for exit status 0, and nil while it runs.
+// Err returns how the process ended: nil for exit status 0, and nil while it runs.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -90,11 +112,11 @@ func (p *Process) Err() error {
 	}
 }
 
-// Signal sends a signal. A process that has ended gives os.ErrProcessDone.
+// Signal sends a signal. If the process has ended, the error is os.ErrProcessDone.
 func (p *Process) Signal(signal os.Signal) error { return p.cmd.Process.Signal(signal) }
 
 // Stop asks the process to end with SIGTERM, kills it after the grace period, and returns when it is gone. The error is
-// nil when it ended by itself within the grace period, whatever its exit status: that is in Err.
+// nil if it ended by itself within the grace period, whatever its exit status: Err returns that.
 func (p *Process) Stop(grace time.Duration) error {
 	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return errors.Join(fmt.Errorf("%s: %w", p.name, err), p.Kill())
@@ -118,54 +140,43 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// AwaitReady calls the probe every 20 ms until it returns nil. It gives up when the process ends, and then the error
-// carries the last lines of the log, or when the context ends, and then it carries the probe's last error too. The
-// process is left as it is.
-func (p *Process) AwaitReady(ctx context.Context, probe func(context.Context) error) error {
-	// A probe that hangs on a process that has just died must end as well.
-	probing, cancel := context.WithCancel(ctx)
+// Await is [Await] for something that the process does. It also gives up when the process ends; the error then has the
+// last lines of the log.
+func (p *Process) Await(ctx context.Context, probe func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx) // a probe that hangs must end with the process
 	defer cancel()
 	go func() {
 		select {
 		case <-p.done:
 			cancel()
-		case <-probing.Done():
+		case <-ctx.Done():
 		}
 	}()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := probe(probing)
-		select {
-		case <-p.done:
-			return p.Ended()
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w (last answer: %w)", p.name, context.Cause(ctx), err)
-		default:
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-		case <-tick.C:
-		}
+	err := Await(ctx, probe)
+	select {
+	case <-p.done:
+		return p.Ended()
+	default:
 	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", p.name, err)
+	}
+	return err
 }
 
-// Ended describes a process that was not expected to end: how it ended and the last lines of its log. Call it after
-// Done is closed.
+// Ended returns an error that describes a process that was not expected to end: how it ended and the last lines of its
+// log. It must be called after Done is closed.
 func (p *Process) Ended() error {
 	how := "exit status 0"
 	if err := p.Err(); err != nil {
 		how = err.Error()
 	}
-	return fmt.Errorf("%s (pid %d) has ended by itself: %s; the end of %s:\n%s", p.name, p.Pid(), how, p.log, p.LastLines(10))
+	return fmt.Errorf("%s (pid %d) has ended by itself: %s; the end of %s:\n%s",
+		p.name, p.Pid(), how, p.log, p.LastLines(10))
 }
 
-// LastLines returns the end of the log: so many lines, each indented and cut at 400 bytes. A dying mongod writes dozens
-// of lines about its shutdown, so its lines of severity "I" are left out where it has worse to say.
+// LastLines returns the last lines of the log, each indented and cut at 400 bytes. A mongod writes dozens of lines when
+// it ends, so its lines of severity "I" are left out if there are others.
 func (p *Process) LastLines(count int) string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {

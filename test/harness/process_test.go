@@ -16,7 +16,7 @@ import (
 
 func gone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// state is the letter that the kernel gives the state of a process, "" when there is none.
+// state returns the state of a process as the kernel's letter, or "" if there is no such process.
 func state(pid int) string {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -26,7 +26,7 @@ func state(pid int) string {
 	return after[:1]
 }
 
-// ended also takes a zombie for an answer: after the death of its parent a child waits for init to collect it.
+// ended reports whether a process has ended. It may be a zombie: when its parent is dead, init collects it later.
 func ended(pid int) bool { return gone(pid) || state(pid) == "Z" }
 
 func TestStop(t *testing.T) {
@@ -44,7 +44,7 @@ func TestStop(t *testing.T) {
 
 func TestStopKillsAfterGrace(t *testing.T) {
 	process := sleeper(t, `trap "" TERM; echo deaf; while :; do sleep 0.05; done`)
-	eventually(t, "the child ignores SIGTERM", func() bool { return strings.Contains(process.LastLines(1), "deaf") })
+	Eventually(t, "the child ignores SIGTERM", func() bool { return strings.Contains(process.LastLines(1), "deaf") })
 	err := process.Stop(50 * time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "was killed") {
 		t.Errorf("Stop: %v, want an error that says it was killed", err)
@@ -56,7 +56,7 @@ func TestStopKillsAfterGrace(t *testing.T) {
 
 func TestStopWhileFrozen(t *testing.T) {
 	process := sleeper(t, "exec sleep 300")
-	// A SIGTERM would overtake the SIGSTOP if Freeze did not wait for that.
+	// The SIGTERM would overtake the SIGSTOP if Freeze did not wait.
 	if err := process.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,37 +101,62 @@ func TestDiesWithParent(t *testing.T) {
 	if readErr != nil || err != nil || !alive {
 		t.Fatalf("the parent said %q (%v), want the pid of a running child", line, readErr)
 	}
-	eventually(t, "the child ends when its parent is killed", func() bool { return ended(pid) })
+	Eventually(t, "the child ends when its parent is killed", func() bool { return ended(pid) })
 }
 
-func TestDeathDuringStart(t *testing.T) {
-	process := sleeper(t, "echo the reason; exit 3")
-	err := process.AwaitReady(t.Context(), func(ctx context.Context) error {
-		<-ctx.Done() // a probe that hangs
+// TestStartFails: a child that ends before it is ready is an error with its log, even while Ready hangs; one that is
+// not ready in time is killed.
+func TestStartFails(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	command := Command{Name: "child", Path: "/bin/sh", Args: []string{"-c", "echo the reason; exit 3"}, Log: log}
+	command.Ready = func(ctx context.Context, _ *Process) error {
+		<-ctx.Done()
 		return ctx.Err()
-	})
+	}
+	_, err := Start(t.Context(), command)
 	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "the reason") {
-		t.Errorf("AwaitReady: %v, want the exit status and the log", err)
+		t.Errorf("it ends: %v, want the exit status and the log", err)
+	}
+
+	command.Args[1] = "exec sleep 300"
+	notYet, pid := errors.New("not yet"), 0
+	command.Ready = func(_ context.Context, p *Process) error {
+		pid = p.Pid()
+		return notYet
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Start(ctx, command); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, notYet) {
+		t.Errorf("it is not ready: %v, want the deadline and the last error of Ready", err)
+	}
+	if !gone(pid) {
+		t.Error("a child that is not ready is still there")
 	}
 }
 
-func TestAwaitReadyEndsWithContext(t *testing.T) {
-	process := sleeper(t, "exec sleep 300")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	notYet := errors.New("not yet")
-	err := process.AwaitReady(ctx, func(context.Context) error { return notYet })
-	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, notYet) {
-		t.Errorf("AwaitReady: %v, want the deadline and the probe's last error", err)
+// TestAwaitLog: each call continues after the line that the one before has found, and the last line of a process that
+// has ended counts.
+func TestAwaitLog(t *testing.T) {
+	process := sleeper(t, "echo first line; echo second line")
+	for _, text := range []string{"line", "second"} {
+		if err := process.AwaitLog(t.Context(), text); err != nil {
+			t.Error(err)
+		}
+	}
+	<-process.Done()
+	if err := process.AwaitLog(t.Context(), "line"); err == nil || !strings.Contains(err.Error(), "    second line") {
+		t.Errorf("no third line: %v, want the end of the log", err)
 	}
 }
 
 func TestStartErrors(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	if _, err := Start(Command{Name: "ghost", Path: "/no/such/binary", Log: log}); !errors.Is(err, os.ErrNotExist) {
+	command := Command{Name: "ghost", Path: "/no/such/binary", Log: log}
+	if _, err := Start(t.Context(), command); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no binary: %v", err)
 	}
-	if _, err := Start(Command{Name: "mute", Path: "/bin/true", Log: "/no/such/folder/log"}); !errors.Is(err, os.ErrNotExist) {
+	command = Command{Name: "mute", Path: "/bin/true", Log: "/no/such/folder/log"}
+	if _, err := Start(t.Context(), command); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no folder for the log: %v", err)
 	}
 }

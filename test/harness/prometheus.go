@@ -2,23 +2,19 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 )
 
-// Prometheus is a running Prometheus, on 127.0.0.1 only. End it with Stop.
+// Prometheus is a running Prometheus on 127.0.0.1.
 type Prometheus struct {
 	*Process
-	port int
+	url string
 }
 
-// StartPrometheus starts a Prometheus with a configuration (YAML) and returns when it answers. The folder holds all that it
-// writes; it is made when it does not exist. The context limits the start, not the life of the server.
+// StartPrometheus starts a Prometheus with a configuration (YAML) and returns when it answers. The folder, for all that
+// it writes, is created if it does not exist. See [Start] for the context.
 func StartPrometheus(ctx context.Context, dir string, config []byte) (*Prometheus, error) {
 	path, err := Tool("prometheus")
 	if err != nil {
@@ -31,38 +27,21 @@ func StartPrometheus(ctx context.Context, dir string, config []byte) (*Prometheu
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return nil, err
 	}
-	port, err := FreePort()
+	address, err := FreeAddr()
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	process, err := Start(Command{
+	prometheus := &Prometheus{url: "http://" + address}
+	prometheus.Process, err = Start(ctx, Command{
 		Name: "prometheus", Path: path, Log: filepath.Join(dir, "prometheus.log"),
-		Args: []string{"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + address},
+		Args: []string{
+			"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"),
+			"--web.listen-address=" + address,
+		},
+		Ready: Serving(prometheus.url + "/-/ready"),
 	})
-	if err != nil {
-		return nil, err
-	}
-	prometheus := &Prometheus{Process: process, port: port}
-	ready := func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, prometheus.URL()+"/-/ready", nil)
-		if err != nil {
-			return err
-		}
-		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
-		if err != nil {
-			return err
-		}
-		if response.StatusCode != http.StatusOK {
-			err = errors.New(response.Status)
-		}
-		return errors.Join(err, response.Body.Close())
-	}
-	if err := process.AwaitReady(ctx, ready); err != nil {
-		return nil, errors.Join(err, process.Kill())
-	}
-	return prometheus, nil
+	return prometheus, err
 }
 
-// URL is where its API is, without a slash at the end.
-func (p *Prometheus) URL() string { return "http://127.0.0.1:" + strconv.Itoa(p.port) }
+// URL returns the base URL of its API, without a slash at the end.
+func (p *Prometheus) URL() string { return p.url }

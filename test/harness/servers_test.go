@@ -3,17 +3,13 @@ package harness
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 func startContext(t *testing.T) context.Context {
@@ -29,20 +25,18 @@ func TestMongod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.Database("d").Collection("c").InsertOne(ctx, bson.D{{Key: "_id", Value: 1}}); err != nil {
+	if err := mongod.Seed(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := client.Disconnect(ctx); err != nil {
-		t.Error(err)
+	count, err := mongod.Run(ctx, "user_profiles", bson.D{{Key: "count", Value: "profiles"}})
+	if err != nil || count.Lookup("n").AsInt64() != Users {
+		t.Errorf("seeded: %s, %v", count, err)
 	}
 
-	if _, err := StartMongod(ctx, MongodOptions{Dir: t.TempDir(), Port: mongod.port}); !errors.Is(err, ErrPortBusy) ||
-		!strings.Contains(err.Error(), strconv.Itoa(mongod.port)) {
-		t.Errorf("a second mongod on the same port: %v, want a busy port %d", err, mongod.port)
+	port := mongod.options.Port
+	if _, err := StartMongod(ctx, MongodOptions{Dir: t.TempDir(), Port: port}); !errors.Is(err, ErrPortBusy) ||
+		!strings.Contains(err.Error(), strconv.Itoa(port)) {
+		t.Errorf("a second mongod on the same port: %v, want a busy port %d", err, port)
 	}
 	if _, err := StartMongod(ctx, MongodOptions{Dir: dir, Log: t.TempDir() + "/log"}); err == nil ||
 		!strings.Contains(err.Error(), "DBPathInUse") {
@@ -52,7 +46,7 @@ func TestMongod(t *testing.T) {
 	if err := mongod.Kill(); err != nil {
 		t.Error(err)
 	}
-	again, err := StartMongod(ctx, MongodOptions{Dir: dir, Port: mongod.port})
+	again, err := StartMongod(ctx, mongod.Options())
 	if err != nil {
 		t.Fatalf("after a crash: %v", err)
 	}
@@ -66,7 +60,7 @@ func TestMongod(t *testing.T) {
 
 func TestEnvoy(t *testing.T) {
 	ctx := startContext(t)
-	envoy, err := StartEnvoy(ctx, EnvoyOptions{Dir: t.TempDir(), Concurrency: 1, Bootstrap: []byte(`
+	envoy, err := StartEnvoy(ctx, EnvoyOptions{Dir: t.TempDir(), Bootstrap: []byte(`
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
 static_resources:
   listeners:
@@ -83,7 +77,9 @@ static_resources:
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
           route_config:
             virtual_hosts:
-            - {name: all, domains: ["*"], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: woven}}}]}
+            - name: all
+              domains: ["*"]
+              routes: [{match: {prefix: /}, direct_response: {status: 200, body: {inline_string: woven}}}]
 `)})
 	if err != nil {
 		t.Fatal(err)
@@ -100,28 +96,30 @@ static_resources:
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustRequest(t, "http://"+address+"/"))
-	if err != nil {
-		t.Fatal(err)
+	if answer, err := Get(ctx, "http://"+address); err != nil || answer.Body != "woven" {
+		t.Errorf("the listener answers %s (%v)", answer, err)
 	}
-	defer response.Body.Close()
-	if body, err := io.ReadAll(response.Body); err != nil || string(body) != "woven" {
-		t.Errorf("the listener answers %q (%v)", body, err)
+	if n, err := envoy.Stat(ctx, "http.front.downstream_rq_total"); err != nil || n != 1 {
+		t.Errorf("Envoy has counted %d requests (%v)", n, err)
+	}
+	if _, err := envoy.Stat(ctx, "http.front.downstream_rq"); err == nil {
+		t.Error("a part of a name is a name")
 	}
 	if _, err := envoy.ListenerAddr(ctx, "back"); err == nil || !strings.Contains(err.Error(), `"back"`) {
 		t.Errorf("a listener that is not there: %v", err)
 	}
 }
 
-func TestEnvoyRefusesBootstrap(t *testing.T) {
+func TestEnvoyRejectsBootstrap(t *testing.T) {
 	_, err := StartEnvoy(startContext(t), EnvoyOptions{Dir: t.TempDir(), Bootstrap: []byte("nonsense: 1")})
 	if err == nil || !strings.Contains(err.Error(), "nonsense") {
-		t.Errorf("a wrong bootstrap: %v, want Envoy's own words", err)
+		t.Errorf("an invalid bootstrap: %v, want Envoy's log", err)
 	}
 }
 
 func TestToolUnknown(t *testing.T) {
-	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), "envoy, mongod, prometheus, promtool and grafana_foundation_sdk") {
+	const known = "envoy, mongod, prometheus, promtool and grafana_foundation_sdk"
+	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), known) {
 		t.Errorf("an unknown tool: %v", err)
 	}
 }
@@ -146,13 +144,4 @@ func TestCheckPort(t *testing.T) {
 	if err := CheckPort(99999); err == nil || errors.Is(err, ErrPortBusy) {
 		t.Errorf("a port that does not exist: %v", err)
 	}
-}
-
-func mustRequest(t *testing.T, url string) *http.Request {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return request
 }

@@ -1,5 +1,5 @@
-// Package harness starts the real servers that the tests and the demo need: a mongod and an Envoy, each a child process
-// that cannot outlive the process that started it.
+// Package harness runs weft, Envoy, mongod, Prometheus and a legacy service for tests, for the demo and for the
+// benchmark. Each process is a child that cannot outlive the process that started it. A [System] holds them together.
 package harness
 
 import (
@@ -11,17 +11,19 @@ import (
 	"strings"
 )
 
-// Tool returns the absolute path of a binary, "envoy", "mongod", "prometheus" or "promtool", or of the folder of a Python
-// library, "grafana_foundation_sdk", as "make tools" has put it into the folder .tools of the repository. The repository is the nearest folder, from the working directory upwards, with the go.mod
-// of module weft.
+// Tool returns the absolute path of a binary, "envoy", "mongod", "prometheus" or "promtool", or of the folder of a
+// Python library, "grafana_foundation_sdk", in the folder .tools of the repository, which "make tools" fills. The
+// repository is the nearest folder, from the working directory upwards, with the go.mod of module weft.
 func Tool(name string) (string, error) {
 	folders := map[string]string{ // as pinned in tools.txt and fetch_tools.py
-		"envoy": "envoy-1.40.0", "mongod": "mongod-6.0.5", "prometheus": "prometheus-2.42.0", "promtool": "prometheus-2.42.0",
+		"envoy": "envoy-1.40.0", "mongod": "mongod-6.0.5",
+		"prometheus": "prometheus-2.42.0", "promtool": "prometheus-2.42.0",
 		"grafana_foundation_sdk": "grafana-foundation-sdk-11.6.0",
 	}
 	folder, known := folders[name]
 	if !known {
-		return "", fmt.Errorf("no tool is called %q; there are envoy, mongod, prometheus, promtool and grafana_foundation_sdk", name)
+		return "", fmt.Errorf("no tool is called %q; "+
+			"there are envoy, mongod, prometheus, promtool and grafana_foundation_sdk", name)
 	}
 	root, err := repository()
 	if err != nil {

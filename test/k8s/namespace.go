@@ -12,8 +12,9 @@ import (
 // inside is set in the process that runs in the namespaces; its value is the path of weft's binary.
 const inside = "WEFT_PROOF"
 
-// InNamespace runs the tests of a package in a network of their own, so that fixed ports and iptables are theirs alone, and
-// with a /run of their own. It is called by TestMain, with more environment for the tests, and returns the exit status.
+// InNamespace runs the tests of a package in a network of their own, so that fixed ports and iptables are theirs alone,
+// and with a /run of their own. It is called by TestMain, with more environment for the tests, and returns the exit
+// status.
 func InNamespace(m *testing.M, environment ...string) int {
 	if os.Getenv(inside) != "" {
 		if err := enter(); err != nil {
@@ -36,7 +37,9 @@ func InNamespace(m *testing.M, environment ...string) int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(append(os.Environ(), inside+"="+weft), environment...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
+	}
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintf(os.Stderr, "in namespaces of its own (which only root may make): %v\n", err)
 		return 1

@@ -37,8 +37,8 @@ func readAlerts(t *testing.T) (alerts []alert) {
 	return alerts
 }
 
-// TestAlerts: Prometheus takes the rules, each fires when it should and not otherwise (promtool test rules), and each leads to
-// its section of the runbook.
+// TestAlerts: the alerting rules are valid, each fires when it should and not otherwise (promtool test rules), and each
+// links to its section of the runbook.
 func TestAlerts(t *testing.T) {
 	promtool, err := harness.Tool("promtool")
 	if err != nil {
@@ -59,14 +59,18 @@ func TestAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range readAlerts(t) {
-		if !strings.Contains(string(runbook), "\n### "+a.Alert+"\n") || a.Annotations["runbook"] != "docs/operations.md#"+strings.ToLower(a.Alert) {
+		isLinked := a.Annotations["runbook"] == "docs/operations.md#"+strings.ToLower(a.Alert)
+		if !isLinked || !strings.Contains(string(runbook), "\n### "+a.Alert+"\n") {
 			t.Errorf("%s has no section in docs/operations.md, or no link to it: %q", a.Alert, a.Annotations["runbook"])
 		}
-		if a.Annotations["summary"] == "" || a.Annotations["description"] == "" || a.Labels["severity"] != "warning" && a.Labels["severity"] != "critical" {
+		severity := a.Labels["severity"]
+		if a.Annotations["summary"] == "" || a.Annotations["description"] == "" ||
+			severity != "warning" && severity != "critical" {
 			t.Errorf("%s has no summary, no description or no severity", a.Alert)
 		}
 		fires, silent := 0, 0
-		for _, test := range regexp.MustCompile(`alertname: `+a.Alert+`\n +exp_alerts: *(\[\])?`).FindAllStringSubmatch(string(tests), -1) {
+		expected := regexp.MustCompile(`alertname: ` + a.Alert + `\n +exp_alerts: *(\[\])?`)
+		for _, test := range expected.FindAllStringSubmatch(string(tests), -1) {
 			if test[1] == "" {
 				fires++
 			} else {
@@ -74,12 +78,12 @@ func TestAlerts(t *testing.T) {
 			}
 		}
 		if fires == 0 || silent == 0 {
-			t.Errorf("%s is tested %d times where it fires, and %d times where it does not; both are wanted", a.Alert, fires, silent)
+			t.Errorf("%s has %d tests in which it fires and %d in which it does not, want both", a.Alert, fires, silent)
 		}
 	}
 }
 
-// firing returns the alerts whose expression is true now, as far back as tests look.
+// firing returns the alerts whose expression is true now, over the last window.
 func (p *prometheus) firing(t *testing.T, alerts []alert) (names []string) {
 	t.Helper()
 	spans := regexp.MustCompile(`\[\d+[mh]\]`)

@@ -27,13 +27,14 @@ func newAuthority(t *testing.T, name string) *authority {
 	t.Helper()
 	a := &authority{t: t}
 	a.cert, a.key, a.pem = a.issue(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		NotAfter: time.Now().Add(time.Hour),
+		Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	})
 	return a
 }
 
-// issue makes a certificate, signed by the authority or, if that has no certificate yet, by itself.
+// issue returns a certificate that the authority has signed. If the authority has no certificate yet, it is
+// self-signed.
 func (a *authority) issue(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +60,8 @@ func (a *authority) issue(template *x509.Certificate) (*x509.Certificate, *ecdsa
 	return cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// leaf writes NAME.crt and NAME.key, with a SPIFFE id if there is one, and returns the serial number in hexadecimal.
+// leaf writes NAME.crt and NAME.key, with a SPIFFE id unless that is empty. It returns the serial number in
+// hexadecimal.
 func (a *authority) leaf(dir, name, spiffeID string, notAfter time.Time) string {
 	a.t.Helper()
 	template := &x509.Certificate{
@@ -85,7 +87,7 @@ func (a *authority) leaf(dir, name, spiffeID string, notAfter time.Time) string 
 	return cert.SerialNumber.Text(16)
 }
 
-// publish replaces files by renames, as those who rotate certificates do.
+// publish replaces files by renames, as tools that rotate certificates do.
 func publish(t *testing.T, dir string, files map[string][]byte) {
 	t.Helper()
 	for name, text := range files {

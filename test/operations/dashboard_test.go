@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,7 +19,7 @@ import (
 
 const dashboardFile = "../../docs/dashboards/weft.json"
 
-// board is a Grafana dashboard, as far as the tests look at it.
+// board is what the tests use of a Grafana dashboard.
 type board struct {
 	Panels     []panel
 	Templating struct {
@@ -56,7 +55,7 @@ func readBoard(t *testing.T) *board {
 	return b
 }
 
-// TestDashboardFile: Grafana's own types know every field; no panel lies on another, each says what its numbers are, and what
+// TestDashboardFile: Grafana's own types have every field, no panel covers another, and each has a unit and says what
 // to do.
 func TestDashboardFile(t *testing.T) {
 	library, err := harness.Tool("grafana_foundation_sdk")
@@ -77,7 +76,7 @@ func TestDashboardFile(t *testing.T) {
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other, is := taken[[2]int{x, y}]; is || x >= 24 {
-					t.Fatalf("%q lies on %q, or on nothing", p.Title, other)
+					t.Fatalf("%q covers %q, or is outside of the grid", p.Title, other)
 				}
 				taken[[2]int{x, y}] = p.Title
 			}
@@ -85,8 +84,9 @@ func TestDashboardFile(t *testing.T) {
 		if p.Type == "row" {
 			continue
 		}
-		if !strings.Contains(p.Description, "\n\nDo: ") || p.FieldConfig.Defaults.Unit == "" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
-			t.Errorf("%q does not say what to do, or in which unit it is, or whom it asks", p.Title)
+		if !strings.Contains(p.Description, "\n\nDo: ") || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 ||
+			p.Datasource.UID != "${datasource}" {
+			t.Errorf("%q has no advice, no unit, no query or another data source", p.Title)
 		}
 		for _, target := range p.Targets {
 			if target.Datasource.UID != "${datasource}" || target.LegendFormat == "" {
@@ -96,13 +96,10 @@ func TestDashboardFile(t *testing.T) {
 	}
 }
 
-// prometheus asks a real one.
-type prometheus struct {
-	*harness.Prometheus
-	client http.Client
-}
+// prometheus is a real Prometheus.
+type prometheus struct{ *harness.Prometheus }
 
-// window is how far back queries look in tests: some scrapes.
+// window is the range of queries in tests: some scrapes.
 const window = "3s"
 
 // startPrometheus scrapes jobs, each a host:port/path.
@@ -111,29 +108,29 @@ func startPrometheus(t *testing.T, jobs map[string]string) *prometheus {
 	config := "global: {scrape_interval: 400ms, scrape_timeout: 400ms}\nscrape_configs:\n"
 	for job, target := range jobs {
 		address, path, _ := strings.Cut(target, "/")
-		config += fmt.Sprintf("- {job_name: %s, metrics_path: /%s, static_configs: [{targets: [%q]}]}\n", job, path, address)
+		const scrape = "- {job_name: %s, metrics_path: /%s, static_configs: [{targets: [%q]}]}\n"
+		config += fmt.Sprintf(scrape, job, path, address)
 	}
 	server, err := harness.StartPrometheus(t.Context(), t.TempDir(), []byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Kill() })
-	return &prometheus{Prometheus: server, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &prometheus{server}
 }
 
-// data gets the data of an answer.
+// data decodes the data of an answer.
 func (p *prometheus) data(t *testing.T, path string, query url.Values, into any) {
 	t.Helper()
-	resp, err := p.client.Get(p.URL() + path + "?" + query.Encode())
+	response, err := harness.Get(t.Context(), p.URL()+path+"?"+query.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
 		Error string
 		Data  json.RawMessage
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	if err := json.Unmarshal([]byte(response.Body), &answer); err != nil {
 		t.Fatal(err)
 	}
 	if answer.Error != "" {
@@ -144,7 +141,7 @@ func (p *prometheus) data(t *testing.T, path string, query url.Values, into any)
 	}
 }
 
-// values evaluates an expression now. What is no number is left out.
+// values evaluates an expression now, without the values that are not numbers.
 func (p *prometheus) values(t *testing.T, expr string) (values []float64) {
 	t.Helper()
 	var data struct {
@@ -160,12 +157,14 @@ func (p *prometheus) values(t *testing.T, expr string) (values []float64) {
 	return values
 }
 
-// filledIn puts values in the place of the dashboard's variables, as Grafana does.
-func filledIn(expr string) string {
-	return strings.NewReplacer("$job", "weft", "$instance", ".*", "$rule", ".*", "$legacy", "legacy", "$__rate_interval", window).Replace(expr)
+// withVariables replaces the dashboard's variables by values, as Grafana does.
+func withVariables(expr string) string {
+	return strings.NewReplacer(
+		"$job", "weft", "$instance", ".*", "$rule", ".*", "$legacy", "legacy", "$__rate_interval", window,
+	).Replace(expr)
 }
 
-// variables returns what the dashboard's variables offer.
+// variables returns the values that the dashboard's variables have.
 func (p *prometheus) variables(t *testing.T, b *board) map[string][]string {
 	t.Helper()
 	offered := map[string][]string{}
@@ -182,30 +181,30 @@ func (p *prometheus) variables(t *testing.T, b *board) map[string][]string {
 			t.Fatalf("variable %s: %s", v.Name, query.Query)
 		}
 		var values []string
-		p.data(t, "/api/v1/label/"+parts[2]+"/values", url.Values{"match[]": {filledIn(parts[1])}}, &values)
+		p.data(t, "/api/v1/label/"+parts[2]+"/values", url.Values{"match[]": {withVariables(parts[1])}}, &values)
 		offered[v.Name] = values
 	}
 	return offered
 }
 
-// target is a query of a panel, and what came of it.
+// target is a query of a panel and its results.
 type target struct {
 	name, expr string
-	answered   bool // it had data, once
+	answered   bool // it had data at least once
 	most       float64
 }
 
 func (b *board) targets() (targets []*target) {
 	for _, p := range b.Panels {
 		for _, q := range p.Targets {
-			targets = append(targets, &target{name: p.Title + ": " + q.LegendFormat, expr: filledIn(q.Expr)})
+			targets = append(targets, &target{name: p.Title + ": " + q.LegendFormat, expr: withVariables(q.Expr)})
 		}
 	}
 	return targets
 }
 
-// verdict is which of the first three panels are red.
-func (p *prometheus) verdict(t *testing.T, b *board) (red []string) {
+// red returns the titles of the stat panels, those of the first row, that are red.
+func (p *prometheus) red(t *testing.T, b *board) (titles []string) {
 	t.Helper()
 	for _, panel := range b.Panels {
 		if panel.Type != "stat" {
@@ -213,11 +212,11 @@ func (p *prometheus) verdict(t *testing.T, b *board) (red []string) {
 		}
 		worst := 0.0
 		for _, q := range panel.Targets {
-			worst = max(worst, slices.Max(append(p.values(t, filledIn(q.Expr)), 0)))
+			worst = max(worst, slices.Max(append(p.values(t, withVariables(q.Expr)), 0)))
 		}
 		if worst > .05 {
-			red = append(red, panel.Title)
+			titles = append(titles, panel.Title)
 		}
 	}
-	return red
+	return titles
 }

@@ -3,109 +3,133 @@ package operations_test
 import (
 	"errors"
 	"io"
+	"os/exec"
 	"syscall"
 	"testing"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+
+	"weft/test/harness"
 )
 
-// TestRollingRestart restarts two instances of weft, one after the other and again and again, under clients who look at
-// every answer: each is a whole composite.
+// TestRollingRestart restarts two instances of weft in turn, under load. All answers are composites.
 func TestRollingRestart(t *testing.T) {
 	const restarts, clients = 20, 64
-	w := startWorld(t)
-	var sockets [2]string
-	var instances [2]*server
+	s := startSystem(t)
+	sockets := [2]string{s.Socket, s.Socket + "2"}
+	var instances [2]*harness.Process
 	start := func(i int) {
-		// Envoy checks once a second which instances there are.
-		instances[i] = startServer(t, "--listen", sockets[i], "--mongodb-uri", w.mongod.URI(), "--drain-window", "3s")
+		// Envoy checks once a second which instances are healthy.
+		instances[i] = startWeft(t, s, "--listen", sockets[i], "--drain-window", "3s")
 	}
-	for i := range sockets {
-		sockets[i] = socket(t)
-		start(i)
-	}
-	w.startEnvoy(t, "--weft", sockets[0]+","+sockets[1])
-	load := w.startLoad(t, clients)
-	for n := range restarts {
-		if t.Failed() {
-			break
-		}
-		instances[n%2].stop(t)
+	start(0)
+	start(1)
+	startEnvoy(t, s, "--weft", sockets[0]+","+sockets[1])
+	stopLoad := startLoad(t, s, clients)
+	for n := 0; n < restarts && !t.Failed(); n++ {
+		stopWeft(t, instances[n%2])
 		start(n % 2)
 	}
-	t.Logf("%d restarts, %d whole answers", restarts, load.end())
+	stopLoad()
 }
 
-// TestConnectionAge lets connections grow no older than a moment: Envoy opens new ones, and nothing is lost. There are so many, under so
-// many clients, since what may be lost is the last answer of a connection, when it is closed before Envoy has read it.
+// TestConnectionAge: Envoy opens new connections when weft closes old ones, and all answers are composites. There are
+// many connections and clients because only the last answer of a connection is at risk: weft could close it before
+// Envoy has read that.
 func TestConnectionAge(t *testing.T) {
-	w := startWorld(t)
-	at := socket(t)
-	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--max-connection-age", "20ms")
-	w.startEnvoy(t, "--weft", at)
-	load := w.startLoad(t, 32)
-	eventually(t, "200 connections have been opened", func() bool { return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > 200 })
-	t.Logf("%d whole answers", load.end())
+	s := startSystem(t)
+	startWeft(t, s, "--max-connection-age", "20ms")
+	startEnvoy(t, s)
+	stopLoad := startLoad(t, s, 32)
+	harness.Eventually(t, "200 connections have been opened", func() bool {
+		return t.Failed() || stat(t, s, "cluster.weft.upstream_cx_total") > 200
+	})
+	stopLoad()
 }
 
-// TestDrainWatch: who watches weft's health hears that it stops, and does not keep it.
-func TestDrainWatch(t *testing.T) {
-	at := socket(t)
-	s := startServer(t, "--listen", at, "--drain-deadline", "1h")
-	conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// TestHealthWhileStopping: while an exchange is under way, weft's health says that it stops, and that it is alive.
+func TestHealthWhileStopping(t *testing.T) {
+	s, admin := newSystem(t), freeAddr(t)
+	weft := startWeft(t, s, "--admin", admin)
+	conn := dial(t, s.Socket)
+	exchange, err := startExchange(t, conn, "/api/v1/users/7")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	watch, err := healthpb.NewHealthClient(conn).Watch(t.Context(), &healthpb.HealthCheckRequest{})
-	if err != nil {
+	if got := page(t, admin+"/readyz"); got != "200 ok\n" {
+		t.Errorf("/readyz: %q", got)
+	}
+	checkHealth(t, conn)
+	watch := watchHealth(t, conn, extprocv3.ExternalProcessor_ServiceDesc.ServiceName)
+	signal(t, weft, syscall.SIGTERM)
+	harness.ExpectLog(t, weft, "stopping:")
+	expectHealth(t, watch, notServing)
+	if got := page(t, admin+"/readyz"); got != "503 stopping\n" {
+		t.Errorf("/readyz: %q", got)
+	}
+	if got := page(t, admin+"/livez"); got != "200 ok\n" {
+		t.Errorf("/livez: %q", got)
+	}
+	if err := exchange.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	if now, err := watch.Recv(); err != nil || now.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		t.Errorf("%v, %v", now, err)
+	expectStopped(t, weft)
+}
+
+// TestSecondSignal: a second SIGTERM ends weft immediately, although an exchange is under way.
+func TestSecondSignal(t *testing.T) {
+	s := newSystem(t)
+	weft := startWeft(t, s)
+	if _, err := startExchange(t, dial(t, s.Socket), "/api/v1/users/7"); err != nil {
+		t.Fatal(err)
 	}
-	s.stop(t)
-	if now, err := watch.Recv(); err != nil || now.GetStatus() != healthpb.HealthCheckResponse_NOT_SERVING {
-		t.Errorf("while it stops: %v, %v", now, err)
-	}
-	if now, err := watch.Recv(); status.Code(err) != codes.Canceled {
-		t.Errorf("when the window is over: %v, %v", now, err)
+	signal(t, weft, syscall.SIGTERM)
+	harness.ExpectLog(t, weft, "stopping:")
+	signal(t, weft, syscall.SIGTERM)
+	<-weft.Done()
+	var exit *exec.ExitError
+	if !errors.As(weft.Err(), &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("weft ended with %v, want the signal", weft.Err())
 	}
 }
 
-// TestDrainDeadline: an exchange that does not end is not waited for without end, and weft ends with 0.
+// TestHangUp: SIGHUP does not end weft, and the log says what to do instead.
+func TestHangUp(t *testing.T) {
+	s := newSystem(t)
+	weft := startWeft(t, s)
+	signal(t, weft, syscall.SIGHUP)
+	harness.ExpectLog(t, weft, "SIGHUP does nothing")
+	checkHealth(t, dial(t, s.Socket))
+	stopWeft(t, weft)
+}
+
+// TestHealthWatchDoesNotDelayStop: a client that watches weft's health sees that it stops, and does not keep it from
+// ending.
+func TestHealthWatchDoesNotDelayStop(t *testing.T) {
+	s := newSystem(t)
+	weft := startWeft(t, s, "--drain-deadline", "1h")
+	watch := watchHealth(t, dial(t, s.Socket), "")
+	stopWeft(t, weft)
+	expectHealth(t, watch, notServing)
+	if answer, err := watch.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("after the drain window: %v, %v", answer, err)
+	}
+}
+
+// TestDrainDeadline: weft waits for an exchange until the drain deadline, then ends with exit status 0.
 func TestDrainDeadline(t *testing.T) {
-	at := socket(t)
-	s := startServer(t, "--listen", at, "--drain-deadline", "50ms")
-	conn, err := grpc.NewClient(at, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	s := newSystem(t)
+	weft := startWeft(t, s, "--drain-deadline", "50ms")
+	exchange, err := startExchange(t, dial(t, s.Socket), "/api/v1/users/7")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = conn.Close() }()
-	stream, err := extprocv3.NewExternalProcessorClient(conn).Process(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.Send(requestHeaders("/api/v1/users/7")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stream.Recv(); err == nil || errors.Is(err, io.EOF) {
+	signal(t, weft, syscall.SIGTERM)
+	if _, err := exchange.Recv(); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the exchange has ended by itself: %v", err)
 	}
-	s.expect(t, "the drain deadline is over")
-	s.expect(t, "msg=stopped")
-	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("weft did not end with 0: %v", err)
-	}
+	harness.ExpectLog(t, weft, "the drain deadline is over")
+	expectStopped(t, weft)
 }

@@ -8,10 +8,14 @@ import (
 	"weft/internal/command"
 )
 
-// TestMain lets the test binary be weft itself, so that the tests run the real command in a process of its own.
+// TestMain makes child processes of the test binary weft, so that the tests run the real command.
 func TestMain(m *testing.M) {
-	if os.Getenv("WEFT_TEST_IS_WEFT") != "" {
+	const isWeft = "WEFT_TEST_IS_WEFT"
+	if os.Getenv(isWeft) != "" {
 		os.Exit(command.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel"))
+	}
+	if err := os.Setenv(isWeft, "1"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

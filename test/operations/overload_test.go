@@ -7,25 +7,27 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"weft/test/harness"
 )
 
-// TestOverload freezes MongoDB under more clients than reads may wait for it. Those beyond get their core at once, with a
-// reason of its own, while the others wait; and when MongoDB goes on, all are whole again.
+// TestOverload freezes MongoDB while there are more requests than reads may wait for it. Those in excess get their core
+// immediately, with a reason of its own, while the others wait. When MongoDB continues, all answers are composites.
 func TestOverload(t *testing.T) {
-	const waiting, beyond = 8, 50
-	w := startWorld(t)
-	at, admin := socket(t), freePort(t)
-	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--max-waiting-reads", "8", "--admin", admin)
-	w.startEnvoy(t, "--weft", at) // weft waits 18 s for MongoDB
-	client := &http.Client{Transport: &http.Transport{}}
+	const waiting, excess, overloaded = 8, 50, "degraded; reason=overloaded"
+	s, admin := startSystem(t), freeAddr(t)
+	startWeft(t, s, "--max-waiting-reads", "8", "--admin", admin)
+	startEnvoy(t, s) // weft waits 18 s for MongoDB
+	client := harness.NewClient(false)
 	defer client.CloseIdleConnections()
 	outcome := func(id int) string {
-		status, body, outcome, err := w.ask(client, id)
-		switch {
-		case err != nil || status != http.StatusOK:
-			t.Errorf("user %d: %v, %d", id, err, status)
-		case outcome == "composed" && body != composite(id), outcome != "composed" && body != withoutExtension(id):
-			t.Errorf("user %d, x-weft %q: %s", id, outcome, body)
+		answer, err := ask(client, s, id)
+		want, outcome := harness.NewUser(id).WithoutExtension(), answer.Header.Get("X-Weft")
+		if outcome == "composed" {
+			want = harness.NewUser(id).Composite()
+		}
+		if err != nil || answer.Status != http.StatusOK || answer.Body != want {
+			t.Errorf("user %d: %v, %s", id, err, answer)
 		}
 		return outcome
 	}
@@ -33,41 +35,41 @@ func TestOverload(t *testing.T) {
 		t.Fatalf("x-weft %q", got)
 	}
 
-	if err := w.mongod.Freeze(); err != nil {
+	if err := s.Mongod.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.mongod.Signal(syscall.SIGCONT) })
-	var asking sync.WaitGroup
-	var refused, answered atomic.Int64
-	for id := range waiting + beyond {
-		asking.Go(func() {
-			if outcome(id%users) == "degraded; reason=overloaded" {
-				refused.Add(1)
+	var clients sync.WaitGroup
+	var rejected, answered atomic.Int64
+	for id := range waiting + excess {
+		clients.Go(func() {
+			if outcome(id) == overloaded {
+				rejected.Add(1)
 			} else {
 				answered.Add(1)
 			}
 		})
 	}
-	eventually(t, "those for whom there is no place are answered", func() bool { return refused.Load() == beyond || t.Failed() })
-	for id := range beyond {
-		if got := outcome(id); got != "degraded; reason=overloaded" {
+	harness.Eventually(t, "the requests in excess are answered", func() bool {
+		return rejected.Load() == excess || t.Failed()
+	})
+	for id := range excess {
+		if got := outcome(id); got != overloaded {
 			t.Errorf("user %d: x-weft %q", id, got)
 		}
 	}
 	if n := answered.Load(); n != 0 {
-		t.Errorf("%d of those who wait have been answered", n)
+		t.Errorf("%d of the waiting requests have been answered", n)
 	}
 
-	if err := w.mongod.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	asking.Wait()
-	for id := range beyond {
+	signal(t, s.Mongod.Process, syscall.SIGCONT)
+	clients.Wait()
+	for id := range excess {
 		if got := outcome(id); got != "composed" {
-			t.Errorf("MongoDB goes on, user %d: x-weft %q", id, got)
+			t.Errorf("MongoDB continues, user %d: x-weft %q", id, got)
 		}
 	}
-	if metrics := page(t, admin+"/metrics"); !strings.Contains(metrics, `disposition="degraded",reason="overloaded",rule="user"} `) {
-		t.Errorf("the metrics do not say it: %s", metrics)
+	const want = `disposition="degraded",reason="overloaded",rule="user"} `
+	if metrics := page(t, admin+"/metrics"); !strings.Contains(metrics, want) {
+		t.Errorf("the metrics do not have the reason: %s", metrics)
 	}
 }

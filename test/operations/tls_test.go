@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weft/test/harness"
 )
 
 // SPIFFE ids of the tests.
@@ -16,7 +18,7 @@ const (
 	envoyID = "spiffe://weft.test/envoy"
 )
 
-// tlsFlags are those of "weft serve" and "weft envoy" for mutual TLS with the files of a folder.
+// tlsFlags returns the flags of "weft serve" and "weft envoy" for mutual TLS with the files of a folder.
 func tlsFlags(dir, address string) (serve, envoy []string) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	serve = []string{
@@ -24,78 +26,80 @@ func tlsFlags(dir, address string) (serve, envoy []string) {
 		"--allow-spiffe-id", "spiffe://weft.test/another," + envoyID,
 	}
 	envoy = []string{
-		"--weft", address, "--weft-tls-ca", in("ca.crt"), "--weft-tls-san", weftID, "--weft-tls-cert", in("envoy.crt"), "--weft-tls-key", in("envoy.key"),
+		"--weft", address, "--weft-tls-ca", in("ca.crt"), "--weft-tls-san", weftID,
+		"--weft-tls-cert", in("envoy.crt"), "--weft-tls-key", in("envoy.key"),
 	}
 	return serve, envoy
 }
 
-// TestCertificatesRotate replaces authority, certificates and keys of both sides, step by step and under load, while neither
-// is restarted. No answer is less than whole.
+// TestCertificatesRotate replaces the CA bundle, certificates and keys of weft and Envoy, step by step and under load,
+// without a restart. All answers are composites.
 func TestCertificatesRotate(t *testing.T) {
-	w := startWorld(t)
+	s := startSystem(t)
 	dir, later := t.TempDir(), time.Now().Add(time.Hour)
 	old, fresh := newAuthority(t, "old"), newAuthority(t, "new")
 	serial := old.leaf(dir, "weft", weftID, later)
 	old.leaf(dir, "envoy", envoyID, later)
 	publish(t, dir, map[string][]byte{"ca.crt": old.pem})
 
-	address := freePort(t)
-	serve, envoy := tlsFlags(dir, address)
-	// Handshakes are what is looked at here, so connections are young.
-	s := startServer(t, append(serve, "--mongodb-uri", w.mongod.URI(), "--max-connection-age", "200ms")...)
+	serve, envoy := tlsFlags(dir, freeAddr(t))
+	// Only handshakes show certificates, so connections are short.
+	weft := startWeft(t, s, append(serve, "--max-connection-age", "200ms")...)
 	envoy = append(envoy, "--weft-tls-secrets", dir)
 	for _, name := range []string{"weft-ca", "weft-client"} {
-		secret, err := weft(t.Context(), append([]string{"envoy", "--format", name}, envoy...)...).Output()
+		secret, err := harness.Bootstrap(t.Context(), s.Weft, append([]string{"--format", name}, envoy...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		publish(t, dir, map[string][]byte{name + ".yaml": secret})
 	}
-	w.startEnvoy(t, envoy...)
-	load := w.startLoad(t, 8)
-	envoyHas := func(serial string) {
+	startEnvoy(t, s, envoy...)
+	stopLoad := startLoad(t, s, 8)
+	awaitConnections := func(what string, more int) {
 		t.Helper()
-		eventually(t, "Envoy has "+serial, func() bool {
-			return t.Failed() || strings.Contains(page(t, strings.TrimPrefix(w.envoy.Admin(), "http://")+"/certs"), serial)
+		const connections = "cluster.weft.upstream_cx_total"
+		opened := stat(t, s, connections)
+		harness.Eventually(t, what, func() bool { return t.Failed() || stat(t, s, connections) > opened+more })
+	}
+	awaitEnvoy := func(serial string) {
+		t.Helper()
+		harness.Eventually(t, "Envoy has "+serial, func() bool {
+			answer, err := harness.Get(t.Context(), s.Envoy.Admin()+"/certs")
+			return t.Failed() || err == nil && strings.Contains(answer.Body, serial)
 		})
-		// That is what Envoy's main thread has; its workers have it when they have made connections since.
-		opened := w.stat(t, "cluster.weft.upstream_cx_total")
-		eventually(t, "Envoy's workers have "+serial, func() bool {
-			return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > opened+4
-		})
+		// The admin interface is Envoy's main thread. Its workers have the certificate when they have opened
+		// connections since.
+		awaitConnections("Envoy's workers have "+serial, 4)
 	}
 
 	publish(t, dir, map[string][]byte{"ca.crt": slices.Concat(old.pem, fresh.pem)})
-	envoyHas(fresh.cert.SerialNumber.Text(16))
-	s.expect(t, `msg="TLS certificate"`) // read again, since the authorities have changed
+	awaitEnvoy(fresh.cert.SerialNumber.Text(16))
+	harness.ExpectLog(t, weft, `msg="TLS certificate"`) // loaded again, since the CA bundle has changed
 	next := fresh.leaf(dir, "weft", weftID, later)
 	if next == serial {
 		t.Fatal("two certificates have one serial number")
 	}
-	s.expect(t, "serial="+next)
-	envoyHas(fresh.leaf(dir, "envoy", envoyID, later))
+	harness.ExpectLog(t, weft, "serial="+next)
+	awaitEnvoy(fresh.leaf(dir, "envoy", envoyID, later))
 	publish(t, dir, map[string][]byte{"ca.crt": fresh.pem})
-	s.expect(t, "serial="+next)
+	harness.ExpectLog(t, weft, "serial="+next)
 
 	fresh.leaf(dir, "weft", weftID, time.Now().Add(-time.Hour))
-	s.expect(t, "the certificate has expired")
+	harness.ExpectLog(t, weft, "the certificate has expired")
 	publish(t, dir, map[string][]byte{"weft.key": []byte("no key")})
-	s.expect(t, "failed to find any PEM data in key input")
+	harness.ExpectLog(t, weft, "failed to find any PEM data in key input")
 	if err := os.Remove(filepath.Join(dir, "ca.crt")); err != nil {
 		t.Fatal(err)
 	}
-	s.expect(t, "the certificate files are refused; those from before stay in use")
-	opened := w.stat(t, "cluster.weft.upstream_cx_total")
-	eventually(t, "connections are made with the certificate from before", func() bool {
-		return t.Failed() || w.stat(t, "cluster.weft.upstream_cx_total") > opened+10
-	})
-	t.Logf("%d whole answers", load.end())
+	harness.ExpectLog(t, weft, "the certificate files are refused; those from before stay in use")
+	awaitConnections("connections are made with the certificate before", 10)
+	stopLoad()
 }
 
-// TestRefused: whoever is not who weft, or Envoy, wants to talk with gets nothing. The legacy response passes, and weft's log
-// says why.
-func TestRefused(t *testing.T) {
-	w := startWorld(t)
+// TestPeerIsRejected: a peer whose identity is not the expected one gets nothing. The legacy response passes, and
+// weft's log says why.
+func TestPeerIsRejected(t *testing.T) {
+	s := startSystem(t)
 	later := time.Now().Add(time.Hour)
 	tests := []struct {
 		name   string
@@ -137,36 +141,23 @@ func TestRefused(t *testing.T) {
 			ca.leaf(dir, "weft", weftID, later)
 			ca.leaf(dir, "envoy", envoyID, later)
 			publish(t, dir, map[string][]byte{"ca.crt": ca.pem})
-			serve, envoy := tlsFlags(dir, freePort(t))
+			serve, envoy := tlsFlags(dir, freeAddr(t))
 			envoy = test.change(dir, ca, envoy)
-			s := startServer(t, append(serve, "--mongodb-uri", w.mongod.URI())...)
-			w.startEnvoy(t, envoy...)
-			want := composite(7)
+			weft := startWeft(t, s, serve...)
+			startEnvoy(t, s, envoy...)
+			want := harness.NewUser(7).Composite()
 			if test.want != "" {
-				want = core("7")
+				want = harness.NewUser(7).Core
 			}
-			status, body, outcome, err := w.ask(http.DefaultClient, 7)
-			if err != nil || status != http.StatusOK || body != want {
-				t.Errorf("%v, %d, x-weft %q\n got %s\nwant %s", err, status, outcome, body, want)
+			if got := get(t, s); got.Status != http.StatusOK || got.Body != want {
+				t.Errorf("%s\nwant %s", got, want)
 			}
 			if test.want != "" {
-				s.expect(t, test.want)
+				harness.ExpectLog(t, weft, test.want)
 			}
-			_ = w.envoy.Kill()
+			if err := s.Envoy.Kill(); err != nil {
+				t.Error(err)
+			}
 		})
-	}
-	http.DefaultClient.CloseIdleConnections()
-}
-
-// TestSocketMode: nobody else on the machine may connect.
-func TestSocketMode(t *testing.T) {
-	at := socket(t)
-	startServer(t, "--listen", at)
-	info, err := os.Stat(strings.TrimPrefix(at, "unix:"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Mode(); got != os.ModeSocket|0o660 {
-		t.Errorf("%v", got)
 	}
 }

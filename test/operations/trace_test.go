@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,9 +16,11 @@ import (
 	collectorv1 "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+
+	"weft/test/harness"
 )
 
-// collector is an OTLP receiver.
+// collector is an OTLP receiver that keeps all spans.
 type collector struct {
 	collectorv1.UnimplementedTraceServiceServer
 	addr string
@@ -28,7 +29,7 @@ type collector struct {
 	spans []span
 }
 
-// span is a span, with who sent it.
+// span is a span and the service that sent it.
 type span struct {
 	service string
 	*tracev1.Span
@@ -47,7 +48,9 @@ func startCollector(t *testing.T) *collector {
 	return c
 }
 
-func (c *collector) Export(_ context.Context, request *collectorv1.ExportTraceServiceRequest) (*collectorv1.ExportTraceServiceResponse, error) {
+func (c *collector) Export(
+	_ context.Context, request *collectorv1.ExportTraceServiceRequest,
+) (*collectorv1.ExportTraceServiceResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, resource := range request.GetResourceSpans() {
@@ -66,24 +69,16 @@ func (c *collector) Export(_ context.Context, request *collectorv1.ExportTraceSe
 	return &collectorv1.ExportTraceServiceResponse{}, nil
 }
 
-// openMetrics returns /metrics as Prometheus asks for it when it wants exemplars.
+// openMetrics returns /metrics in the format that has exemplars.
 func openMetrics(t *testing.T, admin string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+admin+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
+	const format = "application/openmetrics-text"
+	answer, err := harness.Get(t.Context(), "http://"+admin+"/metrics", "Accept", format+"; version=1.0.0")
+	if err != nil || !strings.HasPrefix(answer.Header.Get("Content-Type"), format) ||
+		!strings.HasSuffix(answer.Body, "# EOF\n") {
+		t.Fatalf("no OpenMetrics: %v, %v: %s", err, answer.Header, answer)
 	}
-	request.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	resp, err := http.DefaultTransport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/openmetrics-text") || !strings.HasSuffix(string(text), "# EOF\n") {
-		t.Fatalf("no OpenMetrics: %v, %v: %s", err, resp.Header, text)
-	}
-	return string(text)
+	return answer.Body
 }
 
 // trace returns the spans of a trace.
@@ -98,37 +93,25 @@ func (c *collector) trace(id string) (spans []span) {
 	return spans
 }
 
-// TestTrace shows one trace, as a real OTLP receiver gets it from Envoy's own tracer and from weft: client → Envoy → {legacy
+// TestTrace records one trace with an OTLP receiver, from Envoy's own tracer and from weft: client → Envoy → {legacy
 // service, weft → MongoDB}.
 func TestTrace(t *testing.T) {
-	const recorded, unrecorded, client = "0af7651916cd43dd8448eb211c80319c", "1af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	const recorded, unrecorded = "0af7651916cd43dd8448eb211c80319c", "1af7651916cd43dd8448eb211c80319c"
+	const client = "b7ad6b7169203331"
 	collector := startCollector(t)
-	w := startWorld(t)
+	s, admin := startSystem(t), freeAddr(t)
 	seen := make(chan string, 10)
-	legacy := w.legacy.Config.Handler
-	w.legacy = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	s.Legacy.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen <- r.Header.Get("traceparent")
-		legacy.ServeHTTP(rw, r)
+		_, _ = io.WriteString(w, harness.NewUser(7).Core)
 	}))
-	t.Cleanup(w.legacy.Close)
-	at := socket(t)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10") // milliseconds
-	admin := freePort(t)
-	startServer(t, "--listen", at, "--mongodb-uri", w.mongod.URI(), "--otlp-endpoint", "http://"+collector.addr, "--admin", admin)
-	w.startEnvoy(t, "--weft", at, "--otlp", collector.addr, "--trace-sampling", "0")
+	startWeft(t, s, "--otlp-endpoint", "http://"+collector.addr, "--admin", admin)
+	startEnvoy(t, s, "--otlp", collector.addr, "--trace-sampling", "0")
 	ask := func(id, flags string) string {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/api/v1/users/7", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("traceparent", "00-"+id+"-"+client+"-"+flags)
-		answer, err := http.DefaultTransport.RoundTrip(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = answer.Body.Close() }()
-		if _, err := io.ReadAll(answer.Body); err != nil || answer.Header.Get("x-weft") != "composed" {
-			t.Fatalf("%v, %v", answer.Header, err)
+		answer, err := harness.Get(t.Context(), s.URL+"/api/v1/users/7", "traceparent", "00-"+id+"-"+client+"-"+flags)
+		if err != nil || answer.Header.Get("x-weft") != "composed" {
+			t.Fatalf("%s, %v", answer, err)
 		}
 		return <-seen
 	}
@@ -147,15 +130,15 @@ func TestTrace(t *testing.T) {
 			t.Logf("the legacy service saw %s; there are %s", legacySaw, names(spans))
 		}
 	}()
-	eventually(t, "Envoy and weft have sent their spans", func() bool {
+	harness.Eventually(t, "Envoy and weft have sent their spans", func() bool {
 		spans = collector.trace(recorded)
 		return len(spans) >= 7
 	})
 	if len(spans) != 7 {
 		t.Errorf("the trace has %s", names(spans))
 	}
-	// way returns the spans from the client's to one.
-	way := func(s span) string {
+	// path returns the spans from the client to a span.
+	path := func(s span) string {
 		steps := []string{s.service + ": " + s.GetName()}
 		for {
 			parent := hex.EncodeToString(s.GetParentSpanId())
@@ -165,23 +148,24 @@ func TestTrace(t *testing.T) {
 			}
 			i := slices.IndexFunc(spans, func(p span) bool { return hex.EncodeToString(p.GetSpanId()) == parent })
 			if i < 0 {
-				return fmt.Sprintf("%s is not of the client's: its parent %s is not there; there are %s", steps, parent, names(spans))
+				return fmt.Sprintf("%s: its parent %s is missing; there are %s", steps, parent, names(spans))
 			}
 			s = spans[i]
 			steps = append(steps, s.service+": "+s.GetName())
 		}
 	}
-	var ways []string
+	var paths []string
 	for _, s := range spans {
 		if s.GetEndTimeUnixNano() < s.GetStartTimeUnixNano() {
-			t.Errorf("%s ends before it begins", s.GetName())
+			t.Errorf("%s ends before its start", s.GetName())
 		}
-		ways = append(ways, way(s))
-		if s.GetName() == "router legacy egress" && legacySaw != "00-"+recorded+"-"+hex.EncodeToString(s.GetSpanId())+"-01" {
+		paths = append(paths, path(s))
+		want := "00-" + recorded + "-" + hex.EncodeToString(s.GetSpanId()) + "-01"
+		if s.GetName() == "router legacy egress" && legacySaw != want {
 			t.Errorf("the legacy service saw %s, which is not Envoy's span", legacySaw)
 		}
 	}
-	slices.Sort(ways)
+	slices.Sort(paths)
 	const want = `client → envoy: ingress
 client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress
 client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange
@@ -189,16 +173,17 @@ client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalPro
 client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: find profiles
 client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: wait for MongoDB
 client → envoy: ingress → envoy: router legacy egress`
-	if got := strings.Join(ways, "\n"); got != want {
+	if got := strings.Join(paths, "\n"); got != want {
 		t.Errorf("the trace is\n%s\nwant\n%s", got, want)
 	}
 	for _, histogram := range []string{"legacy", "added", "mongodb"} {
-		exemplar := regexp.MustCompile(`(?m)^weft_` + histogram + `_duration_seconds_bucket\{rule="user",le="[^"]+"\} \d+ # \{trace_id="` + recorded + `"\} `)
+		exemplar := regexp.MustCompile(`(?m)^weft_` + histogram + `_duration_seconds_bucket\{rule="user",le="[^"]+"\} ` +
+			`\d+ # \{trace_id="` + recorded + `"\} `)
 		if metrics := openMetrics(t, admin); !exemplar.MatchString(metrics) || strings.Contains(metrics, unrecorded) {
-			t.Errorf("weft_%s_duration_seconds does not lead to the trace, or to one that is not recorded: %s", histogram, metrics)
+			t.Errorf("weft_%s_duration_seconds has no exemplar, or one that is not recorded: %s", histogram, metrics)
 		}
 	}
 	if spans := collector.trace(unrecorded); len(spans) > 0 {
-		t.Errorf("a trace that the client does not record: %s", names(spans))
+		t.Errorf("a trace that is not recorded has spans: %s", names(spans))
 	}
 }

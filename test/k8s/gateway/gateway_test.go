@@ -1,5 +1,5 @@
-// Package gateway shows that Envoy Gateway's own controller makes of the gateway overlay what a real Envoy serves composites
-// with.
+// Package gateway shows that Envoy Gateway's own controller makes of the gateway overlay what a real Envoy serves
+// composites with.
 package gateway_test
 
 import (
@@ -89,8 +89,9 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 `
 }
 
-// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file that has its objects.
-func startGateway(t *testing.T, extensions, certificate string) (gateway *harness.Process, url, file string) {
+// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file
+// that has its objects.
+func startGateway(t *testing.T, s *k8s.System, extensions, certificate string) (gateway *harness.Process, url, file string) {
 	t.Helper()
 	dir := t.TempDir()
 	path := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
@@ -132,40 +133,32 @@ logging: {level: {default: info}}
 	}
 	controller := k8s.Tool(t, "envoy-gateway")
 	k8s.Run(t, controller, "certgen", "--local", "--config-home", path("config"))
-	gateway, err = harness.Start(harness.Command{
-		Name: "envoy-gateway", Path: controller, Args: []string{"server", "--config-path", path("gateway.yaml")}, Dir: dir, Log: path("log"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = gateway.Stop(20 * time.Second)
-		k8s.LogOnFailure(t, gateway.Log())
-	})
 	url = "http://127.0.0.1:80"
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if err := gateway.AwaitReady(ctx, func(context.Context) error { _, err := k8s.TryGet(t, url+"/other", nil); return err }); err != nil {
-		t.Fatal(err)
-	}
+	gateway = s.Run(harness.Command{
+		Name: "envoy-gateway", Path: controller, Args: []string{"server", "--config-path", path("gateway.yaml")}, Dir: dir,
+		Ready: func(ctx context.Context, _ *harness.Process) error {
+			_, err := harness.Get(ctx, url+"/other")
+			return err
+		},
+	})
+	t.Cleanup(func() { _ = gateway.Stop(20 * time.Second) }) // it stops Envoy
 	return gateway, url, file
 }
 
 func TestGateway(t *testing.T) {
-	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	s := k8s.NewSystem(t)
 	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
-	mongodb := k8s.StartMongod(t)
 	dir := certificate(t)
 	environment := []string{"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key")}
-	weft := k8s.StartWeft(t, container, mongodb, environment...)
-	gateway, url, file := startGateway(t, extensions, dir)
-	k8s.ExpectComposites(t, url, legacy)
+	weft := s.StartWeft(container, environment...)
+	gateway, url, file := startGateway(t, s, extensions, dir)
+	s.ExpectComposites(url)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	k8s.ExpectWithoutWeft(t, url)
-	k8s.StartWeft(t, container, mongodb, environment...)
-	k8s.ExpectComposites(t, url, legacy)
+	s.ExpectWithoutWeft(url)
+	s.StartWeft(container, environment...)
+	s.ExpectComposites(url)
 
 	// The way back, in one line of docs/kubernetes.md: kubectl delete -f routes.yaml.
 	text, err := os.ReadFile(file)
@@ -190,14 +183,13 @@ func TestGateway(t *testing.T) {
 	if err := os.WriteFile(file, []byte(left.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	k8s.AwaitLegacyAlone(t, gateway, url)
+	s.AwaitRollback(gateway, url)
 }
 
-// TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests say what it
-// needs.
+// TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests
+// say what it needs.
 func TestWithoutLua(t *testing.T) {
-	k8s.StartLegacy(t, "127.0.0.1:8080")
-	_, url, _ := startGateway(t, "extensionApis:\n", certificate(t))
-	k8s.Expect(t, url+"/api/v1/users/7", nil, 200, "", k8s.Core) // weft is not there
-	k8s.Expect(t, url+"/api/v3/composite-profile/7", nil, 500, "", "")
+	_, url, _ := startGateway(t, k8s.NewSystem(t), "extensionApis:\n", certificate(t))
+	k8s.Expect(t, url+"/api/v1/users/7", 200, "", harness.NewUser(7).Core) // weft is not there
+	k8s.Expect(t, url+"/api/v3/composite-profile/7", 500, "", "")
 }

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,8 +49,8 @@ func TestImage(t *testing.T) {
 	weft := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
 	socket, admin, pid := runAsInPod(t, root, image.Entrypoint, weft)
 	expectRestricted(t, pid)
-	if got := get(t, "http://"+admin+weft.LivenessProbe.HTTPGet.Path); got != "200 ok\n" {
-		t.Errorf("its health check says %q", got)
+	if got, err := harness.Get(t.Context(), "http://"+admin+weft.LivenessProbe.HTTPGet.Path); err != nil || got.Body != "ok\n" {
+		t.Errorf("its health check says %s (%v)", got, err)
 	}
 	info, err := os.Stat(socket)
 	if err != nil {
@@ -84,7 +82,8 @@ func TestHadolint(t *testing.T) {
 	}
 }
 
-// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot write to.
+// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot
+// write to.
 func expectRestricted(t *testing.T, pid int) {
 	t.Helper()
 	read := func(name string) string {
@@ -107,7 +106,8 @@ func expectRestricted(t *testing.T, pid int) {
 	}
 }
 
-// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it serves.
+// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it
+// serves.
 func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Container) (socket, admin string, pid int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -122,11 +122,10 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	if err := os.Chmod(run, 0o777|os.ModeSetgid); err != nil {
 		t.Fatal(err)
 	}
-	port, err := harness.FreePort()
+	admin, err := harness.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin = fmt.Sprintf("127.0.0.1:%d", port)
 	environment := []string{"WEFT_MONGODB_URI=mongodb://127.0.0.1:1"} // weft starts without MongoDB
 	for _, e := range c.Env {
 		switch {
@@ -168,32 +167,22 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	if err != nil {
 		t.Fatal("runc is missing; install it (on Debian: apt-get install runc)")
 	}
-	state, name := filepath.Join(dir, "state"), fmt.Sprintf("weft-%d", port)
-	container, err := harness.Start(harness.Command{Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name}, Log: filepath.Join(dir, "log")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	state, name := filepath.Join(dir, "state"), "weft-"+admin[len("127.0.0.1:"):]
+	var container *harness.Process
 	t.Cleanup(func() {
-		k8s.Run(cleanup{t}, runc, "--root", state, "kill", name, "KILL")
-		<-container.Done()
-		if t.Failed() {
-			log, _ := os.ReadFile(container.Log())
-			t.Logf("its log:\n%s", log)
+		_, _, _ = k8s.Try(cleanup{t}, runc, "--root", state, "kill", name, "KILL")
+		if container != nil {
+			<-container.Done()
+			k8s.LogOnFailure(t, container.Log())
 		}
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := container.AwaitReady(ctx, func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		return response.Body.Close()
-	}); err != nil {
+	container, err = harness.Start(ctx, harness.Command{
+		Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name}, Log: filepath.Join(dir, "log"),
+		Ready: harness.Serving("http://" + admin + "/readyz"),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	var running struct{ Pid int }
@@ -207,21 +196,3 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 type cleanup struct{ testing.TB }
 
 func (cleanup) Context() context.Context { return context.Background() }
-
-func get(t *testing.T, url string) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprint(response.StatusCode, " ", string(body))
-}

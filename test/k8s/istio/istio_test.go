@@ -157,34 +157,33 @@ func redirect(t *testing.T) {
 }
 
 func TestIstio(t *testing.T) {
-	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
+	s := k8s.NewSystem(t)
 	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
-	mongodb := k8s.StartMongod(t)
-	weft := k8s.StartWeft(t, container, mongodb)
+	weft := s.StartWeft(container)
 	istiod, address := startIstiod(t)
 	envoy := startProxy(t, address)
 	redirect(t)
 
 	const url = "http://127.0.0.1:8080"
-	k8s.ExpectComposites(t, url, legacy)
-	if got := legacy.Last().Header.Get("X-Weft"); got != "" {
+	s.ExpectComposites(url)
+	if got := s.LastRequest().Header.Get("X-Weft"); got != "" {
 		t.Errorf("the legacy service got the client's x-weft: %s", got)
 	}
 	// Rules may allow larger cores than Envoy's own buffer holds.
-	dump := k8s.Get(t, envoy.Admin()+"/config_dump?resource=dynamic_listeners", nil).Body
-	if !strings.Contains(dump, `"per_connection_buffer_limit_bytes": 1114112`) {
+	dump, err := harness.Get(t.Context(), envoy.Admin()+"/config_dump?resource=dynamic_listeners")
+	if err != nil || !strings.Contains(dump.Body, `"per_connection_buffer_limit_bytes": 1114112`) {
 		t.Error("the buffer is not the one that the EnvoyFilter asks for")
 	}
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	k8s.ExpectWithoutWeft(t, url)
-	k8s.StartWeft(t, container, mongodb)
-	k8s.ExpectComposites(t, url, legacy)
+	s.ExpectWithoutWeft(url)
+	s.StartWeft(container)
+	s.ExpectComposites(url)
 
 	// The way back, in one line of docs/kubernetes.md: kubectl delete envoyfilter weft.
 	if err := istiod.Store().Delete(gvk.EnvoyFilter, "weft", "shop", nil); err != nil {
 		t.Fatal(err)
 	}
-	k8s.AwaitLegacyAlone(t, envoy.Process, url)
+	s.AwaitRollback(envoy.Process, url)
 }

@@ -50,7 +50,8 @@ func TestAnalyze(t *testing.T) {
 			t.Error(f)
 		}
 	}
-	// That EnvoyFilters are internals, and that one that inserts relative to others should have a priority if there are others.
+	// That EnvoyFilters are internals, and that one that inserts relative to others should have a priority if there are
+	// others.
 	if diff := cmp.Diff([]string{"Warning [IST0133]", "Warning [IST0151]"}, codes); diff != "" {
 		t.Errorf("findings (-want +got):\n%s\n%s", diff, findings(manifest))
 	}
@@ -64,8 +65,8 @@ func TestAnalyze(t *testing.T) {
 	}
 }
 
-// TestInjected shows what Istio makes of the pod: its Envoy sees weft's socket, shares its group, and all of it stays restricted
-// where Istio's CNI plugin is.
+// TestInjected shows what Istio makes of the pod: its Envoy sees weft's socket, shares its group, and all of it stays
+// restricted where Istio's CNI plugin is.
 func TestInjected(t *testing.T) {
 	generated, _ := istioctl(t, "manifest", "generate", "--set", "components.cni.enabled=true")
 	var injector, mesh corev1.ConfigMap

@@ -58,8 +58,9 @@ func chart(t *testing.T, values string, args ...string) []byte {
 	return []byte(stdout)
 }
 
-// byName returns objects by kind and name, without what may differ between kustomize and Helm: the namespace, which Helm does not
-// make; how a change of what Envoy reads starts new pods, by the name of a ConfigMap or by an annotation; and the order of variables.
+// byName returns objects by kind and name, without what may differ between kustomize and Helm: the namespace, which
+// Helm does not make; how a change of what Envoy reads starts new pods, by the name of a ConfigMap or by an annotation;
+// and the order of variables.
 func byName(t *testing.T, manifest []byte) map[string]any {
 	t.Helper()
 	manifest = regexp.MustCompile(`weft-envoy-[a-z0-9]{10}`).ReplaceAll(manifest, []byte("weft-envoy"))
@@ -132,7 +133,8 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// TestChartPatch shows that the patch in the release's notes makes of a Deployment that is there what kustomize makes of it.
+// TestChartPatch shows that the patch in the release's notes makes of a Deployment that is there what kustomize makes
+// of it.
 func TestChartPatch(t *testing.T) {
 	for _, overlay := range []string{"sidecar", "standalone"} {
 		t.Run(overlay, func(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 	"weft/test/k8s"
 )
 
-// TestDocs shows that what one copies from docs/kubernetes.md is taken: the filters that mirror requests, and Helm's commands.
+// TestDocs shows that what one copies from docs/kubernetes.md is taken: the filters that mirror requests, and Helm's
+// commands.
 func TestDocs(t *testing.T) {
 	docs := read(t, k8s.Path(t, "docs", "kubernetes.md"))
 	snippet := func(pattern string) string {

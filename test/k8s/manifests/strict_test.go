@@ -2,18 +2,22 @@
 package manifests_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
+	envoygateway "github.com/envoyproxy/gateway/api/v1alpha1"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	_ "weft/envoy" // all of Envoy's messages that it makes, to be decoded by their names
@@ -33,7 +37,8 @@ type envoyFilter struct {
 	}
 }
 
-// strictly decodes a message of Envoy's and what is packed in it; an unknown field is a mistake, where Istio only warns.
+// strictly decodes a message of Envoy's and what is packed in it; an unknown field is a mistake, where Istio only
+// warns.
 func strictly(t *testing.T, text []byte, m proto.Message) error {
 	t.Helper()
 	json, err := yaml.YAMLToJSON(text)
@@ -120,6 +125,45 @@ func TestBootstrapStrictly(t *testing.T) {
 	}
 	if err := bootstrap.ValidateAll(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestGatewayStrictly decodes the objects for Envoy Gateway into its own types and those of the Gateway API. weft writes them
+// without these types: see envoy/gateway.go.
+func TestGatewayStrictly(t *testing.T) {
+	text, err := os.ReadFile(k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, o := range k8s.Objects(t, text) {
+		object, known := map[string]any{
+			"HTTPRoute":            new(gatewayv1.HTTPRoute),
+			"HTTPRouteFilter":      new(envoygateway.HTTPRouteFilter),
+			"EnvoyExtensionPolicy": new(envoygateway.EnvoyExtensionPolicy),
+			"BackendTrafficPolicy": new(envoygateway.BackendTrafficPolicy),
+		}[o.Kind]
+		if !known {
+			t.Errorf("unexpected %s %s", o.Kind, o.Metadata.Name)
+			continue
+		}
+		if err := yaml.UnmarshalStrict(o.YAML, object); err != nil {
+			t.Errorf("%s %s: %v", o.Kind, o.Metadata.Name, err)
+		}
+		found[o.Kind]++
+	}
+	want := map[string]int{"HTTPRoute": 3, "HTTPRouteFilter": 1, "EnvoyExtensionPolicy": 2, "BackendTrafficPolicy": 2}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("objects (-want +got)\n%s", diff)
+	}
+	misspelt := strings.Replace(string(text), "failOpen:", "failsOpen:", 1)
+	for _, o := range k8s.Objects(t, []byte(misspelt)) {
+		if !strings.Contains(string(o.YAML), "failsOpen:") {
+			continue
+		}
+		if err := yaml.UnmarshalStrict(o.YAML, new(envoygateway.EnvoyExtensionPolicy)); err == nil || !strings.Contains(err.Error(), "failsOpen") {
+			t.Errorf("a misspelt field: %v", err)
+		}
 	}
 }
 

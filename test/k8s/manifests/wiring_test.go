@@ -18,8 +18,8 @@ import (
 	"weft/test/k8s"
 )
 
-// TestWiring shows that what refers to something finds it: an API server would take selectors that select nothing, ports that nobody
-// listens on, and Secrets that are not there.
+// TestWiring shows that what refers to something finds it: an API server would take selectors that select nothing,
+// ports that nobody listens on, and Secrets that are not there.
 func TestWiring(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
@@ -206,7 +206,8 @@ func (w *wiring) serviceMonitor(o k8s.Object) {
 	w.Errorf("the ServiceMonitor finds no port of weft's")
 }
 
-// pod looks at what a pod refers to: its own label, ports of probes, volumes, ConfigMaps, Secrets, and the service account.
+// pod looks at what a pod refers to: its own label, ports of probes, volumes, ConfigMaps, Secrets, and the service
+// account.
 func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 	w.Helper()
 	yours := name == "legacy" && pod.Labels["weft"] == "" // as in gateway

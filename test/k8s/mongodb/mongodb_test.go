@@ -1,5 +1,5 @@
-// Package mongodb shows that components/mongodb makes of three mongods a replica set that weft can read: with the commands, the
-// keys and the names of the manifests, and MongoDB's own shell.
+// Package mongodb shows that components/mongodb makes of three mongods a replica set that weft can read: with the
+// commands, the keys and the names of the manifests, and MongoDB's own shell.
 package mongodb_test
 
 import (
@@ -83,8 +83,9 @@ func (r *replicaSet) start(member int) *harness.Process {
 			arguments = append(arguments, strings.Replace(a, "/etc/mongodb/", r.dir+"/", 1))
 		}
 	}
-	process, err := harness.Start(harness.Command{
-		Name: "mongod", Path: mongod, Args: append(arguments, "--bind_ip", address(member), "--dbpath", data), Log: filepath.Join(r.dir, fmt.Sprint("log", member)),
+	process, err := harness.Start(r.Context(), harness.Command{
+		Name: "mongod", Path: mongod, Args: append(arguments, "--bind_ip", address(member), "--dbpath", data),
+		Log: filepath.Join(r.dir, fmt.Sprint("log", member)),
 	})
 	if err != nil {
 		r.Fatal(err)

@@ -1,14 +1,13 @@
-// Package standalone shows that a real Envoy serves composites with the bootstrap and the arguments of the standalone overlay.
+// Package standalone shows that a real Envoy serves composites with the bootstrap and the arguments of the standalone
+// overlay.
 package standalone_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -19,7 +18,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
 // startEnvoy starts Envoy as the pod's container, and returns the base URL of what the Service leads to.
-func startEnvoy(t *testing.T) string {
+func startEnvoy(t *testing.T, s *k8s.System) string {
 	t.Helper()
 	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
 	pod := k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"]
@@ -51,34 +50,20 @@ func startEnvoy(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	envoy, err := harness.Start(harness.Command{Name: "envoy", Path: path, Args: arguments, Dir: dir, Log: filepath.Join(dir, "log")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = envoy.Kill()
-		k8s.LogOnFailure(t, envoy.Log())
-	})
 	var service corev1.Service
 	k8s.Find(t, objects, "Service", "legacy", &service)
 	url := "http://127.0.0.1:" + service.Spec.Ports[0].TargetPort.String()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := envoy.AwaitReady(ctx, func(context.Context) error { _, err := k8s.TryGet(t, url+"/other", nil); return err }); err != nil {
-		t.Fatal(err)
-	}
+	s.Run(harness.Command{Name: "envoy", Path: path, Args: arguments, Dir: dir, Ready: harness.Serving(url + "/other")})
 	return url
 }
 
 func TestStandalone(t *testing.T) {
-	legacy := k8s.StartLegacy(t, "127.0.0.1:8080")
-	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"])
-	mongodb := k8s.StartMongod(t)
-	weft := k8s.StartWeft(t, container, mongodb)
-	url := startEnvoy(t)
-	k8s.ExpectComposites(t, url, legacy)
+	s := k8s.NewSystem(t)
+	weft := s.StartWeft(k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"]))
+	url := startEnvoy(t, s)
+	s.ExpectComposites(url)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	k8s.ExpectWithoutWeft(t, url)
+	s.ExpectWithoutWeft(url)
 }

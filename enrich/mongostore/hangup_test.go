@@ -1,0 +1,91 @@
+package mongostore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"weft/enrich"
+	"weft/enrich/storetest"
+)
+
+// TestHangUps: readers that leave in the middle of a command do not cost its connection. The driver closes the connection of
+// an operation that is canceled, and the next read pays for another one.
+func TestHangUps(t *testing.T) {
+	const readers, connections = 200, 10 // as many as the driver opens at once for minPoolSize
+	for _, test := range []struct {
+		name     string
+		keys     int // of a read
+		commands int // under way when the readers leave
+	}{
+		{"one key", 1, 1},
+		{"one key, second try", 1, connections}, // the first command is overdue, and so is the one for the keys that waited
+		{"a list", 20, connections},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var created, closed atomic.Int64
+			ready, started := make(chan struct{}, 2*connections), make(chan struct{}, 2*readers)
+			uri := fmt.Sprintf("%s/?minPoolSize=%d&maxPoolSize=%[2]d", mongod.URI(), connections)
+			store, err := Open(uri, func(o *options.ClientOptions) {
+				o.SetPoolMonitor(&event.PoolMonitor{Event: func(e *event.PoolEvent) {
+					switch {
+					case e.Type == event.ConnectionCreated:
+						created.Add(1)
+					case e.Type == event.ConnectionReady:
+						ready <- struct{}{}
+					case e.Type == event.ConnectionClosed && e.Reason == event.ReasonError:
+						closed.Add(1)
+					}
+				}})
+				o.SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+					if e.CommandName == "find" {
+						started <- struct{}{}
+					}
+				}})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range connections {
+				<-ready
+			}
+			if err := mongod.Freeze(); err != nil {
+				t.Fatal(err)
+			}
+			thaw := sync.OnceValue(func() error { return mongod.Signal(syscall.SIGCONT) })
+			defer func() { _ = thaw() }()
+
+			source, reads := storetest.Source(), enrich.Limit(enrich.Batch(store), readers)
+			ctx, hangUp := context.WithCancel(t.Context())
+			defer hangUp()
+			var wait sync.WaitGroup
+			for reader := range int64(readers) {
+				var keys []enrich.Key
+				for n := range int64(test.keys) {
+					keys = append(keys, number(reader*100+n)...)
+				}
+				wait.Go(func() { reads.Find(ctx, source, keys) })
+			}
+			for range test.commands {
+				<-started
+			}
+			hangUp()
+			wait.Wait() // while MongoDB is frozen: readers wait for nothing
+			if err := thaw(); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Close(context.Background()); err != nil { // waits for the commands that are under way
+				t.Error(err)
+			}
+			if created.Load() != connections || closed.Load() != 0 {
+				t.Errorf("%d connections were opened and %d closed, want %d and 0", created.Load(), closed.Load(), connections)
+			}
+		})
+	}
+}

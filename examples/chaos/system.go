@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/test/harness"
+)
+
+// system is what the scenarios disturb: a replica set of one mongod, a legacy service and weft, each a process, and an
+// Envoy.
+type system struct {
+	options
+	*harness.System
+	legacy, weft *harness.Process
+	users        []harness.User // 1 to 499
+}
+
+// start starts all of it. The caller ends it with stop, whether or not there is an error.
+func (s *system) start(ctx context.Context) (err error) {
+	if s.System, err = harness.NewSystem(s.options.weft); err != nil {
+		return err
+	}
+	if s.LegacyAddr, err = harness.FreeAddr(); err != nil {
+		return err
+	}
+	if err := s.StartMongod(ctx, "--replSet", "rs0", "--oplogSize", "50"); err != nil {
+		return err
+	}
+	member := bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: s.Mongod.URI()[len("mongodb://"):]}}
+	set := bson.D{{Key: "_id", Value: "rs0"}, {Key: "members", Value: bson.A{member}}}
+	if err := s.admin(ctx, bson.D{{Key: "replSetInitiate", Value: set}}); err != nil {
+		return fmt.Errorf("replica set: %w", err)
+	}
+	if err := s.awaitPrimary(ctx); err != nil {
+		return err
+	}
+	if err := s.Mongod.Seed(ctx); err != nil {
+		return err
+	}
+	if err := s.startLegacy(ctx); err != nil {
+		return err
+	}
+	if err := s.readUsers(ctx); err != nil {
+		return err
+	}
+	if err := s.startWeft(ctx); err != nil {
+		return err
+	}
+	return s.StartEnvoy(ctx, "--message-timeout", s.messageTimeout.String(),
+		"--route-timeout", max(3*time.Second, 2*s.messageTimeout).String())
+}
+
+// stop ends what runs, frozen or not.
+func (s *system) stop() error {
+	if s.System == nil {
+		return nil
+	}
+	return s.Close()
+}
+
+// admin runs a command on the mongod, primary or not.
+func (s *system) admin(ctx context.Context, command bson.D) error {
+	_, err := s.Mongod.Run(ctx, "admin", command)
+	return err
+}
+
+func (s *system) awaitPrimary(ctx context.Context) error {
+	return s.Mongod.Await(ctx, func(ctx context.Context) error {
+		note := bson.D{{Key: "weft", Value: "chaos"}}
+		return s.admin(ctx, bson.D{{Key: "appendOplogNote", Value: 1}, {Key: "data", Value: note}}) // only on a primary
+	})
+}
+
+func (s *system) startLegacy(ctx context.Context) (err error) {
+	s.legacy, err = s.Start(ctx, harness.Command{
+		Name:  "legacy",
+		Path:  s.options.legacy,
+		Args:  []string{"-listen", s.LegacyAddr, "-db", filepath.Join(s.Dir, "legacy.db")},
+		Ready: harness.Serving("http://" + s.LegacyAddr + "/api/v1/users/1"),
+	})
+	return err
+}
+
+func (s *system) startWeft(ctx context.Context) (err error) {
+	s.weft, err = s.StartWeft(ctx, "--mongodb-uri", s.Mongod.URI()+"/?replicaSet=rs0")
+	return err
+}
+
+// readUsers asks the legacy service for each user, without Envoy.
+func (s *system) readUsers(ctx context.Context) error {
+	for id := 1; id < harness.Users; id++ { // it has no user 0
+		answer, err := harness.Get(ctx, fmt.Sprintf("http://%s/api/v1/users/%d", s.LegacyAddr, id))
+		if err != nil || answer.Status != 200 {
+			return errors.Join(err, fmt.Errorf("user %d: %s", id, answer))
+		}
+		s.users = append(s.users, harness.User{ID: id, Core: answer.Body})
+	}
+	return nil
+}

@@ -1,0 +1,282 @@
+package operations_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/test/harness"
+)
+
+// malformed is the first of some users whose documents have a field of a wrong type.
+const malformed = 1000
+
+// outages is a System under load whose parts a test takes away while a real Prometheus scrapes weft and Envoy.
+type outages struct {
+	*harness.System
+	prometheus *prometheus
+	board      *board
+	alerts     []alert
+	targets    []*target
+
+	sent      atomic.Int64 // requests
+	first     atomic.Int64 // of the users that the clients send requests for
+	weft      *harness.Process
+	startWeft func()
+	admin     string // weft's
+	rules     string // file
+}
+
+func startOutages(t *testing.T) *outages {
+	o := &outages{System: startSystem(t), board: readBoard(t), alerts: readAlerts(t), admin: freeAddr(t)}
+	o.targets = o.board.targets()
+	var documents []any
+	for id := range harness.Users {
+		documents = append(documents, bson.D{{Key: "userId", Value: malformed + id}, {Key: "tags", Value: "none"}})
+	}
+	if err := o.Mongod.Insert(t.Context(), harness.Namespace, documents...); err != nil {
+		t.Fatal(err)
+	}
+
+	dir := t.TempDir()
+	ca, later := newAuthority(t, "ca"), time.Now().Add(time.Hour)
+	ca.leaf(dir, "weft", weftID, later)
+	ca.leaf(dir, "envoy", envoyID, later)
+	publish(t, dir, map[string][]byte{"ca.crt": ca.pem})
+	serve, envoy := tlsFlags(dir, freeAddr(t))
+	o.rules = filepath.Join(dir, "rules.yaml")
+	o.publishRules(t, "version: 1", "version: 1")
+	args := append(append([]string{"serve", "--drain-window", "0"}, serve...),
+		"--rules", o.rules, "--admin", o.admin,
+		"--mongodb-uri", o.Mongod.URI()+"/?maxPoolSize=4", "--max-waiting-reads", "40")
+	o.startWeft = func() {
+		t.Helper()
+		o.weft = startCommand(t, o.System, harness.Command{Args: args, Env: []string{"GOMEMLIMIT=1GiB"}})
+	}
+	o.startWeft()
+	startEnvoy(t, o.System, append(envoy, "--rules", o.rules, "--message-timeout", "500ms", "--route-timeout", "2s")...)
+	o.prometheus = startPrometheus(t, map[string]string{
+		"weft": o.admin + "/metrics", "envoy": strings.TrimPrefix(o.Envoy.Admin(), "http://") + "/stats/prometheus",
+	})
+	o.startLoad(t, 4)
+	return o
+}
+
+// publishRules writes the rules of the user profile, with something replaced.
+func (o *outages) publishRules(t *testing.T, old, by string) {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), old, by, 1)
+	publish(t, filepath.Dir(o.rules), map[string][]byte{"rules.yaml": []byte(changed)})
+}
+
+// startLoad starts clients, which may get anything. Each sends at most 200 requests a second.
+func (o *outages) startLoad(t *testing.T, clients int) *harness.Load {
+	ctx := t.Context()
+	load := harness.StartLoad(clients, func(client *http.Client, _ int) bool {
+		pause := time.NewTimer(5 * time.Millisecond)
+		defer pause.Stop()
+		_, _ = ask(client, o.System, int(o.first.Load())+int(o.sent.Add(1))%harness.Users)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		return ctx.Err() == nil
+	})
+	t.Cleanup(load.Stop)
+	return load
+}
+
+// evaluate evaluates all queries of the dashboard.
+func (o *outages) evaluate(t *testing.T) {
+	t.Helper()
+	for _, target := range o.targets {
+		if values := o.prometheus.values(t, target.expr); len(values) > 0 {
+			target.answered = true
+			target.most = max(target.most, slices.Max(values))
+		}
+	}
+}
+
+// expect waits until the panels in the dashboard's first row and the alerts are the expected ones. On a busy machine
+// weft may be slow at any time.
+func (o *outages) expect(t *testing.T, situation, red, alerts, may string) {
+	t.Helper()
+	var gotRed, gotAlerts string
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s: red %q, alerts %q; want %q, %q", situation, gotRed, gotAlerts, red, alerts)
+		}
+	}()
+	allowed := append(strings.Fields(may), "WeftSlow")
+	harness.Eventually(t, situation, func() bool {
+		o.evaluate(t)
+		firing := o.prometheus.firing(t, o.alerts)
+		firing = slices.DeleteFunc(firing, func(a string) bool { return slices.Contains(allowed, a) })
+		gotRed, gotAlerts = strings.Join(o.prometheus.red(t, o.board), ", "), strings.Join(firing, " ")
+		return gotRed == red && gotAlerts == alerts
+	})
+	t.Logf("%s: red %q, alerts %q", situation, gotRed, gotAlerts)
+}
+
+// TestDashboardShowsOutages breaks the legacy service, MongoDB, weft and its configuration, one after the other, under
+// load. A real Prometheus scrapes weft and Envoy. The first row of the dashboard shows which of the three it is, the
+// alerts for it fire and no others, and in the end every query of every panel has had data.
+func TestDashboardShowsOutages(t *testing.T) {
+	o := startOutages(t)
+	respond := func(h http.HandlerFunc) func() { return func() { o.Legacy.Handle(h) } }
+	restore := func() { o.Legacy.Handle(nil) }
+	usersFrom := func(first int64) func() { return func() { o.first.Store(first) } }
+	send := func(p func() *harness.Process, s os.Signal) func() { return func() { signal(t, p(), s) } }
+	mongod := func() *harness.Process { return o.Mongod.Process }
+	weft := func() *harness.Process { return o.weft }
+	rules := func(old, by string) func() { return func() { o.publishRules(t, old, by) } }
+	fail := func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }
+	var crowd *harness.Load
+	situations := []struct {
+		name       string
+		begin, end func()
+		red        string // the panels that are red
+		alerts     string
+		may        string // alerts that may fire, too, on a busy machine
+	}{
+		{
+			name: "the legacy service answers 500", begin: respond(fail), end: restore,
+			red: "The legacy service", alerts: "WeftLegacyFailing",
+		},
+		{
+			name:  "it closes connections without an answer",
+			begin: respond(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), end: restore,
+			red: "The legacy service", alerts: "WeftLegacyFailing",
+		},
+		{
+			name: "it breaks off inside its body",
+			begin: respond(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Length", "100")
+				_, _ = io.WriteString(rw, `{"userId":`)
+				_ = http.NewResponseController(rw).Flush()
+				panic(http.ErrAbortHandler)
+			}), end: restore,
+			red: "The legacy service", alerts: "WeftExchangesCutOff",
+		},
+		{
+			name:  "it does not listen",
+			begin: func() { _ = o.Legacy.Stop() },
+			end: func() {
+				if err := o.Legacy.Start(); err != nil {
+					t.Fatal(err)
+				}
+			},
+			red: "The legacy service", alerts: "WeftLegacyFailing",
+		},
+		{
+			name:  "it is slower than the route's timeout",
+			begin: respond(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), end: restore,
+			red: "The legacy service", alerts: "WeftLegacyFailing",
+		},
+		{
+			name:  "it answers with pages",
+			begin: respond(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "<html>") }), end: restore,
+			red: "The legacy service", alerts: "WeftCoreInvalid",
+		},
+		{
+			name: "one answer is about another user",
+			begin: func() {
+				var once atomic.Bool
+				o.Legacy.Handle(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					id, _ := strconv.Atoi(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+					if once.CompareAndSwap(false, true) {
+						id = 424242
+					}
+					_, _ = io.WriteString(rw, harness.NewUser(id).Core)
+				}))
+			}, end: restore,
+			alerts: "WeftKeyMismatch",
+		},
+		{
+			name: "MongoDB is frozen", begin: send(mongod, syscall.SIGSTOP), end: send(mongod, syscall.SIGCONT),
+			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBSlow",
+			may: "WeftMongoDBPoolExhausted WeftMongoDBUnreachable",
+		},
+		{
+			name:  "MongoDB is frozen, and there are many clients",
+			begin: func() { crowd = o.startLoad(t, 100); signal(t, mongod(), syscall.SIGSTOP) },
+			end:   func() { signal(t, mongod(), syscall.SIGCONT); crowd.Stop() },
+			red:   "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBPoolExhausted WeftOverloaded",
+			may: "WeftMongoDBSlow WeftMongoDBUnreachable",
+		},
+		{
+			name: "MongoDB is killed", begin: send(mongod, syscall.SIGKILL),
+			end: func() {
+				<-o.Mongod.Done()
+				if err := o.RestartMongod(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			},
+			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBUnreachable", may: "WeftMongoDBSlow",
+		},
+		{
+			name: "documents are malformed", begin: usersFrom(malformed), end: usersFrom(0),
+			red: "MongoDB", alerts: "WeftDocumentsInvalid",
+		},
+		{
+			name:  "both fail",
+			begin: func() { o.first.Store(malformed); o.Legacy.Handle(http.HandlerFunc(fail)) },
+			end:   func() { o.first.Store(0); restore() },
+			red:   "The legacy service, MongoDB", alerts: "WeftDocumentsInvalid WeftLegacyFailing",
+		},
+		{
+			name:  "new rules, and the old configuration of Envoy",
+			begin: rules("path: /api/v3/", "path: /api/v4/"), end: rules("version: 1", "version: 1"),
+			alerts: "WeftEnvoyMisconfigured",
+		},
+		{
+			name:  "the rules file is invalid",
+			begin: rules("version: 1", "version: one"), end: rules("version: 1", "version: 1"),
+			alerts: "WeftRulesRefused",
+		},
+		{
+			name: "weft is frozen", begin: send(weft, syscall.SIGSTOP), end: send(weft, syscall.SIGCONT),
+			red: "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", may: "WeftExchangesCutOff",
+		},
+		{
+			name: "weft is killed", begin: send(weft, syscall.SIGKILL), end: func() { <-o.weft.Done(); o.startWeft() },
+			red: "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", may: "WeftExchangesCutOff",
+		},
+	}
+	o.expect(t, "all is well", "", "", "")
+	for _, s := range situations {
+		s.begin()
+		o.expect(t, s.name, s.red, s.alerts, s.may)
+		s.end()
+		o.expect(t, "after "+s.name, "", "", "")
+	}
+	for _, target := range o.targets {
+		if !target.answered {
+			t.Errorf("%s has never had data: %s", target.name, target.expr)
+		} else if target.most == 0 && !strings.HasSuffix(target.name, ": no healthy host") { // its one host is static
+			t.Errorf("%s has never been more than 0: %s", target.name, target.expr)
+		}
+	}
+	_, metrics, _ := strings.Cut(page(t, o.admin+"/metrics"), " ")
+	checkMetrics(t, metrics) // those of TLS are among them
+	offered := o.prometheus.variables(t, o.board)
+	got := fmt.Sprint(offered["job"], offered["rule"], offered["legacy"], len(offered["instance"]))
+	if want := "[weft] [composite-profile user] [legacy weft] 1"; got != want {
+		t.Errorf("the variables have the values %v, want %s", offered, want)
+	}
+}
