@@ -30,15 +30,11 @@ rules:
 			s.legacy.answer("/users/7", raw("HTTP/1.1 "+status+"\r\ncontent-type: "+contentType+
 				"\r\nlocation: /users/7\r\ncontent-length: 12\r\n\r\n"+core))
 			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				request, err := http.NewRequestWithContext(t.Context(), method, s.url+"/users/7", nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got := s.do(t, request)
-				if http.StatusText(got.status) != status[4:] || got.header.Get("X-Weft") != name ||
-					got.header.Get("Content-Type") != contentType || got.header.Get("Location") != "/users/7" ||
-					!strings.HasPrefix(got.body, core[:len(core)-1]+`,"extension":`) {
-					t.Errorf("%s of %s: %d %v %s", method, status, got.status, got.header, got.body)
+				got := do(t, http1, s.newRequest(t, method, "/users/7"))
+				if http.StatusText(got.Status) != status[4:] || got.Header.Get("X-Weft") != name ||
+					got.Header.Get("Content-Type") != contentType || got.Header.Get("Location") != "/users/7" ||
+					!strings.HasPrefix(got.Body, core[:len(core)-1]+`,"extension":`) {
+					t.Errorf("%s of %s: %d %v %s", method, status, got.Status, got.Header, got.Body)
 				}
 			}
 		}
