@@ -137,10 +137,6 @@ func (s *server) run(ctx context.Context) error {
 		return fmt.Errorf("--otlp-endpoint: %w", err)
 	}
 	defer closeTraces()
-	listener, err := extproc.Listen(s.port.listen)
-	if err != nil {
-		return err
-	}
 	log := observe.Log(s.logger)
 	processor := &extproc.Server{
 		Rules:         s.rules.Load,
@@ -154,6 +150,10 @@ func (s *server) run(ctx context.Context) error {
 		},
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
+	if err != nil {
+		return err
+	}
+	listener, err := extproc.Listen(s.port.listen)
 	if err != nil {
 		return err
 	}
