@@ -110,7 +110,24 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 					c.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
 			}
 			gateway.Namespace = istio.Namespace
-			text, err := envoyConfig(format, c, istio, gateway)
+			var text []byte
+			var message proto.Message // or its text
+			switch format {
+			case "bootstrap":
+				message, err = envoy.Bootstrap(c)
+			case envoy.CASecret, envoy.CertSecret:
+				message, err = envoy.Secret(c.TLS, format)
+			case "istio":
+				text, err = envoy.Istio(c, istio)
+			case "gateway":
+				text, err = envoy.Gateway(c, gateway)
+			default:
+				return usageErrorf("unknown --format %q; use one of %s", format,
+					"bootstrap, istio, gateway, weft-ca, weft-client")
+			}
+			if err == nil && message != nil {
+				text, err = envoy.YAML(message)
+			}
 			if err != nil {
 				return err
 			}
@@ -118,28 +135,4 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 			return err
 		},
 	}
-}
-
-// envoyConfig returns the configuration in a format.
-func envoyConfig(
-	format string, c envoy.Config, istio envoy.IstioOptions, gateway envoy.GatewayOptions,
-) (_ []byte, err error) {
-	var m proto.Message
-	switch format {
-	case "bootstrap":
-		m, err = envoy.Bootstrap(c)
-	case envoy.CASecret, envoy.CertSecret:
-		m, err = envoy.Secret(c.TLS, format)
-	case "istio":
-		return envoy.Istio(c, istio)
-	case "gateway":
-		return envoy.Gateway(c, gateway)
-	default:
-		return nil, usageErrorf("unknown --format %q; use one of %s", format,
-			"bootstrap, istio, gateway, weft-ca, weft-client")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return envoy.YAML(m)
 }
