@@ -1,5 +1,5 @@
-// Package command is weft's command line.
-package command
+// Package cli is weft's command line.
+package cli
 
 import (
 	"context"
