@@ -160,6 +160,7 @@ func (m *Metrics) CountOpen(
 func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	m.rulesInfo.Reset()
 	m.rulesInfo.WithLabelValues(hash).Set(1)
+	histograms := []*prometheus.HistogramVec{m.legacy, m.added, m.reads, m.coreSize, m.answerSize}
 	names, collections := []string{""}, []string(nil)
 	for _, r := range rules {
 		names = append(names, r.Name)
@@ -175,27 +176,22 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 		} {
 			m.exchanges.WithLabelValues(r.Name, string(enrich.Degraded), string(reason), "")
 		}
-		for _, v := range []*prometheus.HistogramVec{m.legacy, m.added, m.reads, m.coreSize, m.answerSize} {
+		for _, v := range histograms {
 			v.WithLabelValues(r.Name)
 		}
 		m.waited.WithLabelValues(r.Name)
 	}
-	for _, v := range []vec{m.exchanges, m.legacy, m.added, m.reads, m.coreSize, m.answerSize, m.waited} {
-		prune(v, "rule", names)
+	for _, v := range histograms {
+		prune(v.MetricVec, "rule", names)
 	}
-	for _, v := range []vec{m.mongodb.commands, m.mongodb.keys} {
-		prune(v, "collection", collections)
-	}
-}
-
-// vec is a metric with labels.
-type vec interface {
-	prometheus.Collector
-	DeletePartialMatch(labels prometheus.Labels) int
+	prune(m.exchanges.MetricVec, "rule", names)
+	prune(m.waited.MetricVec, "rule", names)
+	prune(m.mongodb.commands.MetricVec, "collection", collections)
+	prune(m.mongodb.keys.MetricVec, "collection", collections)
 }
 
 // prune deletes the series of which a label has none of the values.
-func prune(v vec, label string, values []string) {
+func prune(v *prometheus.MetricVec, label string, values []string) {
 	series := make(chan prometheus.Metric)
 	go func() {
 		defer close(series)
