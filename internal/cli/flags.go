@@ -28,7 +28,7 @@ func durationVar(p *time.Duration, name string, value, least time.Duration, env,
 // atLeast returns the Validator of a flag with a minimum.
 func atLeast[T cmp.Ordered](least T) func(T) error {
 	return func(v T) error {
-		if cmp.Less(v, least) { // true for NaN
+		if v < least {
 			return fmt.Errorf("want %v or more", least)
 		}
 		return nil

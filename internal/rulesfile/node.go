@@ -146,7 +146,7 @@ func (n *node) add(name string, at position, child *node) {
 func (n *node) get(path ...string) *node {
 	for _, step := range path {
 		next := n.children[step]
-		if i, err := strconv.Atoi(step); n.isList && err == nil && i < len(n.elements) {
+		if i, err := strconv.Atoi(step); err == nil && i < len(n.elements) {
 			next = n.elements[i]
 		}
 		if next == nil {

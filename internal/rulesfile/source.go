@@ -61,7 +61,8 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
 		if !hasType {
-			b.fail(steps, "type is missing; write the type of the member: one of %s", enrich.TypeNames(enrich.ParamTypes()))
+			b.fail(steps, "type is missing; write the type of the member: one of %s",
+				enrich.TypeNames(enrich.ParamTypes()))
 			break
 		}
 		c.Type, _ = enrich.ParseType(typ.str(""))
@@ -114,17 +115,21 @@ func fits(n *node, t enrich.Type) bool {
 	case string:
 		_, isID := enrich.ParseParam(t, v)
 		_, err := time.Parse(time.RFC3339, v)
-		return t == enrich.String || (t == enrich.ObjectID || t == enrich.UUID) && isID || t == enrich.Date && err == nil
+		return t == enrich.String || t == enrich.Date && err == nil ||
+			(t == enrich.ObjectID || t == enrich.UUID) && isID
 	case bool:
 		return t == enrich.Bool
 	case int64:
 		return t == enrich.Int64 || t == enrich.Number
 	case float64:
 		return t == enrich.Number
+	case map[string]any:
+		return t == enrich.Object
+	case []any:
+		isNotText := func(e any) bool { _, isText := e.(string); return !isText }
+		return t == enrich.Array || t == enrich.Strings && !slices.ContainsFunc(v, isNotText)
 	}
-	isNotText := func(e *node) bool { _, isText := e.value.(string); return !isText }
-	return t == enrich.Object && n.isMap || t == enrich.Array && n.isList ||
-		t == enrich.Strings && n.isList && !slices.ContainsFunc(n.elements, isNotText)
+	return false
 }
 
 // defaultHint returns what to write for a default.
