@@ -27,7 +27,12 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 	if slices.ContainsFunc(src.Where, isID) {
 		return "", nil // every collection has that one
 	}
-	cursor, err := s.collection(src).Indexes().List(ctx)
+	client, err := s.await(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer client.users.Done()
+	cursor, err := client.collection(src).Indexes().List(ctx)
 	if err != nil {
 		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
 	}

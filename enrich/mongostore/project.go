@@ -16,7 +16,7 @@ import (
 // appendExtension appends the extension that src makes of a document that MongoDB found for a key: each field in turn,
 // checked and converted, or its default if the document lacks it.
 func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Raw) ([]byte, error) {
-	d, err := parse(doc, len(src.Fields)+len(src.Where))
+	d, err := parse(doc)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +70,9 @@ type element struct {
 	value bson.RawValue
 }
 
-// parse parses the first level of a document. It has about as many elements as size says.
-func parse(doc bson.Raw, size int) (document, error) {
-	d := make(document, 0, size)
+// parse parses the first level of a document.
+func parse(doc bson.Raw) (document, error) {
+	d := make(document, 0, 6) // enough for most
 	e := elementsOf(doc)
 	for e.next() {
 		d = append(d, element{e.key, e.value})
@@ -94,13 +94,23 @@ func (d document) lookup(path string) (value bson.RawValue, found bool, err erro
 		if e.value.Type != bson.TypeEmbeddedDocument {
 			return bson.RawValue{}, false, nil
 		}
-		inner, err := parse(e.value.Value, 0)
+		inner, err := parse(e.value.Value)
 		if err != nil {
 			return bson.RawValue{}, false, err
 		}
 		return inner.lookup(rest)
 	}
 	return bson.RawValue{}, false, nil
+}
+
+// lookup returns the value at a path of a document, as document.lookup does. A malformed document has none.
+func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
+	d, err := parse(doc)
+	if err != nil {
+		return bson.RawValue{}, false
+	}
+	value, found, err = d.lookup(path)
+	return value, found && err == nil
 }
 
 // appendField appends v as a value of type t. The error wraps [enrich.ErrWrongType] if it is none.

@@ -4,13 +4,8 @@ package mongostore
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math"
-	"slices"
-	"strings"
-	"time"
+	"sync"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -24,205 +19,129 @@ type Store struct {
 	// at the same time, and must not be changed once reads have started.
 	Ended func(src *enrich.Source, c *enrich.Command, err error)
 
-	client *mongo.Client
+	configure []func(*options.ClientOptions)
+	connected chan struct{} // closed when there is a client
+
+	mu     sync.Mutex
+	client *client // nil until Connect has succeeded once, and after Close
+	err    error   // why there is no client
+}
+
+// client is a client of the driver that is disconnected when the last of its users is done.
+type client struct {
+	*mongo.Client
+	users sync.WaitGroup
 }
 
 var _ enrich.Store = (*Store)(nil)
 
-// Open returns a Store for a MongoDB connection string, which is all of its configuration: read preference, timeouts,
-// pool size, TLS and credentials are options of the string. It fails if uri is malformed, not if MongoDB does not answer.
-// The changes are for observers of the driver.
-func Open(uri string, changes ...func(*options.ClientOptions)) (*Store, error) {
-	o := options.Client().ApplyURI(uri)
-	if o.AppName == nil {
-		o.SetAppName("weft")
-	}
-	for _, change := range changes {
-		change(o)
-	}
-	client, err := mongo.Connect(o)
-	if err != nil {
+var errNotConnected = errors.New("the hosts of the connection string have not been looked up yet")
+
+// New returns a Store whose reads fail until [Store.Connect] has succeeded. The functions change the options of each client
+// of the driver, for its observers.
+func New(configure ...func(*options.ClientOptions)) *Store {
+	return &Store{configure: configure, connected: make(chan struct{}), err: errNotConnected}
+}
+
+// Open returns a Store that is connected.
+func Open(uri string, configure ...func(*options.ClientOptions)) (*Store, error) {
+	s := New(configure...)
+	if err := s.Connect(context.Background(), uri); err != nil {
 		return nil, err
 	}
-	return &Store{client: client}, nil
+	return s, nil
 }
 
-// Close closes all connections. Reads that are under way have until ctx ends.
-func (s *Store) Close(ctx context.Context) error { return s.client.Disconnect(ctx) }
-
-func (s *Store) collection(src *enrich.Source) *mongo.Collection {
-	return s.client.Database(src.Database).Collection(src.Collection)
-}
-
-// projection asks for the fields of src and of its conditions. MongoDB takes no path that is inside of another.
-func projection(src *enrich.Source) bson.D {
-	paths := make([]string, 0, len(src.Fields)+len(src.Where))
-	for _, f := range src.Fields {
-		paths = append(paths, f.Path)
+// Connect makes reads use a connection string, which is all configuration of a Store: read preference, timeouts, pool size,
+// TLS and credentials are options of the string. The first call does not wait for MongoDB. A later one, for a string or for
+// files it names that have changed, takes effect when MongoDB answers: until then, and if it fails, reads use the connections
+// from before. Reads that are under way keep theirs.
+//
+// Connect fails if uri is wrong, or if the hosts of a mongodb+srv URI cannot be looked up; then the error wraps a
+// [net.DNSError]. There must not be two calls at the same time.
+func (s *Store) Connect(ctx context.Context, uri string) error {
+	o, err := clientOptions(ctx, uri)
+	if err != nil {
+		return err
 	}
-	for _, c := range src.Where {
-		paths = append(paths, c.Field)
+	for _, change := range s.configure {
+		change(o)
 	}
-	slices.Sort(paths)
-	asked := bson.D{}
-	for _, p := range slices.Compact(paths) {
-		inside := func(e bson.E) bool { return strings.HasPrefix(p, e.Key+".") }
-		if !slices.ContainsFunc(asked, inside) {
-			asked = append(asked, bson.E{Key: p, Value: 1})
+	driver, err := mongo.Connect(o)
+	if err != nil {
+		return err
+	}
+	next := &client{Client: driver}
+	s.mu.Lock()
+	previous := s.client
+	s.mu.Unlock()
+	if previous != nil {
+		if err := next.Ping(ctx, nil); err != nil {
+			go next.retire()
+			return err
 		}
 	}
-	isID := func(e bson.E) bool { return e.Key == "_id" || strings.HasPrefix(e.Key, "_id.") }
-	if !slices.ContainsFunc(asked, isID) {
-		asked = append(asked, bson.E{Key: "_id", Value: 0})
-	}
-	return asked
-}
-
-// Find implements [enrich.Store] with one find command, except where several documents match a key.
-func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
-	command := &enrich.Command{Began: time.Now(), Keys: len(keys)}
-	r := read{Source: src, collection: s.collection(src), projection: projection(src)}
-	var found []enrich.Extension
-	if len(keys) == 1 {
-		json, err := r.findOne(ctx, keys[0])
-		found = []enrich.Extension{{JSON: json, Err: err}}
+	s.mu.Lock()
+	s.client = next
+	s.mu.Unlock()
+	if previous == nil {
+		close(s.connected)
 	} else {
-		found = r.findMany(ctx, keys)
+		go previous.retire()
 	}
-	command.Ended = time.Now()
-	for i := range found {
-		found[i].Command = command
-	}
-	if s.Ended != nil {
-		s.Ended(src, command, readError(found[0].Err))
-	}
-	return found
+	return nil
 }
 
-// read is one read of a source.
-type read struct {
-	*enrich.Source
-	collection *mongo.Collection
-	projection bson.D
+// retire disconnects a client that has no new users.
+func (c *client) retire() {
+	c.users.Wait()
+	_ = c.Disconnect(context.Background())
 }
 
-// readError leaves out the errors of documents that could be read. If a command failed, all its keys have its error.
-func readError(err error) error {
-	if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
+// Close closes all connections. Reads that are under way have until ctx ends. Connect must not be called any more.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	last := s.client
+	s.client, s.err = nil, mongo.ErrClientDisconnected
+	s.mu.Unlock()
+	if last == nil {
 		return nil
 	}
-	return err
+	done := make(chan struct{})
+	go func() {
+		last.users.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	return last.Disconnect(context.WithoutCancel(ctx)) // does not wait
 }
 
-func (s *read) findOne(ctx context.Context, key enrich.Key) ([]byte, error) {
-	filter := make(bson.D, len(key))
-	for i, c := range s.Where {
-		filter[i] = bson.E{Key: c.Field, Value: bsonValue(key[i])}
+// acquire returns the client for an operation. The caller must call users.Done at its end.
+func (s *Store) acquire() (*client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		return nil, s.err
 	}
-	doc, err := s.collection.FindOne(ctx, filter, options.FindOne().SetProjection(s.projection)).Raw()
-	switch {
-	case errors.Is(err, mongo.ErrNoDocuments):
-		return nil, enrich.ErrNotFound
-	case err != nil:
-		return nil, s.failed(err)
-	}
-	return appendExtension(make([]byte, 0, len(doc)), s.Source, key, doc)
+	s.client.users.Add(1)
+	return s.client, nil
 }
 
-func (s *read) failed(err error) error {
-	return fmt.Errorf("read %s.%s: %w", s.Database, s.Collection, err)
-}
-
-// findMany reads the documents of all keys at once. Of each key it takes the first, as findOne does.
-func (s *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extension {
-	found := make([]enrich.Extension, len(keys))
-	fail := func(err error) []enrich.Extension {
-		for i := range found {
-			found[i] = enrich.Extension{Err: err}
-		}
-		return found
-	}
-	varies := differing(keys)
-	in := make(bson.A, len(keys))
-	index := make(map[enrich.Value]int, len(keys))
-	for i, key := range keys {
-		found[i].Err = enrich.ErrNotFound
-		in[i] = bsonValue(key[varies])
-		index[key[varies]] = i
-	}
-	filter := make(bson.D, len(s.Where))
-	for i, c := range s.Where {
-		filter[i] = bson.E{Key: c.Field, Value: bsonValue(keys[0][i])}
-	}
-	filter[varies].Value = bson.D{{Key: "$in", Value: in}}
-	cursor, err := s.collection.Find(ctx, filter, options.Find().SetProjection(s.projection).SetBatchSize(int32(min(2*len(keys), math.MaxInt32))))
-	if err != nil {
-		return fail(s.failed(err))
-	}
-	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }()
-	again := make([]bool, len(keys)) // MongoDB is asked for these one by one
-	for cursor.Next(ctx) {
-		s.assign(cursor.Current, varies, keys, index, found, again)
-	}
-	if err := cursor.Err(); err != nil {
-		return fail(s.failed(err))
-	}
-	for i, key := range keys {
-		if again[i] {
-			found[i].JSON, found[i].Err = s.findOne(ctx, key)
-		}
-	}
-	return found
-}
-
-// assign gives a document to the key for which MongoDB has found it, unless that has one. Where that cannot be told, or there
-// are several, the keys that it may have been found for are to be asked for again: which document is the first of a key would
-// depend on the other keys, and an error of one key must be none of another.
-func (s *read) assign(doc bson.Raw, varies int, keys []enrich.Key, index map[enrich.Value]int, found []enrich.Extension, again []bool) {
-	d, err := parse(doc, len(s.Fields)+len(s.Where))
-	if err != nil {
-		return
-	}
-	v, ok, err := d.lookup(s.Where[varies].Field)
-	if key, isKey := keyOf(v); ok && isKey {
-		if i, known := index[key]; known {
-			if errors.Is(found[i].Err, enrich.ErrNotFound) {
-				found[i].JSON, found[i].Err = appendExtension(make([]byte, 0, len(doc)), s.Source, keys[i], doc)
-			}
-			return
-		}
-	}
-	known := false
-	if ok && v.Type == bson.TypeArray {
-		for _, key := range keysOf(v) {
-			if i, is := index[key]; is {
-				known, again[i] = true, true
-			}
-		}
-	}
-	if known {
-		return
-	}
-	// It was found by way of an array of documents, say; or, if it has a value there, in the collation of the collection, and
-	// is the first of none that has another.
-	inside := err != nil || !ok
-	for i := range keys {
-		again[i] = again[i] || inside || errors.Is(found[i].Err, enrich.ErrNotFound)
+// await is acquire for an operation that can wait until the store is connected.
+func (s *Store) await(ctx context.Context) (*client, error) {
+	select {
+	case <-s.connected:
+		return s.acquire()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
-// differing returns the condition in which keys differ.
-func differing(keys []enrich.Key) int {
-	for i := range keys[0] {
-		if keys[0][i] != keys[1][i] {
-			return i
-		}
-	}
-	return len(keys[0]) - 1
-}
-
-// IsUnavailable reports whether err is of a server that could not be reached, or did not answer, in the time that the
-// connection string allows, so that another try may help. An error that a server has replied with is none.
+// IsUnavailable reports whether err means that a server could not be reached, or did not answer within the timeouts of the
+// connection string, so that another try may succeed. An error that a server replied with does not.
 func IsUnavailable(err error) bool {
 	if err == nil || errors.Is(err, mongo.ErrClientDisconnected) {
 		return false

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"weft/internal/command"
+	"weft/internal/cli"
 )
 
 // TestMain makes child processes of the test binary weft, so that the tests run the real command.
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 }
 
 // run is what main does.
-func run() { os.Exit(command.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel")) }
+func run() { os.Exit(cli.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel")) }
 
 // weft returns a command that is weft.
 func weft(ctx context.Context, args ...string) *exec.Cmd {

@@ -66,7 +66,7 @@ func TestFallback(t *testing.T) {
 				case !ok && (len(sent) < envoyBuffer || plain.Header.Get("content-length") != ""):
 					want = "200\nx-weft: -\n\n{legacy body}"
 				case ok && core.Failed == "":
-					want = "200\nx-weft: degraded; reason=weft-unavailable\n\n" +
+					want = fmt.Sprint(plain.Status) + "\nx-weft: degraded; reason=weft-unavailable\n\n" +
 						`{"core":` + string(core.JSON) + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
 				}
 				checkAnswer(t, want, sent, got)

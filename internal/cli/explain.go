@@ -1,8 +1,7 @@
-package command
+package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -21,11 +20,10 @@ func explainCommand() *cli.Command {
 		ArgsUsage: "METHOD URL [FILE]",
 		Description: `Prints the rule that a request matches, its parameters, the MongoDB query, and the shape of the answer.
 The URL is a path, or has a host, too: weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
-		OnUsageError: onUsageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			args := cmd.Args().Slice()
 			if len(args) < 2 || len(args) > 3 {
-				return usageError{errors.New("explain: write weft explain GET /api/v1/users/7 rules.yaml")}
+				return usageErrorf("explain: write weft explain GET /api/v1/users/7 rules.yaml")
 			}
 			f, err := loadRules(cmd.Args().Get(2))
 			if err != nil {
@@ -60,7 +58,10 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 	}
 	path, query, hasQuery := strings.Cut(request.Path, "?")
 	if !rule.LegacyPath.IsZero() {
-		path = legacyPath(rule, params)
+		path = rule.LegacyPath.String()
+		for i, p := range rule.Params() {
+			path = strings.ReplaceAll(path, "{"+p.Name+":"+p.Type.String()+"}", params[i].String())
+		}
 	}
 	if hasQuery {
 		path += "?" + query
@@ -91,20 +92,4 @@ func describeKey(s *enrich.Source, params []enrich.Value) enrich.Key {
 		}
 	}
 	return key
-}
-
-// legacyPath returns the path to which Envoy rewrites.
-func legacyPath(rule *enrich.Rule, params []enrich.Value) string {
-	values := map[string]string{}
-	for i, p := range rule.Params() {
-		values[p.Name] = params[i].String()
-	}
-	var b strings.Builder
-	for _, s := range rule.LegacyPath.Segments() {
-		b.WriteString("/" + s.Prefix)
-		if s.HasParam {
-			b.WriteString(values[s.Param.Name] + s.Suffix)
-		}
-	}
-	return b.String()
 }

@@ -1,4 +1,4 @@
-package command_test
+package cli_test
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/urfave/cli/v3"
+	urfave "github.com/urfave/cli/v3"
 
-	"weft/internal/command"
+	"weft/internal/cli"
 )
 
 // TestEnvironment: each flag has an environment variable, and those for operators are in their document.
@@ -19,10 +19,10 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range command.New("").Commands {
+	for _, c := range cli.New("").Commands {
 		for _, flag := range c.Flags {
 			name := flag.Names()[0]
-			variables := flag.(cli.DocGenerationFlag).GetEnvVars()
+			variables := flag.(urfave.DocGenerationFlag).GetEnvVars()
 			isOther := func(v string) bool { return !strings.HasPrefix(v, "OTEL_") } // those are OpenTelemetry's own
 			if len(variables) == 0 || !strings.HasPrefix(variables[0], "WEFT_") || slices.ContainsFunc(variables[1:], isOther) {
 				t.Errorf("weft %s --%s: environment variables %v", c.Name, name, variables)
@@ -50,7 +50,7 @@ func TestEnvironmentErrors(t *testing.T) {
 		t.Run(test.variable, func(t *testing.T) {
 			t.Setenv(test.variable, test.value)
 			var stderr bytes.Buffer
-			status := command.Run(t.Context(), []string{"weft", "serve"}, io.Discard, &stderr, "")
+			status := cli.Run(t.Context(), []string{"weft", "serve"}, io.Discard, &stderr, "")
 			if status != 2 || !strings.HasPrefix(stderr.String(), "weft: ") || !strings.Contains(stderr.String(), test.want) {
 				t.Errorf("%d, want 2\n got %s\nwant %s", status, stderr.String(), test.want)
 			}

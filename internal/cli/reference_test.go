@@ -1,4 +1,4 @@
-package command_test
+package cli_test
 
 import (
 	"flag"
@@ -10,9 +10,9 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/urfave/cli/v3"
+	urfave "github.com/urfave/cli/v3"
 
-	"weft/internal/command"
+	"weft/internal/cli"
 	"weft/internal/observe"
 )
 
@@ -21,14 +21,14 @@ var update = flag.Bool("update", false, "write docs/reference.md")
 // TestReference compares docs/reference.md with the flags and the metrics, from which it is made.
 func TestReference(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Flags and metrics\n\nMade from the code by `go test ./internal/command -run TestReference -update`.\n")
-	for _, c := range command.New("").Commands {
+	b.WriteString("# Flags and metrics\n\nMade from the code by `go test ./internal/cli -run TestReference -update`.\n")
+	for _, c := range cli.New("").Commands {
 		if len(c.Flags) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "\n## weft %s\n\n%s.\n\n| flag | environment | default | |\n|---|---|---|---|\n", c.Name, c.Usage)
 		for _, f := range c.Flags {
-			d := f.(cli.DocGenerationFlag)
+			d := f.(urfave.DocGenerationFlag)
 			value := d.GetValue()
 			if value != "" {
 				value = "`" + value + "`"
@@ -48,7 +48,7 @@ func TestReference(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != b.String() {
-		t.Errorf("docs/reference.md is not what the code says: go test ./internal/command -run TestReference -update (%v)", err)
+		t.Errorf("docs/reference.md is not what the code says: go test ./internal/cli -run TestReference -update (%v)", err)
 	}
 }
 

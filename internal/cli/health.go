@@ -1,4 +1,4 @@
-package command
+package cli
 
 import (
 	"context"
@@ -7,8 +7,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// health is grpc.health.v1, whose watches would go on for as long as somebody watches: here they end with the drain window, so
-// that weft need not wait for its deadline.
+// health is grpc.health.v1. Its watches end with the drain window, so that weft need not wait for clients to end them.
 type health struct {
 	*grpchealth.Server
 	windowOver context.Context //nolint:containedctx // an event, of the server as a whole

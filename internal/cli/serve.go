@@ -1,8 +1,9 @@
-package command
+package cli
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -28,6 +29,7 @@ import (
 )
 
 func serveCommand(version string) *cli.Command {
+	s := &server{version: version}
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "serve Envoy's external processing filter",
@@ -36,50 +38,34 @@ those under way finish. A second signal ends it at once. A rules file
 that changes is read again: good rules are for all exchanges from then on, and bad ones are refused with what is wrong,
 while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
 how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
-		Flags: slices.Concat([]cli.Flag{rulesFlag()}, portFlags(), mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
-			&cli.StringFlag{
-				Name: "admin", Value: "127.0.0.1:9902", Sources: cli.EnvVars("WEFT_ADMIN"),
-				Usage: "`host:port` for /metrics, /livez and /readyz; empty for none",
-			},
-			&cli.BoolFlag{
-				Name: "pprof", Sources: cli.EnvVars("WEFT_PPROF"),
-				Usage: "serve profiles on --admin, under /debug/pprof/",
-			},
-			&cli.Int64Flag{
-				Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"), Validator: atLeast[int64](1),
-				Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
-			},
-			&cli.DurationFlag{
-				Name: "budget", Sources: cli.EnvVars("WEFT_BUDGET"), Validator: atLeast[time.Duration](0),
-				Usage: "how long an answer may wait for MongoDB once the core is there, a little less than Envoy's message_timeout; default: nine tenths of the rules file's message_timeout",
-			},
-		}, observeFlags(), drainFlags()),
-		OnUsageError: onUsageError,
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
-			registry := prometheus.NewRegistry()
-			metrics := observe.NewMetrics(registry, version)
-			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, metrics.DroppedLines)
+		Flags: slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, s.port.flags(),
+			mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
+				stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
+					"`host:port` for /metrics, /livez and /readyz; empty for none"),
+				boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
+				&cli.Int64Flag{
+					Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
+					Destination: &s.maxReads, Validator: atLeast[int64](1),
+					Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
+				},
+				durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
+					"how long an answer may wait for MongoDB once the core is there, a little less than Envoy's "+
+						"message_timeout; default: nine tenths of the rules file's message_timeout"),
+			}, s.observeFlags(), s.drain.flags()),
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+			s.registry = prometheus.NewRegistry()
+			s.metrics = observe.NewMetrics(s.registry, version)
+			dropped := func(lines int) { s.metrics.DroppedLines.Add(float64(lines)) }
+			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, dropped)
 			defer flush()
-			logger, err := loggerOf(cmd, log)
-			if err != nil {
+			if s.logger, err = s.newLogger(log); err != nil {
 				return err
 			}
-			uri, err := mongodbURI(cmd)
-			if err != nil {
+			if s.mongodbURI, err = mongodbURI(cmd); err != nil {
 				return err
 			}
-			port, err := portOf(cmd)
-			if err != nil {
+			if err := s.port.validate(); err != nil {
 				return err
-			}
-			s := &server{
-				rulesName: cmd.String("rules"), port: port, admin: cmd.String("admin"),
-				mongodbURI: uri, maxReads: cmd.Int64("max-waiting-reads"), budget: cmd.Duration("budget"), pprof: cmd.Bool("pprof"), version: version,
-				drain:  drain{window: cmd.Duration("drain-window"), deadline: cmd.Duration("drain-deadline"), maxAge: cmd.Duration("max-connection-age")},
-				logger: logger, registry: registry, metrics: metrics, serverTiming: cmd.Bool("server-timing"), otlpEndpoint: cmd.String("otlp-endpoint"),
 			}
 			return s.run(ctx)
 		},
@@ -89,7 +75,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 // server is a weft that serves.
 type server struct {
 	rulesName, admin, mongodbURI, version string
-	otlpEndpoint                          string
+	logLevel, logFormat, otlpEndpoint     string
 	port                                  port
 	maxReads                              int64
 	budget                                time.Duration
@@ -110,9 +96,16 @@ type server struct {
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	// SIGHUP means "read your files again" to many servers, and would end weft without a drain.
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
-	go s.hangUps(ctx, hangUp)
+	defer close(hangUp)
+	defer signal.Stop(hangUp)
+	go func() {
+		for range hangUp {
+			s.logger.Info("SIGHUP does nothing: the rules file and certificates are read again when they change")
+		}
+	}()
 
 	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
 	// environment's GOGC and GOMEMLIMIT are respected.
@@ -139,28 +132,28 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer closeAdmin()
 
-	record, closeTraces, err := s.traces(ctx)
+	record, closeTraces, err := observe.Traces(ctx, s.otlpEndpoint, s.version, s.logger)
 	if err != nil {
-		return err
+		return fmt.Errorf("--otlp-endpoint: %w", err)
 	}
 	defer closeTraces()
-	listener, err := extproc.Listen(s.port.listen)
-	if err != nil {
-		return err
-	}
 	log := observe.Log(s.logger)
 	processor := &extproc.Server{
 		Rules:         s.rules.Load,
 		Store:         enrich.Limit(enrich.Batch(s.store), s.maxReads),
 		ServerTiming:  s.serverTiming,
 		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
-		Misconfigured: func(fault string) { s.metrics.Misconfigured(); s.logger.Warn(fault) },
+		Misconfigured: func(fault string) { s.metrics.Misconfigurations.Inc(); s.logger.Warn(fault) },
 		Panicked: func(rule string, err *enrich.PanicError) {
-			s.metrics.Panicked()
+			s.metrics.Panics.Inc()
 			s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
 		},
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
+	if err != nil {
+		return err
+	}
+	listener, err := extproc.Listen(s.port.listen)
 	if err != nil {
 		return err
 	}
@@ -193,18 +186,6 @@ func (s *server) run(ctx context.Context) error {
 	_ = s.store.Close(now)
 	s.logger.Info("stopped")
 	return nil
-}
-
-// hangUps keeps a SIGHUP, which means "read your files again" to many servers, from ending weft without a drain.
-func (s *server) hangUps(ctx context.Context, hangUp <-chan os.Signal) {
-	for {
-		select {
-		case <-hangUp:
-			s.logger.Info("SIGHUP does nothing: the rules file and certificates are read again by themselves when they change")
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // use makes the rules of a file those of all exchanges from now on.

@@ -1,4 +1,4 @@
-package command
+package cli
 
 import (
 	"context"
@@ -14,11 +14,8 @@ import (
 )
 
 // rulesFlag returns the flag for the name of a rules file.
-func rulesFlag() cli.Flag {
-	return &cli.StringFlag{
-		Name: "rules", Sources: cli.EnvVars("WEFT_RULES"),
-		Usage: "rules `FILE`; default: the built-in rules, for a user profile",
-	}
+func rulesFlag(name *string) cli.Flag {
+	return stringVar(name, "rules", "", "WEFT_RULES", "rules `FILE`; default: the built-in rules, for a user profile")
 }
 
 // loadRules loads a rules file, or returns the built-in rules if name is empty.
@@ -36,11 +33,7 @@ func schemaCommand() *cli.Command {
 		Description: `Editors complete and check with it: weft schema > rules.schema.json, and at the top of the rules file
 
    # yaml-language-server: $schema=rules.schema.json`,
-		OnUsageError: onUsageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
 			_, err := cmd.Root().Writer.Write(rulesfile.Schema)
 			return err
 		},
@@ -55,27 +48,23 @@ func checkCommand() *cli.Command {
 		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. With errors,
 the exit status is 1. Warnings are about what is allowed but may not be intended; given a MongoDB, also
 about missing indexes.`,
-		Flags:        mongodbFlags("", ": check that the fields by which documents are found have an index"),
-		OnUsageError: onUsageError,
+		Flags: mongodbFlags("", ": check that the fields by which documents are found have an index"),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if !cmd.Args().Present() {
-				return usageError{errors.New("check: the file is missing; write weft check rules.yaml")}
+				return usageErrorf("check: the file is missing; write weft check rules.yaml")
 			}
 			uri, err := mongodbURI(cmd)
 			if err != nil {
 				return err
 			}
-			failed := false
+			var failed error
 			for _, name := range cmd.Args().Slice() {
 				if err := check(ctx, cmd.Root().Writer, name, uri); err != nil {
-					failed = true
 					fmt.Fprintln(cmd.Root().ErrWriter, err)
+					failed = errors.New("") // the errors are printed already
 				}
 			}
-			if failed {
-				return errors.New("") // the errors are printed already
-			}
-			return nil
+			return failed
 		},
 	}
 }

@@ -1,8 +1,7 @@
-// Package command is weft's command line.
-package command
+// Package cli is weft's command line.
+package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version s
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(stderr, "weft:", text)
 	}
-	// Of what is wrong in the environment the library tells nobody but by the error, before the command begins.
+	// The library returns errors of the environment without OnUsageError, before the command begins.
 	if !began || errors.As(err, new(usageError)) {
 		return wrongUsage
 	}
@@ -41,6 +40,16 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version s
 
 // New returns the command line.
 func New(version string) *cli.Command {
+	commands := []*cli.Command{
+		serveCommand(version), checkCommand(), explainCommand(),
+		envoyCommand(), schemaCommand(), versionCommand(version),
+	}
+	for _, c := range commands {
+		c.OnUsageError = onUsageError
+		if c.ArgsUsage == "" {
+			c.ArgValidator = noArguments
+		}
+	}
 	return &cli.Command{
 		Name:    "weft",
 		Usage:   "join the responses of a legacy service with MongoDB documents, inside Envoy",
@@ -58,10 +67,10 @@ A rules file says which responses are joined with which documents. From nothing 
 
 Without a rules file weft serves its built-in rules, for a user profile. Exit status: 0 done, 1 failed (or errors in a
 rules file), 2 wrong usage. Shell completion: weft completion bash|zsh|fish|pwsh.`,
-		Commands: []*cli.Command{serveCommand(version), checkCommand(), explainCommand(), envoyCommand(), schemaCommand(), versionCommand(version)},
+		Commands: commands,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
-				return usageError{fmt.Errorf("no such command: %q; see weft --help", cmd.Args().First())}
+				return usageErrorf("no such command: %q; see weft --help", cmd.Args().First())
 			}
 			return cli.ShowRootCommandHelp(cmd)
 		},
@@ -72,51 +81,29 @@ rules file), 2 wrong usage. Shell completion: weft completion bash|zsh|fish|pwsh
 	}
 }
 
-// usageError is a command line that says nothing weft can do.
+// usageError is an error of the command line or the environment.
 type usageError struct{ error }
 
-// onUsageError is printed in place of the whole help.
+func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// onUsageError returns a line, which replaces the whole help.
 func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	return usageError{fmt.Errorf("%w; see %s --help", err, cmd.FullName())}
+	return usageErrorf("%w; see %s --help", err, cmd.FullName())
 }
 
-// atLeast is for the Validator of a flag.
-func atLeast[T cmp.Ordered](least T) func(T) error {
-	return func(v T) error {
-		if cmp.Less(v, least) { // NaN is
-			return fmt.Errorf("want %v or more", least)
-		}
-		return nil
-	}
-}
-
-// between is for the Validator of a flag.
-func between[T cmp.Ordered](least, most T) func(T) error {
-	return func(v T) error {
-		if cmp.Less(v, least) || v > most {
-			return fmt.Errorf("want %v to %v", least, most)
-		}
-		return nil
-	}
-}
-
-// noArguments refuses what a command does not take.
-func noArguments(cmd *cli.Command) error {
+// noArguments is the ArgValidator of a command without arguments.
+func noArguments(_ context.Context, cmd *cli.Command) error {
 	if cmd.Args().Present() {
-		return usageError{fmt.Errorf("%s: unexpected argument %q; see weft %s --help", cmd.Name, cmd.Args().First(), cmd.Name)}
+		return usageErrorf("%s: unexpected argument %q; see weft %s --help", cmd.Name, cmd.Args().First(), cmd.Name)
 	}
 	return nil
 }
 
 func versionCommand(version string) *cli.Command {
 	return &cli.Command{
-		Name:         "version",
-		Usage:        "print the version",
-		OnUsageError: onUsageError,
+		Name:  "version",
+		Usage: "print the version",
 		Action: func(_ context.Context, cmd *cli.Command) error {
-			if err := noArguments(cmd); err != nil {
-				return err
-			}
 			_, err := fmt.Fprintln(cmd.Root().Writer, version)
 			return err
 		},

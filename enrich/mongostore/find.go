@@ -1,0 +1,216 @@
+package mongostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"weft/enrich"
+)
+
+// Find implements [enrich.Store] with one find command, except for keys that several documents match.
+func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
+	client, err := s.acquire()
+	if err != nil {
+		return slices.Repeat([]enrich.Extension{{Err: readFailed(src, err)}}, len(keys))
+	}
+	defer client.users.Done()
+	command := &enrich.Command{Began: time.Now(), Keys: len(keys)}
+	r := &read{Source: src, collection: client.collection(src), projection: projection(src)}
+	var found []enrich.Extension
+	if len(keys) == 1 {
+		found = []enrich.Extension{r.findOne(ctx, keys[0])}
+	} else {
+		found = r.findMany(ctx, keys)
+	}
+	command.Ended = time.Now()
+	for i := range found {
+		found[i].Command = command
+	}
+	if s.Ended != nil {
+		s.Ended(src, command, commandError(found[0].Err))
+	}
+	return found
+}
+
+func readFailed(src *enrich.Source, err error) error {
+	return fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
+}
+
+// commandError returns the error of a command, which all its keys have: not that of a document that was read.
+func commandError(err error) error {
+	if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
+		return nil
+	}
+	return err
+}
+
+func (c *client) collection(src *enrich.Source) *mongo.Collection {
+	return c.Database(src.Database).Collection(src.Collection)
+}
+
+// projection returns the fields that a read of src needs: its own and those of its conditions. MongoDB rejects a path within
+// another one.
+func projection(src *enrich.Source) bson.D {
+	paths := make([]string, 0, len(src.Fields)+len(src.Where))
+	for _, f := range src.Fields {
+		paths = append(paths, f.Path)
+	}
+	for _, c := range src.Where {
+		paths = append(paths, c.Field)
+	}
+	slices.Sort(paths)
+	fields := bson.D{}
+	for _, p := range slices.Compact(paths) {
+		contains := func(e bson.E) bool { return strings.HasPrefix(p, e.Key+".") }
+		if !slices.ContainsFunc(fields, contains) {
+			fields = append(fields, bson.E{Key: p, Value: 1})
+		}
+	}
+	isID := func(e bson.E) bool { return e.Key == "_id" || strings.HasPrefix(e.Key, "_id.") }
+	if !slices.ContainsFunc(fields, isID) {
+		fields = append(fields, bson.E{Key: "_id", Value: 0})
+	}
+	return fields
+}
+
+// read is a read of a source.
+type read struct {
+	*enrich.Source
+	collection *mongo.Collection
+	projection bson.D
+}
+
+// filter returns the conditions of the source for a key.
+func (r *read) filter(key enrich.Key) bson.D {
+	filter := make(bson.D, len(key))
+	for i, c := range r.Where {
+		filter[i] = bson.E{Key: c.Field, Value: bsonValue(key[i])}
+	}
+	return filter
+}
+
+func (r *read) findOne(ctx context.Context, key enrich.Key) enrich.Extension {
+	doc, err := r.collection.FindOne(ctx, r.filter(key), options.FindOne().SetProjection(r.projection)).Raw()
+	switch {
+	case errors.Is(err, mongo.ErrNoDocuments):
+		return enrich.Extension{Err: enrich.ErrNotFound}
+	case err != nil:
+		return enrich.Extension{Err: readFailed(r.Source, err)}
+	}
+	return r.extension(key, doc)
+}
+
+func (r *read) extension(key enrich.Key, doc bson.Raw) (ext enrich.Extension) {
+	ext.JSON, ext.Err = appendExtension(make([]byte, 0, len(doc)), r.Source, key, doc)
+	return ext
+}
+
+// findMany reads the documents of all keys at once. Each key gets the first document that matches it, as in findOne.
+func (r *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extension {
+	m := newMatches(r, keys)
+	limit := int32(min(2*len(keys), math.MaxInt32))
+	cursor, err := r.collection.Find(ctx, m.filter(), options.Find().SetProjection(r.projection).SetBatchSize(limit))
+	if err != nil {
+		return m.fail(err)
+	}
+	defer func() { _ = cursor.Close(ctx) }()
+	for cursor.Next(ctx) {
+		m.add(cursor.Current)
+	}
+	if err := cursor.Err(); err != nil {
+		return m.fail(err)
+	}
+	for i, key := range keys {
+		if m.again[i] {
+			m.found[i] = r.findOne(ctx, key)
+		}
+	}
+	return m.found
+}
+
+// matches assigns the documents of one command to its keys.
+type matches struct {
+	*read
+	keys   []enrich.Key
+	varies int                  // the condition in which the keys differ
+	index  map[enrich.Value]int // of a key, by its value there
+	found  []enrich.Extension
+	again  []bool // the key needs a command of its own
+}
+
+func newMatches(r *read, keys []enrich.Key) *matches {
+	m := &matches{
+		read: r, keys: keys, varies: differing(keys), index: make(map[enrich.Value]int, len(keys)),
+		found: make([]enrich.Extension, len(keys)), again: make([]bool, len(keys)),
+	}
+	for i, key := range keys {
+		m.index[key[m.varies]] = i
+		m.found[i].Err = enrich.ErrNotFound
+	}
+	return m
+}
+
+// differing returns the condition in which keys differ.
+func differing(keys []enrich.Key) int {
+	for i := range keys[0] {
+		if keys[0][i] != keys[1][i] {
+			return i
+		}
+	}
+	return len(keys[0]) - 1
+}
+
+func (m *matches) filter() bson.D {
+	values := make(bson.A, len(m.keys))
+	for i, key := range m.keys {
+		values[i] = bsonValue(key[m.varies])
+	}
+	filter := m.read.filter(m.keys[0])
+	filter[m.varies].Value = bson.D{{Key: "$in", Value: values}}
+	return filter
+}
+
+// fail returns the error of the command for all keys.
+func (m *matches) fail(err error) []enrich.Extension {
+	return slices.Repeat([]enrich.Extension{{Err: readFailed(m.Source, err)}}, len(m.keys))
+}
+
+// add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain, those that
+// it may be are read again, one by one: an error of one key must not become that of another, and which document is the first
+// of a key must not depend on the other keys.
+func (m *matches) add(doc bson.Raw) {
+	value, found := lookup(doc, m.Where[m.varies].Field)
+	if key, ok := keyOf(value); found && ok {
+		if i, ok := m.index[key]; ok {
+			if errors.Is(m.found[i].Err, enrich.ErrNotFound) {
+				m.found[i] = m.extension(m.keys[i], doc)
+			}
+			return
+		}
+	}
+	isElement := false
+	if found && value.Type == bson.TypeArray {
+		for _, key := range keysOf(value) {
+			if i, ok := m.index[key]; ok {
+				isElement, m.again[i] = true, true
+			}
+		}
+	}
+	if isElement {
+		return
+	}
+	// If the document has no value there, an array of documents does, and it may match any key. If it has, it matches in the
+	// collation of the collection, and is the first document of no key that has another one.
+	for i := range m.keys {
+		m.again[i] = m.again[i] || !found || errors.Is(m.found[i].Err, enrich.ErrNotFound)
+	}
+}
