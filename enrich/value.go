@@ -47,7 +47,7 @@ func (t Type) String() string {
 
 // TypeNames returns the names of types for a message: "int64, string".
 func TypeNames(types []Type) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(types), "[]"), " ", ", ")
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(string(types)), "[]"), " ", ", ")
 }
 
 // ParseType returns the type of a name.
