@@ -5,12 +5,12 @@ import (
 	"context"
 	"os"
 
-	"weft/internal/command"
+	"weft/internal/cli"
 )
 
 // version is set by the linker.
 var version = "devel"
 
 func main() {
-	os.Exit(command.Run(context.Background(), os.Args, os.Stdout, os.Stderr, version))
+	os.Exit(cli.Run(context.Background(), os.Args, os.Stdout, os.Stderr, version))
 }

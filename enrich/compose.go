@@ -9,15 +9,16 @@ import (
 
 // Answer is what the client gets instead of the legacy response.
 type Answer struct {
-	Status  int
+	Status  int    // 0 is that of the legacy response
+	Type    string // content-type; empty is that of the legacy response
 	Body    []byte // JSON; nil for a 304
 	ETag    string // entity tag of a complete answer; empty for others
 	Outcome Outcome
 	Err     error // cause of the outcome, from the core or the store; nil if nothing failed
 }
 
-// Compose joins core and extensions, which it copies byte for byte. The status is 200 if at least one of them is there,
-// else 503. Core.Failed must be empty unless the rule [Rule.AllowsMissingCore]. If the body would exceed limit bytes,
+// Compose joins core and extensions, which it copies byte for byte. The status is that of the legacy response if the core
+// is there, else 200 if an extension is, else 503. Core.Failed must be empty unless the rule [Rule.AllowsMissingCore]. If the body would exceed limit bytes,
 // the extensions are left out as if they had failed.
 func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
 	if core.Failed != "" {
@@ -45,8 +46,11 @@ func (r *Rule) minSize(core Core, found Found) int {
 func (r *Rule) join(params []Value, core Core, found Found) Answer {
 	const overhead = 100 // bytes for names and a message
 	body := make([]byte, 0, r.minSize(core, found)+overhead*(len(core.units)*len(r.Sources)+1))
-	answer := Answer{Status: 200, Outcome: Outcome{Disposition: Composed}}
 	shape, done := r.shape(), 0
+	answer := Answer{Outcome: Outcome{Disposition: Composed}}
+	if shape.object == nil { // else it is the legacy object, with more members
+		answer.Type = contentType
+	}
 	for i := range core.units {
 		u := &core.units[i]
 		p := r.parts(params, u, i, found)
@@ -74,7 +78,7 @@ func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
 		hasExtension = hasExtension || reason == ""
 	}
 	reason, _ := p.firstMissing()
-	answer := Answer{Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
+	answer := Answer{Type: contentType, Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
 	if !hasExtension {
 		answer.Status, answer.Body = 503, r.Unavailable()
 		return answer

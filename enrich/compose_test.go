@@ -31,9 +31,9 @@ func TestCompose(t *testing.T) {
 		name string
 		core Core
 		ext  Extension
-		want string // x-weft, status, body
+		want string // x-weft, status (0 is the legacy one), body
 	}{
-		{"both", core, extension, `composed 200 {"core":` + user7 + `,"extension":{"tags":[]},"errors":[]}`},
+		{"both", core, extension, `composed 0 {"core":` + user7 + `,"extension":{"tags":[]},"errors":[]}`},
 		{
 			"no core", FailedCore(LegacyError), extension,
 			`degraded; reason=legacy-error 200 {"core":null,"extension":{"tags":[]},"errors":[` + coreFailed + `]}`,
@@ -41,29 +41,29 @@ func TestCompose(t *testing.T) {
 		{
 			"a wrong type", core,
 			Extension{Err: fmt.Errorf("field: %w", ErrWrongType)},
-			`degraded; reason=extension-invalid 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=extension-invalid 0 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"too late", core,
 			Extension{Err: context.DeadlineExceeded},
-			`degraded; reason=extension-timeout 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=extension-timeout 0 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"MongoDB fails", core,
 			Extension{Err: errors.New("no reachable servers")},
-			`degraded; reason=extension-failed 200 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=extension-failed 0 {"core":` + user7 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"another one's core",
 			parse(user8),
 			extension,
-			`degraded; reason=key-mismatch 200 {"core":` + user8 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=key-mismatch 0 {"core":` + user8 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"a core whose key is nobody's",
 			parse(nobody),
 			extension,
-			`degraded; reason=key-mismatch 200 {"core":` + nobody + `,"extension":null,"errors":[` + extensionFailed + `]}`,
+			`degraded; reason=key-mismatch 0 {"core":` + nobody + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
 			"neither", FailedCore(CoreInvalid),

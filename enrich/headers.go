@@ -37,10 +37,16 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-md5", "digest", "content-digest", "repr-digest",
 }
 
+// contentType is that of answers that are not the legacy object.
+const contentType = "application/json"
+
 // Headers returns how the headers of an answer differ from those of the legacy response. A degraded answer must not be
 // cached.
 func (a Answer) Headers() Headers {
-	h := Headers{Remove: describeLegacyBody(), Set: []Header{{"content-type", "application/json"}, a.Outcome.Header()}}
+	h := Headers{Remove: describeLegacyBody(), Set: []Header{a.Outcome.Header()}}
+	if a.Type != "" {
+		h.Set = append(h.Set, Header{"content-type", a.Type})
+	}
 	if a.ETag != "" {
 		h.Set = append(h.Set, Header{"etag", a.ETag})
 	}

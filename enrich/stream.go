@@ -12,14 +12,14 @@ import (
 // An answer whose core is too large to hold is streamed: the prefix, the core as it passes, the suffix. Its headers are
 // sent before the core is known to be valid.
 
-// StreamHeaders returns how the headers of a streamed answer differ from those of the legacy response. The status is
-// 200.
+// StreamHeaders returns how the headers of a streamed answer differ from those of the legacy response. The status is the
+// same.
 func (r *Rule) StreamHeaders(found Found) Headers {
 	reason, _ := r.parts(nil, nil, 0, found).firstMissing()
 	return Headers{
 		Remove: append(describeLegacyBody(), "content-length"),
 		Set: []Header{
-			{"content-type", "application/json"},
+			{"content-type", contentType},
 			{"cache-control", "no-store"}, // the core can still fail
 			Outcome{Disposition: Streamed, Reason: reason}.Header(),
 		},

@@ -216,7 +216,7 @@ function envoy_on_response(response)
   end
   local answer, code = rule.both_failed, "503"
   if core then
-    answer, code = rule.head .. core .. rule.tail, "200"
+    answer, code = rule.head .. core .. rule.tail, tostring(status)
   end
   for _, name in ipairs(body_headers) do
     headers:remove(name)

@@ -90,7 +90,9 @@ func (r *reply) mutation() *extprocv3.HeaderMutation {
 // answerChange returns how the headers of the response become those of an answer.
 func answerChange(a enrich.Answer, exactLength bool) enrich.Headers {
 	change := a.Headers()
-	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(a.Status)})
+	if a.Status != 0 {
+		change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(a.Status)})
+	}
 	if a.Status == http.StatusNotModified || !exactLength {
 		change.Remove = append(change.Remove, "content-length")
 	} else {

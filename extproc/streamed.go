@@ -2,9 +2,7 @@ package extproc
 
 import (
 	"io"
-	"net/http"
 	"slices"
-	"strconv"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 
@@ -14,7 +12,6 @@ import (
 // continueStreamed changes the headers of the response, which then go to the client, and asks for the body in chunks
 // (STREAMED).
 func (x *exchange) continueStreamed(change enrich.Headers) {
-	change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(http.StatusOK)})
 	x.streamed = true
 	x.send(&reply{to: responseHeaders, change: change, mode: filterv3.ProcessingMode_STREAMED})
 }

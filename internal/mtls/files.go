@@ -1,7 +1,6 @@
 package mtls
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,15 +11,15 @@ import (
 	"time"
 )
 
-// files are the PEM files of Options, and what came of them.
+// files are the PEM files of Options, and the configuration made from them.
 type files struct {
 	Options
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	content [3][]byte   // of the files, in current
-	current *tls.Config // made of the last files that were good
-	failure string      // what the log was told of files that are not
+	content [3]string   // of the files, in current
+	current *tls.Config // of the last files without errors
+	failure string      // last error in the log
 }
 
 // config returns the configuration for a handshake.
@@ -37,9 +36,9 @@ func (f *files) config() *tls.Config {
 	return f.current
 }
 
-// load reads the files, and makes a configuration of them if they have changed.
+// load reads the files, and makes a configuration from them if they have changed.
 func (f *files) load() error {
-	var content [3][]byte
+	var content [3]string
 	for i, name := range []string{f.Cert, f.Key, f.ClientCA} {
 		if name == "" {
 			continue
@@ -48,12 +47,12 @@ func (f *files) load() error {
 		if err != nil {
 			return err
 		}
-		content[i] = text
+		content[i] = string(text)
 	}
-	if f.current != nil && bytes.Equal(content[0], f.content[0]) && bytes.Equal(content[1], f.content[1]) && bytes.Equal(content[2], f.content[2]) {
+	if f.current != nil && content == f.content {
 		return nil
 	}
-	cert, err := tls.X509KeyPair(content[0], content[1]) // its errors quote nothing of the key
+	cert, err := tls.X509KeyPair([]byte(content[0]), []byte(content[1])) // its errors quote nothing of the key
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", f.Cert, f.Key, err)
 	}
@@ -64,22 +63,18 @@ func (f *files) load() error {
 		}
 		level = slog.LevelWarn // there is no other
 	}
-	config := &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2"},
-		Certificates: []tls.Certificate{cert},
-		// A connection that is resumed would be one that nobody looks at again. There are few, they need no shortcut.
-		SessionTicketsDisabled: true,
-	}
+	// A resumed session would not be verified with the current CA bundle.
+	config := &tls.Config{Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true}
 	if f.ClientCA != "" {
 		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(content[2]) {
+		if !config.ClientCAs.AppendCertsFromPEM([]byte(content[2])) {
 			return fmt.Errorf("%s: no certificate in it", f.ClientCA)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		config.VerifyConnection = f.verify
 	}
-	f.logger.Log(context.Background(), level, "TLS certificate", "subject", cert.Leaf.Subject.String(), "serial", cert.Leaf.SerialNumber.Text(16), "not_after", cert.Leaf.NotAfter)
+	f.logger.Log(context.Background(), level, "TLS certificate", "subject", cert.Leaf.Subject.String(),
+		"serial", cert.Leaf.SerialNumber.Text(16), "not_after", cert.Leaf.NotAfter)
 	f.content, f.current = content, config
 	return nil
 }

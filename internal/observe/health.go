@@ -6,25 +6,26 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"weft/enrich"
 )
 
-// quiet is how long a warning is not said again.
-const quiet = 10 * time.Second
-
-// Health watches whether MongoDB answers. It says when MongoDB stops, and when it answers again, at most once in ten
-// seconds: clients get answers all the same, so that nobody would notice.
+// Health monitors whether MongoDB answers. It logs when MongoDB stops answering and when it answers again, at most
+// once in ten seconds: clients get answers all the same, so that nobody would notice.
 type Health struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
 	failing bool
-	told    bool // the log has been told
-	warned  time.Time
+	warned  bool // since MongoDB last answered
+	warning rate.Sometimes
 }
 
-// NewHealth returns a Health that has seen nothing yet.
-func NewHealth(logger *slog.Logger) *Health { return &Health{logger: logger} }
+// NewHealth returns a Health for a MongoDB that answers.
+func NewHealth(logger *slog.Logger) *Health {
+	return &Health{logger: logger, warning: rate.Sometimes{Interval: 10 * time.Second}}
+}
 
 // Failing reports whether MongoDB did not answer when it was last asked.
 func (h *Health) Failing() bool {
@@ -33,14 +34,14 @@ func (h *Health) Failing() bool {
 	return h.failing
 }
 
-// Set says whether MongoDB fails, where somebody else than an exchange has asked it.
+// Set sets whether MongoDB fails, after a command that is of no exchange.
 func (h *Health) Set(failing bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failing = failing
 }
 
-// Watch takes notice of an exchange that has ended.
+// Watch observes an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
 	failed := isMissing(r.Outcome.Reason) || isMissing(r.Outcome.Also)
 	whole := r.Outcome.Disposition == enrich.Composed
@@ -51,12 +52,15 @@ func (h *Health) Watch(r *enrich.Report) {
 	defer h.mu.Unlock()
 	h.failing = failed
 	switch {
-	case failed && !h.told && time.Since(h.warned) >= quiet:
-		h.told, h.warned = true, time.Now()
-		h.logger.LogAttrs(context.Background(), slog.LevelWarn, "MongoDB does not answer in time, or not at all; until it does, extensions are null",
-			append(ids(r), slog.String("rule", r.Rule), slog.Any("error", r.Err))...)
-	case whole && h.told:
-		h.told = false
+	case failed && !h.warned:
+		h.warning.Do(func() {
+			h.warned = true
+			h.logger.LogAttrs(context.Background(), slog.LevelWarn,
+				"MongoDB does not answer in time, or not at all; until it does, extensions are null",
+				append(ids(r), slog.String("rule", r.Rule), slog.Any("error", r.Err))...)
+		})
+	case whole && h.warned:
+		h.warned = false
 		h.logger.Info("MongoDB answers again")
 	}
 }

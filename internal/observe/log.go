@@ -4,7 +4,6 @@ package observe
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"io"
 	"log/slog"
 	"time"
@@ -14,21 +13,8 @@ import (
 	"weft/enrich"
 )
 
-// NewLogger returns a logger that writes "text" or "json".
-func NewLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
-	options := &slog.HandlerOptions{Level: level}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
-	default:
-		return nil, errors.New("want text or json")
-	}
-}
-
-// NonBlocking returns a writer that never waits for w, and a function that writes what is left, for a second at most. If w
-// accepts no more, as a pipe that nobody reads, lines are dropped, and dropped is called with their number.
+// NonBlocking returns a writer that never waits for w, and a function that flushes it, for a second at most. If w
+// blocks, as a pipe that nobody reads does, lines are dropped, and dropped is called with their number.
 func NonBlocking(w io.Writer, dropped func(lines int)) (_ io.Writer, flush func()) {
 	const lines = 1000
 	writer := diode.NewWriter(struct{ io.Writer }{w}, lines, 0, dropped) // without w's Close
@@ -45,8 +31,8 @@ func NonBlocking(w io.Writer, dropped func(lines int)) (_ io.Writer, flush func(
 	}
 }
 
-// Log returns a function that writes a line for each report: at debug, since Envoy's access log has one for each
-// request already and says the same. It writes no keys and no bodies.
+// Log returns a function that writes a line for each report, at level debug: Envoy's access log has a line for each
+// request already. The line has no keys and no bodies.
 func Log(logger *slog.Logger) func(*enrich.Report) {
 	return func(r *enrich.Report) {
 		if !logger.Enabled(context.Background(), slog.LevelDebug) {
@@ -56,20 +42,11 @@ func Log(logger *slog.Logger) func(*enrich.Report) {
 			slog.String("rule", r.Rule),
 			slog.String("outcome", string(r.Outcome.Disposition)),
 			slog.String("reason", string(r.Outcome.Reason)),
-		}
-		if r.Outcome.Also != "" {
-			attrs = append(attrs, slog.String("also", string(r.Outcome.Also)))
-		}
-		if r.Status != 0 {
-			attrs = append(attrs, slog.Int("status", r.Status))
-		}
-		for _, d := range []struct {
-			name string
-			took time.Duration
-		}{{"legacy", r.Times.Legacy}, {"mongodb", r.Times.Read}, {"added", r.Times.Added}} {
-			if d.took != 0 {
-				attrs = append(attrs, slog.Duration(d.name, d.took))
-			}
+			unlessZero("also", string(r.Outcome.Also)),
+			unlessZero("status", r.Status),
+			unlessZero("legacy", r.Times.Legacy),
+			unlessZero("mongodb", r.Times.Read),
+			unlessZero("added", r.Times.Added),
 		}
 		attrs = append(attrs, ids(r)...)
 		if r.Err != nil {
@@ -79,13 +56,19 @@ func Log(logger *slog.Logger) func(*enrich.Report) {
 	}
 }
 
-// ids lead from a line to the request, in Envoy's access log and in traces.
-func ids(r *enrich.Report) (attrs []slog.Attr) {
+// ids returns the attributes that lead to the request in Envoy's access log and in traces.
+func ids(r *enrich.Report) []slog.Attr {
+	var trace string
 	if r.Trace.ID != [16]byte{} {
-		attrs = append(attrs, slog.String("trace_id", hex.EncodeToString(r.Trace.ID[:])))
+		trace = hex.EncodeToString(r.Trace.ID[:])
 	}
-	if r.RequestID != "" {
-		attrs = append(attrs, slog.String("request_id", r.RequestID))
+	return []slog.Attr{unlessZero("trace_id", trace), unlessZero("request_id", r.RequestID)}
+}
+
+// unlessZero returns an attribute, or an empty one, which handlers ignore, for a zero value.
+func unlessZero[T comparable](name string, value T) slog.Attr {
+	if value == *new(T) {
+		return slog.Attr{}
 	}
-	return attrs
+	return slog.Any(name, value)
 }

@@ -10,14 +10,15 @@ import (
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc"
 
 	"weft/enrich"
 )
 
-// Metrics are weft's metrics. The values of their labels are few, whatever clients send: names of rules and collections,
-// which the rules file has, and reasons, which are constants.
+// Metrics are weft's metrics. The values of their labels are few, whatever clients send: names of rules and
+// collections, which are from the rules file, and reasons, which are constants.
 type Metrics struct {
 	exchanges            *prometheus.CounterVec // by rule, disposition, reason, also
 	legacy, added, reads *prometheus.HistogramVec
@@ -28,82 +29,83 @@ type Metrics struct {
 	reloads              *prometheus.CounterVec
 	reloaded             prometheus.Gauge
 	rulesInfo            *prometheus.GaugeVec
-	misconfigs, panics   prometheus.Counter
-	droppedLines         prometheus.Counter
+
+	Misconfigurations prometheus.Counter // faults in Envoy's configuration
+	Panics            prometheus.Counter // in exchanges
+	DroppedLines      prometheus.Counter // of the log
 }
 
 // NewMetrics returns metrics that are registered with r.
 func NewMetrics(r prometheus.Registerer, version string) *Metrics {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	}
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	}
-	byRule := func(name, help string, buckets []float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"rule"})
-	}
+	f := factory{promauto.With(r)}
 	m := &Metrics{
-		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "weft_exchanges_total",
-			Help: "Exchanges that have ended, by rule, by what became of the response, and why.",
-		}, []string{"rule", "disposition", "reason", "also"}),
-		legacy: byRule("weft_legacy_duration_seconds",
-			"Time from forwarding the request until the legacy service's response was there, as far as weft asked for it. "+
-				"Envoy's own time is included.", waits()),
-		added: byRule("weft_added_duration_seconds",
-			"Time that weft added to the legacy service's response. Waiting for MongoDB is included.", delays()),
-		reads: byRule("weft_mongodb_duration_seconds",
+		exchanges: f.counters("weft_exchanges_total",
+			"Exchanges that have ended, by rule, by what became of the response, and why.",
+			"rule", "disposition", "reason", "also"),
+		legacy: f.histograms("weft_legacy_duration_seconds",
+			"Time from forwarding the request until the legacy service's response was there, as far as weft asked "+
+				"for it. Envoy's own time is included.", waits(), "rule"),
+		added: f.histograms("weft_added_duration_seconds",
+			"Time that weft added to the legacy service's response. Waiting for MongoDB is included.",
+			// Mostly microseconds, and at worst Envoy's message_timeout.
+			[]float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}, "rule"),
+		reads: f.histograms("weft_mongodb_duration_seconds",
 			"Time from the start of an exchange's reads until they were done or given up. "+
-				"Most of it passes while the legacy service works.", waits()),
-		coreSize:   byRule("weft_core_size_bytes", "Size of the legacy bodies that weft received.", sizes()),
-		answerSize: byRule("weft_answer_size_bytes", "Size of the bodies that weft made.", sizes()),
-		waited: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "weft_mongodb_wait_seconds_total",
-			Help: "Time that exchanges waited for MongoDB once the core was there: a part of weft_added_duration_seconds.",
-		}, []string{"rule"}),
-		open: gauge("weft_exchanges_open", "Exchanges that are under way: streams of Envoy."),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "weft_rules_reloads_total",
-			Help: "Changes of the rules file: applied, or refused because it has errors.",
-		}, []string{"result"}),
-		reloaded: gauge("weft_rules_last_reload_successful",
+				"Most of it passes while the legacy service works.", waits(), "rule"),
+		coreSize:   f.histograms("weft_core_size_bytes", "Size of the legacy bodies that weft received.", sizes(), "rule"),
+		answerSize: f.histograms("weft_answer_size_bytes", "Size of the bodies that weft made.", sizes(), "rule"),
+		waited: f.counters("weft_mongodb_wait_seconds_total",
+			"Time that exchanges waited for MongoDB once the core was there: a part of weft_added_duration_seconds.",
+			"rule"),
+		open: f.gauge("weft_exchanges_open", "Exchanges that are under way: streams of Envoy."),
+		reloads: f.counters("weft_rules_reloads_total",
+			"Changes of the rules file: applied, or refused because it has errors.", "result"),
+		reloaded: f.gauge("weft_rules_last_reload_successful",
 			"0 while the rules file has errors, so that the previous rules stay in force; 1 otherwise."),
-		rulesInfo: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "weft_rules_info",
-			Help: "1 for the rules in force, by the hash of their file.",
-		}, []string{"hash"}),
-		misconfigs: counter("weft_envoy_misconfigurations_total",
+		rulesInfo: f.gauges("weft_rules_info", "1 for the rules in force, by the hash of their file.", "hash"),
+		Misconfigurations: f.counter("weft_envoy_misconfigurations_total",
 			"Faults in Envoy's configuration that keep weft from its work. The log names them."),
-		panics: counter("weft_panics_total",
+		Panics: f.counter("weft_panics_total",
 			"Panics that ended an exchange, whose legacy response passed. The log has the stack."),
-		droppedLines: counter("weft_log_lines_dropped_total",
+		DroppedLines: f.counter("weft_log_lines_dropped_total",
 			"Log lines that were dropped because standard error did not accept them in time."),
+		mongodb: newMongodbMetrics(f),
 	}
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "weft_build_info",
-		Help: "1, by the versions of weft and Go.",
-	}, []string{"version", "goversion"})
-	build.WithLabelValues(version, runtime.Version()).Set(1)
-	for _, result := range []string{"applied", "refused"} {
-		m.reloads.WithLabelValues(result)
-	}
+	f.gauges("weft_build_info", "1, by the versions of weft and Go.", "version", "goversion").
+		WithLabelValues(version, runtime.Version()).Set(1)
+	m.reloads.WithLabelValues("applied")
+	m.reloads.WithLabelValues("refused")
 	m.reloaded.Set(1)
-	r.MustRegister(m.exchanges, m.legacy, m.added, m.reads, m.coreSize, m.answerSize, m.waited, m.open,
-		m.reloads, m.reloaded, m.rulesInfo, m.misconfigs, m.panics, m.droppedLines, build,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.mongodb.register(r)
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// factory makes metrics and registers them.
+type factory struct{ promauto.Factory }
+
+func (f factory) counter(name, help string) prometheus.Counter {
+	return f.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+}
+
+func (f factory) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return f.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func (f factory) gauge(name, help string) prometheus.Gauge {
+	return f.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+}
+
+func (f factory) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return f.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+}
+
+func (f factory) histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return f.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
 // waits returns the buckets for times of other services: up to Envoy's usual timeouts.
 func waits() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
-}
-
-// delays returns the buckets for weft's own times: mostly microseconds, and at worst Envoy's message_timeout.
-func delays() []float64 {
-	return []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}
 }
 
 // sizes returns buckets from 256 bytes to 64 MiB.
@@ -144,7 +146,9 @@ func observe(o prometheus.Observer, value time.Duration, r *enrich.Report) {
 }
 
 // CountOpen is a [grpc.StreamServerInterceptor] that counts exchanges while they are open.
-func (m *Metrics) CountOpen(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (m *Metrics) CountOpen(
+	srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
+) error {
 	if info.FullMethod == extprocv3.ExternalProcessor_Process_FullMethodName {
 		m.open.Inc()
 		defer m.open.Dec()
@@ -156,6 +160,7 @@ func (m *Metrics) CountOpen(srv any, stream grpc.ServerStream, info *grpc.Stream
 func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	m.rulesInfo.Reset()
 	m.rulesInfo.WithLabelValues(hash).Set(1)
+	histograms := []*prometheus.HistogramVec{m.legacy, m.added, m.reads, m.coreSize, m.answerSize}
 	names, collections := []string{""}, []string(nil)
 	for _, r := range rules {
 		names = append(names, r.Name)
@@ -165,38 +170,28 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 		// Zeros, so that the first exchange that is counted shows as an increase.
 		m.exchanges.WithLabelValues(r.Name, string(enrich.Composed), "", "")
 		m.exchanges.WithLabelValues(r.Name, string(enrich.Passed), string(enrich.NotDegraded), "")
-		for _, reason := range failures() {
+		for _, reason := range []enrich.Reason{ // alerts are about these, from the first one on
+			enrich.LegacyError, enrich.LegacyUnreachable, enrich.CoreEmpty, enrich.CoreInvalid, enrich.KeyMismatch,
+			enrich.ExtensionFailed, enrich.ExtensionTimeout, enrich.ExtensionInvalid, enrich.Overloaded,
+		} {
 			m.exchanges.WithLabelValues(r.Name, string(enrich.Degraded), string(reason), "")
 		}
-		for _, v := range []*prometheus.HistogramVec{m.legacy, m.added, m.reads, m.coreSize, m.answerSize} {
+		for _, v := range histograms {
 			v.WithLabelValues(r.Name)
 		}
 		m.waited.WithLabelValues(r.Name)
 	}
-	for _, v := range []vec{m.exchanges, m.legacy, m.added, m.reads, m.coreSize, m.answerSize, m.waited} {
-		prune(v, "rule", names)
+	for _, v := range histograms {
+		prune(v.MetricVec, "rule", names)
 	}
-	for _, v := range []vec{m.mongodb.commands, m.mongodb.keys} {
-		prune(v, "collection", collections)
-	}
-}
-
-// failures are the reasons for which somebody may be woken, also by the first one.
-func failures() []enrich.Reason {
-	return []enrich.Reason{
-		enrich.LegacyError, enrich.LegacyUnreachable, enrich.CoreEmpty, enrich.CoreInvalid, enrich.KeyMismatch,
-		enrich.ExtensionFailed, enrich.ExtensionTimeout, enrich.ExtensionInvalid, enrich.Overloaded,
-	}
-}
-
-// vec is a metric with labels.
-type vec interface {
-	prometheus.Collector
-	DeletePartialMatch(labels prometheus.Labels) int
+	prune(m.exchanges.MetricVec, "rule", names)
+	prune(m.waited.MetricVec, "rule", names)
+	prune(m.mongodb.commands.MetricVec, "collection", collections)
+	prune(m.mongodb.keys.MetricVec, "collection", collections)
 }
 
 // prune deletes the series of which a label has none of the values.
-func prune(v vec, label string, values []string) {
+func prune(v *prometheus.MetricVec, label string, values []string) {
 	series := make(chan prometheus.Metric)
 	go func() {
 		defer close(series)
@@ -205,9 +200,7 @@ func prune(v vec, label string, values []string) {
 	gone := map[string]bool{}
 	for s := range series {
 		var m dto.Metric
-		if s.Write(&m) != nil {
-			continue
-		}
+		_ = s.Write(&m) // after an error it has no labels
 		for _, pair := range m.GetLabel() {
 			if pair.GetName() == label && !slices.Contains(values, pair.GetValue()) {
 				gone[pair.GetValue()] = true
@@ -219,35 +212,26 @@ func prune(v vec, label string, values []string) {
 	}
 }
 
-// WatchCertificate adds the times between which weft's certificate is valid: of the one that is in use when Prometheus asks.
+// WatchCertificate adds the times before and after which weft's certificate is not valid. It calls current for each
+// scrape.
 func WatchCertificate(r prometheus.Registerer, current func() *x509.Certificate) {
-	for name, of := range map[string]func(*x509.Certificate) time.Time{
-		"before": func(c *x509.Certificate) time.Time { return c.NotBefore },
-		"after":  func(c *x509.Certificate) time.Time { return c.NotAfter },
-	} {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	gauge := func(name string, value func() float64) {
+		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "weft_tls_certificate_not_" + name + "_timestamp_seconds",
-			Help: "Time " + name + " which weft's own certificate is not valid, in seconds since 1970. Only with --tls-cert.",
-		}, func() float64 { return float64(of(current()).Unix()) }))
+			Help: "Time " + name + " which weft's own certificate is not valid, in seconds since 1970. " +
+				"Only with --tls-cert.",
+		}, value)
 	}
+	gauge("before", func() float64 { return float64(current().NotBefore.Unix()) })
+	gauge("after", func() float64 { return float64(current().NotAfter.Unix()) })
 }
 
 // Reloaded counts a change of the rules file.
 func (m *Metrics) Reloaded(applied bool) {
+	result, value := "refused", 0.
 	if applied {
-		m.reloads.WithLabelValues("applied").Inc()
-		m.reloaded.Set(1)
-	} else {
-		m.reloads.WithLabelValues("refused").Inc()
-		m.reloaded.Set(0)
+		result, value = "applied", 1
 	}
+	m.reloads.WithLabelValues(result).Inc()
+	m.reloaded.Set(value)
 }
-
-// Misconfigured counts a fault in Envoy's configuration.
-func (m *Metrics) Misconfigured() { m.misconfigs.Inc() }
-
-// Panicked counts a panic in an exchange.
-func (m *Metrics) Panicked() { m.panics.Inc() }
-
-// DroppedLines counts lines that were not logged.
-func (m *Metrics) DroppedLines(n int) { m.droppedLines.Add(float64(n)) }

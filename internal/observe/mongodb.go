@@ -23,37 +23,34 @@ type mongodbMetrics struct {
 	closed, failed              *prometheus.CounterVec
 }
 
-func (m *mongodbMetrics) register(r prometheus.Registerer) {
-	m.commands = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "weft_mongodb_command_duration_seconds",
-		Help:    "Duration of commands to MongoDB, by collection and result: ok, failed, or cancelled. Waiting for a connection is included.",
-		Buckets: waits(),
-	}, []string{"collection", "result"})
-	m.keys = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "weft_mongodb_command_keys",
-		Help:    "Number of keys that a command to MongoDB asked for, of all exchanges that shared it.",
-		Buckets: prometheus.ExponentialBuckets(1, 2, 10),
-	}, []string{"collection"})
-
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+func newMongodbMetrics(f factory) mongodbMetrics {
+	m := mongodbMetrics{
+		commands: f.histograms("weft_mongodb_command_duration_seconds",
+			"Duration of commands to MongoDB, by collection and result: ok, failed, or cancelled. "+
+				"Waiting for a connection is included.", waits(), "collection", "result"),
+		keys: f.histograms("weft_mongodb_command_keys",
+			"Number of keys that a command to MongoDB asked for, of all exchanges that shared it.",
+			prometheus.ExponentialBuckets(1, 2, 10), "collection"),
+		servers:     f.gauge("weft_mongodb_servers", "MongoDB servers that the driver reaches."),
+		connections: f.gauge("weft_mongodb_pool_connections", "Connections to MongoDB that are open."),
+		inUse:       f.gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command uses."),
+		waiting:     f.gauge("weft_mongodb_pool_waiting", "Commands that wait for a connection to MongoDB."),
+		created: f.counter("weft_mongodb_pool_connections_created_total",
+			"Connections to MongoDB that were opened."),
+		cleared: f.counter("weft_mongodb_pool_cleared_total",
+			"Number of times that all connections to a server were closed because it failed."),
+		closed: f.counters("weft_mongodb_pool_connections_closed_total",
+			"Connections to MongoDB that were closed, by the driver's reason.", "reason"),
+		failed: f.counters("weft_mongodb_pool_checkouts_failed_total",
+			"Commands that got no connection to MongoDB, by the driver's reason.", "reason"),
 	}
-	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
-	m.servers = gauge("weft_mongodb_servers", "MongoDB servers that the driver reaches.")
-	m.connections = gauge("weft_mongodb_pool_connections", "Connections to MongoDB that are open.")
-	m.inUse = gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command uses.")
-	m.waiting = gauge("weft_mongodb_pool_waiting", "Commands that wait for a connection to MongoDB.")
-	m.created = prometheus.NewCounter(counter("weft_mongodb_pool_connections_created_total", "Connections to MongoDB that were opened."))
-	m.cleared = prometheus.NewCounter(counter("weft_mongodb_pool_cleared_total", "Number of times that all connections to a server were closed because it failed."))
-	m.closed = prometheus.NewCounterVec(counter("weft_mongodb_pool_connections_closed_total", "Connections to MongoDB that were closed, by the driver's reason."), []string{"reason"})
-	m.failed = prometheus.NewCounterVec(counter("weft_mongodb_pool_checkouts_failed_total", "Commands that got no connection to MongoDB, by the driver's reason."), []string{"reason"})
 	for _, reason := range []string{event.ReasonIdle, event.ReasonPoolClosed, event.ReasonStale, event.ReasonError} {
 		m.closed.WithLabelValues(reason)
 	}
 	for _, reason := range []string{event.ReasonTimedOut, event.ReasonConnectionErrored, event.ReasonPoolClosed} {
 		m.failed.WithLabelValues(reason)
 	}
-	r.MustRegister(m.commands, m.keys, m.servers, m.connections, m.inUse, m.waiting, m.created, m.cleared, m.closed, m.failed)
+	return m
 }
 
 // Command counts a command that has ended.
@@ -77,7 +74,7 @@ func (m *Metrics) WatchDriver(o *options.ClientOptions) {
 		now := reachedServers(e.NewDescription)
 		m.mongodb.servers.Add(float64(now - reached.Swap(now)))
 	}})
-	o.SetPoolMonitor(&event.PoolMonitor{Event: m.pool})
+	o.SetPoolMonitor(&event.PoolMonitor{Event: m.mongodb.pool})
 }
 
 // reachedServers returns how many servers the driver reaches. A client that is disconnected has none.
@@ -90,26 +87,25 @@ func reachedServers(d event.TopologyDescription) (n int64) {
 	return n
 }
 
-func (m *Metrics) pool(e *event.PoolEvent) {
-	p := &m.mongodb
+func (m *mongodbMetrics) pool(e *event.PoolEvent) {
 	switch e.Type {
 	case event.ConnectionCreated:
-		p.connections.Inc()
-		p.created.Inc()
+		m.connections.Inc()
+		m.created.Inc()
 	case event.ConnectionClosed:
-		p.connections.Dec()
-		p.closed.WithLabelValues(e.Reason).Inc()
+		m.connections.Dec()
+		m.closed.WithLabelValues(e.Reason).Inc()
 	case event.ConnectionCheckOutStarted:
-		p.waiting.Inc()
+		m.waiting.Inc()
 	case event.ConnectionCheckOutFailed:
-		p.waiting.Dec()
-		p.failed.WithLabelValues(e.Reason).Inc()
+		m.waiting.Dec()
+		m.failed.WithLabelValues(e.Reason).Inc()
 	case event.ConnectionCheckedOut:
-		p.waiting.Dec()
-		p.inUse.Inc()
+		m.waiting.Dec()
+		m.inUse.Inc()
 	case event.ConnectionCheckedIn:
-		p.inUse.Dec()
+		m.inUse.Dec()
 	case event.ConnectionPoolCleared:
-		p.cleared.Inc()
+		m.cleared.Inc()
 	}
 }

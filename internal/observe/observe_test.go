@@ -125,11 +125,7 @@ func TestLog(t *testing.T) {
 			`status=200 legacy=20ms added=300µs trace_id=00000000000000000000000000000001 request_id=r-1 error="context deadline exceeded"`,
 	} {
 		var log bytes.Buffer
-		logger, err := observe.NewLogger(&log, "text", level)
-		if err != nil {
-			t.Fatal(err)
-		}
-		observe.Log(logger)(r)
+		observe.Log(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})))(r)
 		if got := strings.TrimSpace(log.String()); !strings.HasSuffix(got, want) || (want == "") != (got == "") {
 			t.Errorf("%v: %s", level, got)
 		}

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"time"
 
@@ -17,42 +18,48 @@ import (
 	"weft/enrich"
 )
 
-// Traces makes spans of the reports of exchanges whose caller records its trace, and sends them to a collector. It starts
-// no traces of its own: Envoy says which requests are traced.
-type Traces struct {
-	provider *sdktrace.TracerProvider
-	tracer   trace.Tracer
-}
-
-// NewTraces returns Traces that go to an OTLP endpoint over gRPC, such as http://localhost:4317. OpenTelemetry's environment
-// variables say more: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and so on. onError is told
-// of spans that are lost.
-func NewTraces(ctx context.Context, endpoint, version string, onError func(error)) (*Traces, error) {
+// Traces returns a function that makes the spans of a report and sends them to an OTLP endpoint over gRPC, such as
+// http://localhost:4317, and one that sends the last spans, for two seconds at most. Without an endpoint both do nothing.
+//
+// Only exchanges that belong to a recorded trace have spans: Envoy decides which requests are traced. OpenTelemetry's
+// environment variables apply, such as OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
+func Traces(
+	ctx context.Context, endpoint, version string, logger *slog.Logger,
+) (record func(*enrich.Report), closeTraces func(), err error) {
+	if endpoint == "" {
+		return func(*enrich.Report) {}, func() {}, nil
+	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q: want http://host:port, or https for TLS", endpoint)
+		return nil, nil, fmt.Errorf("%q: want http://host:port, or https for TLS", endpoint)
 	}
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(onError)) // the SDK has no other place for it
+	// The SDK has no other place for it.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("traces are lost", "error", err) }))
 	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(endpoint))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	of, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", "weft"), attribute.String("service.version", version)),
 		resource.WithFromEnv(), resource.WithHost(), resource.WithTelemetrySDK())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(of),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
-	return &Traces{provider: provider, tracer: provider.Tracer("weft")}, nil
+	t := tracer{provider.Tracer("weft")}
+	return t.record, func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = provider.Shutdown(ctx) // the error handler logs lost spans
+	}, nil
 }
 
-// Close sends what has not been sent yet.
-func (t *Traces) Close(ctx context.Context) error { return t.provider.Shutdown(ctx) }
+// tracer makes spans of reports.
+type tracer struct{ trace.Tracer }
 
-// Record makes the spans of an exchange: itself, MongoDB's commands, the wait for them, and the composition.
-func (t *Traces) Record(r *enrich.Report) {
+// record makes the spans of an exchange: itself, MongoDB's commands, the wait for them, and the composition.
+func (t tracer) record(r *enrich.Report) {
 	if !r.Trace.Sampled {
 		return
 	}
@@ -61,8 +68,8 @@ func (t *Traces) Record(r *enrich.Report) {
 		TraceID: r.Trace.ID, SpanID: r.Trace.Parent, TraceFlags: trace.FlagsSampled, Remote: true,
 	}))
 	end := at(r.Times.Total())
-	ctx, exchange := t.tracer.Start(ctx, "exchange", trace.WithTimestamp(r.Times.Began), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(
+	ctx, exchange := t.Start(ctx, "exchange",
+		trace.WithTimestamp(r.Times.Began), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 			attribute.String("weft.rule", r.Rule),
 			attribute.String("weft.verdict", string(r.Outcome.Disposition)),
 			attribute.String("weft.reason", string(r.Outcome.Reason)),
@@ -80,18 +87,18 @@ func (t *Traces) Record(r *enrich.Report) {
 	composing := r.Times.Answered
 	if r.Times.Waiting != 0 {
 		composing = r.Times.Waiting + r.Times.Waited
-		_, wait := t.tracer.Start(ctx, "wait for MongoDB", trace.WithTimestamp(at(r.Times.Waiting)))
+		_, wait := t.Start(ctx, "wait for MongoDB", trace.WithTimestamp(at(r.Times.Waiting)))
 		wait.End(trace.WithTimestamp(at(composing)))
 	}
 	if r.AnswerSize > 0 {
-		_, compose := t.tracer.Start(ctx, "compose", trace.WithTimestamp(at(composing)))
+		_, compose := t.Start(ctx, "compose", trace.WithTimestamp(at(composing)))
 		compose.End(trace.WithTimestamp(end))
 	}
 	exchange.End(trace.WithTimestamp(end))
 }
 
 // recordRead makes the span of a command. Of one that was given up, only the exchange's side is known.
-func (t *Traces) recordRead(ctx context.Context, r *enrich.Report, read enrich.SourceRead) {
+func (t tracer) recordRead(ctx context.Context, r *enrich.Report, read enrich.SourceRead) {
 	began, ended := r.Times.Began, r.Times.Began.Add(r.Times.Waiting+r.Times.Waited)
 	if read.Late {
 		began = began.Add(r.Times.Answered)
@@ -104,9 +111,9 @@ func (t *Traces) recordRead(ctx context.Context, r *enrich.Report, read enrich.S
 	}
 	if c := read.Command; c != nil {
 		began, ended = c.Began, c.Ended
-		attributes = append(attributes, attribute.Int("db.operation.batch.size", c.Keys)) // of all exchanges that shared it
+		attributes = append(attributes, attribute.Int("db.operation.batch.size", c.Keys)) // of all its exchanges
 	}
-	_, span := t.tracer.Start(ctx, "find "+read.Source.Collection, trace.WithTimestamp(began),
+	_, span := t.Start(ctx, "find "+read.Source.Collection, trace.WithTimestamp(began),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
 	if read.Command == nil {
 		span.SetStatus(codes.Error, "given up")

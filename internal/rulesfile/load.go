@@ -3,7 +3,6 @@ package rulesfile
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"time"
@@ -52,8 +51,7 @@ func Parse(name string, text []byte) (*File, error) {
 	}
 	b.warnShadowed(f.Rules)
 	f.Warnings = b.warnings.in(name)
-	sum := sha256.Sum256(text)
-	f.Hash = hex.EncodeToString(sum[:6])
+	f.Hash = fmt.Sprintf("%x", sha256.Sum256(text))[:12]
 	return f, nil
 }
 

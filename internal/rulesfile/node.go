@@ -19,8 +19,8 @@ type position struct{ line, column int }
 // node is a value of the file, with its position.
 type node struct {
 	at       position
-	scalar   any // string, bool, int64, float64 or nil; nil for a mapping and a list, too
-	text     string
+	value    any    // as encoding/json decodes it, but for integers, which are int64
+	text     string // of a scalar, as it is written
 	isMap    bool
 	isList   bool
 	keys     []string // of a mapping, in their order
@@ -41,48 +41,24 @@ func (r *reader) fail(at position, format string, args ...any) {
 	r.errs = append(r.errs, Error{position: at, Text: fmt.Sprintf(format, args...)})
 }
 
-// read makes a node, and counts the values in it.
+// read makes a node. Nodes of aliases are shared.
 func (r *reader) read(from ast.Node) *node {
-	n := r.make(from)
-	if n.size > 0 {
-		return n // an alias
-	}
-	n.size = 1
-	for _, child := range n.children {
-		n.size = min(n.size+child.size, maxValues+1)
-	}
-	for _, e := range n.elements {
-		n.size = min(n.size+e.size, maxValues+1)
-	}
-	if n.size > maxValues && !r.isTooLarge {
-		r.isTooLarge = true
-		r.fail(n.at, "more than %d values after expanding aliases; use fewer aliases", maxValues)
-	}
-	return n
-}
-
-func (r *reader) make(from ast.Node) *node {
-	n := &node{at: at(from.GetToken())}
+	n := &node{at: at(from.GetToken()), size: 1}
 	switch v := from.(type) {
-	case *ast.MappingNode:
-		n.isMap = true
-		for i, pair := range v.Values {
-			if i == 0 {
-				n.at = at(pair.Key.GetToken())
-			}
-			r.addPair(n, pair)
-		}
-	case *ast.MappingValueNode:
-		n.isMap, n.at = true, at(v.Key.GetToken())
-		r.addPair(n, v)
+	case ast.MapNode:
+		r.readMap(n, v)
 	case *ast.SequenceNode:
-		n.isList = true
+		list := make([]any, 0, len(v.Values))
 		for _, e := range v.Values {
-			n.elements = append(n.elements, r.read(e))
+			element := r.read(e)
+			n.elements, list = append(n.elements, element), append(list, element.value)
+			n.size += element.size
 		}
+		n.isList, n.value = true, list
 	case *ast.AnchorNode:
 		n = r.read(v.Value)
 		r.anchors[v.Name.GetToken().Value] = n
+		return n
 	case *ast.AliasNode:
 		name := v.Value.GetToken().Value
 		if anchor := r.anchors[name]; anchor != nil {
@@ -90,42 +66,53 @@ func (r *reader) make(from ast.Node) *node {
 		}
 		r.fail(n.at, "no anchor &%s before this alias", name)
 	case *ast.StringNode:
-		n.scalar, n.text = v.Value, v.Value
+		n.value, n.text = v.Value, v.Value
 		_, err := strconv.ParseInt(v.Value, 10, 64)
 		if errors.Is(err, strconv.ErrRange) && v.GetToken().Type == token.StringType {
 			r.fail(n.at, "%s does not fit a 64-bit integer; put it in quotes if it is a text", v.Value)
 		}
 	case *ast.LiteralNode:
-		n.scalar, n.text = v.Value.Value, v.Value.Value
-	case *ast.BoolNode:
-		n.scalar, n.text = v.Value, strconv.FormatBool(v.Value)
-	case *ast.IntegerNode:
-		n.text = v.GetToken().Value
-		switch i := v.Value.(type) {
-		case int64:
-			n.scalar = i
-		case uint64:
-			n.scalar = float64(i)
-			if i <= math.MaxInt64 {
-				n.scalar = int64(i)
-			}
+		n.value, n.text = v.Value.Value, v.Value.Value
+	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.NullNode:
+		n.value, n.text = v.(ast.ScalarNode).GetValue(), v.GetToken().Value
+		if i, ok := n.value.(uint64); ok && i <= math.MaxInt64 {
+			n.value = int64(i)
+		} else if ok {
+			n.value = float64(i)
 		}
-	case *ast.FloatNode:
-		n.scalar, n.text = v.Value, v.GetToken().Value
-	case *ast.NullNode:
 	default:
 		r.fail(n.at, "a %s is not allowed in a rules file", from.Type())
+	}
+	if n.size > maxValues {
+		n.size = maxValues + 1
+		if !r.isTooLarge {
+			r.fail(n.at, "more than %d values after expanding aliases; use fewer aliases", maxValues)
+		}
+		r.isTooLarge = true
 	}
 	return n
 }
 
-func (r *reader) addPair(n *node, pair *ast.MappingValueNode) {
-	if _, ok := pair.Key.(*ast.MergeKeyNode); ok {
-		r.merge(n, r.read(pair.Value))
-		return
+// readMap reads the pairs of a mapping, and merges those of the key <<.
+func (r *reader) readMap(n *node, from ast.MapNode) {
+	n.children, n.keyAt = map[string]*node{}, map[string]position{}
+	for pairs := from.MapRange(); pairs.Next(); {
+		key := pairs.Key().GetToken()
+		if !n.isMap {
+			n.isMap, n.at = true, at(key) // of the first key
+		}
+		if _, ok := pairs.Key().(*ast.MergeKeyNode); ok {
+			r.merge(n, r.read(pairs.Value()))
+			continue
+		}
+		n.add(key.Value, at(key), r.read(pairs.Value()))
 	}
-	key := pair.Key.GetToken()
-	n.add(key.Value, at(key), r.read(pair.Value))
+	value := make(map[string]any, len(n.keys))
+	for key, child := range n.children {
+		value[key] = child.value
+		n.size += child.size
+	}
+	n.isMap, n.value = true, value
 }
 
 // merge adds the keys of a mapping, or of a list of mappings, that n does not have. Keys written in n win, wherever
@@ -148,9 +135,6 @@ func (r *reader) merge(n, from *node) {
 }
 
 func (n *node) add(name string, at position, child *node) {
-	if n.children == nil {
-		n.children, n.keyAt = map[string]*node{}, map[string]position{}
-	}
 	if n.children[name] == nil {
 		n.keys = append(n.keys, name)
 	}
@@ -162,7 +146,7 @@ func (n *node) add(name string, at position, child *node) {
 func (n *node) get(path ...string) *node {
 	for _, step := range path {
 		next := n.children[step]
-		if i, err := strconv.Atoi(step); n.isList && err == nil && i < len(n.elements) {
+		if i, err := strconv.Atoi(step); err == nil && i < len(n.elements) {
 			next = n.elements[i]
 		}
 		if next == nil {
@@ -175,30 +159,10 @@ func (n *node) get(path ...string) *node {
 
 // str returns a string, or a default if the node is not a string.
 func (n *node) str(byDefault string) string {
-	if s, ok := n.scalar.(string); ok {
+	if s, ok := n.value.(string); ok {
 		return s
 	}
 	return byDefault
-}
-
-// value returns the node as encoding/json would decode it.
-func (n *node) value() any {
-	switch {
-	case n.isMap:
-		m := make(map[string]any, len(n.keys))
-		for _, key := range n.keys {
-			m[key] = n.children[key].value()
-		}
-		return m
-	case n.isList:
-		list := make([]any, 0, len(n.elements))
-		for _, e := range n.elements {
-			list = append(list, e.value())
-		}
-		return list
-	default:
-		return n.scalar
-	}
 }
 
 // json returns the node as JSON, with members in their order, and numbers as they are written where JSON allows it. The
@@ -208,7 +172,7 @@ func (n *node) json() []byte {
 	switch {
 	case n.isMap:
 		for _, key := range n.keys {
-			name := (&node{scalar: key}).json()
+			name := (&node{value: key}).json()
 			parts = append(parts, slices.Concat(name, []byte{':'}, n.children[key].json()))
 		}
 		return slices.Concat([]byte{'{'}, bytes.Join(parts, []byte{','}), []byte{'}'})
@@ -218,9 +182,9 @@ func (n *node) json() []byte {
 		}
 		return slices.Concat([]byte{'['}, bytes.Join(parts, []byte{','}), []byte{']'})
 	}
-	_, isText := n.scalar.(string)
-	text, err := json.Marshal(n.scalar)
-	if err != nil || !isText && n.scalar != nil && json.Valid([]byte(n.text)) {
+	_, isText := n.value.(string)
+	text, err := json.Marshal(n.value)
+	if err != nil || !isText && n.value != nil && json.Valid([]byte(n.text)) {
 		return []byte(n.text)
 	}
 	return text

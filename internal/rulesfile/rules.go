@@ -2,7 +2,6 @@ package rulesfile
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,10 +53,7 @@ func (b *builder) envoy() Envoy {
 		MessageTimeout: b.duration("message_timeout", defaults.MessageTimeout),
 		Retries:        defaults.Retries,
 	}
-	if host, port, err := net.SplitHostPort(e.Legacy); e.Legacy != "" && (err != nil || host == "" || !isPort(port)) {
-		b.fail([]string{"envoy", "legacy"}, "%q: write host:port, such as users.internal:8080", e.Legacy)
-	}
-	if retries, ok := n.get("retries").scalar.(int64); ok {
+	if retries, ok := n.get("retries").value.(int64); ok {
 		e.Retries = uint32(retries)
 	}
 	if e.RouteTimeout > 0 && e.MessageTimeout >= e.RouteTimeout {
@@ -67,15 +63,10 @@ func (b *builder) envoy() Envoy {
 	return e
 }
 
-func isPort(s string) bool {
-	n, err := strconv.ParseUint(s, 10, 16)
-	return err == nil && n > 0
-}
-
 // duration returns a duration of the envoy section, or the default if there is none; 0 after an error.
 func (b *builder) duration(key string, byDefault time.Duration) time.Duration {
 	n := b.root.get("envoy", key)
-	if n.scalar == nil {
+	if n.value == nil {
 		return byDefault
 	}
 	d, err := time.ParseDuration(n.str(""))
@@ -138,7 +129,7 @@ func (b *ruleBuilder) build() *enrich.Rule {
 
 func (b *ruleBuilder) match() {
 	r, n := &b.rule, b.n.get("match")
-	if path, ok := n.get("path").scalar.(string); ok {
+	if path, ok := n.get("path").value.(string); ok {
 		var err error
 		if r.Path, err = enrich.ParseTemplate(path); err != nil {
 			for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -153,12 +144,11 @@ func (b *ruleBuilder) match() {
 			}
 		}
 	}
-	r.Methods = []string{"GET"}
-	if methods := n.get("methods"); methods.isList {
-		r.Methods = nil
-		for _, m := range methods.elements {
-			r.Methods = append(r.Methods, m.str(""))
-		}
+	for _, m := range n.get("methods").elements {
+		r.Methods = append(r.Methods, m.str(""))
+	}
+	if r.Methods == nil {
+		r.Methods = []string{"GET"}
 	}
 	r.Host = strings.ToLower(n.get("host").str("")) // Envoy, too, ignores the case of names
 	for _, name := range n.get("query").keys {
@@ -218,7 +208,7 @@ func (b *ruleBuilder) legacyPath() {
 
 func (b *ruleBuilder) core() {
 	r, n := &b.rule, b.n.get("core")
-	if list, ok := n.get("list").scalar.(string); ok && !b.isBroken(b.path("core", "list")) {
+	if list, ok := n.get("list").value.(string); ok && !b.isBroken(b.path("core", "list")) {
 		r.List = new(enrich.Pointer(list))
 	}
 	for _, name := range n.get("fields").keys {
@@ -321,7 +311,7 @@ func (b *ruleBuilder) checkShape() {
 	for _, shape := range enrich.Shapes() {
 		for _, option := range shape.Options() {
 			steps := strings.Split(option, ".")
-			if n.get(steps...).scalar != nil && !slices.Contains(r.Shape.Options(), option) {
+			if n.get(steps...).value != nil && !slices.Contains(r.Shape.Options(), option) {
 				b.fail(b.path(steps...), "is for shape: %s; leave it out", shape)
 			}
 		}

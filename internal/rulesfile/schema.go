@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
@@ -24,69 +25,53 @@ var Schema []byte
 
 const schemaURL = "https://weft.invalid/rules.schema.json"
 
-// checker checks the structure of a file with the schema.
-type checker struct {
-	schema any // as a JSON value
-	root   *node
-	errs   Errors
-}
-
 // checkSchema returns the errors in the structure of a file. It panics if the schema, which is part of the program, is
 // invalid.
-func checkSchema(root *node) Errors {
+func checkSchema(root *node) (errs Errors) {
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
-	if err != nil {
-		panic(err)
-	}
 	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource(schemaURL, schema); err != nil {
+	if err := errors.Join(err, compiler.AddResource(schemaURL, schema)); err != nil {
 		panic(err)
 	}
-	c := checker{schema: schema, root: root}
+	var visit func(e *jsonschema.ValidationError)
+	visit = func(e *jsonschema.ValidationError) {
+		if len(e.Causes) == 0 {
+			errs = append(errs, describe(e, root, part(schema, e.SchemaURL))...)
+		}
+		for _, cause := range e.Causes {
+			visit(cause)
+		}
+	}
 	var invalid *jsonschema.ValidationError
-	if errors.As(compiler.MustCompile(schemaURL).Validate(root.value()), &invalid) {
-		c.visit(invalid)
+	if errors.As(compiler.MustCompile(schemaURL).Validate(root.value), &invalid) {
+		visit(invalid)
 	}
-	return c.errs
+	return errs
 }
 
-func (c *checker) visit(e *jsonschema.ValidationError) {
-	if len(e.Causes) == 0 {
-		c.describe(e)
-	}
-	for _, cause := range e.Causes {
-		c.visit(cause)
-	}
-}
-
-// part returns the part of the schema at a URL.
-func (c *checker) part(at string) map[string]any {
-	_, fragment, _ := strings.Cut(at, "#/")
-	part, _ := c.schema.(map[string]any)
-	for name := range strings.SplitSeq(fragment, "/") {
-		if name, err := url.PathUnescape(name); err == nil && name != "" {
-			part, _ = part[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)].(map[string]any)
+// part returns the part of a schema at a URL.
+func part(schema any, at string) map[string]any {
+	part, _ := schema.(map[string]any)
+	if u, err := url.Parse(at); err == nil {
+		for name := range jsontext.Pointer(u.Fragment).Tokens() {
+			part, _ = part[name].(map[string]any)
 		}
 	}
 	return part
 }
 
-// describe adds an error of the validator in the words of the format.
-func (c *checker) describe(e *jsonschema.ValidationError) {
+// describe returns an error of the validator in the words of the format. The part is that of the schema.
+func describe(e *jsonschema.ValidationError, root *node, part map[string]any) (errs Errors) {
 	steps := e.InstanceLocation
-	name := "" // of the value
-	if len(steps) > 0 {
-		name = steps[len(steps)-1]
-	}
-	n, part := c.root.get(steps...), c.part(e.SchemaURL)
+	n := root.get(steps...)
 	hint, _ := part["patternErrorMessage"].(string) // editors show it, too
+	properties, _ := part["properties"].(map[string]any)
 	failAt := func(at position, format string, args ...any) {
-		c.errs = append(c.errs, Error{position: at, Path: pathOf(steps), Text: fmt.Sprintf(format, args...)})
+		errs = append(errs, Error{position: at, Path: pathOf(steps), Text: fmt.Sprintf(format, args...)})
 	}
 	fail := func(format string, args ...any) { failAt(n.at, format, args...) }
 	switch k := e.ErrorKind.(type) {
 	case *kind.AdditionalProperties:
-		properties, _ := part["properties"].(map[string]any)
 		known := slices.Sorted(maps.Keys(properties))
 		for _, key := range k.Properties {
 			if len(known) > 0 {
@@ -97,13 +82,13 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 		}
 	case *kind.Required:
 		for _, key := range k.Missing {
-			fail("%s is missing; write, for example, %s", key, example(key))
+			fail("%s is missing; write, for example, %s", key, example(key, properties[key]))
 		}
 	case *kind.Type:
 		switch {
 		case strings.HasSuffix(e.SchemaURL, "/duration"):
 			fail("%s", hint)
-		case slices.Contains(k.Want, "string") && !n.isMap && !n.isList && n.scalar != nil: // as in name: 7
+		case slices.Contains(k.Want, "string") && !n.isMap && !n.isList && n.value != nil: // as in name: 7
 			fail("want %s, not %s; put it in quotes: %q", typeWord(k.Want...), typeWord(k.Got), n.text)
 		default:
 			fail("want %s, not %s", typeWord(k.Want...), typeWord(k.Got))
@@ -123,12 +108,13 @@ func (c *checker) describe(e *jsonschema.ValidationError) {
 	case *kind.Pattern:
 		fail("%q: %s", k.Got, hint)
 	case *kind.MinItems, *kind.MinProperties, *kind.MinLength:
-		fail("is empty; write, for example, %s", example(name))
+		fail("is empty; write, for example, %s", example(steps[len(steps)-1], part))
 	case *kind.MaxProperties:
 		fail("has both type and value; write type for a parameter that varies, value for a fixed one")
 	default: // bounds of numbers and texts, for example
 		fail("%s", k.LocalizedString(message.NewPrinter(language.English)))
 	}
+	return errs
 }
 
 // typeWord names types of JSON for people who write YAML.
@@ -143,27 +129,10 @@ func typeWord(names ...string) string {
 	return strings.Join(words, " or ")
 }
 
-// example returns how a key is written.
-func example(key string) string {
-	value := map[string]string{
-		"version":    "1",
-		"rules":      "[{name: user, …}]",
-		"name":       "user",
-		"match":      `{path: "/api/v1/users/{userId:int64}"}`,
-		"path":       "/api/v1/users/{userId:int64}",
-		"methods":    "[GET]",
-		"query":      "{tenant: {type: string}}",
-		"extensions": "{profile: {database: …, collection: …, where: …, fields: …}}",
-		"database":   "user_profiles",
-		"collection": "profiles",
-		"where":      "{userId: {param: userId}}",
-		"fields":     "{tags: {type: strings, default: []}}",
-		"type":       "string",
-		"payload":    "token",
-		"claim":      "sub",
-	}[key]
-	if value == "" {
-		return "a text"
+// example returns how a key is written, as its part of the schema says.
+func example(key string, part any) string {
+	if keywords, _ := part.(map[string]any); keywords["example"] != nil {
+		return fmt.Sprintf("%s: %s", key, keywords["example"])
 	}
-	return key + ": " + value
+	return "a text"
 }

@@ -44,12 +44,8 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	n := b.root.get(steps...)
 	c := enrich.Condition{Field: field}
-	var kinds []string
-	for _, kind := range []string{"param", "core", "value"} {
-		if n.children[kind] != nil {
-			kinds = append(kinds, kind)
-		}
-	}
+	isMissing := func(kind string) bool { return n.children[kind] == nil }
+	kinds := slices.DeleteFunc([]string{"param", "core", "value"}, isMissing)
 	if len(kinds) != 1 {
 		b.unsure = true
 		b.fail(steps, "write one of {param: userId}, {core: /customer/id, type: int64} and {value: active}")
@@ -65,13 +61,14 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
 		if !hasType {
-			b.fail(steps, "type is missing; write the type of the member: one of %s", enrich.TypeNames(enrich.ParamTypes()))
+			b.fail(steps, "type is missing; write the type of the member: one of %s",
+				enrich.TypeNames(enrich.ParamTypes()))
 			break
 		}
 		c.Type, _ = enrich.ParseType(typ.str(""))
 	case "value":
 		c.From = enrich.FromRule
-		switch v := n.get("value").scalar.(type) {
+		switch v := n.get("value").value.(type) {
 		case string:
 			c.Fixed = enrich.Value{Type: enrich.String, Text: v}
 		case bool:
@@ -92,22 +89,19 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 	n := b.root.get(steps...)
 	f := enrich.Field{Name: member, Path: n.get("path").str(member)}
 	f.Type, _ = enrich.ParseType(n.str(n.get("type").str("")))
-	if n.get("path").scalar == nil && strings.ContainsAny(member, ".$") {
+	if n.get("path").value == nil && strings.ContainsAny(member, ".$") {
 		b.fail(steps, "a name with . or $ needs a path: write {type: …, path: settings.theme}")
 	}
-	isKey := slices.ContainsFunc(s.Where, func(c enrich.Condition) bool { return c.Field == f.Path })
 	def := n.children["default"]
-	switch {
-	case def == nil || f.Type == 0:
+	if def == nil || f.Type == 0 {
+		return f
+	}
+	f.Default = string(def.json())
+	switch _, isKey := s.KeyOf(f, make(enrich.Key, len(s.Where))); {
 	case isKey:
 		b.fail(append(steps, "default"), "is never used: documents are found by this field; leave it out")
-	default:
-		text := def.json()
-		if !json.Valid(text) || !fits(def, f.Type) {
-			b.fail(append(steps, "default"), "%s is not of type %s; %s", text, f.Type, defaultHint(f.Type))
-			break
-		}
-		f.Default = string(text)
+	case !fits(def, f.Type) || !json.Valid([]byte(f.Default)):
+		b.fail(append(steps, "default"), "%s is not of type %s; %s", f.Default, f.Type, defaultHint(f.Type))
 	}
 	return f
 }
@@ -117,21 +111,25 @@ func fits(n *node, t enrich.Type) bool {
 	if t == enrich.Any {
 		return true
 	}
-	switch v := n.scalar.(type) {
+	switch v := n.value.(type) {
 	case string:
 		_, isID := enrich.ParseParam(t, v)
 		_, err := time.Parse(time.RFC3339, v)
-		return t == enrich.String || (t == enrich.ObjectID || t == enrich.UUID) && isID || t == enrich.Date && err == nil
+		return t == enrich.String || t == enrich.Date && err == nil ||
+			(t == enrich.ObjectID || t == enrich.UUID) && isID
 	case bool:
 		return t == enrich.Bool
 	case int64:
 		return t == enrich.Int64 || t == enrich.Number
 	case float64:
 		return t == enrich.Number
+	case map[string]any:
+		return t == enrich.Object
+	case []any:
+		isNotText := func(e any) bool { _, isText := e.(string); return !isText }
+		return t == enrich.Array || t == enrich.Strings && !slices.ContainsFunc(v, isNotText)
 	}
-	isNotText := func(e *node) bool { _, isText := e.scalar.(string); return !isText }
-	return t == enrich.Object && n.isMap || t == enrich.Array && n.isList ||
-		t == enrich.Strings && n.isList && !slices.ContainsFunc(n.elements, isNotText)
+	return false
 }
 
 // defaultHint returns what to write for a default.

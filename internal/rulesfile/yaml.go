@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/transform"
 )
 
 // maxValues and maxDepth are far more than a rules file needs. They bound the memory that aliases of aliases take, and
@@ -28,8 +30,10 @@ func parse(text []byte) (*node, Errors) {
 		return nil, Errors{{position: at, Text: fmt.Sprintf(format, args...)}}
 	}
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it (YAML 1.2, section 5.2)
-	if !utf8.Valid(text) {
-		return fail(firstInvalid(text), "not UTF-8; save the file in that encoding")
+	if _, n, err := transform.Bytes(encoding.UTF8Validator, text); err != nil {
+		line := text[bytes.LastIndexByte(text[:n], '\n')+1 : n]
+		return fail(position{bytes.Count(text[:n], []byte{'\n'}) + 1, utf8.RuneCount(line) + 1},
+			"not UTF-8; save the file in that encoding")
 	}
 	tokens := lexer.Tokenize(string(text))
 	if t := tooDeep(tokens); t != nil {
@@ -60,35 +64,19 @@ func parse(text []byte) (*node, Errors) {
 	}
 }
 
-// firstInvalid returns where a text is not UTF-8.
-func firstInvalid(text []byte) position {
-	n := 0
-	for n < len(text) {
-		r, size := utf8.DecodeRune(text[n:])
-		if r == utf8.RuneError && size == 1 {
-			break
-		}
-		n += size
-	}
-	line := text[bytes.LastIndexByte(text[:n], '\n')+1 : n]
-	return position{bytes.Count(text[:n], []byte{'\n'}) + 1, utf8.RuneCount(line) + 1}
-}
-
 // tooDeep returns the first token at which brackets, or the dashes of a line, are nested too deep; nil if there is
 // none.
 func tooDeep(tokens token.Tokens) *token.Token {
 	brackets, dashes := 0, 0
 	for _, t := range tokens {
-		dashes++
 		switch t.Type {
 		case token.SequenceStartType, token.MappingStartType:
 			brackets++
-			dashes = 0
 		case token.SequenceEndType, token.MappingEndType:
 			brackets--
-			dashes = 0
-		case token.SequenceEntryType:
-		default:
+		}
+		dashes++
+		if t.Type != token.SequenceEntryType {
 			dashes = 0
 		}
 		if brackets > maxDepth || dashes > maxDepth {

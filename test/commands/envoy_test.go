@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestEnvoyCommand compares with the golden file of package envoy.
+// TestEnvoyCommand compares the output of "weft envoy" with the golden file of package envoy.
 func TestEnvoyCommand(t *testing.T) {
 	got, err := weft(t.Context(), "envoy").Output()
 	if err != nil {

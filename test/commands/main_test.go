@@ -8,10 +8,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"weft/internal/command"
+	"weft/internal/cli"
 )
 
-// TestMain lets the test binary be weft itself, so that the tests run the real command in a process of its own.
+// TestMain makes child processes of the test binary weft, so that the tests run the real command.
 func TestMain(m *testing.M) {
 	if os.Getenv("WEFT_TEST_IS_WEFT") != "" {
 		run()
@@ -19,8 +19,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"weft": run})
 }
 
-// run is the function main of weft.
-func run() { os.Exit(command.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel")) }
+// run is what main does.
+func run() { os.Exit(cli.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel")) }
 
 // weft returns a command that is weft.
 func weft(ctx context.Context, args ...string) *exec.Cmd {

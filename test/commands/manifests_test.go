@@ -15,10 +15,11 @@ import (
 
 // TestManifestsGenerated compares the generated files in k8s/ with the output of generate.sh: Envoy's configuration,
 // made from the rules, and the copies of the dashboard, the alerts and MongoDB's initiate.js, which have one original
-// each. It is not with the other proofs of k8s/, so that it runs wherever an original is changed.
+// each. It is not in test/k8s, so that it runs wherever an original is changed.
 func TestManifestsGenerated(t *testing.T) {
 	out := t.TempDir()
-	if output, err := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out).CombinedOutput(); err != nil { // weft is on the PATH, by testscript
+	generate := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out) // testscript puts weft on the PATH
+	if output, err := generate.CombinedOutput(); err != nil {
 		t.Fatalf("generate.sh: %v\n%s", err, output)
 	}
 	read := func(elements ...string) string {
@@ -57,8 +58,7 @@ func TestManifestsGenerated(t *testing.T) {
 	}
 }
 
-// TestManifestsRules shows that the rules of the manifests are those that weft has by itself, which all other tests are
-// about.
+// TestManifestsRules: the rules of the manifests are the built-in ones, which all other tests use.
 func TestManifestsRules(t *testing.T) {
 	f, err := rulesfile.Load("../../k8s/base/rules.yaml")
 	if err != nil {

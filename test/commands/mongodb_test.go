@@ -9,7 +9,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestCheckMongoDB: given a MongoDB, check says which index is missing, how to make it, and which documents do not fit.
+// TestCheckMongoDB: with a MongoDB, "weft check" reports missing indexes, the commands that create them, and documents that do
+// not fit.
 func TestCheckMongoDB(t *testing.T) {
 	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {

@@ -1,7 +1,6 @@
 package envoy_test
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -12,12 +11,12 @@ import (
 	"weft/test/harness"
 )
 
-// TestAccessLog: who answered, what weft made of it, and who took how long, in Envoy's access log; for browsers in
-// server-timing, too.
+// TestAccessLog: Envoy's access log has weft's outcome and how long the legacy service, MongoDB and weft took. For
+// browsers, the header server-timing has that, too.
 func TestAccessLog(t *testing.T) {
-	const whole = "HTTP/1.1 200 OK\r\nserver-timing: db;dur=1\r\ncontent-type: application/json\r\ncontent-length: 55\r\n\r\n"
-	const user = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
+	whole := withLength(coreUser7, "server-timing: db;dur=1\r\ncontent-type: application/json\r\n")
 	const ms = `\d+(\.\d+)?`
+	const times = ` legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms
 	rules := rulesfile.Builtin().Rules
 	rules[0].Large = enrich.StreamLarge
 	rules[0].CoreLimit = 1000
@@ -27,8 +26,8 @@ func TestAccessLog(t *testing.T) {
 		log, timing        string // patterns
 	}{
 		{
-			"composed", "/api/v1/users/7", whole + user,
-			` weft="composed" rule=user legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` request=[0-9a-f-]{36} trace=-$`,
+			"composed", "/api/v1/users/7", whole,
+			` weft="composed" rule=user` + times + ` request=[0-9a-f-]{36} trace=-$`,
 			`^db;dur=1, legacy;dur=` + ms + `, mongodb;dur=` + ms + `, weft;dur=` + ms + `$`,
 		},
 		{
@@ -37,36 +36,38 @@ func TestAccessLog(t *testing.T) {
 		},
 		{
 			"no body", "/api/v3/composite-profile/7", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
-			` weft="degraded; reason=core-not-found" rule=composite-profile legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` `,
+			` weft="degraded; reason=core-not-found" rule=composite-profile` + times + ` `,
 			`^legacy;dur=` + ms + `, mongodb;dur=` + ms + `, weft;dur=` + ms + `$`,
 		},
 		{
-			"a large error page", "/api/v3/composite-profile/7", "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 1200000\r\n\r\n" + strings.Repeat(" ", 1_200_000),
-			` weft="degraded; reason=legacy-error" rule=composite-profile legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` `,
+			"a large error page", "/api/v3/composite-profile/7",
+			"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 1200000\r\n\r\n" + strings.Repeat(" ", 1_200_000),
+			` weft="degraded; reason=legacy-error" rule=composite-profile` + times + ` `,
 			`^legacy;dur=` + ms + `, mongodb;dur=` + ms + `, weft;dur=` + ms + `$`,
 		},
 		{
-			"streamed", "/api/v1/users/7", fmt.Sprintf("HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s", len(long), long),
-			` weft="streamed" rule=user legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms + ` `, `^$`,
+			"streamed", "/api/v1/users/7", withLength(long, ""),
+			` weft="streamed" rule=user` + times + ` `, `^$`,
 		},
-		{"no rule", "/other", whole + user, ` weft="-" rule=- legacy_ms=- mongodb_ms=- added_ms=- `, `^db;dur=1$`},
+		{"no rule", "/other", whole, ` weft="-" rule=- legacy_ms=- mongodb_ms=- added_ms=- `, `^db;dur=1$`},
 	}
 	s := startSystem(t, systemOptions{rules: rules})
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			legacyPath := strings.ReplaceAll(test.path, "/api/v3/composite-profile/", "/api/v1/users/")
 			s.legacy.answer(legacyPath, raw(test.legacy))
-			before := len(accessLines(t, s.envoy))
+			before := len(accessLines(t, s.Envoy))
 			got := s.get(t, test.path)
-			if timing := strings.Join(got.header.Values("server-timing"), ", "); !regexp.MustCompile(test.timing).MatchString(timing) {
+			timing := strings.Join(got.Header.Values("server-timing"), ", ")
+			if !regexp.MustCompile(test.timing).MatchString(timing) {
 				t.Errorf("server-timing %q, want %s", timing, test.timing)
 			}
 			var lines []string
-			for len(lines) <= before { // Envoy writes it a moment after the answer
+			for len(lines) <= before { // Envoy writes it after the response
 				if err := t.Context().Err(); err != nil {
 					t.Fatal(err)
 				}
-				lines = accessLines(t, s.envoy)
+				lines = accessLines(t, s.Envoy)
 			}
 			if line := lines[before]; !regexp.MustCompile(test.log).MatchString(line) {
 				t.Errorf("the access log has\n%s\nwant\n%s", line, test.log)
@@ -75,7 +76,7 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// accessLines returns the lines of Envoy's access log. What is not whole yet is left out.
+// accessLines returns the complete lines of Envoy's access log.
 func accessLines(t *testing.T, e *harness.Envoy) (lines []string) {
 	t.Helper()
 	text, err := os.ReadFile(e.Log())

@@ -15,16 +15,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/tools/txtar"
+
+	"weft/test/harness"
 )
 
-// routes are the two ways to the same user: where a request goes in, and what the legacy service is asked for.
+// routes are the paths of the built-in rules. Both lead to the same path of the legacy service.
 var routes = []struct{ name, path string }{
 	{"v1", "/api/v1/users"},
 	{"v3", "/api/v3/composite-profile"},
 }
 
-// TestCases replays testdata/cases through the real Envoy and the real mongod, each on both routes, over HTTP/1.1 and HTTP/2. A case is a txtar
-// file: what it shows, then
+// TestCases replays testdata/cases through the real Envoy and the real mongod, each on both routes, over HTTP/1.1 and
+// HTTP/2. A case is a txtar file: what it shows, then
 //
 //	-- request --         method, target ({path} is the route's), headers, and a body after an empty line; if absent,
 //	                      GET {path}/7
@@ -48,8 +50,8 @@ func TestCases(t *testing.T) {
 		}
 		for _, route := range routes {
 			name := strings.TrimSuffix(filepath.Base(file), ".txtar")
-			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, http1(), route.name, route.path) })
-			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) { c.run(t, s, http2(), route.name, route.path) })
+			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, http1, route.name, route.path) })
+			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) { c.run(t, s, http2, route.name, route.path) })
 		}
 	}
 }
@@ -71,7 +73,8 @@ func readCase(file string) (testCase, error) {
 	if len(archive.Comment) == 0 {
 		return testCase{}, errors.New("the case does not say what it shows")
 	}
-	c := testCase{shows: strings.Join(strings.Fields(string(archive.Comment)), " "), request: "GET {path}/7\n", answers: map[string]string{}}
+	shows := strings.Join(strings.Fields(string(archive.Comment)), " ")
+	c := testCase{shows: shows, request: "GET {path}/7\n", answers: map[string]string{}}
 	for _, f := range archive.Files {
 		text := string(f.Data)
 		switch f.Name {
@@ -121,11 +124,11 @@ func parseDocuments(text string) ([]bson.Raw, error) {
 	}
 }
 
-func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route, path string) {
+func (c testCase) run(t *testing.T, s *system, p protocol, route, path string) {
 	head, requestBody, _ := strings.Cut(c.request, "\n\n")
 	line, headers, _ := strings.Cut(head, "\n")
 	method, target, _ := strings.Cut(line, " ")
-	req, err := http.NewRequestWithContext(t.Context(), method, s.url+strings.ReplaceAll(target, "{path}", path),
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+strings.ReplaceAll(target, "{path}", path),
 		strings.NewReader(strings.TrimSuffix(requestBody, "\n")))
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +159,7 @@ func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route,
 		defer s.legacy.start()
 	}
 
-	got := s.doWith(t, protocols, req)
+	got := do(t, p, req)
 	checkAnswer(t, c.answers[route], sent, got)
 	if want := parseHeaders(c.legacyRequest); len(want) > 0 {
 		tries := len(seen)
@@ -170,7 +173,7 @@ func (c testCase) run(t *testing.T, s *system, protocols *http.Protocols, route,
 }
 
 // checkAnswer compares an answer with the text of a case. sent is the body that the legacy service sent.
-func checkAnswer(t *testing.T, want, sent string, got answer) {
+func checkAnswer(t *testing.T, want, sent string, got harness.Answer) {
 	t.Helper()
 	head, body, _ := strings.Cut(want, "\n\n")
 	statusLine, headers, _ := strings.Cut(strings.TrimSuffix(head, "\n"), "\n")
@@ -178,13 +181,13 @@ func checkAnswer(t *testing.T, want, sent string, got answer) {
 	if err != nil {
 		t.Fatalf("answer: the first line is to be a status, not %q", statusLine)
 	}
-	if got.status != status {
-		t.Errorf("status %d, want %d; the answer is %.500q", got.status, status, got.body)
+	if got.Status != status {
+		t.Errorf("status %d, want %d; the answer is %.500q", got.Status, status, got.Body)
 	}
-	checkHeaders(t, "the client got", parseHeaders(headers), got.header)
+	checkHeaders(t, "the client got", parseHeaders(headers), got.Header)
 	body = strings.ReplaceAll(strings.TrimSuffix(body, "\n"), "{legacy body}", sent)
-	if got.body != body {
-		t.Errorf("body\n got %.2000q\nwant %.2000q", got.body, body)
+	if got.Body != body {
+		t.Errorf("body\n got %.2000q\nwant %.2000q", got.Body, body)
 	}
 }
 

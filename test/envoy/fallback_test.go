@@ -2,6 +2,7 @@ package envoy_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -10,15 +11,16 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestFallback replays the legacy answers of all cases while weft is down. The composite route keeps its shape, and the
-// fallback in Envoy finds a core in just those bodies in which weft would; on the other route the legacy answer passes.
+// TestFallback replays the legacy responses of all cases while weft is down. On the composite route the shape stays,
+// and the fallback in Envoy finds a core in exactly those bodies in which weft would. On the other route the legacy
+// response passes.
 func TestFallback(t *testing.T) {
 	s := startSystem(t, systemOptions{})
 	s.weft.Stop()
 	rule := rulesfile.Builtin().Rules[1]
 
 	const bothFailed = "503\n\n" + `{"detail":"All upstream services are unavailable."}`
-	const envoyBuffer = 1<<20 + 64<<10 // what is longer, and does not say so, Envoy cannot hold to wrap it
+	const envoyBuffer = 1<<20 + 64<<10 // Envoy cannot wrap a longer body of unknown length
 	files, err := filepath.Glob("testdata/cases/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
@@ -44,43 +46,43 @@ func TestFallback(t *testing.T) {
 			}
 			plain := s.get(t, "/api/v1/users/7")
 			mark := "-" // there is no weft
-			if strings.HasPrefix(c.legacy, "!") && plain.status == http.StatusServiceUnavailable {
+			if strings.HasPrefix(c.legacy, "!") && plain.Status == http.StatusServiceUnavailable {
 				mark = "degraded; reason=legacy-unreachable" // nor a legacy service
 			}
-			checkHeaders(t, "the client of v1 got", [][2]string{{"x-weft", mark}}, plain.header)
-			if plain.status == http.StatusOK && plain.body != sent {
-				t.Errorf("v1 body\n got %.2000q\nwant %.2000q", plain.body, sent)
+			checkHeaders(t, "the client of v1 got", [][2]string{{"x-weft", mark}}, plain.Header)
+			if plain.Status == http.StatusOK && plain.Body != sent {
+				t.Errorf("v1 body\n got %.2000q\nwant %.2000q", plain.Body, sent)
 			}
 
 			got := s.get(t, "/api/v3/composite-profile/7")
 			switch want := bothFailed; {
-			case plain.header.Get("content-encoding") != "":
+			case plain.Header.Get("content-encoding") != "":
 				// It cannot be read.
-			case plain.status >= 500 && len(sent) > rule.CoreLimit && plain.header.Get("content-length") != "":
-				checkAnswer(t, fmt.Sprintf("%d\nx-weft: -\n\n{legacy body}", plain.status), sent, got) // it cannot be held
-			case plain.status >= 200 && plain.status < 300 && plain.status != http.StatusPartialContent:
+			case plain.Status >= 500 && len(sent) > rule.CoreLimit && plain.Header.Get("content-length") != "":
+				checkAnswer(t, fmt.Sprintf("%d\nx-weft: -\n\n{legacy body}", plain.Status), sent, got) // it cannot be held
+			case plain.Status >= 200 && plain.Status < 300 && plain.Status != http.StatusPartialContent:
 				core, ok := rule.ParseCore([]byte(sent), "")
 				switch {
-				case !ok && (len(sent) < envoyBuffer || plain.header.Get("content-length") != ""):
+				case !ok && (len(sent) < envoyBuffer || plain.Header.Get("content-length") != ""):
 					want = "200\nx-weft: -\n\n{legacy body}"
 				case ok && core.Failed == "":
-					want = "200\nx-weft: degraded; reason=weft-unavailable\n\n" +
+					want = fmt.Sprint(plain.Status) + "\nx-weft: degraded; reason=weft-unavailable\n\n" +
 						`{"core":` + string(core.JSON) + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
 				}
 				checkAnswer(t, want, sent, got)
-			case plain.status >= 500 || plain.status == http.StatusNotFound:
+			case plain.Status >= 500 || plain.Status == http.StatusNotFound:
 				checkAnswer(t, want, "", got)
 			default:
-				if got.status != plain.status || got.body != plain.body {
-					t.Errorf("%d %q on v3, want what v1 got: %d %q", got.status, got.body, plain.status, plain.body)
+				if got.Status != plain.Status || got.Body != plain.Body {
+					t.Errorf("%d %q on v3, want what v1 got: %d %q", got.Status, got.Body, plain.Status, plain.Body)
 				}
 			}
 		})
 	}
 }
 
-// TestFallbackOfQuery: what weft leaves alone for its query, the fallback leaves alone, too, whether weft is there or not.
-func TestFallbackOfQuery(t *testing.T) {
+// TestFallbackMatchesQuery: if weft does not handle a request because of its query, the fallback does not either.
+func TestFallbackMatchesQuery(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
 rules:
   - name: thing
@@ -89,16 +91,48 @@ rules:
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
 `)})
 	s.legacy.answer("/thing", raw(chunked(`{"n":1}`)))
-	for _, want := range []string{`{"core":{"n":1},"e":{"v":"none"},"errors":[]}`, `{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`} {
+	for _, want := range []string{
+		`{"core":{"n":1},"e":{"v":"none"},"errors":[]}`, `{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`,
+	} {
 		for query, want := range map[string]string{
 			"?id=7&view=full": want, "?x&view=full&id=-7&": want,
 			"?id=7&view=full&id=7": `{"n":1}`, "?id=07&view=full": `{"n":1}`, "?id=&view=full": `{"n":1}`,
 			"?%69d=7&view=full": `{"n":1}`, "?id=7&view=ful": `{"n":1}`, "?id=7": `{"n":1}`, "": `{"n":1}`,
 		} {
-			if got := s.get(t, "/thing"+query); got.body != want {
-				t.Errorf("%s: %s, want %s", query, got.body, want)
+			if got := s.get(t, "/thing"+query); got.Body != want {
+				t.Errorf("%s: %s, want %s", query, got.Body, want)
 			}
 		}
 		s.weft.Stop()
+	}
+}
+
+// TestFallbackRequestsWholeResponse: while weft is down, a request whose response the fallback wraps has no range, no
+// condition and no encoding. Other requests stay as they are.
+func TestFallbackRequestsWholeResponse(t *testing.T) {
+	s := startSystem(t, systemOptions{})
+	s.weft.Stop()
+	s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
+		switch {
+		case strings.Contains(r.Header.Get("accept-encoding"), "gzip"):
+			return raw(withLength(gzipped(coreUser7), "content-encoding: gzip\r\n"))(c, r)
+		case r.Header.Get("range") != "":
+			return raw("HTTP/1.1 206 Partial Content\r\ncontent-length: 4\r\n"+
+				"content-range: bytes 0-3/55\r\n\r\n{\"us")(c, r)
+		case r.Header.Get("if-none-match") != "":
+			return raw("HTTP/1.1 304 Not Modified\r\netag: \"L\"\r\n\r\n")(c, r)
+		}
+		return raw(withLength(coreUser7, "content-encoding: identity\r\n"))(c, r)
+	})
+	wrapped := "200\nx-weft: degraded; reason=weft-unavailable\n\n" + degradedUser7
+	for _, test := range []struct{ path, header, value, want string }{
+		{"/api/v3/composite-profile/7", "accept-encoding", "gzip, br", wrapped},
+		{"/api/v3/composite-profile/7", "range", "bytes=0-3", wrapped},
+		{"/api/v3/composite-profile/7", "if-none-match", `"L"`, wrapped},
+		{"/api/v1/users/7", "accept-encoding", "gzip, br", "200\ncontent-encoding: gzip\n\n" + gzipped(coreUser7)},
+		{"/api/v1/users/7", "range", "bytes=0-3", "206\n\n{\"us"},
+		{"/api/v1/users/7", "if-none-match", `"L"`, "304\n\n"},
+	} {
+		checkAnswer(t, test.want, "", s.get(t, test.path, test.header, test.value))
 	}
 }

@@ -28,11 +28,6 @@ rules:
     fallback: composite
     extensions: {e: {database: d, collection: c, where: {id: {value: 1}}, fields: {v: {type: string, default: none}}}}
 `)})
-	for _, r := range s.rules {
-		for _, src := range r.Sources {
-			src.Database, src.Collection = s.profiles.Database().Name(), s.profiles.Name()
-		}
-	}
 	const key = "/0123456789abcdef01234567/01234567-89ab-cdef-0123-456789abcdef"
 	tests := []struct {
 		request string
@@ -74,10 +69,6 @@ rules:
 			method, target, _ := strings.Cut(test.request, " ")
 			path, _, _ := strings.Cut(target, "?")
 			s.legacy.answer(path, raw(chunked(core)))
-			req, err := http.NewRequestWithContext(t.Context(), method, s.url+target, http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
 			want := core
 			switch {
 			case test.joins && isUp:
@@ -85,20 +76,21 @@ rules:
 			case test.joins:
 				want = half[method]
 			}
-			if got := s.doWith(t, http1(), req); got.status != http.StatusOK || got.body != want {
-				t.Errorf("%s, weft up: %t\n got %d %s\nwant 200 %s", test.request, isUp, got.status, got.body, want)
+			if got := do(t, http1, s.newRequest(t, method, target)); got.Status != http.StatusOK || got.Body != want {
+				t.Errorf("%s, weft up: %t\n got %d %s\nwant 200 %s", test.request, isUp, got.Status, got.Body, want)
 			}
 		}
 	}
 	s.legacy.answer("/n/7", raw("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n"))
-	for _, answer := range s.conversation(t, "HEAD /n/7 HTTP/1.1\nhost: x", "HEAD /n/7 HTTP/1.1\nhost: x\nconnection: close") {
-		checkAnswer(t, "200\nx-weft: -\ncontent-length: 7", "", answer) // a body that is added to it would be the next answer
+	const head = "HEAD /n/7 HTTP/1.1\nhost: x"
+	for _, answer := range s.pipeline(t, head, head+"\nconnection: close") { // a body would be read as the next response
+		checkAnswer(t, "200\nx-weft: -\ncontent-length: 7", "", answer)
 	}
 }
 
-// TestConditionsOfChanges: the conditions of a POST reach the legacy service by the same route on which those of a GET are
+// TestConditionsOfPost: the conditions of a POST reach the legacy service by the same route on which those of a GET are
 // removed, whether weft is up or not.
-func TestConditionsOfChanges(t *testing.T) {
+func TestConditionsOfPost(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
 rules:
   - name: thing
@@ -120,17 +112,13 @@ rules:
 		}
 		for i, method := range []string{"GET", "POST", "GET", "POST"} {
 			condition := map[string]string{"GET": "-", "POST": `"x"`}[method]
-			req, err := http.NewRequestWithContext(t.Context(), method, s.url+paths[i/2], http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("if-none-match", `"x"`)
-			req.Header.Set("if-match", `"x"`)
-			req.Header.Set("accept-encoding", "gzip")
-			s.doWith(t, http1(), req)
+			do(t, http1, s.newRequest(t, method, paths[i/2],
+				"if-none-match", `"x"`, "if-match", `"x"`, "accept-encoding", "gzip"))
 			checkHeaders(t, method+": the legacy service got",
 				[][2]string{
-					{"if-none-match", condition}, {"if-match", condition}, {"accept-encoding", "identity"},
+					{"if-none-match", condition},
+					{"if-match", condition},
+					{"accept-encoding", "identity"},
 					{"x-weft-if-none-match", "-"},
 				}, <-seen)
 		}

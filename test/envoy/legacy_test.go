@@ -16,8 +16,27 @@ import (
 	"testing"
 )
 
-// legacy is a legacy service that does what each test scripts, down to the bytes: real services break in ways that
-// net/http's server does not offer.
+// legacyUser7 is a response in chunks, as Spring Boot sends it.
+const legacyUser7 = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n" +
+	"37\r\n" + coreUser7 + "\r\n0\r\n\r\n"
+
+// The core of user 7, its composite where MongoDB has no document, and the composite without the extension.
+const (
+	coreUser7      = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
+	compositeUser7 = `{"core":` + coreUser7 +
+		`,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`
+	degradedUser7 = `{"core":` + coreUser7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
+)
+
+// withoutCore returns the composite without the core of a user who has no document.
+func withoutCore(id int) string {
+	const body = `{"core":null,"extension":{"userId":%d,"tags":[],"lastActivityScore":0.0,"customSettings":{}},` +
+		`"errors":["Failed to fetch core user profile."]}`
+	return fmt.Sprintf(body, id)
+}
+
+// legacy is a legacy service that runs the scripts of a test, byte for byte: real services fail in ways in which
+// net/http's server cannot.
 type legacy struct {
 	t    testing.TB
 	addr string // the same after a stop and a start
@@ -70,7 +89,7 @@ func (l *legacy) stop() {
 	l.handlers.Wait()
 }
 
-// answer sets what happens to requests for a path.
+// answer sets the script for a path.
 func (l *legacy) answer(path string, s script) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +122,7 @@ func (l *legacy) serve(c net.Conn) {
 	}
 }
 
-// raw answers with bytes.
+// raw returns a script that sends a response as it is.
 func raw(response string) script {
 	return func(c net.Conn, _ *http.Request) bool {
 		_, err := io.WriteString(c, response)
@@ -169,12 +188,14 @@ func parseScript(text string) (respond script, sent string, err error) {
 			body = strings.Replace(body, "{", "{"+strings.Repeat(" ", n), 1)
 		case "nested":
 			body = strings.Replace(body, "@", strings.Repeat("[", n)+strings.Repeat("]", n), 1)
-		case "refuse", "reset", "hang", "reset-in-body", "hang-in-body", "bad-chunk", "close", "as-is", "byte-chunks", "trailers":
+		case "refuse", "reset", "hang", "reset-in-body", "hang-in-body", "bad-chunk", "close", "as-is", "byte-chunks",
+			"trailers":
 		default:
 			return nil, "", fmt.Errorf("no such word: %q", word)
 		}
 	}
-	message := strings.ReplaceAll(frame(head, body, how), "content-length: auto", "content-length: "+strconv.Itoa(len(body)))
+	length := "content-length: " + strconv.Itoa(len(body))
+	message := strings.ReplaceAll(frame(head, body, how), "content-length: auto", length)
 	return func(c net.Conn, r *http.Request) bool {
 		switch {
 		case how["reset"]:
@@ -190,7 +211,7 @@ func parseScript(text string) (respond script, sent string, err error) {
 	}, body, nil
 }
 
-// frame makes a message of a head with bare newlines and a body.
+// frame returns a message with a header section, whose newlines are bare, and a body.
 func frame(head, body string, how map[string]bool) string {
 	last := head[max(0, strings.LastIndex(head, "HTTP/")):] // after interim responses
 	bodyless := strings.Contains(last, " 204 ") || strings.Contains(last, " 304 ")
@@ -223,6 +244,22 @@ func frame(head, body string, how map[string]bool) string {
 	return b.String()
 }
 
+// withLength returns a response of known length. The headers are lines that end with \r\n.
+func withLength(body, headers string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\n%scontent-length: %d\r\n\r\n%s", headers, len(body), body)
+}
+
+// chunked returns a response with a chunk for each part.
+func chunked(parts ...string) string {
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+	for _, p := range parts {
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
+	}
+	b.WriteString("0\r\n\r\n")
+	return b.String()
+}
+
 func reset(c net.Conn) bool {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // RST, not FIN
@@ -230,7 +267,7 @@ func reset(c net.Conn) bool {
 	return false
 }
 
-// hang returns when the other side has given up.
+// hang returns when the peer has closed the connection.
 func hang(c net.Conn) bool {
 	_, _ = io.Copy(io.Discard, c)
 	return false

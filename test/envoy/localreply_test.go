@@ -25,11 +25,10 @@ import (
 	"weft/test/harness"
 )
 
-const coreNull = "200\nx-weft: degraded; reason=legacy-unreachable\ncache-control: no-store\n\n" +
-	`{"core":null,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":["Failed to fetch core user profile."]}`
-
-// TestEnvoyAnswers: for the client, no answer is the same whatever Envoy calls the reason.
-func TestEnvoyAnswers(t *testing.T) {
+// TestLocalReplyOfUpstreamFailure: if the legacy service does not answer, the client gets the same, whatever Envoy's
+// reason is.
+func TestLocalReplyOfUpstreamFailure(t *testing.T) {
+	want := "200\nx-weft: degraded; reason=legacy-unreachable\ncache-control: no-store\n\n" + withoutCore(7)
 	for _, test := range []struct {
 		name   string
 		change func(legacy *clusterv3.Cluster)
@@ -56,13 +55,9 @@ func TestEnvoyAnswers(t *testing.T) {
 				test.change(b.GetStaticResources().GetClusters()[0])
 			}})
 			for _, route := range routes {
-				for name, protocols := range map[string]*http.Protocols{"HTTP/1.1": http1(), "HTTP/2": http2()} {
-					t.Run(route.name+" over "+name, func(t *testing.T) {
-						req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+route.path+"/7", http.NoBody)
-						if err != nil {
-							t.Fatal(err)
-						}
-						checkAnswer(t, coreNull, "", s.doWith(t, protocols, req))
+				for _, p := range []protocol{http1, http2} {
+					t.Run(route.name+" over "+p.String(), func(t *testing.T) {
+						checkAnswer(t, want, "", do(t, p, s.newRequest(t, http.MethodGet, route.path+"/7")))
 					})
 				}
 			}
@@ -76,7 +71,7 @@ func setPort(a *endpointv3.ClusterLoadAssignment, port int) {
 	address.PortSpecifier = &corev3.SocketAddress_PortValue{PortValue: uint32(port)}
 }
 
-// deafPort listens and never accepts, with a queue that is full: the kernel answers nobody any more.
+// deafPort returns a port whose listener never accepts. Its queue is full, so that the kernel answers no SYN any more.
 func deafPort(t *testing.T) int {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -103,9 +98,9 @@ func deafPort(t *testing.T) int {
 	}
 }
 
-// TestEnvoyRefuses: what Envoy answers on its own account, before the request gets to weft, is as it is on both routes.
-// Weft hears of it in the middle of a conversation that has not begun.
-func TestEnvoyRefuses(t *testing.T) {
+// TestLocalReplyBeforeWeft: Envoy's local replies to requests that have not reached weft pass on both routes. For weft,
+// such an exchange begins with response headers.
+func TestLocalReplyBeforeWeft(t *testing.T) {
 	policy, err := anypb.New(&rbacfilterv3.RBAC{Rules: &rbacv3.RBAC{Action: rbacv3.RBAC_ALLOW}}) // nobody
 	if err != nil {
 		t.Fatal(err)
@@ -116,16 +111,13 @@ func TestEnvoyRefuses(t *testing.T) {
 	}}})
 	for _, route := range routes {
 		t.Run("RBAC on "+route.name, func(t *testing.T) {
-			for _, protocols := range []*http.Protocols{http1(), http2()} {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+route.path+"/7", http.NoBody)
-				if err != nil {
-					t.Fatal(err)
-				}
-				checkAnswer(t, "403\ncontent-length: 19\ncontent-type: text/plain\n\nRBAC: access denied", "", s.doWith(t, protocols, req))
+			for _, p := range []protocol{http1, http2} {
+				got := do(t, p, s.newRequest(t, http.MethodGet, route.path+"/7"))
+				checkAnswer(t, "403\ncontent-length: 19\ncontent-type: text/plain\n\nRBAC: access denied", "", got)
 			}
 		})
 		t.Run("no Host on "+route.name, func(t *testing.T) {
-			c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+			c, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,8 +15,8 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestMetadata: Envoy sends weft another budget than that of the rules file, and the name of the rule whose route a request
-// took if the request can match another rule, too; the built-in rules need neither.
+// TestMetadata: Envoy sends weft another budget than that of the rules file, and the name of the rule whose route a
+// request took if the request can match another rule, too; the built-in rules need neither.
 func TestMetadata(t *testing.T) {
 	byName := *rulesfile.Builtin().Rules[1]
 	byName.Name = "by-name"
@@ -29,12 +29,14 @@ func TestMetadata(t *testing.T) {
 	}{
 		"built-in":        {rulesfile.Builtin().Rules, defaults.MessageTimeout, nil, nil},
 		"another timeout": {rulesfile.Builtin().Rules, 20 * time.Second, []string{"18s"}, nil},
-		"ambiguous":       {append(rulesfile.Builtin().Rules, byName.Ready()), defaults.MessageTimeout, nil, []string{"composite-profile"}},
+		"ambiguous": {
+			append(rulesfile.Builtin().Rules, byName.Ready()), defaults.MessageTimeout, nil, []string{"composite-profile"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startSystem(t, systemOptions{rules: test.rules, message: test.message})
 			s.weft.Stop()
-			listener, err := extproc.Listen("unix:" + s.socket)
+			listener, err := extproc.Listen(s.Socket)
 			if err != nil {
 				t.Fatal(err)
 			}

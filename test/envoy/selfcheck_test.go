@@ -1,8 +1,6 @@
 package envoy_test
 
 import (
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,9 +12,12 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"weft/test/harness"
 )
 
-// TestSelfCheck gives Envoy a configuration with a mistake. The legacy answer passes, and weft says once what to change.
+// TestSelfCheck: if Envoy's configuration has an error, the legacy response passes, and weft reports once what to
+// change.
 func TestSelfCheck(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -77,14 +78,15 @@ func TestSelfCheck(t *testing.T) {
 			s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
 			for range 20 {
 				got := s.get(t, "/api/v1/users/7")
-				if passed := got.body == coreUser7; got.status != http.StatusOK || passed != test.passes {
-					t.Fatalf("%d %s", got.status, got.body)
+				if passed := got.Body == coreUser7; got.Status != http.StatusOK || passed != test.passes {
+					t.Fatalf("%d %s", got.Status, got.Body)
 				}
 			}
 			s.checkIdle(t)
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if test.want == "" && len(s.misconfigured) > 0 || test.want != "" && (len(s.misconfigured) != 1 || !strings.Contains(s.misconfigured[0], test.want)) {
+			isReported := len(s.misconfigured) == 1 && strings.Contains(s.misconfigured[0], test.want)
+			if test.want == "" && len(s.misconfigured) > 0 || test.want != "" && !isReported {
 				t.Errorf("weft says %q, want %q once", s.misconfigured, test.want)
 			}
 		})
@@ -101,20 +103,22 @@ func TestOtherRules(t *testing.T) {
 		}
 	}})
 	const want = "Envoy configuration differs: it was made from other rules (0123456789ab, weft has "
-	eventually(t, "weft reports other rules", func() bool {
+	harness.Eventually(t, "weft reports other rules", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.misconfigured) == 1 && strings.HasPrefix(s.misconfigured[0], want)
 	})
 }
 
-// hide has a pseudo-header not forwarded, as a list by hand may forget one.
+// hide removes a pseudo-header from those that Envoy forwards.
 func hide(f *extprocv3.ExternalProcessor, name string) {
 	headers := f.GetForwardRules().GetAllowedHeaders()
-	headers.Patterns = slices.DeleteFunc(headers.GetPatterns(), func(m *matcherv3.StringMatcher) bool { return m.GetPrefix() == ":" })
+	isPseudo := func(m *matcherv3.StringMatcher) bool { return m.GetPrefix() == ":" }
+	headers.Patterns = slices.DeleteFunc(headers.GetPatterns(), isPseudo)
 	for _, other := range []string{":method", ":authority", ":path", ":status"} {
 		if other != name {
-			headers.Patterns = append(headers.Patterns, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: other}})
+			exact := &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: other}}
+			headers.Patterns = append(headers.Patterns, exact)
 		}
 	}
 }
@@ -148,42 +152,4 @@ func packed(t *testing.T, m proto.Message) *anypb.Any {
 		t.Fatal(err)
 	}
 	return a
-}
-
-// TestOtherRoutesCostNothing: on a path that no rule is for, Envoy does not call weft, nor any Lua.
-func TestOtherRoutesCostNothing(t *testing.T) {
-	s := startSystem(t, systemOptions{})
-	s.legacy.answer("/api/v1/orders", raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]"))
-	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
-	for range 10 {
-		s.get(t, "/api/v1/orders")
-	}
-	if started, scripts := s.stat(t, "ext_proc.streams_started"), s.stat(t, "lua.executions"); started != 0 || scripts != 0 {
-		t.Errorf("%d exchanges, %d scripts for requests under no rule", started, scripts)
-	}
-	s.get(t, "/api/v3/composite-profile/7")
-	if started, scripts := s.stat(t, "ext_proc.streams_started"), s.stat(t, "lua.executions"); started != 1 || scripts == 0 {
-		t.Errorf("%d exchanges, %d scripts for one request: these statistics show nothing", started, scripts)
-	}
-}
-
-// stat returns a counter of the listener's connection manager.
-func (s *system) stat(t *testing.T, name string) (n int) {
-	t.Helper()
-	resp, err := http.Get(s.envoy.Admin() + "/stats?filter=^http\\.main\\." + name + "$")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	defer http.DefaultClient.CloseIdleConnections()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(text) > 0 {
-		if _, err := fmt.Sscanf(string(text), "http.main."+name+": %d", &n); err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-	}
-	return n
 }

@@ -1,13 +1,10 @@
 package envoy_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -31,7 +28,7 @@ import (
 	"weft/test/harness"
 )
 
-// mongod is the one server of all tests of this package; each system has a database of its own in it.
+// mongod is the server of all tests of this package. Each system has a database of its own in it.
 var mongod *harness.Mongod
 
 func TestMain(m *testing.M) {
@@ -55,24 +52,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// system is all of it: a client in front of a real Envoy, weft, a scripted legacy service, and a real mongod. weft runs
-// in the process of the test, so that the race detector and the leak check see it.
+// system is a System with a scripted legacy service. weft runs in the process of the test, so that the race detector
+// and the leak check see it.
 type system struct {
+	*harness.System
 	t        testing.TB
 	legacy   *legacy
 	weft     *grpc.Server
-	envoy    *harness.Envoy
-	url      string // of Envoy's listener, without a slash at the end
-	socket   string // path of weft's
 	rules    []*enrich.Rule
-	profiles *mongo.Collection
+	profiles *mongo.Collection // that the first source of the first rule reads
 
 	mu            sync.Mutex
-	reports       []enrich.Report
 	misconfigured []string
 }
 
-// systemOptions differ from what make run has only where a test needs it.
+// systemOptions are the differences to what "weft envoy" prints by default.
 type systemOptions struct {
 	mongodbURI string        // default: the mongod of the package
 	timeout    time.Duration // route timeout; default 3 s
@@ -90,36 +84,26 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	if o.message == 0 {
 		o.message = 20 * time.Second
 	}
-	s := &system{t: t, legacy: startLegacy(t)}
-	dir := t.TempDir()
-	t.Cleanup(func() {
-		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "envoy.log"))
-			t.Logf("Envoy's log:\n%s", log)
-		}
-	})
-	s.socket = filepath.Join(dir, "w") // the path of a socket has 108 bytes at most
-	socket := "unix:" + s.socket
-
-	rules := o.rules
-	if rules == nil {
-		rules = rulesfile.Builtin().Rules
+	if o.rules == nil {
+		o.rules = rulesfile.Builtin().Rules
 	}
 	database := fmt.Sprintf("test_%d", time.Now().UnixNano())
-	for _, r := range rules {
-		r.Sources[0].Database = database
+	for _, r := range o.rules {
+		for _, src := range r.Sources {
+			src.Database = database
+		}
 	}
-	s.rules = rules
-	s.startWeft(socket, rules, o.mongodbURI)
-	s.profiles = collection(t, rules[0].Sources[0])
+	s := &system{System: harness.NewTestSystem(t, ""), t: t, legacy: startLegacy(t), rules: o.rules}
+	s.startWeft(o.mongodbURI)
+	s.profiles = collection(t, o.rules[0].Sources[0])
 
 	bootstrap, err := envoy.Bootstrap(envoy.Config{
-		Rules:          rules,
+		Rules:          o.rules,
 		Filters:        o.filters,
 		Listen:         "127.0.0.1:0",
 		Admin:          "127.0.0.1:0",
 		Legacy:         s.legacy.addr,
-		Weft:           socket,
+		Weft:           s.Socket,
 		RouteTimeout:   o.timeout,
 		MessageTimeout: o.message,
 	})
@@ -133,34 +117,27 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.envoy, err = harness.StartEnvoy(t.Context(), harness.EnvoyOptions{Dir: dir, Bootstrap: text})
-	if err != nil {
+	if err := s.StartEnvoyWith(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.envoy.Kill() })
-	addr, err := s.envoy.ListenerAddr(t.Context(), envoy.ListenerName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.url = "http://" + addr
 	return s
 }
 
-func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI string) {
+func (s *system) startWeft(mongodbURI string) {
+	s.t.Helper()
 	store, err := mongostore.Open(mongodbURI)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	listener, err := extproc.Listen(socket)
+	listener, err := extproc.Listen(s.Socket)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	ruleset := extproc.NewRuleset(rules, envoy.Fingerprint(rules))
+	ruleset := extproc.NewRuleset(s.rules, envoy.Fingerprint(s.rules))
 	processor := &extproc.Server{
 		Rules:        func() *extproc.Ruleset { return ruleset },
 		Store:        enrich.Limit(enrich.Batch(store), 1024),
 		ServerTiming: true,
-		Report:       s.report,
 		Misconfigured: func(what string) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -168,20 +145,32 @@ func (s *system) startWeft(socket string, rules []*enrich.Rule, mongodbURI strin
 		},
 	}
 	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
+	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
 	processor.Register(s.weft)
 	health := grpchealth.NewServer()
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(s.weft, health)
-	go func() { _ = s.weft.Serve(listener) }()
+	server := s.weft
+	go func() { _ = server.Serve(listener) }()
 	s.t.Cleanup(func() {
-		s.weft.Stop()
+		server.Stop()
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = store.Close(now)
 	})
 }
 
-// collection returns the collection that a source reads, for the test to write to. It is dropped with the test.
+// parseRules parses a rules file. startSystem sets the databases of the rules.
+func parseRules(t *testing.T, text string) []*enrich.Rule {
+	t.Helper()
+	f, err := rulesfile.Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Rules
+}
+
+// collection returns the collection that a source reads. It is dropped with the test.
 func collection(t testing.TB, src *enrich.Source) *mongo.Collection {
 	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
 	if err != nil {
@@ -192,12 +181,6 @@ func collection(t testing.TB, src *enrich.Source) *mongo.Collection {
 		_ = client.Disconnect(context.Background())
 	})
 	return client.Database(src.Database).Collection(src.Collection)
-}
-
-func (s *system) report(r *enrich.Report) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reports = append(s.reports, *r)
 }
 
 // setProfiles replaces all documents.
@@ -213,74 +196,58 @@ func (s *system) setProfiles(docs ...bson.Raw) {
 	}
 }
 
-// answer is what a client got.
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
+// protocol is the one between a client and Envoy.
+type protocol bool
 
-// do sends a request as it stands, over HTTP/1.1, and reads the answer whole.
-func (s *system) do(t testing.TB, req *http.Request) answer {
+const (
+	http1 protocol = false
+	http2 protocol = true
+)
+
+func (p protocol) String() string { return map[protocol]string{http1: "HTTP 1", http2: "HTTP 2"}[p] }
+
+// newRequest returns a request without a body. The headers are name, value, name, value.
+func (s *system) newRequest(t testing.TB, method, target string, headers ...string) *http.Request {
 	t.Helper()
-	return s.doWith(t, http1(), req)
+	req, err := http.NewRequestWithContext(t.Context(), method, s.URL+target, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return req
 }
 
-func http1() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	return p
+// try sends a request over a connection of its own.
+func try(p protocol, req *http.Request) (harness.Answer, error) {
+	client := harness.NewClient(p == http2)
+	defer client.CloseIdleConnections()
+	return harness.Do(client, req)
 }
 
-// http2 is HTTP/2 without TLS, and without an upgrade from HTTP/1.1 (RFC 9113, section 3.3).
-func http2() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetUnencryptedHTTP2(true)
-	return p
-}
-
-// doWith is do over another protocol.
-func (s *system) doWith(t testing.TB, protocols *http.Protocols, req *http.Request) answer {
+// do is try where an error ends the test.
+func do(t testing.TB, p protocol, req *http.Request) harness.Answer {
 	t.Helper()
-	got, err := s.try(protocols, req)
+	got, err := try(p, req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
 }
 
-// try is doWith for a test that expects errors, or must not end at once.
-func (s *system) try(protocols *http.Protocols, req *http.Request) (answer, error) {
-	transport := &http.Transport{DisableCompression: true, Protocols: protocols}
-	defer transport.CloseIdleConnections()
-	client := http.Client{
-		Transport: transport,
-		Timeout:   20 * time.Second, // an answer that does not come is a failure, not the end of all tests
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return answer{}, fmt.Errorf("the answer breaks off after %q: %w", body, err)
-	}
-	if resp.ContentLength >= 0 {
-		resp.Header.Set("Content-Length", fmt.Sprint(resp.ContentLength))
-	}
-	return answer{status: resp.StatusCode, header: resp.Header, body: string(body)}, nil
+// get sends a GET request over HTTP/1.1.
+func (s *system) get(t testing.TB, target string, headers ...string) harness.Answer {
+	t.Helper()
+	return do(t, http1, s.newRequest(t, http.MethodGet, target, headers...))
 }
 
-// get is do for a plain GET.
-func (s *system) get(t testing.TB, path string) answer {
+// stat returns the value of one of Envoy's statistics.
+func (s *system) stat(t testing.TB, name string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, bytes.NewReader(nil))
+	n, err := s.Envoy.Stat(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.do(t, req)
+	return n
 }

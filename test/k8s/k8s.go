@@ -1,5 +1,5 @@
-// Package k8s shows that the manifests are ones that real parts accept and act on: kustomize, an API server's
-// validation, istiod's code, Envoy Gateway, Envoy. It holds what its packages share; each of them is one proof.
+// Package k8s has what its packages share. They test the manifests with real software: kustomize, an API server's
+// validation, istiod's code, Envoy Gateway and Envoy.
 package k8s
 
 import (
@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Overlays are the ways to install weft.
+// Overlays returns the names of the overlays, the ways to install weft.
 func Overlays() []string { return []string{"gateway", "sidecar", "standalone"} }
 
 // Path returns the absolute path of a file of the repository.
@@ -52,7 +52,7 @@ func Tool(t testing.TB, name string) string {
 	return path
 }
 
-// Run runs a command and returns its standard output. That it fails is the end of the test.
+// Run runs a command and returns its standard output. If the command fails, the test ends.
 func Run(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
 	stdout, stderr, err := Try(t, name, args...)
@@ -95,19 +95,19 @@ func buildWeft(path string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
-// Render returns what kustomize makes of a folder.
+// Render returns the output of kustomize for a folder.
 func Render(t testing.TB, folder string) []byte {
 	t.Helper()
 	return Run(t, Tool(t, "kustomize"), "build", folder)
 }
 
-// Overlay returns what kustomize makes of an overlay.
+// Overlay returns the output of kustomize for an overlay.
 func Overlay(t testing.TB, name string) []byte {
 	t.Helper()
 	return Render(t, Path(t, "k8s", "overlays", name))
 }
 
-// Object is one of Kubernetes.
+// Object is an object of Kubernetes.
 type Object struct {
 	Kind     string
 	Metadata struct {
@@ -118,7 +118,7 @@ type Object struct {
 	YAML []byte `json:"-"`
 }
 
-// Objects splits a stream of YAML.
+// Objects parses a stream of YAML.
 func Objects(t testing.TB, stream []byte) []Object {
 	t.Helper()
 	var objects []Object
@@ -137,7 +137,7 @@ func Objects(t testing.TB, stream []byte) []Object {
 	return objects
 }
 
-// Find returns the one object of a kind and name, decoded into o, in which unknown fields are mistakes.
+// Find decodes the object with a kind and a name into o. Unknown fields are errors.
 func Find(t testing.TB, objects []Object, kind, name string, o any) {
 	t.Helper()
 	err := errors.New("there is none")

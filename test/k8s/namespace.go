@@ -9,12 +9,11 @@ import (
 	"testing"
 )
 
-// inside is set in the process that runs in the namespaces; its value is the path of weft's binary.
+// inside is the environment variable of the process in the namespaces. Its value is the path of weft's binary.
 const inside = "WEFT_PROOF"
 
-// InNamespace runs the tests of a package in a network of their own, so that fixed ports and iptables are theirs alone,
-// and with a /run of their own. It is called by TestMain, with more environment for the tests, and returns the exit
-// status.
+// InNamespace runs the tests of a package in a new network namespace, where they may use fixed ports and iptables, and
+// with a new /run. TestMain calls it, with more environment variables for the tests. It returns the exit status.
 func InNamespace(m *testing.M, environment ...string) int {
 	if os.Getenv(inside) != "" {
 		if err := enter(); err != nil {
@@ -30,7 +29,7 @@ func InNamespace(m *testing.M, environment ...string) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	weft := filepath.Join(dir, "weft")
-	if output, err := buildWeft(weft); err != nil { // in there it could fetch nothing
+	if output, err := buildWeft(weft); err != nil { // there is no network in the namespace
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, output)
 		return 1
 	}
@@ -47,7 +46,7 @@ func InNamespace(m *testing.M, environment ...string) int {
 	return 0
 }
 
-// enter makes the namespaces usable.
+// enter mounts /run and enables the loopback device.
 func enter() error {
 	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mount: %w", err)

@@ -42,7 +42,8 @@ func WeftIn(t testing.TB, pod corev1.PodTemplateSpec) corev1.Container {
 	return corev1.Container{}
 }
 
-// Restricted asks the code of the API server's PodSecurity admission why a pod is not "restricted"; "" if it is.
+// Restricted returns why a pod is not "restricted", or "" if it is, by the code of the API server's PodSecurity
+// admission.
 func Restricted(t testing.TB, pod corev1.PodTemplateSpec) string {
 	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)

@@ -84,7 +84,7 @@ func TestAlerts(t *testing.T) {
 }
 
 // firing returns the alerts whose expression is true now, over the last window.
-func (p *prometheus) firing(t *testing.T, alerts []alert) (names []string) {
+func (p *prometheusServer) firing(t *testing.T, alerts []alert) (names []string) {
 	t.Helper()
 	spans := regexp.MustCompile(`\[\d+[mh]\]`)
 	for _, a := range alerts {

@@ -96,14 +96,14 @@ func TestDashboardFile(t *testing.T) {
 	}
 }
 
-// prometheus is a real Prometheus.
-type prometheus struct{ *harness.Prometheus }
+// prometheusServer is a real Prometheus.
+type prometheusServer struct{ *harness.Prometheus }
 
 // window is the range of queries in tests: some scrapes.
 const window = "3s"
 
 // startPrometheus scrapes jobs, each a host:port/path.
-func startPrometheus(t *testing.T, jobs map[string]string) *prometheus {
+func startPrometheus(t *testing.T, jobs map[string]string) *prometheusServer {
 	t.Helper()
 	config := "global: {scrape_interval: 400ms, scrape_timeout: 400ms}\nscrape_configs:\n"
 	for job, target := range jobs {
@@ -116,11 +116,11 @@ func startPrometheus(t *testing.T, jobs map[string]string) *prometheus {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Kill() })
-	return &prometheus{server}
+	return &prometheusServer{server}
 }
 
 // data decodes the data of an answer.
-func (p *prometheus) data(t *testing.T, path string, query url.Values, into any) {
+func (p *prometheusServer) data(t *testing.T, path string, query url.Values, into any) {
 	t.Helper()
 	response, err := harness.Get(t.Context(), p.URL()+path+"?"+query.Encode())
 	if err != nil {
@@ -142,7 +142,7 @@ func (p *prometheus) data(t *testing.T, path string, query url.Values, into any)
 }
 
 // values evaluates an expression now, without the values that are not numbers.
-func (p *prometheus) values(t *testing.T, expr string) (values []float64) {
+func (p *prometheusServer) values(t *testing.T, expr string) (values []float64) {
 	t.Helper()
 	var data struct {
 		Result []struct{ Value [2]any }
@@ -165,7 +165,7 @@ func withVariables(expr string) string {
 }
 
 // variables returns the values that the dashboard's variables have.
-func (p *prometheus) variables(t *testing.T, b *board) map[string][]string {
+func (p *prometheusServer) variables(t *testing.T, b *board) map[string][]string {
 	t.Helper()
 	offered := map[string][]string{}
 	for _, v := range b.Templating.List {
@@ -204,7 +204,7 @@ func (b *board) targets() (targets []*target) {
 }
 
 // red returns the titles of the stat panels, those of the first row, that are red.
-func (p *prometheus) red(t *testing.T, b *board) (titles []string) {
+func (p *prometheusServer) red(t *testing.T, b *board) (titles []string) {
 	t.Helper()
 	for _, panel := range b.Panels {
 		if panel.Type != "stat" {

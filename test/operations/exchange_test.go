@@ -1,6 +1,7 @@
 package operations_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"testing"
@@ -63,13 +64,22 @@ func startExchange(
 	return stream, err
 }
 
-// exchange sends all messages of an exchange as Envoy does.
+// exchange is tryExchange where an error ends the test.
 func exchange(t *testing.T, conn *grpc.ClientConn, requestID, traceParent, path, status, details, body string) {
 	t.Helper()
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", traceParent)
+	if err := tryExchange(t.Context(), conn, requestID, traceParent, path, status, details, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tryExchange sends all messages of an exchange as Envoy does.
+func tryExchange(
+	ctx context.Context, conn *grpc.ClientConn, requestID, traceParent, path, status, details, body string,
+) error {
+	ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", traceParent)
 	stream, err := extprocv3.NewExternalProcessorClient(conn).Process(ctx)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	request := requestHeaders(path)
 	headers := request.GetRequestHeaders().GetHeaders()
@@ -84,8 +94,9 @@ func exchange(t *testing.T, conn *grpc.ClientConn, requestID, traceParent, path,
 		}
 	}
 	if _, err := stream.Recv(); err != nil && !errors.Is(err, io.EOF) {
-		t.Fatal(err)
+		return err
 	}
+	return nil
 }
 
 func requestHeaders(path string) *extprocv3.ProcessingRequest {

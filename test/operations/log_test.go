@@ -2,9 +2,13 @@ package operations_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"weft/test/harness"
 )
@@ -43,5 +47,40 @@ func TestLogJSON(t *testing.T) {
 		if line[name] != want {
 			t.Errorf("%s: %v, want %v", name, line[name], want)
 		}
+	}
+}
+
+// TestBlockedStderr: if the pipe behind stderr is full and is never read, all answers are composites, and weft stops.
+func TestBlockedStderr(t *testing.T) {
+	s := startSystem(t)
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	weft := startCommand(t, s, harness.Command{
+		Args: []string{
+			"serve", "--listen", s.Socket, "--mongodb-uri", s.Mongod.URI(), "--admin", "", "--drain-window", "0",
+			"--log-level", "debug",
+		},
+		Prepare: func(cmd *exec.Cmd) { cmd.Stderr = writer },
+		Ready:   harness.Listening("unix", strings.TrimPrefix(s.Socket, "unix:")),
+	})
+	if err := writer.Close(); err != nil { // weft has it
+		t.Fatal(err)
+	}
+	startEnvoy(t, s)
+	stopLoad := startLoad(t, s, 8)
+	// A pipe holds 64 KiB, a line has more than 100 bytes.
+	harness.Eventually(t, "2000 exchanges have ended", func() bool {
+		return t.Failed() || stat(t, s, "http.main.ext_proc.streams_closed") > 2000
+	})
+	stopLoad()
+	if err := errors.Join(weft.Stop(30*time.Second), weft.Err()); err != nil {
+		t.Errorf("weft does not stop: %v", err)
+	}
+	log, err := io.ReadAll(reader)
+	if err != nil || len(log) < 60_000 {
+		t.Errorf("the pipe was not full: it has %d bytes, %v", len(log), err)
 	}
 }

@@ -5,14 +5,14 @@ import (
 	"os"
 	"testing"
 
-	"weft/internal/command"
+	"weft/internal/cli"
 )
 
 // TestMain makes child processes of the test binary weft, so that the tests run the real command.
 func TestMain(m *testing.M) {
 	const isWeft = "WEFT_TEST_IS_WEFT"
 	if os.Getenv(isWeft) != "" {
-		os.Exit(command.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel"))
+		os.Exit(cli.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel"))
 	}
 	if err := os.Setenv(isWeft, "1"); err != nil {
 		panic(err)

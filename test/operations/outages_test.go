@@ -25,7 +25,7 @@ const malformed = 1000
 // outages is a System under load whose parts a test takes away while a real Prometheus scrapes weft and Envoy.
 type outages struct {
 	*harness.System
-	prometheus *prometheus
+	prometheus *prometheusServer
 	board      *board
 	alerts     []alert
 	targets    []*target

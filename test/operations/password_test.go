@@ -19,7 +19,8 @@ func TestPasswordIsNotShown(t *testing.T) {
 	const password = "pa55-w0rd"
 	s := startSystem(t)
 	create := bson.D{
-		{Key: "createUser", Value: "weft"}, {Key: "pwd", Value: password},
+		{Key: "createUser", Value: "weft"},
+		{Key: "pwd", Value: password},
 		{Key: "roles", Value: bson.A{"readAnyDatabase"}},
 	}
 	if _, err := s.Mongod.Run(t.Context(), "admin", create); err != nil {
@@ -101,8 +102,10 @@ func TestPasswordIsNotInErrors(t *testing.T) {
 		{"mongodb+srv://u:pa55w0rd@none.invalid/?authMechanism=pa55w0rd", no},
 	} {
 		for _, command := range [][]string{
-			{"serve", "--admin", ""}, {"check", "../../examples/user-profile/rules.yaml"},
-			{"serve", "--help"}, {"check", "--help"},
+			{"serve", "--admin", ""},
+			{"check", "../../examples/user-profile/rules.yaml"},
+			{"serve", "--help"},
+			{"check", "--help"},
 		} {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], command...)
 			cmd.Env = append(os.Environ(), "WEFT_MONGODB_URI="+test.uri)

@@ -1,12 +1,24 @@
 package operations_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"weft/enrich"
+	"weft/enrich/mongostore"
+	"weft/extproc"
+	"weft/internal/observe"
+	"weft/internal/rulesfile"
 	"weft/test/harness"
 )
 
@@ -77,3 +89,109 @@ rules:
     extensions:
       x: {database: d, collection: c, where: {id: {param: id}}, fields: {n: any}}
 `
+
+// TestReloadsLeaveTheHeapFlat replaces the rules 20,000 times under load, each time by rules with other names and other
+// sources. Afterwards the heap is as large as before, and there are as many series. The server is in the process of the
+// test, and the rules are not from a file: a file watcher is too slow for so many changes.
+func TestReloadsLeaveTheHeapFlat(t *testing.T) {
+	const reloads, clients, maxGrowth = 20_000, 2, 4 << 20
+	s := startSystem(t)
+	registry := prometheus.NewRegistry()
+	metrics := observe.NewMetrics(registry, "devel")
+	store, err := mongostore.Open(s.Mongod.URI(), metrics.WatchDriver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.Ended = metrics.Command
+	t.Cleanup(func() { _ = store.Close(context.Background()) })
+	var rules atomic.Pointer[extproc.Ruleset]
+	processor := &extproc.Server{
+		Rules: rules.Load,
+		Store: enrich.Limit(enrich.Batch(store), 1024),
+		Report: func(r *enrich.Report) {
+			metrics.Count(r)
+			if r.Outcome.Disposition != enrich.Composed {
+				t.Errorf("an exchange is %s (%s): %v", r.Outcome.Disposition, r.Outcome.Reason, r.Err)
+			}
+		},
+	}
+	server := grpc.NewServer()
+	processor.Register(server)
+	listener, err := extproc.Listen(s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+
+	conn, core := dial(t, s.Socket), harness.NewUser(7).Core
+	send := func(ctx context.Context) error {
+		return tryExchange(ctx, conn, "", "", "/api/v1/users/7", "200", "via_upstream", core)
+	}
+	version, builtin := 0, rulesfile.Builtin().Rules
+	reload := func() {
+		version++
+		fresh := renamed(builtin, fmt.Sprint(version))
+		metrics.Rules(fmt.Sprint(version), fresh)
+		rules.Store(extproc.NewRuleset(fresh, ""))
+	}
+	run := func(reloads int) (heap uint64, series int) {
+		reload()
+		load := harness.StartLoad(clients, func(*http.Client, int) bool {
+			err := send(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			return err == nil
+		})
+		defer load.Stop()
+		for range reloads {
+			reload()
+			if err := send(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		load.Stop()
+		reload() // deletes the series of the last exchanges
+		if err := send(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			series += len(family.GetMetric())
+		}
+		runtime.GC()
+		runtime.GC() // of what finalizers have released
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc, series
+	}
+	heap, series := run(500)
+	heapAfter, seriesAfter := run(reloads)
+	t.Logf("heap: %d bytes, then %d; series: %d, then %d", heap, heapAfter, series, seriesAfter)
+	if heapAfter > heap+maxGrowth {
+		t.Errorf("the heap has grown from %d to %d bytes", heap, heapAfter)
+	}
+	if seriesAfter > series {
+		t.Errorf("there are %d series, and were %d", seriesAfter, series)
+	}
+}
+
+// renamed returns copies of rules with a suffix to their names and with sources of their own.
+func renamed(rules []*enrich.Rule, suffix string) []*enrich.Rule {
+	copies := make([]*enrich.Rule, len(rules))
+	for i, r := range rules {
+		c := *r
+		c.Name += "-" + suffix
+		c.Sources = nil
+		for _, src := range r.Sources {
+			s := *src
+			c.Sources = append(c.Sources, &s)
+		}
+		copies[i] = c.Ready()
+	}
+	return copies
+}

@@ -14,7 +14,7 @@ import (
 	"weft/test/k8s"
 )
 
-// translate asks egctl what Envoy Gateway would make of a manifest.
+// translate returns what Envoy Gateway makes of a manifest, as egctl prints it.
 func translate(t *testing.T, manifest []byte, args ...string) (stdout []byte, stderr string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "manifest.yaml")
@@ -25,7 +25,8 @@ func translate(t *testing.T, manifest []byte, args ...string) (stdout []byte, st
 	return out, string(errors), err
 }
 
-// refusals are the conditions that are not true, in the status of all objects: egctl exits with 0 all the same.
+// refusals returns the conditions that are not true in the status of all objects. egctl exits with 0 even if there are
+// some.
 func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
 	t.Helper()
 	var tree any
@@ -57,7 +58,7 @@ func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
 }
 
 func TestStatus(t *testing.T) {
-	// A cluster gives Services their addresses.
+	// In a cluster, Services have addresses.
 	manifest := []byte(strings.ReplaceAll(string(k8s.Overlay(t, "gateway")), "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n"))
 	manifest = append(manifest, "---\n"+secret(t, certificate(t))...)
 	stdout, stderr, err := translate(t, manifest, "--to", "gateway-api")
@@ -84,7 +85,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestExtProcStrictly decodes the filters that Envoy Gateway makes.
+// TestExtProcStrictly decodes the ext_proc filters that Envoy Gateway makes. Unknown fields are errors.
 func TestExtProcStrictly(t *testing.T) {
 	stdout, stderr, err := translate(t, []byte(objects(t)+"---\n"+secret(t, certificate(t))), "--to", "xds", "--type", "listener", "--output", "json")
 	if err != nil {

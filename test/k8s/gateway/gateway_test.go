@@ -1,5 +1,5 @@
-// Package gateway shows that Envoy Gateway's own controller makes of the gateway overlay what a real Envoy serves
-// composites with.
+// Package gateway tests the gateway overlay: Envoy Gateway's own controller configures a real Envoy, which serves
+// composites.
 package gateway_test
 
 import (
@@ -19,12 +19,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// extensions are what the manifests want of Envoy Gateway's own configuration.
+// extensions is the part of Envoy Gateway's own configuration that the manifests need.
 const extensions = `extensionApis:
   enableLua: true
 `
 
-// certificate makes weft's certificate as docs/kubernetes.md says, and returns the folder that stands for the Secret.
+// certificate creates weft's certificate as docs/kubernetes.md says. It returns the folder with the files of the
+// Secret.
 func certificate(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,7 +38,7 @@ func certificate(t *testing.T) string {
 	return dir
 }
 
-// secret is weft-tls.
+// secret returns the Secret weft-tls.
 func secret(t *testing.T, dir string) string {
 	t.Helper()
 	text := "apiVersion: v1\nkind: Secret\nmetadata: {name: weft-tls, namespace: shop}\ntype: kubernetes.io/tls\ndata:\n"
@@ -51,7 +52,8 @@ func secret(t *testing.T, dir string) string {
 	return text
 }
 
-// objects are the overlay's for Envoy Gateway. It takes no Services from files, so that Backends stand for them.
+// objects returns the objects of the overlay that Envoy Gateway reads. It does not read Services from files, so
+// Backends replace them.
 func objects(t *testing.T) string {
 	t.Helper()
 	var text strings.Builder
@@ -89,8 +91,8 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 `
 }
 
-// startGateway starts Envoy Gateway, which starts Envoy, and returns it, with the base URL of the Gateway and the file
-// that has its objects.
+// startGateway starts Envoy Gateway, which starts Envoy. It returns the process, the base URL of the Gateway and the
+// file with its objects.
 func startGateway(t *testing.T, s *k8s.System, extensions, certificate string) (gateway *harness.Process, url, file string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -123,7 +125,7 @@ logging: {level: {default: info}}
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Where it looks for an Envoy before it would download one.
+	// If Envoy is in this folder, it is not downloaded.
 	bin := path("data", "envoy-versions", "1.40.0", "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)
@@ -160,7 +162,7 @@ func TestGateway(t *testing.T) {
 	s.StartWeft(container, environment...)
 	s.ExpectComposites(url)
 
-	// The way back, in one line of docs/kubernetes.md: kubectl delete -f routes.yaml.
+	// The rollback of docs/kubernetes.md: kubectl delete -f routes.yaml.
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -186,8 +188,8 @@ func TestGateway(t *testing.T) {
 	s.AwaitRollback(gateway, url)
 }
 
-// TestWithoutLua shows what comes of an Envoy Gateway that does not allow Lua: nothing at all, so that the manifests
-// say what it needs.
+// TestWithoutLua: if Envoy Gateway does not allow Lua, the routes of the composites fail. So the manifests say what it
+// needs.
 func TestWithoutLua(t *testing.T) {
 	_, url, _ := startGateway(t, k8s.NewSystem(t), "extensionApis:\n", certificate(t))
 	k8s.Expect(t, url+"/api/v1/users/7", 200, "", harness.NewUser(7).Core) // weft is not there

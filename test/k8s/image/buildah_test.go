@@ -33,8 +33,7 @@ func (b *buildah) run(args ...string) string {
 	return string(k8s.Run(b.t, b.path, append(store, args...)...))
 }
 
-// golang makes the image that the Dockerfile builds in, of the Go that runs this test: images of registries are not to
-// be had everywhere.
+// golang makes the image in which the Dockerfile builds from the Go that runs this test, so that no registry is needed.
 func (b *buildah) golang() {
 	b.t.Helper()
 	busybox, err := exec.LookPath("busybox")
@@ -50,7 +49,7 @@ func (b *buildah) golang() {
 	b.run("commit", "--quiet", "--rm", container, "localhost/golang:1.26")
 }
 
-// imageConfig is as much of an image's configuration as concerns weft.
+// imageConfig is what the test uses of an image's configuration.
 type imageConfig struct {
 	User            string
 	Entrypoint, Cmd []string

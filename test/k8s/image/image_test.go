@@ -1,4 +1,4 @@
-// Package image shows that the Dockerfile builds, and that what comes of it runs as the manifests want it to.
+// Package image tests that the Dockerfile builds, and that the image runs as the manifests need it.
 package image_test
 
 import (
@@ -82,8 +82,7 @@ func TestHadolint(t *testing.T) {
 	}
 }
 
-// expectRestricted asks the kernel what the process is: the user 65532, without privileges, on a root that it cannot
-// write to.
+// expectRestricted checks in /proc that the process is the user 65532, without privileges, on a read-only root.
 func expectRestricted(t *testing.T, pid int) {
 	t.Helper()
 	read := func(name string) string {
@@ -106,8 +105,7 @@ func expectRestricted(t *testing.T, pid int) {
 	}
 }
 
-// runAsInPod starts a container as the kubelet would, and returns weft's socket, admin address and process id when it
-// serves.
+// runAsInPod starts a container as the kubelet would. It returns weft's socket, admin address and process id.
 func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Container) (socket, admin string, pid int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -130,7 +128,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	for _, e := range c.Env {
 		switch {
 		case e.Name == "WEFT_ADMIN":
-			environment = append(environment, "WEFT_ADMIN="+admin) // not a port that others of this machine may have
+			environment = append(environment, "WEFT_ADMIN="+admin) // the port of the manifest may be in use
 		case e.ValueFrom == nil:
 			environment = append(environment, e.Name+"="+e.Value)
 		}
@@ -192,7 +190,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	return filepath.Join(run, "weft.sock"), admin, running.Pid
 }
 
-// cleanup is a test that is over, so that its own context is, too.
+// cleanup is a test whose context does not end with it.
 type cleanup struct{ testing.TB }
 
 func (cleanup) Context() context.Context { return context.Background() }

@@ -1,4 +1,4 @@
-// Package istio shows that istiod's own code makes of the EnvoyFilter what a real Envoy serves composites with.
+// Package istio tests the sidecar overlay: istiod's own code configures a real Envoy, which serves composites.
 package istio_test
 
 import (
@@ -22,16 +22,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	quiet := log.DefaultOptions() // istiod says a thousand things
+	quiet := log.DefaultOptions() // istiod logs a lot
 	quiet.SetDefaultOutputLevel(log.OverrideScopeName, log.WarnLevel)
 	if err := log.Configure(quiet); err != nil {
 		panic(err)
 	}
-	// A plain Envoy has none of the filters that Istio adds to its own.
+	// A plain Envoy does not have the filters of Istio's build.
 	os.Exit(k8s.InNamespace(m, "PILOT_ENABLE_METADATA_EXCHANGE=false"))
 }
 
-// objects are what istiod learns from the API server.
+// objects returns what istiod would read from the API server.
 func objects(t *testing.T) (configs, kubernetes string) {
 	t.Helper()
 	for _, o := range k8s.Objects(t, k8s.Overlay(t, "sidecar")) {
@@ -42,7 +42,7 @@ func objects(t *testing.T) (configs, kubernetes string) {
 			kubernetes += string(o.YAML) + "\n---\n"
 		}
 	}
-	// Certificates are not what this is about.
+	// This test is not about certificates.
 	configs += `
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -82,7 +82,7 @@ endpoints:
 	return configs, kubernetes
 }
 
-// startIstiod starts istiod's discovery server, and returns it with its address.
+// startIstiod starts istiod's discovery server. It returns the server and its address.
 func startIstiod(t *testing.T) (istiod *xds.FakeDiscoveryServer, address string) {
 	t.Helper()
 	m := mesh.DefaultMeshConfig()
@@ -146,7 +146,8 @@ static_resources:
 	return envoy
 }
 
-// redirect does as Istio's iptables do: what comes for the legacy service, but from the sidecar, goes to the sidecar.
+// redirect adds a rule like Istio's to iptables: connections to the legacy service go to the sidecar, unless they are
+// from it.
 func redirect(t *testing.T) {
 	t.Helper()
 	iptables, err := exec.LookPath("iptables")
@@ -169,7 +170,7 @@ func TestIstio(t *testing.T) {
 	if got := s.LastRequest().Header.Get("X-Weft"); got != "" {
 		t.Errorf("the legacy service got the client's x-weft: %s", got)
 	}
-	// Rules may allow larger cores than Envoy's own buffer holds.
+	// Rules may allow larger cores than Envoy's default buffer holds.
 	dump, err := harness.Get(t.Context(), envoy.Admin()+"/config_dump?resource=dynamic_listeners")
 	if err != nil || !strings.Contains(dump.Body, `"per_connection_buffer_limit_bytes": 1114112`) {
 		t.Error("the buffer is not the one that the EnvoyFilter asks for")
@@ -181,7 +182,7 @@ func TestIstio(t *testing.T) {
 	s.StartWeft(container)
 	s.ExpectComposites(url)
 
-	// The way back, in one line of docs/kubernetes.md: kubectl delete envoyfilter weft.
+	// The rollback of docs/kubernetes.md: kubectl delete envoyfilter weft.
 	if err := istiod.Store().Delete(gvk.EnvoyFilter, "weft", "shop", nil); err != nil {
 		t.Fatal(err)
 	}

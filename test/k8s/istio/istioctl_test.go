@@ -14,7 +14,7 @@ import (
 	"weft/test/k8s"
 )
 
-// write puts a text into a file of the test.
+// write writes a text to a file of the test.
 func write(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -24,7 +24,7 @@ func write(t *testing.T, name string, text []byte) string {
 	return file
 }
 
-// istioctl runs it without a cluster, which it would wait for.
+// istioctl runs istioctl without a cluster.
 func istioctl(t *testing.T, args ...string) (stdout, stderr []byte) {
 	t.Helper()
 	t.Setenv("KUBECONFIG", os.DevNull)
@@ -35,7 +35,7 @@ func istioctl(t *testing.T, args ...string) (stdout, stderr []byte) {
 	return stdout, stderr
 }
 
-// TestAnalyze looks at what istioctl finds, since it is content, with exit status 0, where Envoy would not be.
+// TestAnalyze compares the findings of istioctl. Its exit status is 0 even for filters that Envoy rejects.
 func TestAnalyze(t *testing.T) {
 	manifest := k8s.Overlay(t, "sidecar")
 	findings := func(manifest []byte) []string {
@@ -50,7 +50,7 @@ func TestAnalyze(t *testing.T) {
 			t.Error(f)
 		}
 	}
-	// That EnvoyFilters are internals, and that one that inserts relative to others should have a priority if there are
+	// It warns that EnvoyFilters are internals, and that one with a relative position needs a priority if there are
 	// others.
 	if diff := cmp.Diff([]string{"Warning [IST0133]", "Warning [IST0151]"}, codes); diff != "" {
 		t.Errorf("findings (-want +got):\n%s\n%s", diff, findings(manifest))
@@ -65,8 +65,8 @@ func TestAnalyze(t *testing.T) {
 	}
 }
 
-// TestInjected shows what Istio makes of the pod: its Envoy sees weft's socket, shares its group, and all of it stays
-// restricted where Istio's CNI plugin is.
+// TestInjected: in the injected pod, Envoy has weft's socket and its group, and with Istio's CNI plugin the pod is
+// "restricted".
 func TestInjected(t *testing.T) {
 	generated, _ := istioctl(t, "manifest", "generate", "--set", "components.cni.enabled=true")
 	var injector, mesh corev1.ConfigMap

@@ -15,14 +15,14 @@ import (
 	"weft/test/k8s"
 )
 
-// asOverlay are the values with which the chart makes what an overlay has.
+// asOverlay has the values with which the chart makes the objects of an overlay.
 const asOverlay = `
 legacy: {create: true, image: "legacy:devel"}
 mongodb:
   uri: mongodb://weft:change-me@mongodb-0.mongodb,mongodb-1.mongodb,mongodb-2.mongodb/?replicaSet=rs0&authSource=admin&serverSelectionTimeoutMS=2000&connectTimeoutMS=2000
 `
 
-// withComponents are those with which it makes the components, too.
+// withComponents has those with which it makes the components, too.
 const withComponents = `
 legacy: {create: true, image: "legacy:devel"}
 mongodb:
@@ -48,7 +48,7 @@ func helm(t *testing.T, values string, args ...string) (stdout, stderr string, e
 	return string(out), string(errors), err
 }
 
-// chart returns what the chart makes of values.
+// chart returns the output of the chart for values.
 func chart(t *testing.T, values string, args ...string) []byte {
 	t.Helper()
 	stdout, stderr, err := helm(t, values, append([]string{"template", "weft"}, args...)...)
@@ -59,8 +59,8 @@ func chart(t *testing.T, values string, args ...string) []byte {
 }
 
 // byName returns objects by kind and name, without what may differ between kustomize and Helm: the namespace, which
-// Helm does not make; how a change of what Envoy reads starts new pods, by the name of a ConfigMap or by an annotation;
-// and the order of variables.
+// Helm does not create; whether the name of a ConfigMap or an annotation replaces the pods when Envoy's configuration
+// changes; and the order of variables.
 func byName(t *testing.T, manifest []byte) map[string]any {
 	t.Helper()
 	manifest = regexp.MustCompile(`weft-envoy-[a-z0-9]{10}`).ReplaceAll(manifest, []byte("weft-envoy"))
@@ -70,7 +70,7 @@ func byName(t *testing.T, manifest []byte) map[string]any {
 		if err := yaml.Unmarshal(o.YAML, &tree); err != nil {
 			t.Fatal(err)
 		}
-		if o.Kind == "GatewayClass" { // is of no namespace, which kustomize does not know and the API server puts right
+		if o.Kind == "GatewayClass" { // has no namespace; kustomize adds one, which an API server ignores
 			delete(tree["metadata"].(map[string]any), "namespace")
 		}
 		name := o.Kind + " " + o.Metadata.Name
@@ -110,7 +110,7 @@ func normal(node any) any {
 	return node
 }
 
-// TestChart shows that the chart makes the same objects as kustomize.
+// TestChart: the chart makes the same objects as kustomize.
 func TestChart(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
@@ -133,8 +133,7 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// TestChartPatch shows that the patch in the release's notes makes of a Deployment that is there what kustomize makes
-// of it.
+// TestChartPatch: the patch in the notes of the release changes an existing Deployment as kustomize does.
 func TestChartPatch(t *testing.T) {
 	for _, overlay := range []string{"sidecar", "standalone"} {
 		t.Run(overlay, func(t *testing.T) {
@@ -158,7 +157,7 @@ func TestChartPatch(t *testing.T) {
 	}
 }
 
-// kustomize renders a kustomization of the test's own, beside which is patch.yaml.
+// kustomize renders a kustomization of the test with a patch.yaml.
 func kustomize(t *testing.T, kustomization, patch string) []byte {
 	t.Helper()
 	dir, err := os.MkdirTemp(k8s.Path(t, "test", "k8s"), "kustomization-") // its paths are relative to the folder

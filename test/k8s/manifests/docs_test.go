@@ -9,8 +9,7 @@ import (
 	"weft/test/k8s"
 )
 
-// TestDocs shows that what one copies from docs/kubernetes.md is taken: the filters that mirror requests, and Helm's
-// commands.
+// TestDocs: the snippets of docs/kubernetes.md are valid: the filters that mirror requests, and Helm's commands.
 func TestDocs(t *testing.T) {
 	docs := read(t, k8s.Path(t, "docs", "kubernetes.md"))
 	snippet := func(pattern string) string {
@@ -49,7 +48,7 @@ spec:
 		}
 	}
 
-	// What "kubectl run" makes is not "restricted", so that it has no place in the namespace of an overlay.
+	// A pod of "kubectl run" is not "restricted", so the namespaces of the overlays reject it.
 	runs := regexp.MustCompile(`kubectl -n (\S+) run ask .* http://legacy\.(\S+):8080/`).FindAllStringSubmatch(docs, -1)
 	if len(runs) != 2 || len(runs) != strings.Count(docs, " run ask ") {
 		t.Fatalf("docs/kubernetes.md has %d requests by kubectl run", len(runs))

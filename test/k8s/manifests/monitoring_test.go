@@ -10,8 +10,8 @@ import (
 	"weft/test/k8s"
 )
 
-// TestDashboard shows that the dashboard and the alerts are those that docs/dashboards has, where a real Prometheus
-// judges them.
+// TestDashboard: the dashboard and the alerts are copies of those in docs/dashboards, which are tested with a real
+// Prometheus.
 func TestDashboard(t *testing.T) {
 	objects := k8s.Objects(t, with(t, "gateway", "monitoring", "dashboard"))
 	var dashboard corev1.ConfigMap

@@ -11,7 +11,7 @@ import (
 	"weft/test/k8s"
 )
 
-// TestRestricted asks the code of the API server's PodSecurity admission about each pod.
+// TestRestricted: each pod is "restricted", by the code of the API server's PodSecurity admission.
 func TestRestricted(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		pods := k8s.Pods(t, with(t, overlay, "mongodb", "monitoring"))
@@ -30,7 +30,7 @@ func TestRestricted(t *testing.T) {
 	}
 }
 
-// TestSameWeft shows that weft is the same everywhere, but for what must differ.
+// TestSameWeft: weft's containers are the same in all overlays, except where they must differ.
 func TestSameWeft(t *testing.T) {
 	alone := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
 	for _, overlay := range []string{"sidecar", "standalone"} {
@@ -53,7 +53,7 @@ func TestSameWeft(t *testing.T) {
 	}
 }
 
-// TestFlags shows that weft knows what the manifests tell it.
+// TestFlags: weft has the flags and environment variables of the manifests.
 func TestFlags(t *testing.T) {
 	c := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
 	help := string(k8s.Run(t, k8s.BuildWeft(t), "serve", "--help"))
@@ -70,8 +70,8 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// TestReload shows that a change of the rules arrives in pods that run: the ConfigMap keeps its name, and is mounted as
-// a folder, since what is mounted with subPath never changes.
+// TestReload: a change of the rules arrives in running pods. The ConfigMap keeps its name and is mounted as a folder,
+// because a file that is mounted with subPath never changes.
 func TestReload(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		pods := k8s.Pods(t, k8s.Overlay(t, overlay))

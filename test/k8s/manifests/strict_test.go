@@ -1,4 +1,4 @@
-// Package manifests shows that the manifests and the chart are such as an API server, Envoy and Helm take.
+// Package manifests tests that an API server, Envoy and Helm accept the manifests and the chart.
 package manifests_test
 
 import (
@@ -20,11 +20,11 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
-	_ "weft/envoy" // all of Envoy's messages that it makes, to be decoded by their names
+	_ "weft/envoy" // registers the messages that it makes, which are decoded by their names
 	"weft/test/k8s"
 )
 
-// envoyFilter is as much of Istio's object as concerns Envoy.
+// envoyFilter is the part of Istio's object that has Envoy's configuration.
 type envoyFilter struct {
 	Spec struct {
 		ConfigPatches []struct {
@@ -37,7 +37,7 @@ type envoyFilter struct {
 	}
 }
 
-// strictly decodes a message of Envoy's and what is packed in it; an unknown field is a mistake, where Istio only
+// strictly decodes a message of Envoy and the messages that are packed in it. An unknown field is an error; Istio only
 // warns.
 func strictly(t *testing.T, text []byte, m proto.Message) error {
 	t.Helper()
@@ -128,8 +128,8 @@ func TestBootstrapStrictly(t *testing.T) {
 	}
 }
 
-// TestGatewayStrictly decodes the objects for Envoy Gateway into its own types and those of the Gateway API. weft writes them
-// without these types: see envoy/gateway.go.
+// TestGatewayStrictly decodes the objects for Envoy Gateway into its own types and those of the Gateway API. weft
+// writes them without these types: see envoy/gateway.go.
 func TestGatewayStrictly(t *testing.T) {
 	text, err := os.ReadFile(k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
 	if err != nil {
@@ -167,7 +167,7 @@ func TestGatewayStrictly(t *testing.T) {
 	}
 }
 
-// TestMisspelt shows that a misspelt field is seen, in the message and in what is packed in it.
+// TestMisspelt: a misspelt field is an error in a message and in a message that is packed in it.
 func TestMisspelt(t *testing.T) {
 	for _, text := range []string{
 		"{name: x, typed_configs: {}}",

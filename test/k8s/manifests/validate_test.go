@@ -9,10 +9,10 @@ import (
 	"weft/test/k8s"
 )
 
-// kubernetes is the version whose API server judges.
+// kubernetes is the version whose validation is used.
 const kubernetes = "1.32"
 
-// validate asks for an API server's judgement: fields, types, and the CEL rules of custom resources.
+// validate validates manifests as an API server does: fields, types, and the CEL rules of custom resources.
 func validate(t *testing.T, manifest []byte) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "manifest.yaml")
@@ -48,8 +48,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestRefused shows that it would be seen if they were wrong.
-func TestRefused(t *testing.T) {
+// TestInvalid: the validation rejects invalid manifests.
+func TestInvalid(t *testing.T) {
 	for _, test := range []struct{ overlay, old, new, want string }{
 		{"sidecar", "livenessProbe:", "liveProbe:", "spec.template.spec.initContainers[0].liveProbe: Invalid value: value provided for unknown field"},
 		{"sidecar", "configPatches:", "patches:", "spec.patches: Invalid value: value provided for unknown field"},

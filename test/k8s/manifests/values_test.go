@@ -18,7 +18,7 @@ import (
 	"weft/test/k8s"
 )
 
-// TestValues looks at what comes of each value that the overlays do not have.
+// TestValues: each value of the chart that the overlays do not use has its effect.
 func TestValues(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
 	for name, test := range map[string]struct {
@@ -136,7 +136,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestValuesRefused has one mistake in each values file, and what Helm says.
+// TestValuesRefused: each values file has one error, which Helm reports.
 func TestValuesRefused(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
 	for values, want := range map[string]string{
@@ -170,7 +170,7 @@ func TestValuesRefused(t *testing.T) {
 	}
 }
 
-// TestOwnRules does what the chart says to somebody with rules, names and a namespace of their own.
+// TestOwnRules follows the instructions of the chart for other rules, names and another namespace.
 func TestOwnRules(t *testing.T) {
 	dir := t.TempDir()
 	rules := read(t, k8s.Path(t, "k8s", "base", "rules.yaml"))
@@ -223,7 +223,8 @@ func TestOwnRules(t *testing.T) {
 	}
 }
 
-// TestNewPods shows what starts new pods: what weft and Envoy read only when they start, and not the rules.
+// TestNewPods: a change of what weft and Envoy read only when they start replaces the pods. A change of the rules does
+// not.
 func TestNewPods(t *testing.T) {
 	annotations := func(values string, args ...string) map[string]string {
 		for _, pod := range k8s.Pods(t, chart(t, values, args...)) {
@@ -256,7 +257,7 @@ func TestNewPods(t *testing.T) {
 	}
 }
 
-// TestSchema shows that each value is in the schema, and that the schema has no others.
+// TestSchema: the schema has all values and no others.
 func TestSchema(t *testing.T) {
 	var values map[string]any
 	if err := yaml.Unmarshal([]byte(read(t, k8s.Path(t, "k8s", "chart", "values.yaml"))), &values); err != nil {

@@ -18,8 +18,8 @@ import (
 	"weft/test/k8s"
 )
 
-// TestWiring shows that what refers to something finds it: an API server would take selectors that select nothing,
-// ports that nobody listens on, and Secrets that are not there.
+// TestWiring: each reference has its target. An API server accepts selectors that select nothing, ports without a
+// listener and Secrets that do not exist.
 func TestWiring(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
@@ -131,7 +131,7 @@ func (w *wiring) listens(o k8s.Object, name string, pod corev1.PodTemplateSpec, 
 	w.Errorf("%s %s is about port %d, which nobody in %s has", o.Kind, o.Metadata.Name, port, name)
 }
 
-// autoscaler wants CPU requests of all containers, without which utilization cannot be computed.
+// autoscaler checks that all containers have CPU requests, without which there is no utilization.
 func (w *wiring) autoscaler(o k8s.Object) {
 	var h autoscalingv2.HorizontalPodAutoscaler
 	k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &h)
@@ -173,7 +173,7 @@ func (w *wiring) autoscaler(o k8s.Object) {
 	}
 }
 
-// serviceMonitor wants a Service with its labels, whose port leads to weft's metrics.
+// serviceMonitor checks that a Service has its labels and a port with weft's metrics.
 func (w *wiring) serviceMonitor(o k8s.Object) {
 	var m struct {
 		APIVersion, Kind string
@@ -206,7 +206,7 @@ func (w *wiring) serviceMonitor(o k8s.Object) {
 	w.Errorf("the ServiceMonitor finds no port of weft's")
 }
 
-// pod looks at what a pod refers to: its own label, ports of probes, volumes, ConfigMaps, Secrets, and the service
+// pod checks the references of a pod: its own label, ports of probes, volumes, ConfigMaps, Secrets, and the service
 // account.
 func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 	w.Helper()

@@ -1,5 +1,5 @@
-// Package mongodb shows that components/mongodb makes of three mongods a replica set that weft can read: with the
-// commands, the keys and the names of the manifests, and MongoDB's own shell.
+// Package mongodb tests components/mongodb: with the commands, keys and names of the manifests, and with MongoDB's own
+// shell, three mongods become a replica set that weft can read.
 package mongodb_test
 
 import (
@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// replicaSet is what a StatefulSet's controller, a kubelet and DNS would make of the component.
+// replicaSet does for the component what a StatefulSet's controller, a kubelet and DNS would do.
 type replicaSet struct {
 	*testing.T
 	container corev1.Container
@@ -34,7 +34,7 @@ type replicaSet struct {
 
 const members = 3
 
-// address is that of a member: all of 127.0.0.0/8 is this machine.
+// address returns the address of a member. All of 127.0.0.0/8 is this machine.
 func address(member int) string { return fmt.Sprintf("127.0.0.%d", 11+member) }
 
 func newReplicaSet(t *testing.T) *replicaSet {
@@ -79,7 +79,7 @@ func (r *replicaSet) start(member int) *harness.Process {
 	}
 	var arguments []string
 	for _, a := range r.container.Command[1:] {
-		if a != "--bind_ip_all" { // which is for a pod with an address of its own
+		if a != "--bind_ip_all" { // a member has one address of this machine
 			arguments = append(arguments, strings.Replace(a, "/etc/mongodb/", r.dir+"/", 1))
 		}
 	}
@@ -139,7 +139,7 @@ func TestReplicaSet(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The connection string is the one that weft has.
+	// The connection string is weft's.
 	var uri corev1.Secret
 	k8s.Find(t, k8s.Objects(t, k8s.Overlay(t, "gateway")), "Secret", "weft-mongodb", &uri)
 	client, err := mongo.Connect(options.Client().ApplyURI(uri.StringData["uri"]))
@@ -172,7 +172,7 @@ func TestReplicaSet(t *testing.T) {
 		t.Errorf("weft check: %v\n%s", err, text)
 	}
 
-	// A member that starts again finds all of it done.
+	// The hook of a member that starts again has nothing to do.
 	if err := first.Kill(); err != nil {
 		t.Fatal(err)
 	}

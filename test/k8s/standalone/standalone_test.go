@@ -1,5 +1,4 @@
-// Package standalone shows that a real Envoy serves composites with the bootstrap and the arguments of the standalone
-// overlay.
+// Package standalone tests the standalone overlay: a real Envoy serves composites with its bootstrap and arguments.
 package standalone_test
 
 import (
@@ -17,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// startEnvoy starts Envoy as the pod's container, and returns the base URL of what the Service leads to.
+// startEnvoy starts Envoy as the pod's container does. It returns the base URL of the Service.
 func startEnvoy(t *testing.T, s *k8s.System) string {
 	t.Helper()
 	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))

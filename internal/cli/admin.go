@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// serveAdmin serves what operators ask weft for.
+func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), err error) {
+	if s.admin == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", s.admin)
+	if err != nil {
+		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" for none", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { s.ready(w) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	if s.pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.logger.Error("admin", "error", err)
+		}
+	}()
+	return func() { _ = admin.Close() }, nil
+}
+
+// ready says whether weft takes exchanges. It does so without MongoDB, too: an extension that is null is better than no
+// weft.
+func (s *server) ready(w http.ResponseWriter) {
+	switch {
+	case s.stopping.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	case s.health.Failing():
+		fmt.Fprintln(w, "degraded: MongoDB does not answer, extensions are null")
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}

@@ -1,0 +1,64 @@
+package cli_test
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	urfave "github.com/urfave/cli/v3"
+
+	"weft/internal/cli"
+)
+
+// TestEnvironment: each flag has an environment variable, and those for operators are in their document.
+func TestEnvironment(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cli.New("").Commands {
+		for _, flag := range c.Flags {
+			name := flag.Names()[0]
+			variables := flag.(urfave.DocGenerationFlag).GetEnvVars()
+			isOther := func(v string) bool { return !strings.HasPrefix(v, "OTEL_") } // those are OpenTelemetry's own
+			if len(variables) == 0 || !strings.HasPrefix(variables[0], "WEFT_") || slices.ContainsFunc(variables[1:], isOther) {
+				t.Errorf("weft %s --%s: environment variables %v", c.Name, name, variables)
+				continue
+			}
+			for _, prefix := range []string{"drain-", "max-", "tls-", "weft-tls-", "allow-", "insecure", "mongodb-uri-file"} {
+				if strings.HasPrefix(name, prefix) && !slices.Contains(strings.Fields(plain(string(doc))), variables[0]) {
+					t.Errorf("docs/operations.md does not have %s of weft %s --%s", variables[0], c.Name, name)
+				}
+			}
+		}
+	}
+}
+
+// TestEnvironmentErrors: errors in the environment are wrong usage, as on the command line.
+func TestEnvironmentErrors(t *testing.T) {
+	tests := []struct{ variable, value, want string }{
+		{"WEFT_MAX_STREAMS", "many", `could not parse "many" as uint32 value from environment variable "WEFT_MAX_STREAMS" for flag max-streams`},
+		{"WEFT_DRAIN_WINDOW", "5", `"WEFT_DRAIN_WINDOW" for flag drain-window: time: missing unit in duration "5"`},
+		{"WEFT_MAX_WAITING_READS", "0", `"WEFT_MAX_WAITING_READS" for flag max-waiting-reads: want 1 or more`},
+		{"WEFT_INSECURE", "maybe", `"WEFT_INSECURE" for flag insecure: parse error`},
+		{"WEFT_LOG_LEVEL", "loud", `--log-level "loud": want debug, info, warn or error`},
+	}
+	for _, test := range tests {
+		t.Run(test.variable, func(t *testing.T) {
+			t.Setenv(test.variable, test.value)
+			var stderr bytes.Buffer
+			status := cli.Run(t.Context(), []string{"weft", "serve"}, io.Discard, &stderr, "")
+			if status != 2 || !strings.HasPrefix(stderr.String(), "weft: ") || !strings.Contains(stderr.String(), test.want) {
+				t.Errorf("%d, want 2\n got %s\nwant %s", status, stderr.String(), test.want)
+			}
+		})
+	}
+}
+
+// plain is a text without what stands around words.
+func plain(s string) string {
+	return strings.NewReplacer("`", " ", ",", " ", "(", " ", ")", " ", ";", " ").Replace(s)
+}

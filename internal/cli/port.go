@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"weft/envoy"
+	"weft/extproc"
+	"weft/internal/mtls"
+	"weft/internal/observe"
+)
+
+// port is the address of the gRPC server, who may connect, and the limits of a connection.
+type port struct {
+	listen     string
+	insecure   bool
+	tls        mtls.Options
+	allowed    []string // SPIFFE IDs
+	streams    uint32   // maximum of a connection
+	message    int      // maximum, in bytes
+	reflection bool
+}
+
+func (p *port) flags() []cli.Flag {
+	return []cli.Flag{
+		stringVar(&p.listen, "listen", defaultSocket, "WEFT_LISTEN", "unix:`PATH`, or host:port with TLS, to serve on"),
+		stringVar(&p.tls.Cert, "tls-cert", "", "WEFT_TLS_CERT",
+			"`FILE` with weft's certificate (PEM); this and the other two are read again when they change"),
+		stringVar(&p.tls.Key, "tls-key", "", "WEFT_TLS_KEY", "`FILE` with its key (PEM)"),
+		stringVar(&p.tls.ClientCA, "tls-client-ca", "", "WEFT_TLS_CLIENT_CA",
+			"`FILE` with the authorities (PEM) that vouch for clients: mutual TLS"),
+		&cli.StringSliceFlag{
+			Name: "allow-spiffe-id", Sources: cli.EnvVars("WEFT_ALLOW_SPIFFE_ID"), Destination: &p.allowed,
+			Usage: "SPIFFE `ID` of a client that may connect; may be repeated, or have commas " +
+				"(default: all that --tls-client-ca vouches for)",
+		},
+		boolVar(&p.insecure, "insecure", false, "WEFT_INSECURE",
+			"serve on host:port without TLS: whoever reaches the port can read what MongoDB has of anybody"),
+		&cli.Uint32Flag{
+			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
+			Destination: &p.streams, Validator: atLeast[uint32](1),
+			Usage: "exchanges at once on one connection, as in \"weft envoy --weft-max-streams\"; " +
+				"Envoy opens another one for more",
+		},
+		&cli.IntFlag{
+			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"),
+			Destination: &p.message, Validator: atLeast(1),
+			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; " +
+				"a response that is larger passes",
+		},
+		boolVar(&p.reflection, "grpc-reflection", false, "WEFT_GRPC_REFLECTION",
+			"serve gRPC reflection, for tools such as grpcurl"),
+	}
+}
+
+// validate checks the flags together.
+func (p *port) validate() error {
+	for _, text := range p.allowed {
+		id, err := spiffeid.FromString(strings.TrimSpace(text))
+		if err != nil {
+			return usageErrorf("--allow-spiffe-id %q: %w; want, for example, %s", text, err,
+				"spiffe://cluster.local/ns/shop/sa/envoy")
+		}
+		p.tls.Allowed = append(p.tls.Allowed, id)
+	}
+	switch hasTLS := p.tls.Cert != ""; {
+	case hasTLS != (p.tls.Key != ""):
+		return usageErrorf("--tls-cert and --tls-key go together")
+	case !hasTLS && (p.tls.ClientCA != "" || len(p.allowed) > 0):
+		return usageErrorf("--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key")
+	case p.tls.ClientCA == "" && len(p.allowed) > 0:
+		return usageErrorf("--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate")
+	case hasTLS && p.insecure:
+		return usageErrorf("--insecure is without TLS: leave it out, or --tls-cert")
+	case !hasTLS && !p.insecure && !strings.HasPrefix(p.listen, "unix:"):
+		return usageErrorf("--listen %s is TCP, where others may read and ask: %s", p.listen,
+			"give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure")
+	}
+	return nil
+}
+
+// streamWorkers is the number of exchanges that are served by goroutines that wait for the next one.
+const streamWorkers = 128
+
+// grpcServer returns the gRPC server, without services.
+func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.Server) (*grpc.Server, error) {
+	transport := insecure.NewCredentials()
+	if s.port.tls.Cert != "" {
+		withTLS, certificate, err := mtls.Credentials(s.port.tls, s.logger)
+		if err != nil {
+			return nil, fmt.Errorf("TLS: %w", err)
+		}
+		transport = withTLS
+		observe.WatchCertificate(registry, certificate)
+		if s.port.tls.ClientCA == "" {
+			s.logger.Warn("TLS without --tls-client-ca: any client that reaches the port can read the documents of all users")
+		}
+	}
+	server := grpc.NewServer(
+		grpc.Creds(transport),
+		grpc.ConnectionTimeout(10*time.Second), // for the handshakes of TLS and HTTP/2
+		grpc.MaxConcurrentStreams(s.port.streams),
+		grpc.MaxRecvMsgSize(s.port.message),
+		grpc.StreamInterceptor(s.metrics.CountOpen), grpc.UnaryInterceptor(processor.CheckEnvoyConfig),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			// A connection to an Envoy that is gone without closing it, as after a power failure, is closed soon.
+			Time: time.Minute, Timeout: 20 * time.Second,
+			// A connection of this age is drained, like all of them when weft stops; its streams have the time they need.
+			MaxConnectionAge: s.drain.maxAge,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		// Goroutines that serve one exchange after another have stacks of the right size already.
+		grpc.NumStreamWorkers(streamWorkers),
+		// A body of the default limit arrives without waiting for a window update.
+		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
+	)
+	if s.port.reflection {
+		reflection.Register(server)
+	}
+	return server, nil
+}

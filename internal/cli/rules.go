@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"weft/enrich"
+	"weft/enrich/mongostore"
+	"weft/internal/rulesfile"
+)
+
+// rulesFlag returns the flag for the name of a rules file.
+func rulesFlag(name *string) cli.Flag {
+	return stringVar(name, "rules", "", "WEFT_RULES", "rules `FILE`; default: the built-in rules, for a user profile")
+}
+
+// loadRules loads a rules file, or returns the built-in rules if name is empty.
+func loadRules(name string) (*rulesfile.File, error) {
+	if name == "" {
+		return rulesfile.Builtin(), nil
+	}
+	return rulesfile.Load(name)
+}
+
+func schemaCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "schema",
+		Usage: "print the JSON Schema of a rules file",
+		Description: `Editors complete and check with it: weft schema > rules.schema.json, and at the top of the rules file
+
+   # yaml-language-server: $schema=rules.schema.json`,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			_, err := cmd.Root().Writer.Write(rulesfile.Schema)
+			return err
+		},
+	}
+}
+
+func checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "report all errors in rules files",
+		ArgsUsage: "FILE...",
+		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. With errors,
+the exit status is 1. Warnings are about what is allowed but may not be intended; given a MongoDB, also
+about missing indexes, and about documents whose types do not fit, in a sample.`,
+		Flags: mongodbFlags("", ": check the indexes and a sample of the documents"),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if !cmd.Args().Present() {
+				return usageErrorf("check: the file is missing; write weft check rules.yaml")
+			}
+			uri, err := mongodbURI(cmd)
+			if err != nil {
+				return err
+			}
+			var failed error
+			for _, name := range cmd.Args().Slice() {
+				if err := check(ctx, cmd.Root().Writer, name, uri); err != nil {
+					fmt.Fprintln(cmd.Root().ErrWriter, err)
+					failed = errors.New("") // the errors are printed already
+				}
+			}
+			return failed
+		},
+	}
+}
+
+// check checks a file and prints its warnings. The error has the errors in the file.
+func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
+	f, err := rulesfile.Load(name)
+	if err != nil {
+		return err
+	}
+	for _, w := range f.Warnings {
+		fmt.Fprintf(out, "%v (warning)\n", w)
+	}
+	if mongodbURI != "" {
+		if err := checkMongoDB(ctx, out, name, f.Rules, mongodbURI); err != nil {
+			return err
+		}
+	}
+	word := "rules"
+	if len(f.Rules) == 1 {
+		word = "rule"
+	}
+	_, err = fmt.Fprintf(out, "%s: %d %s, no errors\n", name, len(f.Rules), word)
+	return err
+}
+
+// checkMongoDB warns about sources whose collection has no index for their key, or documents that do not fit.
+func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enrich.Rule, uri string) error {
+	store, err := mongostore.Open(uri)
+	if err != nil {
+		return uriError(uri, err)
+	}
+	defer func() { _ = store.Close(context.WithoutCancel(ctx)) }()
+	for _, r := range rules {
+		for _, src := range r.Sources {
+			index, err := store.IndexAdvice(ctx, src)
+			if err != nil {
+				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
+			}
+			warnings, err := store.TypeAdvice(ctx, src, keyTypes(r, src))
+			if err != nil {
+				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
+			}
+			if index != "" {
+				warnings = append(warnings, "no index on the key: each read scans the whole collection; run in mongosh: "+index)
+			}
+			for _, w := range warnings {
+				fmt.Fprintf(out, "%s: rule %q, extension %q: %s (warning)\n", name, r.Name, src.Name, w)
+			}
+		}
+	}
+	return nil
+}
+
+// keyTypes returns the types of the conditions of a source.
+func keyTypes(r *enrich.Rule, src *enrich.Source) []enrich.Type {
+	types := make([]enrich.Type, len(src.Where))
+	for i, c := range src.Where {
+		switch c.From {
+		case enrich.FromParam:
+			types[i] = r.Params()[c.Param].Type
+		case enrich.FromCore:
+			types[i] = c.Type
+		case enrich.FromRule:
+			types[i] = c.Fixed.Type
+		}
+	}
+	return types
+}

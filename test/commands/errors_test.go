@@ -1,0 +1,137 @@
+package commands_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestErrors: what each command prints if it is used in a wrong way, which is all that a user sees.
+func TestErrors(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		args []string
+		want string
+		exit int
+	}{
+		{
+			"no MongoDB URI",
+			[]string{"serve", "--mongodb-uri", "localhost:27017"},
+			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`, 1,
+		},
+		{
+			"no URL",
+			[]string{"serve", "--otlp-endpoint", "localhost:4317"},
+			`--otlp-endpoint: "localhost:4317": want http://host:port, or https for TLS`, 1,
+		},
+		{"no such format", []string{"serve", "--log-format", "xml"}, `--log-format "xml": want text or json`, 2},
+		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`, 2},
+		{
+			"a busy port",
+			[]string{"serve", "--insecure", "--listen", busy.Addr().String()},
+			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port", 1,
+		},
+		{
+			"a file that is no socket",
+			[]string{"serve", "--listen", "unix:" + file},
+			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock", 1,
+		},
+		{"no time to wait", []string{"serve", "--drain-window", "-5s"}, `invalid value "-5s" for flag -drain-window: want 0s or more; see weft serve --help`, 2},
+		{"no reads", []string{"serve", "--max-waiting-reads", "0"}, `invalid value "0" for flag -max-waiting-reads: want 1 or more; see weft serve --help`, 2},
+		{"more than all", []string{"envoy", "--trace-sampling", "200"}, `invalid value "200" for flag -trace-sampling: want 0 to 100; see weft envoy --help`, 2},
+		{"an argument too many", []string{"serve", "now"}, `serve: unexpected argument "now"; see weft serve --help`, 2},
+		{"no such flag", []string{"envoy", "--legcy", "x:1"}, "flag provided but not defined: -legcy; see weft envoy --help", 2},
+		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`, 1},
+		{
+			"a timeout without a unit",
+			[]string{"envoy", "--route-timeout", "3"},
+			`invalid value "3" for flag -route-timeout: time: missing unit in duration "3"; see weft envoy --help`, 2,
+		},
+		{"no such command", []string{"sreve"}, `no such command: "sreve"; see weft --help`, 2},
+		{"no such rules file", []string{"serve", "--rules", "nowhere.yaml"}, "rules file: open nowhere.yaml: no such file or directory", 1},
+		{
+			"a message timeout over the route timeout",
+			[]string{"envoy", "--message-timeout", "3s"},
+			"--message-timeout 3s is not less than --route-timeout 3s: Envoy would give up a response while weft may still wait for MongoDB", 2,
+		},
+		{"no such format", []string{"envoy", "--format", "xml"}, `unknown --format "xml"; use one of bootstrap, istio, gateway, weft-ca, weft-client`, 2},
+		{
+			"a password for everybody to read",
+			[]string{"serve", "--mongodb-uri", "mongodb://user:password@localhost"},
+			"--mongodb-uri has a password in it, which ps shows to everybody: use WEFT_MONGODB_URI or --mongodb-uri-file, and take another password", 2,
+		},
+		{
+			"two connection strings",
+			[]string{"serve", "--mongodb-uri", "mongodb://localhost", "--mongodb-uri-file", file},
+			"--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file (WEFT_MONGODB_URI_FILE) are both given: which?", 2,
+		},
+		{
+			"no file with a connection string",
+			[]string{"serve", "--mongodb-uri-file", "nowhere"},
+			"--mongodb-uri-file: open nowhere: no such file or directory", 1,
+		},
+		{
+			"TCP that anybody may read",
+			[]string{"serve", "--listen", "0.0.0.0:1"},
+			"--listen 0.0.0.0:1 is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", 2,
+		},
+		{"half a certificate", []string{"serve", "--tls-cert", file}, "--tls-cert and --tls-key go together", 2},
+		{
+			"no certificate",
+			[]string{"serve", "--listen", "unix:" + file + ".sock", "--tls-cert", file, "--tls-key", file},
+			"TLS: " + file + " and " + file + ": tls: failed to find any PEM data in certificate input", 1,
+		},
+		{"clients without TLS", []string{"serve", "--tls-client-ca", file}, "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key", 2},
+		{
+			"ids that nobody shows",
+			[]string{"serve", "--tls-cert", file, "--tls-key", file, "--allow-spiffe-id", "spiffe://x/y"},
+			"--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate", 2,
+		},
+		{"TLS or not", []string{"serve", "--tls-cert", file, "--tls-key", file, "--insecure"}, "--insecure is without TLS: leave it out, or --tls-cert", 2},
+		{
+			"no SPIFFE id",
+			[]string{"serve", "--allow-spiffe-id", "envoy"},
+			`--allow-spiffe-id "envoy": scheme is missing or invalid; want, for example, spiffe://cluster.local/ns/shop/sa/envoy`, 2,
+		},
+		{
+			"TLS with anybody",
+			[]string{"envoy", "--weft-tls-ca", "/ca.crt"},
+			"TLS to weft: --weft-tls-ca and --weft-tls-san are required; without both, any server could pose as weft", 1,
+		},
+		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key are required together", 1},
+		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca: --weft-tls-ca is required", 1},
+		{"nothing to check", []string{"check"}, "check: the file is missing; write weft check rules.yaml", 2},
+		{"nothing to explain", []string{"explain", "/x"}, "explain: write weft explain GET /api/v1/users/7 rules.yaml", 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			if test.args[0] == "serve" {
+				test.args = append([]string{"serve", "--admin", ""}, test.args[1:]...)
+			}
+			cmd := weft(t.Context(), test.args...)
+			cmd.Stderr = &stderr
+			err := cmd.Run()
+			if cmd.ProcessState.ExitCode() != test.exit {
+				t.Errorf("%v, want exit status %d", err, test.exit)
+			}
+			if want := "weft: " + test.want + "\n"; stderr.String() != want {
+				t.Errorf("stderr\n got %q\nwant %q", stderr.String(), want)
+			}
+		})
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "mine" {
+		t.Errorf("a file of the user is not weft's to remove: %q, %v", got, err)
+	}
+}
