@@ -328,21 +328,26 @@ func (b *batch) alone(src *Source, a *ask) {
 	isWanted := a.callers > 0 && !a.settled
 	a.cancel = cancel
 	b.mu.Unlock()
-	if !isWanted || !b.awaitSlot(ctx, a) {
+	if !isWanted {
 		return
 	}
-	defer func() { <-b.singles }()
-	b.mu.Lock()
-	a.asked = true
-	b.mu.Unlock()
-	found := b.read(ctx, src, []*ask{a})
+	var found []Extension
+	if b.awaitSlot(ctx, a) {
+		b.mu.Lock()
+		a.asked = true
+		b.mu.Unlock()
+		found = b.read(ctx, src, []*ask{a})
+		<-b.singles
+	} else {
+		found = failAll(1, ctx.Err())
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.abandoned = slices.DeleteFunc(b.abandoned, func(other *ask) bool { return other == a })
 	settle([]*ask{a}, found)
 }
 
-// awaitSlot waits until a second try may start. It reports false if the ask is settled before, or ctx ends.
+// awaitSlot waits until a second try may start. It reports false if the ask is settled or ctx ends before.
 func (b *batch) awaitSlot(ctx context.Context, a *ask) bool {
 	late := time.NewTicker(slotTimeout)
 	defer late.Stop()

@@ -367,6 +367,27 @@ func TestOutageIsNotMultiplied(t *testing.T) {
 	})
 }
 
+// TestNoAnswerIsAnError: callers without a deadline get an error if the database never answers, however many they are.
+func TestNoAnswerIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			<-ctx.Done()
+			return failAll(len(keys), ctx.Err())
+		}))
+		keys := make([]Key, 3*maxSingles)
+		for n := range keys {
+			keys[n] = number(int64(n))
+		}
+		for _, ext := range <-r.tryRead(t.Context(), keys...) {
+			if !errors.Is(ext.Err, context.DeadlineExceeded) {
+				t.Errorf("found %s, %v", ext.JSON, ext.Err)
+			}
+		}
+		time.Sleep(maxCommandTime)
+		r.expectIdle()
+	})
+}
+
 // TestPanicOfACommand ends no goroutine but its own: each of the keys gets it as its error.
 func TestPanicOfACommand(t *testing.T) {
 	store := Batch(storeFunc(func(_ context.Context, keys []Key) []Extension {

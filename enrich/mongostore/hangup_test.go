@@ -65,15 +65,24 @@ func TestHangUps(t *testing.T) {
 			ctx, hangUp := context.WithCancel(t.Context())
 			defer hangUp()
 			var wait sync.WaitGroup
+			errs := make(chan error, readers) // of readers that get an answer, although MongoDB gives none
 			for reader := range int64(readers) {
 				var keys []enrich.Key
 				for n := range int64(test.keys) {
 					keys = append(keys, number(reader*100+n)...)
 				}
-				wait.Go(func() { reads.Find(ctx, source, keys) })
+				wait.Go(func() {
+					if ext := reads.Find(ctx, source, keys)[0]; ctx.Err() == nil {
+						errs <- ext.Err
+					}
+				})
 			}
-			for range test.commands {
-				<-started
+			for n := range test.commands {
+				select {
+				case <-started:
+				case err := <-errs:
+					t.Fatalf("%d of %d commands were started, then a read failed: %v", n, test.commands, err)
+				}
 			}
 			hangUp()
 			wait.Wait() // while MongoDB is frozen: readers wait for nothing

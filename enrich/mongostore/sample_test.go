@@ -40,7 +40,9 @@ func TestTypeAdvice(t *testing.T) {
 	insert(
 		good, key("7"), key("8"), key(bson.A{7}), key(bson.Binary{Subtype: 3, Data: make([]byte, 16)}),
 		bson.D{
-			{Key: "id", Value: 9}, {Key: "shop", Value: "north"}, {Key: "names", Value: bson.A{"a", 1}},
+			{Key: "id", Value: 9},
+			{Key: "shop", Value: "north"},
+			{Key: "names", Value: bson.A{"a", 1}},
 			{Key: "score", Value: "high"},
 		},
 		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: 5}, {Key: "must", Value: true}},

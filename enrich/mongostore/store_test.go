@@ -173,7 +173,9 @@ func TestOtherKeys(t *testing.T) {
 	}
 	const canonical = "30313233-3435-3637-3839-616263646566"
 	doc := bson.D{
-		{Key: "_id", Value: id}, {Key: "uuid", Value: uuid}, {Key: "at", Value: bson.DateTime(0)},
+		{Key: "_id", Value: id},
+		{Key: "uuid", Value: uuid},
+		{Key: "at", Value: bson.DateTime(0)},
 		{Key: "N", Value: bson.A{3, decimal}},
 	}
 	fields := []enrich.Field{
