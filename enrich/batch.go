@@ -27,8 +27,9 @@ const (
 	// is overdue.
 	maxSingles = 64
 
-	// slotTimeout is how long a second try waits for its turn until it cancels one that nobody waits for any more.
-	slotTimeout = 20 * time.Millisecond
+	// abandonTime is how long after its callers have left a second try can be canceled in favor of another one. It is more
+	// than clients that hang up together differ by.
+	abandonTime = 100 * time.Millisecond
 
 	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
 	maxFailures = 8
@@ -79,6 +80,7 @@ type ask struct {
 	callers int                // that wait
 	cancel  context.CancelFunc // ends the second try; nil if there is none
 	asked   bool               // the command of the second try is under way
+	left    time.Time          // when the last caller left
 	settled bool
 	done    chan struct{} // closed when the ask is settled: ext is set
 	ext     Extension
@@ -116,6 +118,7 @@ func (b *batch) leave(ctx context.Context, a *ask) Extension {
 	}
 	if a.callers--; a.callers == 0 && a.cancel != nil {
 		if a.asked {
+			a.left = time.Now()
 			b.abandoned = append(b.abandoned, a)
 		} else {
 			a.cancel()
@@ -349,7 +352,10 @@ func (b *batch) alone(src *Source, a *ask) {
 
 // awaitSlot waits until a second try may start. It reports false if the ask is settled or ctx ends before.
 func (b *batch) awaitSlot(ctx context.Context, a *ask) bool {
-	late := time.NewTicker(slotTimeout)
+	if len(b.singles) == cap(b.singles) {
+		b.cancelAbandoned()
+	}
+	late := time.NewTicker(abandonTime / 10)
 	defer late.Stop()
 	for {
 		select {
@@ -365,11 +371,11 @@ func (b *batch) awaitSlot(ctx context.Context, a *ask) bool {
 	}
 }
 
-// cancelAbandoned cancels the oldest second try that nobody waits for.
+// cancelAbandoned cancels the second try whose callers have left first, if that was abandonTime ago.
 func (b *batch) cancelAbandoned() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.abandoned) > 0 {
+	if len(b.abandoned) > 0 && time.Since(b.abandoned[0].left) >= abandonTime {
 		b.abandoned[0].cancel()
 		b.abandoned = slices.Delete(b.abandoned, 0, 1)
 	}

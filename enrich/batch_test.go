@@ -219,19 +219,27 @@ func TestSecondTriesOfCallersThatLeave(t *testing.T) {
 			t.Fatalf("a command for %d keys, then %d", len(keys), len(g.asked))
 		}
 		leave()
-		synctest.Wait()
-		time.Sleep(2 * slotTimeout)
-		if len(g.ended) != 0 {
-			t.Fatalf("%d commands were canceled", len(g.ended))
+		expectCanceled := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			if len(g.ended) != want {
+				t.Fatalf("%d commands were canceled, want %d", len(g.ended), want)
+			}
+			for range want {
+				if err := <-g.ended; !errors.Is(err, context.Canceled) {
+					t.Errorf("canceled with %v", err)
+				}
+			}
 		}
-		r.read(number(-2))
-		time.Sleep(slotTimeout)
-		synctest.Wait()
-		if len(g.ended) != 1 {
-			t.Errorf("%d commands were canceled for one key, want 1", len(g.ended))
-		} else if err := <-g.ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("canceled with %v", err)
-		}
+		r.read(number(-2)) // others may leave in this moment
+		time.Sleep(abandonTime - 1)
+		expectCanceled(0)
+		time.Sleep(1)
+		expectCanceled(1)
+		r.read(number(-3))
+		expectCanceled(1)
+		time.Sleep(time.Second)
+		expectCanceled(0)
 		for range 2 + maxSingles {
 			g.answer <- struct{}{}
 		}

@@ -18,19 +18,20 @@ import (
 // TestHangUps: readers that leave in the middle of a command do not cost its connection. The driver closes the
 // connection of an operation that is canceled, and the next read pays for another one.
 func TestHangUps(t *testing.T) {
-	const readers, connections = 200, 10 // as many as the driver opens at once for minPoolSize
+	const connections = 10 // as many as the driver opens at once for minPoolSize
 	for _, test := range []struct {
 		name     string
+		readers  int
 		keys     int // of a read
 		commands int // under way when the readers leave
 	}{
-		{"one key", 1, 1},
-		{"one key, second try", 1, connections}, // the commands for the first key and for the others are overdue
-		{"a list", 20, connections},
+		{"one key", 200, 1, 1},
+		{"one key, second try", 60, 1, connections}, // the commands for the first key and for the others are overdue
+		{"a list", 200, 20, connections},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var created, closed atomic.Int64
-			ready, started := make(chan struct{}, 2*connections), make(chan struct{}, 2*readers)
+			ready, started := make(chan struct{}, 2*connections), make(chan struct{}, 2*test.readers)
 			uri := fmt.Sprintf("%s/?minPoolSize=%d&maxPoolSize=%[2]d", mongod.URI(), connections)
 			store, err := Open(uri, func(o *options.ClientOptions) {
 				o.SetPoolMonitor(&event.PoolMonitor{Event: func(e *event.PoolEvent) {
@@ -61,12 +62,12 @@ func TestHangUps(t *testing.T) {
 			thaw := sync.OnceValue(func() error { return mongod.Signal(syscall.SIGCONT) })
 			defer func() { _ = thaw() }()
 
-			source, reads := storetest.Source(), enrich.Limit(enrich.Batch(store), readers)
+			source, reads := storetest.Source(), enrich.Limit(enrich.Batch(store), int64(test.readers))
 			ctx, hangUp := context.WithCancel(t.Context())
 			defer hangUp()
 			var wait sync.WaitGroup
-			errs := make(chan error, readers) // of readers that get an answer, although MongoDB gives none
-			for reader := range int64(readers) {
+			errs := make(chan error, test.readers) // of readers that get an answer, although MongoDB gives none
+			for reader := range int64(test.readers) {
 				var keys []enrich.Key
 				for n := range int64(test.keys) {
 					keys = append(keys, number(reader*100+n)...)
