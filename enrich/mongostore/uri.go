@@ -15,7 +15,8 @@ const (
 	srvScheme   = "mongodb+srv://" // whose hosts and some options are in DNS
 )
 
-// Check returns what is wrong with a connection string, or with the files it names, as far as that can be known without DNS.
+// Check returns what is wrong with a connection string, or with the files it names, as far as that can be known without
+// DNS.
 func Check(uri string) error {
 	if rest, isSRV := strings.CutPrefix(uri, srvScheme); isSRV {
 		if strings.ContainsAny(srvHost(uri), ",:") {

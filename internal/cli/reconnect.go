@@ -12,24 +12,35 @@ import (
 )
 
 const (
-	// dnsStartTimeout is how long the start of weft waits for the hosts of a mongodb+srv URI.
+	// dnsStartTimeout bounds how long the start of weft waits for the hosts of a mongodb+srv URI.
 	dnsStartTimeout = 2 * time.Second
 
-	// connectTimeout bounds how long MongoDB may take to accept a new connection string: its own timeouts may be none.
+	// connectTimeout bounds how long MongoDB may take to accept a new connection string. The timeouts in the string may
+	// be infinite.
 	connectTimeout = 30 * time.Second
 
-	// After an attempt that failed, the next one follows in minConnectDelay, then in twice the time, up to maxConnectDelay.
+	// After an attempt that failed, the next one follows after minConnectDelay, then after twice the delay, and so on
+	// up to maxConnectDelay.
 	minConnectDelay = time.Second
 	maxConnectDelay = 10 * time.Second
 )
 
-// connectMongoDB opens the store and keeps it connected until ctx ends: as soon as DNS knows the hosts, and with what
-// --mongodb-uri-file and the certificates of the connection string contain. It fails if the connection string is wrong in
-// itself.
+// Log messages.
+const (
+	hostsUnknown          = "MongoDB's hosts cannot be looked up; until they can, extensions are null"
+	hostsKnown            = "MongoDB's hosts have been looked up"
+	connectionRejected    = "the MongoDB connection string or its certificates are rejected; the previous ones stay in use"
+	connectionNotAccepted = "MongoDB does not accept the new connection string or certificates; the previous ones stay in use"
+	connectionReplaced    = "MongoDB accepts the new connection string or certificates"
+)
+
+// connectMongoDB opens the store and keeps it connected until ctx ends: as soon as DNS knows the hosts, and with the
+// current contents of --mongodb-uri-file and of the certificates that the connection string names. It fails if the
+// connection string is invalid.
 func (s *server) connectMongoDB(ctx context.Context) error {
 	current, err := watchfile.Read(s.mongodbFiles(s.mongodbURI))
 	if err != nil || s.mongodbURIFile != "" && strings.TrimSpace(string(current[0])) != s.mongodbURI {
-		current = nil // changed already
+		current = nil // changed since the start
 	}
 	s.store = mongostore.New(s.metrics.WatchDriver)
 	s.store.Ended = s.metrics.Command
@@ -45,7 +56,7 @@ func (s *server) connectMongoDB(ctx context.Context) error {
 	return nil
 }
 
-// mongodbFiles returns the files that a connection to MongoDB is made with.
+// mongodbFiles returns the files of a connection to MongoDB.
 func (s *server) mongodbFiles(uri string) []string {
 	if s.mongodbURIFile == "" {
 		return mongostore.Files(uri)
@@ -53,7 +64,7 @@ func (s *server) mongodbFiles(uri string) []string {
 	return append([]string{s.mongodbURIFile}, mongostore.Files(uri)...)
 }
 
-// watchMongoDBFiles sends the connection string each time that it, or a file that it names, has changed.
+// watchMongoDBFiles sends the connection string each time that it, or a file that it names, changes.
 func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris chan string) {
 	uri := s.mongodbURI
 	names := func() []string { return s.mongodbFiles(uri) }
@@ -71,11 +82,11 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 			}
 		}
 		if err != nil {
-			s.logger.Error("MongoDB's connection string or certificates are rejected; those from before stay in use", "error", err)
+			s.logger.Error(connectionRejected, "error", err)
 			return
 		}
 		uri = next
-		select { // the last one counts
+		select { // only the latest one counts
 		case <-uris:
 		default:
 		}
@@ -83,46 +94,55 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 	})
 }
 
-// keepConnected connects the store with each connection string that comes, until MongoDB accepts it. err is that of the
-// first attempt.
+// keepConnected connects the store if the first attempt has failed with an error, and again with each connection
+// string.
 func (s *server) keepConnected(ctx context.Context, err error, uris <-chan string) {
-	const (
-		noHosts     = "the hosts of MongoDB cannot be looked up; until they can, extensions are null"
-		notAccepted = "MongoDB does not accept a connection with the new connection string or certificates; those from before stay in use"
-	)
-	isFirst := err != nil
-	uri, delay, isLogged := s.mongodbURI, minConnectDelay, false
-	for {
-		var retry <-chan time.Time
-		if err != nil {
-			if message := notAccepted; !isLogged {
-				if isLogged = true; isFirst {
-					message = noHosts
-					s.health.Set(true)
-				}
-				s.logger.Warn(message, "error", uriError(uri, err))
-			}
-			retry = time.After(delay)
-			delay = min(2*delay, maxConnectDelay)
+	uri := s.mongodbURI
+	if err != nil {
+		s.health.Set(true)
+		if !s.retryConnect(ctx, uri, err, uris, hostsUnknown) {
+			return
 		}
+		s.health.Set(false)
+		s.logger.Info(hostsKnown)
+	}
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case uri = <-uris:
-			delay, isLogged = minConnectDelay, false
-		case <-retry:
 		}
-		attempt, cancel := context.WithTimeout(ctx, connectTimeout)
-		err = s.store.Connect(attempt, uri)
-		cancel()
-		switch {
-		case err != nil:
-		case isFirst:
-			isFirst = false
-			s.health.Set(false)
-			s.logger.Info("the hosts of MongoDB are known")
-		default:
-			s.logger.Info("a new connection string or new certificates are in use for MongoDB")
+		if err := s.tryConnect(ctx, uri); err != nil && !s.retryConnect(ctx, uri, err, uris, connectionNotAccepted) {
+			return
+		}
+		s.logger.Info(connectionReplaced)
+	}
+}
+
+func (s *server) tryConnect(ctx context.Context, uri string) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return s.store.Connect(ctx, uri)
+}
+
+// retryConnect follows an attempt to connect that failed. It tries again, with the latest connection string, until it
+// succeeds, or reports false when ctx ends. It logs the first error of each connection string.
+func (s *server) retryConnect(ctx context.Context, uri string, err error, uris <-chan string, message string) bool {
+	s.logger.Warn(message, "error", uriError(uri, err))
+	for delay := minConnectDelay; ; delay = min(2*delay, maxConnectDelay) {
+		isNew := false
+		select {
+		case <-ctx.Done():
+			return false
+		case uri = <-uris:
+			isNew, delay = true, minConnectDelay
+		case <-time.After(delay):
+		}
+		switch err := s.tryConnect(ctx, uri); {
+		case err == nil:
+			return true
+		case isNew:
+			s.logger.Warn(message, "error", uriError(uri, err))
 		}
 	}
 }
