@@ -117,7 +117,8 @@ type patches struct {
 func (p *patches) add(applyTo string, match yaml.MapSlice, operation string, m interface {
 	proto.Message
 	ValidateAll() error
-}) {
+},
+) {
 	if p.err != nil {
 		return
 	}

@@ -74,7 +74,7 @@ func TestAppendValue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := appendValue(nil, bson.RawValue{Type: bson.Type(typ), Value: data}, 0)
+		got, err := appendValue(nil, bson.RawValue{Type: typ, Value: data}, 0)
 		if err != nil || string(got) != test.want || !json.Valid(got) {
 			t.Errorf("%T %v: %s, %v; want %s", test.value, test.value, got, err, test.want)
 		}
@@ -96,7 +96,7 @@ func TestAppendValueErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := appendValue(nil, bson.RawValue{Type: bson.Type(typ), Value: data}, 0); err == nil {
+		if got, err := appendValue(nil, bson.RawValue{Type: typ, Value: data}, 0); err == nil {
 			t.Errorf("%s: %.100s", name, got)
 		}
 	}

@@ -60,6 +60,9 @@ func Open(uri string, configure ...func(*options.ClientOptions)) (*Store, error)
 // Connect fails if uri is wrong, or if the hosts of a mongodb+srv URI cannot be looked up; then the error wraps a
 // [net.DNSError]. There must not be two calls at the same time.
 func (s *Store) Connect(ctx context.Context, uri string) error {
+	if err := Check(uri); err != nil {
+		return err
+	}
 	o, err := clientOptions(ctx, uri)
 	if err != nil {
 		return err

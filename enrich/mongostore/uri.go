@@ -74,7 +74,7 @@ func clientOptions(ctx context.Context, uri string) (*options.ClientOptions, err
 		// The driver takes a TXT record that cannot be looked up for one that does not exist, and so for no options.
 		var failure *net.DNSError
 		_, err := net.DefaultResolver.LookupTXT(ctx, srvHost(uri))
-		if err != nil && !(errors.As(err, &failure) && failure.IsNotFound) {
+		if err != nil && (!errors.As(err, &failure) || !failure.IsNotFound) {
 			return nil, err
 		}
 	}

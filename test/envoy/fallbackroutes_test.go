@@ -116,7 +116,9 @@ rules:
 				"if-none-match", `"x"`, "if-match", `"x"`, "accept-encoding", "gzip"))
 			checkHeaders(t, method+": the legacy service got",
 				[][2]string{
-					{"if-none-match", condition}, {"if-match", condition}, {"accept-encoding", "identity"},
+					{"if-none-match", condition},
+					{"if-match", condition},
+					{"accept-encoding", "identity"},
 					{"x-weft-if-none-match", "-"},
 				}, <-seen)
 		}

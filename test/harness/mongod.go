@@ -89,9 +89,6 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 // URI returns the connection string, without a database.
 func (m *Mongod) URI() string { return fmt.Sprintf("mongodb://127.0.0.1:%d", m.options.Port) }
 
-// Options returns what starts the same server again after its end: with its data and on its port.
-func (m *Mongod) Options() MongodOptions { return m.options }
-
 // Run runs a command on a database, whether the server is a primary or not.
 func (m *Mongod) Run(ctx context.Context, database string, command bson.D) (result bson.Raw, err error) {
 	err = m.connect(ctx, func(c *mongo.Client) (err error) {

@@ -46,7 +46,7 @@ func TestMongod(t *testing.T) {
 	if err := mongod.Kill(); err != nil {
 		t.Error(err)
 	}
-	again, err := StartMongod(ctx, mongod.Options())
+	again, err := StartMongod(ctx, mongod.options)
 	if err != nil {
 		t.Fatalf("after a crash: %v", err)
 	}

@@ -24,7 +24,8 @@ func TestMetricsAreBounded(t *testing.T) {
 		} {
 			for _, response := range [][2]string{
 				{fmt.Sprint(200 + n%400), fmt.Sprintf("details_%d", n)},
-				{fmt.Sprint(n), "via_upstream"}, {"200", "via_upstream"},
+				{fmt.Sprint(n), "via_upstream"},
+				{"200", "via_upstream"},
 			} {
 				exchange(t, conn, id, id, path, response[0], response[1], `{"id":`+id)
 			}
