@@ -54,7 +54,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		"Cluster":      weft,
 		"LocalReplies": localReplies(c),
 		"BufferLimit":  bufferLimit(c),
-		"Filters":      append(fallbackFilters(c.Rules), extProcFilter(c)),
+		"Filters":      filters(c),
 		"Routes":       routes,
 	})
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"path"
 	"strings"
 	"text/template"
 
 	"github.com/goccy/go-yaml"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
@@ -22,6 +24,9 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"rewrite":        rewrite,
 	"loosePattern":   loosePattern,
 	"exactPattern":   exactPattern,
+	"sni":            TLS.sni,
+	"sanType":        TLS.sanType,
+	"join":           path.Join,
 	"hasFallback":    hasFallback,
 	"fallbackScript": func(r *enrich.Rule) string { return fallbackScript([]*enrich.Rule{r}) },
 }).ParseFS(templateFiles, "*.yaml.tmpl"))
@@ -58,6 +63,28 @@ func render(name string, data any) ([]byte, error) {
 		out.Write(formatted)
 	}
 	return out.Bytes(), nil
+}
+
+// merge executes a template of YAML and merges the message that it is into m. It rejects unknown fields.
+func merge(m proto.Message, name string, data any) error {
+	var text bytes.Buffer
+	if err := templates.ExecuteTemplate(&text, name, data); err != nil {
+		return err
+	}
+	var fields map[string]any
+	if err := yaml.Unmarshal(text.Bytes(), &fields); err != nil {
+		return err
+	}
+	json, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	part := m.ProtoReflect().New().Interface()
+	if err := protojson.Unmarshal(json, part); err != nil {
+		return err
+	}
+	proto.Merge(m, part)
+	return nil
 }
 
 // toJSON returns a value as JSON, which is YAML in one line. A message must be valid.
