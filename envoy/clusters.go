@@ -7,7 +7,7 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3" // for the template
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3" // in clusters.yaml.tmpl
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -57,7 +57,5 @@ func cluster(c Config, name string, addresses ...string) (*clusterv3.Cluster, er
 		cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		cluster.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 	}
-	return cluster, merge(cluster, name, map[string]any{
-		"Fingerprint": Fingerprint(c.Rules), "WeftStreams": c.WeftStreams, "TLS": c.TLS,
-	})
+	return cluster, merge(cluster, name, c)
 }

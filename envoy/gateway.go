@@ -19,7 +19,7 @@ type GatewayOptions struct {
 
 // Gateway returns the objects for Envoy Gateway, as YAML documents. They are not made with the Go types of the Gateway
 // API and Envoy Gateway: those bring 112 packages with them, with which the binary of weft would have 44.9 MB in place
-// of 33.0. k8s/proof decodes the output strictly into these types.
+// of 33.0. test/k8s/manifests decodes the output strictly into these types.
 func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	c = c.withDefaults()
 	legacy, legacyErr := backendRef("legacy", c.Legacy)

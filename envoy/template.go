@@ -18,12 +18,13 @@ import (
 //go:embed *.yaml.tmpl
 var templateFiles embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
+var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{
 	"json":           toJSON,
 	"methods":        methods,
 	"rewrite":        rewrite,
 	"loosePattern":   loosePattern,
 	"exactPattern":   exactPattern,
+	"fingerprint":    Fingerprint,
 	"sni":            TLS.sni,
 	"sanType":        TLS.sanType,
 	"join":           path.Join,
@@ -65,7 +66,8 @@ func render(name string, data any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// merge executes a template of YAML and merges the message that it is into m. It rejects unknown fields.
+// merge executes a template of one YAML document, and merges its fields into m. A field that m does not have is an
+// error.
 func merge(m proto.Message, name string, data any) error {
 	var text bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, name, data); err != nil {
@@ -75,19 +77,20 @@ func merge(m proto.Message, name string, data any) error {
 	if err := yaml.Unmarshal(text.Bytes(), &fields); err != nil {
 		return err
 	}
-	json, err := json.Marshal(fields)
+	jsonText, err := json.Marshal(fields)
 	if err != nil {
 		return err
 	}
 	part := m.ProtoReflect().New().Interface()
-	if err := protojson.Unmarshal(json, part); err != nil {
+	if err := protojson.Unmarshal(jsonText, part); err != nil {
 		return err
 	}
 	proto.Merge(m, part)
 	return nil
 }
 
-// toJSON returns a value as JSON, which is YAML in one line. A message must be valid.
+// toJSON returns a value as JSON, which is YAML in one line: the way in which templates quote text of users. It
+// rejects messages that are not valid.
 func toJSON(v any) (string, error) {
 	m, ok := v.(interface {
 		proto.Message

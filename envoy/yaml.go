@@ -45,7 +45,7 @@ func compact(n ast.Node) bool {
 		n.IsFlowStyle = fits && len(n.String()) <= maxLength
 		return n.IsFlowStyle
 	case *ast.StringNode: // what need not be quoted in block style may have a meaning in flow style
-		return strings.HasPrefix(n.String(), `"`) || !strings.ContainsAny(n.Value, ",[]{}:")
+		return strings.HasPrefix(n.String(), `"`) || !strings.ContainsAny(n.Value, ",[]{}:\n")
 	case *ast.LiteralNode:
 		return false
 	default:
