@@ -18,7 +18,7 @@ import (
 //go:embed *.yaml.tmpl
 var templateFiles embed.FS
 
-var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{
+var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{ //nolint:gochecknoglobals // parsed once
 	"json":           toJSON,
 	"methods":        methods,
 	"rewrite":        rewrite,
