@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +46,11 @@ func (t Type) String() string {
 
 // TypeNames returns the names of types for a message: "int64, string".
 func TypeNames(types []Type) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(types), "[]"), " ", ", ")
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.String()
+	}
+	return strings.Join(names, ", ")
 }
 
 // ParseType returns the type of a name.

@@ -7,7 +7,8 @@ import (
 	"weft/enrich"
 )
 
-// Describe returns the read of a source as a line for mongosh. What comes from the core is named by its pointer.
+// Describe returns the read of a source as a line for mongosh. It shows the pointer of a value that comes from the
+// core.
 func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
 	conditions := make([]string, len(src.Where))
 	for i, c := range src.Where {
@@ -33,11 +34,11 @@ func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
 	if isList {
 		call = "find"
 	}
-	return fmt.Sprintf("db.getSiblingDB(%s).getCollection(%s).%s({%s}, {%s})",
-		quoteJS(src.Database), quoteJS(src.Collection), call, strings.Join(conditions, ", "), strings.Join(fields, ", "))
+	return fmt.Sprintf("db.getSiblingDB(%s).getCollection(%s).%s({%s}, {%s})", quoteJS(src.Database),
+		quoteJS(src.Collection), call, strings.Join(conditions, ", "), strings.Join(fields, ", "))
 }
 
-// mongosh spells a value.
+// mongosh returns a value as mongosh spells it.
 func mongosh(v enrich.Value) string {
 	switch v.Type {
 	case enrich.Int64:

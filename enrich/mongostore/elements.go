@@ -10,8 +10,8 @@ import (
 
 var errMalformed = errors.New("malformed BSON")
 
-// elements iterates over the elements of a BSON document or array. [bson.Raw.Elements] does, too, but it allocates, and it
-// validates all levels below each time that it is called.
+// elements iterates over the elements of a BSON document or array. [bson.Raw.Elements] does, too, but it allocates, and
+// it validates all levels below each time that it is called.
 //
 //	e := elementsOf(doc)
 //	for e.next() {

@@ -57,8 +57,8 @@ func (c *client) collection(src *enrich.Source) *mongo.Collection {
 	return c.Database(src.Database).Collection(src.Collection)
 }
 
-// projection returns the fields that a read of src needs: its own and those of its conditions. MongoDB rejects a path within
-// another one.
+// projection returns the fields that a read of src needs: its own and those of its conditions. MongoDB rejects a path
+// within another one.
 func projection(src *enrich.Source) bson.D {
 	paths := make([]string, 0, len(src.Fields)+len(src.Where))
 	for _, f := range src.Fields {
@@ -184,9 +184,9 @@ func (m *matches) fail(err error) []enrich.Extension {
 	return slices.Repeat([]enrich.Extension{{Err: readFailed(m.Source, err)}}, len(m.keys))
 }
 
-// add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain, those that
-// it may be are read again, one by one: an error of one key must not become that of another, and which document is the first
-// of a key must not depend on the other keys.
+// add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain,
+// those that it may be are read again, one by one: an error of one key must not become that of another, and which
+// document is the first of a key must not depend on the other keys.
 func (m *matches) add(doc bson.Raw) {
 	value, found := lookup(doc, m.Where[m.varies].Field)
 	if key, ok := keyOf(value); found && ok {
@@ -208,8 +208,8 @@ func (m *matches) add(doc bson.Raw) {
 	if isElement {
 		return
 	}
-	// If the document has no value there, an array of documents does, and it may match any key. If it has, it matches in the
-	// collation of the collection, and is the first document of no key that has another one.
+	// If the document has no value there, an array of documents does, and it may match any key. If it has, it matches
+	// in the collation of the collection, and is the first document of no key that has another one.
 	for i := range m.keys {
 		m.again[i] = m.again[i] || !found || errors.Is(m.found[i].Err, enrich.ErrNotFound)
 	}

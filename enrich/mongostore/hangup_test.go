@@ -15,8 +15,8 @@ import (
 	"weft/enrich/storetest"
 )
 
-// TestHangUps: readers that leave in the middle of a command do not cost its connection. The driver closes the connection of
-// an operation that is canceled, and the next read pays for another one.
+// TestHangUps: readers that leave in the middle of a command do not cost its connection. The driver closes the
+// connection of an operation that is canceled, and the next read pays for another one.
 func TestHangUps(t *testing.T) {
 	const readers, connections = 200, 10 // as many as the driver opens at once for minPoolSize
 	for _, test := range []struct {
@@ -25,7 +25,7 @@ func TestHangUps(t *testing.T) {
 		commands int // under way when the readers leave
 	}{
 		{"one key", 1, 1},
-		{"one key, second try", 1, connections}, // the first command is overdue, and so is the one for the keys that waited
+		{"one key, second try", 1, connections}, // the commands for the first key and for the others are overdue
 		{"a list", 20, connections},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestHangUps(t *testing.T) {
 				t.Error(err)
 			}
 			if created.Load() != connections || closed.Load() != 0 {
-				t.Errorf("%d connections were opened and %d closed, want %d and 0", created.Load(), closed.Load(), connections)
+				t.Errorf("%d connections opened and %d closed, want %d and 0", created.Load(), closed.Load(), connections)
 			}
 		})
 	}

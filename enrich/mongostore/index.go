@@ -11,7 +11,7 @@ import (
 	"weft/enrich"
 )
 
-// Indexed names what an index would be for: sources of which it says the same need the same one.
+// Indexed returns what an index for a source is for. Sources with the same result need the same index.
 func Indexed(src *enrich.Source) string {
 	names := []string{src.Database, src.Collection}
 	for _, c := range src.Where {
@@ -20,12 +20,13 @@ func Indexed(src *enrich.Source) string {
 	return fmt.Sprintf("%q", names)
 }
 
-// IndexAdvice returns the mongosh line that creates the index that reads of src need, or "" if there is one. Without
-// it each read scans the whole collection. It waits for MongoDB as long as the connection string says, and ctx lets.
+// IndexAdvice returns the mongosh line that creates the index that reads of src need, or "" if there is one. Without it
+// each read scans the whole collection. IndexAdvice waits until the Store is connected, and then for MongoDB within the
+// timeouts of the connection string.
 func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, error) {
 	isID := func(c enrich.Condition) bool { return c.Field == "_id" }
 	if slices.ContainsFunc(src.Where, isID) {
-		return "", nil // every collection has that one
+		return "", nil // every collection has this index
 	}
 	client, err := s.await(ctx)
 	if err != nil {
@@ -39,7 +40,7 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 	var indexes []struct {
 		Key                     bson.D
 		Hidden                  bool
-		PartialFilterExpression bson.Raw // an index of some documents only serves no read that may ask for any
+		PartialFilterExpression bson.Raw // such an index serves reads of some documents only
 	}
 	if err := cursor.All(ctx, &indexes); err != nil {
 		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
@@ -49,8 +50,8 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 			continue
 		}
 		first := index.Key[0].Key
-		isAsked := func(c enrich.Condition) bool { return first == c.Field }
-		if first == "$**" || slices.ContainsFunc(src.Where, isAsked) {
+		isCondition := func(c enrich.Condition) bool { return first == c.Field }
+		if first == "$**" || slices.ContainsFunc(src.Where, isCondition) {
 			return "", nil
 		}
 	}
@@ -62,7 +63,7 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 		quoteJS(src.Database), quoteJS(src.Collection), strings.Join(fields, ", ")), nil
 }
 
-// quoteJS quotes a name for mongosh. Single quotes stay as they are in a log line, which has double ones of its own.
+// quoteJS quotes a name for mongosh, in single quotes, which log lines do not escape.
 func quoteJS(name string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
 }

@@ -13,13 +13,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// maxDepth is how deep documents may be nested; MongoDB itself stores no more than 100 levels.
+// maxDepth is the number of levels of a document that are converted. MongoDB stores at most 100.
 const maxDepth = 1000
 
-// appendValue appends any BSON value as JSON, in one pass and without a map between. What JSON has a type for is
-// that; a date is an ISO 8601 string in UTC, an ObjectId its hex string, a UUID its canonical string, other binary is
-// base64, a Decimal128 is a string, code and symbols are their text; NaN and the infinities are null. The rest is
-// MongoDB Extended JSON v2, relaxed.
+// appendValue appends a BSON value of any type as JSON. A type that JSON lacks becomes a string: a date in ISO 8601 and
+// UTC, an ObjectId in hexadecimal, a UUID in canonical form, other binary in base64, a Decimal128 with all its digits,
+// code and symbols as their text. NaN and the infinities become null, and all other types relaxed MongoDB Extended JSON
+// v2.
 func appendValue(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	if s, ok := asString(v); ok {
 		return appendString(dst, s)
@@ -105,7 +105,7 @@ func appendContainer(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	return append(dst, closing), e.err
 }
 
-// appendString appends s as a JSON string. MongoDB does not check that a string is UTF-8, so that it may not be.
+// appendString appends s as a JSON string. It fails if s is not UTF-8, which MongoDB does not check.
 func appendString[text []byte | string](dst []byte, s text) ([]byte, error) {
 	dst, err := jsontext.AppendQuote(dst, s)
 	if err != nil {
@@ -114,8 +114,8 @@ func appendString[text []byte | string](dst []byte, s text) ([]byte, error) {
 	return dst, nil
 }
 
-// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside of
-// 0000–9999 have a sign and at least six digits, as in ECMAScript.
+// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside
+// of 0000–9999 have a sign and at least six digits, as in ECMAScript.
 func appendDate(dst []byte, ms int64) []byte {
 	t := time.UnixMilli(ms).UTC()
 	layout := "2006-01-02T15:04:05.000Z"
@@ -147,7 +147,7 @@ func appendRegex(dst []byte, pattern, options string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sorted := []byte(options) // as Extended JSON wants them
+	sorted := []byte(options) // as in Extended JSON
 	slices.Sort(sorted)
 	if dst, err = appendString(append(dst, `,"options":`...), string(sorted)); err != nil {
 		return nil, err

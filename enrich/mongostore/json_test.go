@@ -74,7 +74,7 @@ func TestAppendValue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := appendValue(nil, bson.RawValue{Type: bson.Type(typ), Value: data}, 0)
+		got, err := appendValue(nil, bson.RawValue{Type: typ, Value: data}, 0)
 		if err != nil || string(got) != test.want || !json.Valid(got) {
 			t.Errorf("%T %v: %s, %v; want %s", test.value, test.value, got, err, test.want)
 		}
@@ -96,19 +96,20 @@ func TestAppendValueErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := appendValue(nil, bson.RawValue{Type: bson.Type(typ), Value: data}, 0); err == nil {
+		if got, err := appendValue(nil, bson.RawValue{Type: typ, Value: data}, 0); err == nil {
 			t.Errorf("%s: %.100s", name, got)
 		}
 	}
 }
 
-// FuzzAppendValue takes any bytes for a document. What comes out is valid JSON, or an error; and where Extended JSON says
-// the same, it is what the driver writes.
+// FuzzAppendValue takes any bytes for a document. What comes out is valid JSON, or an error; and where Extended JSON
+// says the same, it is what the driver writes.
 func FuzzAppendValue(f *testing.F) {
 	for _, seed := range []any{
 		bson.D{{Key: "a", Value: bson.A{1, "x", 2.5, nil, true}}, {Key: "b", Value: bson.D{{Key: "", Value: int64(1)}}}},
-		bson.D{{Key: "d", Value: bson.DateTime(1)}, {Key: "r", Value: bson.Regex{Pattern: "p"}}, {Key: "u", Value: bson.Undefined{}}},
-		bson.D{{Key: "c", Value: bson.CodeWithScope{Code: "c", Scope: bson.D{}}}, {Key: "b", Value: bson.Binary{Data: []byte("x")}}},
+		bson.D{{Key: "d", Value: bson.DateTime(1)}, {Key: "r", Value: bson.Regex{Pattern: "p"}}},
+		bson.D{{Key: "u", Value: bson.Undefined{}}, {Key: "b", Value: bson.Binary{Data: []byte("x")}}},
+		bson.D{{Key: "c", Value: bson.CodeWithScope{Code: "c", Scope: bson.D{}}}},
 	} {
 		raw, err := bson.Marshal(seed)
 		if err != nil {
@@ -167,7 +168,9 @@ func plain(t *testing.T, doc []byte) []byte {
 // canonical spells strings in one way, and numbers as doubles.
 func canonical(t *testing.T, text []byte) string {
 	v := jsontext.Value(strings.Clone(string(text)))
-	if err := v.Format(jsontext.AllowDuplicateNames(true), jsontext.CanonicalizeRawFloats(true), jsontext.PreserveRawStrings(false)); err != nil {
+	err := v.Format(
+		jsontext.AllowDuplicateNames(true), jsontext.CanonicalizeRawFloats(true), jsontext.PreserveRawStrings(false))
+	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return string(v)

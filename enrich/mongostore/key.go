@@ -10,8 +10,8 @@ import (
 	"weft/enrich"
 )
 
-// bsonValue is what a field is compared with. It is never a document or a regular expression, so that MongoDB does not
-// take it for an operator.
+// bsonValue returns the value that a field is compared with. It is never a document or a regular expression, which
+// MongoDB would read as an operator.
 func bsonValue(v enrich.Value) any {
 	switch v.Type {
 	case enrich.Int64:
@@ -35,7 +35,7 @@ func bsonValue(v enrich.Value) any {
 	}
 }
 
-// asValue returns the key that a field holds.
+// asValue returns the value of a field as a key, if it is of a type of keys.
 func asValue(v bson.RawValue) (enrich.Value, bool) {
 	if n, ok := asInt64(v); ok {
 		return enrich.Value{Type: enrich.Int64, Int: n}, true
@@ -61,7 +61,7 @@ func asValue(v bson.RawValue) (enrich.Value, bool) {
 	return enrich.Value{}, false
 }
 
-// keyOf returns the key for which MongoDB finds a value: a Decimal128 equals an integer, and a symbol a string.
+// keyOf returns the key that MongoDB compares as equal to a value: also that of a Decimal128 and of a symbol.
 func keyOf(v bson.RawValue) (enrich.Value, bool) {
 	switch v.Type {
 	case bson.TypeDecimal128:
@@ -73,7 +73,7 @@ func keyOf(v bson.RawValue) (enrich.Value, bool) {
 	return asValue(v)
 }
 
-// integer returns the integer that a Decimal128 equals.
+// integer returns the integer that is equal to a Decimal128.
 func integer(v bson.RawValue) (enrich.Value, bool) {
 	d, ok := v.Decimal128OK()
 	n, exponent, err := d.BigInt()
@@ -91,7 +91,7 @@ func integer(v bson.RawValue) (enrich.Value, bool) {
 	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
 }
 
-// keysOf returns the keys for which MongoDB finds an array: it equals each of its elements.
+// keysOf returns the keys that match an array: MongoDB compares each of its elements.
 func keysOf(array bson.RawValue) (keys []enrich.Value) {
 	e := elementsOf(array.Value)
 	for e.next() {

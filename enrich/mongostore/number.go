@@ -13,9 +13,9 @@ import (
 // maxDoubleInteger is 2^53: a double holds each integer up to it.
 const maxDoubleInteger = 1 << 53
 
-// appendNumber appends the number that v is, a bool (1.0 or 0.0), or the number that a string spells. It reports whether v
-// is one of these. No digit is lost: an integer that a double may not hold is written as an integer, all others as doubles,
-// as in 3.0. A Decimal128 is not a number here.
+// appendNumber appends the number that v is, a bool (1.0 or 0.0), or the number that a string spells. It reports
+// whether v is one of these. No digit is lost: an integer that a double may not hold is written as an integer, all
+// others as doubles, as in 3.0. A Decimal128 is not a number here.
 func appendNumber(dst []byte, v bson.RawValue) ([]byte, bool) {
 	switch v.Type {
 	case bson.TypeInt32, bson.TypeInt64:
@@ -47,8 +47,8 @@ func appendInteger(dst []byte, n int64) []byte {
 	return dst
 }
 
-// appendDouble appends the shortest decimal that reads back as f, with a fraction or an exponent, which tells it from an
-// integer. NaN and the infinities, which JSON lacks, become null.
+// appendDouble appends the shortest decimal that reads back as f, with a fraction or an exponent, which tells it from
+// an integer. NaN and the infinities, which JSON lacks, become null.
 func appendDouble(dst []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(dst, "null"...)
@@ -63,7 +63,8 @@ func appendDouble(dst []byte, f float64) []byte {
 	return dst
 }
 
-// appendNumericString appends the number that s spells, and reports whether it spells one. An integer keeps all its digits.
+// appendNumericString appends the number that s spells, and reports whether it spells one. An integer keeps all its
+// digits.
 func appendNumericString(dst []byte, s string) ([]byte, bool) {
 	f, text, ok := parseDouble(s)
 	digits := strings.TrimLeft(text, "+-")
@@ -80,9 +81,9 @@ func appendNumericString(dst []byte, s string) ([]byte, bool) {
 	return append(dst, strings.TrimLeft(digits, "0")...), true
 }
 
-// parseDouble parses a decimal number, "inf", "infinity" or "nan" in any case. As in Python, and so in the aggregator that
-// weft replaces, there may be white space around it and single underscores between digits; text is s without them. A number
-// that is too large is an infinity.
+// parseDouble parses a decimal number, "inf", "infinity" or "nan" in any case. As in Python, and so in the aggregator
+// that weft replaces, there may be white space around it and single underscores between digits; text is s without them.
+// A number that is too large is an infinity.
 func parseDouble(s string) (f float64, text string, ok bool) {
 	text = strings.TrimSpace(s)
 	if strings.ContainsAny(text, "xXpP") { // hexadecimal, which only Go reads

@@ -19,7 +19,7 @@ func rawValue(t *testing.T, value any) bson.RawValue {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bson.RawValue{Type: bson.Type(typ), Value: data}
+	return bson.RawValue{Type: typ, Value: data}
 }
 
 // TestNumbersAreExact: a number field has the value that is in the document, to the last digit.

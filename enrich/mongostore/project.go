@@ -80,8 +80,8 @@ func parse(doc bson.Raw) (document, error) {
 	return d, e.err
 }
 
-// lookup returns the value at a path with dots, through documents but not through arrays. If a document has a name twice,
-// the last one counts, as in drivers.
+// lookup returns the value at a path with dots, through documents but not through arrays. If a document has a name
+// twice, the last one counts, as in drivers.
 func (d document) lookup(path string) (value bson.RawValue, found bool, err error) {
 	name, rest, isNested := strings.Cut(path, ".")
 	for _, e := range slices.Backward(d) {
@@ -113,7 +113,7 @@ func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
 	return value, found && err == nil
 }
 
-// appendField appends v as a value of type t. The error wraps [enrich.ErrWrongType] if it is none.
+// appendField appends v as a value of type t. If v is not one, the error wraps [enrich.ErrWrongType].
 func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 	fits := false
 	switch t {
@@ -175,7 +175,7 @@ func appendStrings(dst []byte, array bson.RawValue) ([]byte, error) {
 	return append(dst, ']'), e.err
 }
 
-// asString takes strings, and the types that are a string with another tag: symbol (deprecated) and JavaScript code.
+// asString returns the text of a string, of JavaScript code or of a symbol (deprecated).
 func asString(v bson.RawValue) (s string, ok bool) {
 	switch v.Type {
 	case bson.TypeString:

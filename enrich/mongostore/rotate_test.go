@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -58,7 +59,8 @@ func TestPasswordRotates(t *testing.T) {
 		{"second", "third", false}, // the connections from before are open
 		{"third", "third", true},
 	} {
-		must(t, admin.RunCommand(t.Context(), bson.D{{Key: "updateUser", Value: "weft"}, {Key: "pwd", Value: test.server}}).Err())
+		update := bson.D{{Key: "updateUser", Value: "weft"}, {Key: "pwd", Value: test.server}}
+		must(t, admin.RunCommand(t.Context(), update).Err())
 		if err := store.Connect(t.Context(), uri(test.file)); (err == nil) != test.isAccepted {
 			t.Errorf("%s: %v", test.file, err)
 		}
@@ -123,7 +125,8 @@ func TestCertificatesRotate(t *testing.T) {
 	}})
 	must(t, err)
 	defer func() { _ = server.Kill() }()
-	uri := server.URI() + "/?serverSelectionTimeoutMS=2000&tlsCAFile=" + in("ca.pem") + "&tlsCertificateKeyFile=" + in("client.pem")
+	uri := fmt.Sprintf("%s/?serverSelectionTimeoutMS=2000&tlsCAFile=%s&tlsCertificateKeyFile=%s",
+		server.URI(), in("ca.pem"), in("client.pem"))
 	source := storetest.Source()
 	store, err := Open(uri)
 	must(t, err)
@@ -188,7 +191,8 @@ func newAuthority(t *testing.T, name string) *authority {
 func (a *authority) leaf(file string) {
 	a.t.Helper()
 	_, key, certificate := a.issue(&x509.Certificate{
-		Subject: pkix.Name{CommonName: filepath.Base(file), Organization: []string{"weft"}}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		Subject:     pkix.Name{CommonName: filepath.Base(file), Organization: []string{"weft"}},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)

@@ -15,8 +15,8 @@ import (
 // Store reads extensions with one find command for each call of [Store.Find]. It is safe for concurrent use. The driver
 // keeps the connections: a Store can be opened, and stays usable, while MongoDB is down.
 type Store struct {
-	// Ended, if not nil, is called when a command has ended, with its error if it failed. It is called by many goroutines
-	// at the same time, and must not be changed once reads have started.
+	// Ended, if not nil, is called when a command has ended, with its error if it failed. It is called by many
+	// goroutines at the same time, and must not be changed once reads have started.
 	Ended func(src *enrich.Source, c *enrich.Command, err error)
 
 	configure []func(*options.ClientOptions)
@@ -37,8 +37,8 @@ var _ enrich.Store = (*Store)(nil)
 
 var errNotConnected = errors.New("the hosts of the connection string have not been looked up yet")
 
-// New returns a Store whose reads fail until [Store.Connect] has succeeded. The functions change the options of each client
-// of the driver, for its observers.
+// New returns a Store whose reads fail until [Store.Connect] has succeeded. The functions change the options of each
+// client of the driver, for its observers.
 func New(configure ...func(*options.ClientOptions)) *Store {
 	return &Store{configure: configure, connected: make(chan struct{}), err: errNotConnected}
 }
@@ -52,14 +52,17 @@ func Open(uri string, configure ...func(*options.ClientOptions)) (*Store, error)
 	return s, nil
 }
 
-// Connect makes reads use a connection string, which is all configuration of a Store: read preference, timeouts, pool size,
-// TLS and credentials are options of the string. The first call does not wait for MongoDB. A later one, for a string or for
-// files it names that have changed, takes effect when MongoDB answers: until then, and if it fails, reads use the connections
-// from before. Reads that are under way keep theirs.
+// Connect makes reads use a connection string, which is all configuration of a Store: read preference, timeouts, pool
+// size, TLS and credentials are options of the string. The first call does not wait for MongoDB. A later one, for a
+// string or for files it names that have changed, takes effect when MongoDB answers: until then, and if it fails, reads
+// use the connections from before. Reads that are under way keep theirs.
 //
 // Connect fails if uri is wrong, or if the hosts of a mongodb+srv URI cannot be looked up; then the error wraps a
 // [net.DNSError]. There must not be two calls at the same time.
 func (s *Store) Connect(ctx context.Context, uri string) error {
+	if err := Check(uri); err != nil {
+		return err
+	}
 	o, err := clientOptions(ctx, uri)
 	if err != nil {
 		return err
@@ -140,8 +143,8 @@ func (s *Store) await(ctx context.Context) (*client, error) {
 	}
 }
 
-// IsUnavailable reports whether err means that a server could not be reached, or did not answer within the timeouts of the
-// connection string, so that another try may succeed. An error that a server replied with does not.
+// IsUnavailable reports whether err means that a server could not be reached, or did not answer within the timeouts of
+// the connection string, so that another try may succeed. An error that a server replied with does not.
 func IsUnavailable(err error) bool {
 	if err == nil || errors.Is(err, mongo.ErrClientDisconnected) {
 		return false

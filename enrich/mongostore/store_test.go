@@ -22,7 +22,7 @@ import (
 	"weft/test/harness"
 )
 
-// mongod is the one server of all tests of this package.
+// mongod is the server of the tests of this package.
 var mongod *harness.Mongod
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -59,7 +59,7 @@ func open(t *testing.T) *Store {
 
 var databases atomic.Int64
 
-// collection is a new one, for the test to write to; source is changed to read it.
+// collection returns a new collection that the test can write to. It changes source to read it.
 func collection(t *testing.T, source *enrich.Source) *mongo.Collection {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
@@ -119,7 +119,8 @@ func TestKeyTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, keys := range [][]enrich.Key{number(7), number(7, 9), number(9, 10, 7)} {
-			err := store.Find(t.Context(), source, keys)[slices.IndexFunc(keys, func(k enrich.Key) bool { return k[0].Int == 7 })].Err
+			i := slices.IndexFunc(keys, func(k enrich.Key) bool { return k[0].Int == 7 })
+			err := store.Find(t.Context(), source, keys)[i].Err
 			if !errors.Is(err, test.want) {
 				t.Errorf("key %T %v among %d: %v, want %v", test.key, test.key, len(keys), err, test.want)
 			}
@@ -127,9 +128,9 @@ func TestKeyTypes(t *testing.T) {
 	}
 }
 
-// TestKeyInAnArray: MongoDB looks into arrays of documents. What it finds there is no key, for one as among others, and
-// takes nothing from the others.
-func TestKeyInAnArray(t *testing.T) {
+// TestKeyInArray: MongoDB finds keys in arrays of documents. Such a document is an error for its key, and changes
+// nothing for the other keys of the command.
+func TestKeyInArray(t *testing.T) {
 	source := storetest.Source()
 	source.Where[0].Field = "items.id"
 	source.Fields = []enrich.Field{{Name: "n", Path: "n", Type: enrich.Any, Default: "0"}}
@@ -154,7 +155,7 @@ func TestKeyInAnArray(t *testing.T) {
 	}
 }
 
-// number makes keys of numbers.
+// number returns keys that are numbers.
 func number(ns ...int64) (keys []enrich.Key) {
 	for _, n := range ns {
 		keys = append(keys, enrich.Key{{Type: enrich.Int64, Int: n}})
@@ -162,7 +163,7 @@ func number(ns ...int64) (keys []enrich.Key) {
 	return keys
 }
 
-// TestOtherKeys finds documents by what JSON has no type for, and writes such fields.
+// TestOtherKeys finds documents by keys of types that JSON lacks, and converts such fields.
 func TestOtherKeys(t *testing.T) {
 	id := bson.NewObjectID()
 	uuid := bson.Binary{Subtype: bson.TypeBinaryUUID, Data: []byte("0123456789abcdef")}
@@ -171,7 +172,10 @@ func TestOtherKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	const canonical = "30313233-3435-3637-3839-616263646566"
-	doc := bson.D{{Key: "_id", Value: id}, {Key: "uuid", Value: uuid}, {Key: "at", Value: bson.DateTime(0)}, {Key: "N", Value: bson.A{3, decimal}}}
+	doc := bson.D{
+		{Key: "_id", Value: id}, {Key: "uuid", Value: uuid}, {Key: "at", Value: bson.DateTime(0)},
+		{Key: "N", Value: bson.A{3, decimal}},
+	}
 	fields := []enrich.Field{
 		{Name: "id", Path: "_id", Type: enrich.ObjectID},
 		{Name: "uuid", Path: "uuid", Type: enrich.UUID},
@@ -205,8 +209,8 @@ func TestOtherKeys(t *testing.T) {
 	}
 }
 
-// TestManyAtOnce: however many keys, it is one command.
-func TestManyAtOnce(t *testing.T) {
+// TestOneCommand: a read is one command, whatever the number of keys.
+func TestOneCommand(t *testing.T) {
 	source := storetest.Source()
 	c := collection(t, source)
 	var keys []enrich.Key
@@ -285,8 +289,8 @@ func TestIndexAdvice(t *testing.T) {
 	}
 }
 
-// TestServerAway reads while the server is down, and again when it is back, with one Store.
-func TestServerAway(t *testing.T) {
+// TestServerRestarts: a Store is opened while the server is down, and reads when it is up.
+func TestServerRestarts(t *testing.T) {
 	port, err := harness.FreePort()
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +330,7 @@ func find7(t *testing.T, store *Store, source *enrich.Source) error {
 	return store.Find(t.Context(), source, number(7))[0].Err
 }
 
-func TestOpenMistakes(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	for _, uri := range []string{"", "localhost", "http://localhost", "mongodb://", "mongodb://h/?maxPoolSize=x"} {
 		if _, err := Open(uri); err == nil {
 			t.Errorf("%q is taken for a connection string", uri)

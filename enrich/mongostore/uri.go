@@ -15,7 +15,8 @@ const (
 	srvScheme   = "mongodb+srv://" // whose hosts and some options are in DNS
 )
 
-// Check returns what is wrong with a connection string, or with the files it names, as far as that can be known without DNS.
+// Check returns what is wrong with a connection string, or with the files it names, as far as that can be known without
+// DNS.
 func Check(uri string) error {
 	if rest, isSRV := strings.CutPrefix(uri, srvScheme); isSRV {
 		if strings.ContainsAny(srvHost(uri), ",:") {
@@ -74,7 +75,7 @@ func clientOptions(ctx context.Context, uri string) (*options.ClientOptions, err
 		// The driver takes a TXT record that cannot be looked up for one that does not exist, and so for no options.
 		var failure *net.DNSError
 		_, err := net.DefaultResolver.LookupTXT(ctx, srvHost(uri))
-		if err != nil && !(errors.As(err, &failure) && failure.IsNotFound) {
+		if err != nil && (!errors.As(err, &failure) || !failure.IsNotFound) {
 			return nil, err
 		}
 	}

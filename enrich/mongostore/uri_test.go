@@ -63,7 +63,8 @@ func TestHostsInDNS(t *testing.T) {
 		test.set(false)
 		for _, keys := range [][]enrich.Key{number(7), number(7, 8)} {
 			for _, ext := range store.Find(t.Context(), source, keys) {
-				if !IsUnavailable(ext.Err) || !strings.HasPrefix(ext.Err.Error(), "read "+source.Database+".documents: ") {
+				want := "read " + source.Database + ".documents: "
+				if !IsUnavailable(ext.Err) || !strings.HasPrefix(ext.Err.Error(), want) {
 					t.Errorf("%s: %s, %v", test.name, ext.JSON, ext.Err)
 				}
 			}
@@ -111,8 +112,9 @@ func TestCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, uri := range []string{
-		"", "localhost", "http://localhost", "mongodb://", "mongodb://h/?maxPoolSize=x", "mongodb+srv://", "mongodb+srv://a,b",
-		"mongodb+srv://h.weft.test:27017", "mongodb+srv://u:p@h.weft.test:27017/db", "mongodb+srv://h/?maxPoolSize=x",
+		"", "localhost", "http://localhost", "mongodb://", "mongodb://h/?maxPoolSize=x",
+		"mongodb+srv://", "mongodb+srv://a,b", "mongodb+srv://h.weft.test:27017",
+		"mongodb+srv://u:p@h.weft.test:27017/db", "mongodb+srv://h/?maxPoolSize=x",
 		"mongodb+srv://u:p:q@h.weft.test", "mongodb+srv://h.weft.test/?authMechanism=none",
 		"mongodb+srv://h.weft.test/?tlsCAFile=" + file,
 		"mongodb://h/?tlsCertificateKeyFile=/nowhere",

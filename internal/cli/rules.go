@@ -47,8 +47,8 @@ func checkCommand() *cli.Command {
 		ArgsUsage: "FILE...",
 		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. With errors,
 the exit status is 1. Warnings are about what is allowed but may not be intended; given a MongoDB, also
-about missing indexes.`,
-		Flags: mongodbFlags("", ": check that the fields by which documents are found have an index"),
+about missing indexes, and about documents whose types do not fit, in a sample.`,
+		Flags: mongodbFlags("", ": check the indexes and a sample of the documents"),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if !cmd.Args().Present() {
 				return usageErrorf("check: the file is missing; write weft check rules.yaml")
@@ -79,7 +79,7 @@ func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 		fmt.Fprintf(out, "%v (warning)\n", w)
 	}
 	if mongodbURI != "" {
-		if err := checkIndexes(ctx, out, name, f.Rules, mongodbURI); err != nil {
+		if err := checkMongoDB(ctx, out, name, f.Rules, mongodbURI); err != nil {
 			return err
 		}
 	}
@@ -91,8 +91,8 @@ func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 	return err
 }
 
-// checkIndexes warns about sources whose collection has no index for their key.
-func checkIndexes(ctx context.Context, out io.Writer, name string, rules []*enrich.Rule, uri string) error {
+// checkMongoDB warns about sources whose collection has no index for their key, or documents that do not fit.
+func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enrich.Rule, uri string) error {
 	store, err := mongostore.Open(uri)
 	if err != nil {
 		return uriError(uri, err)
@@ -100,15 +100,37 @@ func checkIndexes(ctx context.Context, out io.Writer, name string, rules []*enri
 	defer func() { _ = store.Close(context.WithoutCancel(ctx)) }()
 	for _, r := range rules {
 		for _, src := range r.Sources {
-			advice, err := store.IndexAdvice(ctx, src)
+			index, err := store.IndexAdvice(ctx, src)
 			if err != nil {
 				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
 			}
-			if advice != "" {
-				fmt.Fprintf(out, "%s: rule %q, extension %q: no index on the key: %s; run in mongosh: %s (warning)\n",
-					name, r.Name, src.Name, "each read scans the whole collection", advice)
+			warnings, err := store.TypeAdvice(ctx, src, keyTypes(r, src))
+			if err != nil {
+				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
+			}
+			if index != "" {
+				warnings = append(warnings, "no index on the key: each read scans the whole collection; run in mongosh: "+index)
+			}
+			for _, w := range warnings {
+				fmt.Fprintf(out, "%s: rule %q, extension %q: %s (warning)\n", name, r.Name, src.Name, w)
 			}
 		}
 	}
 	return nil
+}
+
+// keyTypes returns the types of the conditions of a source.
+func keyTypes(r *enrich.Rule, src *enrich.Source) []enrich.Type {
+	types := make([]enrich.Type, len(src.Where))
+	for i, c := range src.Where {
+		switch c.From {
+		case enrich.FromParam:
+			types[i] = r.Params()[c.Param].Type
+		case enrich.FromCore:
+			types[i] = c.Type
+		case enrich.FromRule:
+			types[i] = c.Fixed.Type
+		}
+	}
+	return types
 }

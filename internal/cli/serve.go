@@ -67,6 +67,7 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 			if err := s.port.validate(); err != nil {
 				return err
 			}
+			s.mongodbURIFile = cmd.String("mongodb-uri-file")
 			return s.run(ctx)
 		},
 	}
@@ -74,13 +75,14 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 
 // server is a weft that serves.
 type server struct {
-	rulesName, admin, mongodbURI, version string
-	logLevel, logFormat, otlpEndpoint     string
-	port                                  port
-	maxReads                              int64
-	budget                                time.Duration
-	pprof, serverTiming                   bool
-	drain                                 drain
+	rulesName, admin, version         string
+	mongodbURI, mongodbURIFile        string
+	logLevel, logFormat, otlpEndpoint string
+	port                              port
+	maxReads                          int64
+	budget                            time.Duration
+	pprof, serverTiming               bool
+	drain                             drain
 
 	logger   *slog.Logger
 	registry *prometheus.Registry
@@ -120,11 +122,10 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.store, err = mongostore.Open(s.mongodbURI, s.metrics.WatchDriver); err != nil {
-		return uriError(s.mongodbURI, err)
-	}
-	s.store.Ended = s.metrics.Command
 	s.health = observe.NewHealth(s.logger)
+	if err := s.connectMongoDB(ctx); err != nil {
+		return err
+	}
 	s.use(file)
 	closeAdmin, err := s.serveAdmin(s.registry)
 	if err != nil {

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.mongodb.org/mongo-driver/v2/event"
@@ -65,20 +66,25 @@ func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
 	m.mongodb.keys.WithLabelValues(src.Collection).Observe(float64(c.Keys))
 }
 
-// WatchDriver makes the driver report its servers and connections.
+// WatchDriver makes a client of the driver report its servers and connections. There may be several clients at a time: one
+// replaces another when its connection string or its certificates change.
 func (m *Metrics) WatchDriver(o *options.ClientOptions) {
-	o.SetServerMonitor(&event.ServerMonitor{TopologyDescriptionChanged: m.mongodb.topology})
+	var reached atomic.Int64
+	o.SetServerMonitor(&event.ServerMonitor{TopologyDescriptionChanged: func(e *event.TopologyDescriptionChangedEvent) {
+		now := reachedServers(e.NewDescription)
+		m.mongodb.servers.Add(float64(now - reached.Swap(now)))
+	}})
 	o.SetPoolMonitor(&event.PoolMonitor{Event: m.mongodb.pool})
 }
 
-func (m *mongodbMetrics) topology(e *event.TopologyDescriptionChangedEvent) {
-	reached := 0
-	for _, s := range e.NewDescription.Servers {
+// reachedServers returns how many servers the driver reaches. A client that is disconnected has none.
+func reachedServers(d event.TopologyDescription) (n int64) {
+	for _, s := range d.Servers {
 		if s.Kind != "Unknown" { // the specification's name of a server that did not answer
-			reached++
+			n++
 		}
 	}
-	m.servers.Set(float64(reached))
+	return n
 }
 
 func (m *mongodbMetrics) pool(e *event.PoolEvent) {

@@ -42,7 +42,7 @@ func TestBadConfig(t *testing.T) {
 			got := "\n"
 			if f, err := Parse("rules.yaml", archive.Files[0].Data); err == nil {
 				got = "warning: " + f.Warnings.Error() + "\n"
-			} else if errs := (Errors)(nil); errors.As(err, &errs) {
+			} else if errs := Errors(nil); errors.As(err, &errs) {
 				got = errs.Error() + "\n"
 			}
 			if *update {
@@ -98,7 +98,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file, err := Parse("f", text)
 		if err != nil {
-			if errs := (Errors)(nil); !errors.As(err, &errs) || len(errs) == 0 {
+			if errs := Errors(nil); !errors.As(err, &errs) || len(errs) == 0 {
 				t.Errorf("%v", err)
 			}
 			return

@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	// settleTime is how long after an event files are read: an editor may write a file in several pieces, and files that
-	// belong together are replaced one after another.
+	// settleTime is how long after an event files are read: an editor may write a file in several pieces, and files
+	// that belong together are replaced one after another.
 	settleTime = 50 * time.Millisecond
 
-	// maxSettleTime is how long events can put that off. Other files of the folder, such as a log, may change all the time.
+	// maxSettleTime is how long events can put that off. Other files of the folder, such as a log, may change all the
+	// time.
 	maxSettleTime = time.Second
 
-	// pollInterval is how often files are read without an event. A folder may be replaced, or be a link to another one by
-	// now, and if a file is a link, its folder has no events of what it leads to.
+	// pollInterval is how often files are read without an event. A folder may be replaced, or be a link to another one
+	// by now, and if a file is a link, its folder has no events of what it leads to.
 	pollInterval = 10 * time.Second
 )
 
@@ -38,10 +39,10 @@ func Read(names []string) ([][]byte, error) {
 	return contents, nil
 }
 
-// Watch calls changed with the contents of files when one of them has changed, or with an error if one cannot be read, until
-// ctx ends. names returns the files, which may be others from time to time; current is what the caller has read of them, nil
-// for nothing. Watch watches folders, so that it sees files that are replaced, and the link that Kubernetes turns to a new
-// ConfigMap or Secret.
+// Watch calls changed with the contents of files when one of them has changed, or with an error if one cannot be read,
+// until ctx ends. names returns the files, which may be others from time to time; current is what the caller has read
+// of them, nil for nothing. Watch watches folders, so that it sees files that are replaced, and the link that
+// Kubernetes turns to a new ConfigMap or Secret.
 func Watch(ctx context.Context, names func() []string, current [][]byte, changed func([][]byte, error)) {
 	watch(ctx, names, current, pollInterval, changed)
 }
@@ -95,8 +96,8 @@ func watch(
 	}
 }
 
-// follow has w watch the folders of files. A path may lead to another folder than before, or to none for a while: again says
-// to resolve it again. Errors are left to the next look, and to who reads the files.
+// follow has w watch the folders of files. A path may lead to another folder than before, or to none for a while: again
+// says to resolve it again. Errors are left to the next look, and to who reads the files.
 func follow(w *fsnotify.Watcher, names []string, again bool) {
 	for _, name := range names {
 		folder := filepath.Dir(name)

@@ -97,8 +97,9 @@ func TestPasswordIsNotInErrors(t *testing.T) {
 		{"u:pa55w0rd@db:27017", no},
 		{"mongodb://u:pa55w0rd@db:port", no},
 		{"mongodb://u:pa55w0rd@db/?authMechanism=pa55w0rd", no},
-		{"mongodb://db/?tlsCertificateKeyFile=/none&tlsCertificateKeyFilePassword=pa55w0rd", no},
-		{"mongodb+srv://u:pa55w0rd@none.invalid", "--mongodb-uri: "},
+		{"mongodb://db/?tlsCertificateKeyFile=/none&tlsCertificateKeyFilePassword=pa55w0rd", "open /none: no such file"},
+		{"mongodb+srv://u:pa55w0rd@none.invalid:1", "a mongodb+srv URI has one host, without a port"},
+		{"mongodb+srv://u:pa55w0rd@none.invalid/?authMechanism=pa55w0rd", no},
 	} {
 		for _, command := range [][]string{
 			{"serve", "--admin", ""},

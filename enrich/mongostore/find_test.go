@@ -12,8 +12,9 @@ import (
 	"weft/enrich/storetest"
 )
 
-// TestManyAsOne: whatever is in a collection, a key gets among others what it gets alone.
-func TestManyAsOne(t *testing.T) {
+// TestKeysTogetherAndAlone: a key gets the same extension from a command for many keys as from one of its own, whatever
+// is in the collection.
+func TestKeysTogetherAndAlone(t *testing.T) {
 	store := open(t)
 	for seed := range uint64(60) {
 		random := rand.New(rand.NewPCG(6, seed))
@@ -43,13 +44,14 @@ func TestManyAsOne(t *testing.T) {
 		}
 		for i, ext := range store.Find(t.Context(), source, keys) {
 			if string(ext.JSON) != string(alone[i].JSON) || outcome(ext.Err) != outcome(alone[i].Err) {
-				t.Errorf("seed %d, key %v of %v: %s, %v; alone %s, %v; in %v", seed, keys[i], keys, ext.JSON, ext.Err, alone[i].JSON, alone[i].Err, docs)
+				t.Errorf("seed %d, key %v of %v: %s, %v; alone %s, %v; in %v",
+					seed, keys[i], keys, ext.JSON, ext.Err, alone[i].JSON, alone[i].Err, docs)
 			}
 		}
 	}
 }
 
-// outcome is what a caller tells errors by.
+// outcome returns the kind of an error that callers distinguish.
 func outcome(err error) string {
 	switch {
 	case err == nil:
@@ -63,7 +65,7 @@ func outcome(err error) string {
 	}
 }
 
-// randomDocument has something at a path that may equal one of randomKeys, or hold one.
+// randomDocument returns a document whose value at a path may be equal to one of randomKeys, or contain it.
 func randomDocument(random *rand.Rand, path string, n int) bson.D {
 	doc := bson.D{{Key: "n", Value: n}}
 	if random.IntN(6) == 0 {
@@ -108,7 +110,8 @@ func randomValue(random *rand.Rand, depth int) any {
 	case 6:
 		return n%2 == 0
 	case 7:
-		return []any{nil, bson.DateTime(n), bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}, bson.D{{Key: "id", Value: n}}}[n]
+		uuid := bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}
+		return []any{nil, bson.DateTime(n), uuid, bson.D{{Key: "id", Value: n}}}[n]
 	case 8:
 		return int32(n)
 	default:
@@ -120,7 +123,7 @@ func randomValue(random *rand.Rand, depth int) any {
 	}
 }
 
-// randomKeys are at least two, of all types, each once.
+// randomKeys returns at least two different keys, of all types.
 func randomKeys(random *rand.Rand) (keys []enrich.Key) {
 	all := number(0, 1, 2, 3, 4)
 	for _, text := range []string{"a", "b", "c", "d"} {
@@ -132,12 +135,14 @@ func randomKeys(random *rand.Rand) (keys []enrich.Key) {
 	return all[:2+random.IntN(len(all)-2)]
 }
 
-// TestManyInACollation: a collection may compare strings in its own way. What it finds so is no key, for one as among others.
-func TestManyInACollation(t *testing.T) {
+// TestCollation: a collection may compare strings case-insensitively. A match of another string is not the key, in a
+// command for one key or for many.
+func TestCollation(t *testing.T) {
 	source := storetest.Source()
 	source.Fields = []enrich.Field{{Name: "n", Path: "n", Type: enrich.Int64, Default: "0"}}
 	c := collection(t, source)
-	create := bson.D{{Key: "create", Value: source.Collection}, {Key: "collation", Value: bson.D{{Key: "locale", Value: "en"}, {Key: "strength", Value: 2}}}}
+	collation := bson.D{{Key: "locale", Value: "en"}, {Key: "strength", Value: 2}}
+	create := bson.D{{Key: "create", Value: source.Collection}, {Key: "collation", Value: collation}}
 	if err := c.Database().RunCommand(t.Context(), create).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"weft/test/harness"
 )
 
-// TestCheckIndexes: with a MongoDB, "weft check" reports missing indexes and the commands that create them.
-func TestCheckIndexes(t *testing.T) {
+// TestCheckMongoDB: given a MongoDB, check says which index is missing, how to make it, and which documents do not fit.
+func TestCheckMongoDB(t *testing.T) {
 	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -18,6 +20,14 @@ func TestCheckIndexes(t *testing.T) {
 	out, err := weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
 	want := rules + `: rule "user", extension "extension": no index on the key: each read scans the whole collection; run in mongosh: ` +
 		`db.getSiblingDB('user_profiles').getCollection('profiles').createIndex({'userId': 1}) (warning)` + "\n"
+	if err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v\n got %s\nwant %s", err, out, want)
+	}
+	if err := mongod.Insert(t.Context(), harness.Namespace, bson.D{{Key: "userId", Value: "7"}}); err != nil {
+		t.Fatal(err)
+	}
+	out, err = weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
+	want = rules + `: rule "user", extension "extension": field "userId" is string, not int64, in 1 of 1 documents, which no read returns (warning)` + "\n"
 	if err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v\n got %s\nwant %s", err, out, want)
 	}

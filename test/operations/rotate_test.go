@@ -1,0 +1,66 @@
+package operations_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/test/harness"
+)
+
+// TestStartsWithoutDNS: a connection string whose hosts cannot be looked up costs the extensions, not weft.
+func TestStartsWithoutDNS(t *testing.T) {
+	s := startSystem(t)
+	weft := startCommand(t, s, harness.Command{
+		Args: []string{"serve", "--listen", s.Socket, "--admin", "", "--drain-window", "0", "--log-level", "debug"},
+		Env:  []string{"WEFT_MONGODB_URI=mongodb+srv://weft:pa55w0rd@cluster.invalid/"}, // RFC 2606: has no address
+	})
+	startEnvoy(t, s)
+	got := get(t, s)
+	isDegraded := got.Status == 200 && got.Header.Get("X-Weft") == "degraded; reason=extension-failed"
+	if !isDegraded || !strings.Contains(got.Body, `"extension":null`) {
+		t.Errorf("%s", got)
+	}
+	harness.ExpectLog(t, weft, "msg=exchange")
+	log, err := os.ReadFile(weft.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `msg="MongoDB's hosts cannot be looked up; until they can, extensions are null"`
+	if !strings.Contains(string(log), want) || strings.Contains(string(log), "pa55w0rd") {
+		t.Errorf("the log has no %s, or shows the password:\n%s", want, log)
+	}
+}
+
+// TestPasswordRotates replaces MongoDB's password and the file that weft reads it from, under load. No answer is less
+// than whole, and weft is not restarted.
+func TestPasswordRotates(t *testing.T) {
+	s := startSystem(t)
+	file := filepath.Join(t.TempDir(), "uri")
+	rotate := func(command, password string) {
+		t.Helper()
+		_, err := s.Mongod.Run(t.Context(), "admin", bson.D{
+			{Key: command, Value: "weft"}, {Key: "pwd", Value: password}, {Key: "roles", Value: bson.A{"readAnyDatabase"}},
+		})
+		uri := strings.Replace(s.Mongod.URI(), "mongodb://", "mongodb://weft:"+password+"@", 1)
+		err = errors.Join(err, os.WriteFile(file+".new", []byte(uri), 0o600), os.Rename(file+".new", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rotate("createUser", "first")
+	weft := startCommand(t, s, harness.Command{Args: []string{
+		"serve", "--listen", s.Socket, "--admin", "", "--drain-window", "0", "--mongodb-uri-file", file,
+	}})
+	startEnvoy(t, s)
+	stop := startLoad(t, s, 8)
+	for _, password := range []string{"second", "third"} {
+		rotate("updateUser", password)
+		harness.ExpectLog(t, weft, `msg="MongoDB accepts the new connection string or certificates"`)
+	}
+	stop()
+}
