@@ -3,8 +3,11 @@ package enrich
 import "time"
 
 const (
-	// paceStep is the round trip from which on a second command at a time pays. On a shorter one, as on loopback, a command
-	// costs both sides more CPU time than a key loses by waiting for the next one.
+	// minPaced is the round trip from which on several commands at a time pay. On a shorter one, as on loopback, where it is
+	// 0.3 ms and more if the machine is busy, a command costs both sides more CPU time than a key loses by waiting.
+	minPaced = 800 * time.Microsecond
+
+	// paceStep is the time between two commands, until there are maxConcurrency of them.
 	paceStep = 400 * time.Microsecond
 
 	// maxConcurrency is the largest number of commands of a group at a time. A key then waits for an eighth of a round trip
@@ -47,7 +50,12 @@ func (p *pace) roundTrip() time.Duration {
 }
 
 // concurrency returns how many commands may be under way if each takes the shortest round trip.
-func (p *pace) concurrency() int { return min(1+int(p.roundTrip()/paceStep), maxConcurrency) }
+func (p *pace) concurrency() int {
+	if p.roundTrip() < minPaced {
+		return 1
+	}
+	return min(1+int(p.roundTrip()/paceStep), maxConcurrency)
+}
 
 // limit returns how many commands may be under way: twice as many, for those that take longer, if not one by one.
 func (p *pace) limit() int {

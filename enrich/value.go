@@ -13,7 +13,7 @@ type Type uint8
 
 const (
 	Int64    Type = iota + 1 // an integer; in a document also a double without a fraction
-	Number                   // a double; from MongoDB also another numeric type, a bool or a numeric string, converted
+	Number                   // a number; from MongoDB also a bool or a numeric string, converted without loss of digits
 	String                   // a string
 	Bool                     // true or false
 	Date                     // a date; in JSON an ISO 8601 string in UTC

@@ -1,5 +1,6 @@
-// Package envoy makes the Envoy configuration that calls weft, from the rules and with go-control-plane's types: a
-// bootstrap for a standalone Envoy, and objects for Istio and Envoy Gateway.
+// Package envoy makes the Envoy configuration that calls weft from the rules: a bootstrap for a standalone Envoy, and
+// objects for Istio and Envoy Gateway. What depends on the rules is made with go-control-plane's types. The rest is
+// YAML, in templates; Envoy's part of it is read into those types.
 package envoy
 
 import (

@@ -3,11 +3,8 @@ package envoy
 import (
 	"slices"
 
-	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
-	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
@@ -19,6 +16,9 @@ import (
 )
 
 const extProcFilterName = "envoy.filters.http.ext_proc"
+
+// filters returns those of weft: the fallback, if a rule has one, and ext_proc.
+func filters(c Config) []*hcmv3.HttpFilter { return append(fallbackFilters(c.Rules), extProcFilter(c)) }
 
 // extProcFilter calls weft. If weft fails, the exchange goes on without it (failure_mode_allow). Envoy sends no body
 // unless weft asks for it (allow_mode_override), and only the headers that weft reads: cookies and credentials stay
@@ -32,7 +32,7 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 		ConfigType: httpFilterConfig(&extprocv3.ExternalProcessor{
 			GrpcService: &corev3.GrpcService{
 				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{
-					ClusterName:      weftClusterName,
+					ClusterName:      "weft",
 					SkipEnvoyHeaders: true, // weft does not read x-envoy-internal and x-forwarded-for
 				}},
 				InitialMetadata: initialMetadata(c),
@@ -83,32 +83,6 @@ func metadataOptions(rules []*enrich.Rule) *extprocv3.MetadataOptions {
 	return options
 }
 
-func routerFilter() *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: "envoy.filters.http.router", ConfigType: httpFilterConfig(&routerv3.Router{})}
-}
-
 func httpFilterConfig(m proto.Message) *hcmv3.HttpFilter_TypedConfig {
 	return &hcmv3.HttpFilter_TypedConfig{TypedConfig: marshalAny(m)}
-}
-
-// accessLog prints who answered each request (response code details), what weft did, and the times of the legacy
-// service, of MongoDB and of what weft added. x-weft is also there if the fallback answered.
-func accessLog() []*accesslogv3.AccessLog {
-	const format = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% ` +
-		`%RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %BYTES_SENT%B %DURATION%ms legacy=%UPSTREAM_HOST% ` +
-		`weft="%RESP(X-WEFT)%" rule=%DYNAMIC_METADATA(weft:rule)% legacy_ms=%DYNAMIC_METADATA(weft:legacy_ms)% ` +
-		`mongodb_ms=%DYNAMIC_METADATA(weft:mongodb_ms)% added_ms=%DYNAMIC_METADATA(weft:added_ms)% ` +
-		`request=%REQ(X-REQUEST-ID)% trace=%TRACE_ID%` + "\n"
-	return []*accesslogv3.AccessLog{{
-		Name: "envoy.access_loggers.stdout",
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: marshalAny(&streamv3.StdoutAccessLog{
-			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: textFormat(format)},
-		})},
-	}}
-}
-
-func textFormat(format string) *corev3.SubstitutionFormatString {
-	return &corev3.SubstitutionFormatString{
-		Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: inline(format)},
-	}
 }

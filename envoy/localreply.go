@@ -51,14 +51,16 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 
 // unavailable answers with a 503 where all filters match.
 func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
-	format := textFormat(strings.ReplaceAll(string(r.Unavailable()), "%", "%%"))
-	format.ContentType = "application/json"
+	body := inline(strings.ReplaceAll(string(r.Unavailable()), "%", "%%"))
 	return &hcmv3.ResponseMapper{
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
 			AndFilter: &accesslogv3.AndFilter{Filters: filters},
 		}},
-		StatusCode:         wrapperspb.UInt32(503),
-		BodyFormatOverride: format,
+		StatusCode: wrapperspb.UInt32(503),
+		BodyFormatOverride: &corev3.SubstitutionFormatString{
+			Format:      &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: body},
+			ContentType: "application/json",
+		},
 		HeadersToAdd: []*corev3.HeaderValueOption{
 			overwrite(enrich.Outcome{Disposition: enrich.Degraded, Reason: reason}.Header()),
 			overwrite(enrich.Header{Name: "cache-control", Value: "no-store"}),

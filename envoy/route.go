@@ -81,8 +81,8 @@ func servesHost(r *enrich.Rule, host string) bool {
 }
 
 // ruleRoute returns the route for the requests that match a rule. It also takes a few that do not (see exactPattern),
-// so it tells weft the name of the rule if that matters: metadata of a route costs Envoy CPU time. The filters of weft are disabled by default; a configuration for a route
-// enables them.
+// so it tells weft the name of the rule if that matters: metadata of a route costs Envoy CPU time. The filters of weft
+// are disabled by default; a configuration for a route enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	overrides := &extprocv3.ExtProcOverrides{}
 	if isAmbiguous(c.Rules, r) {

@@ -30,58 +30,15 @@ const (
 	CertSecret = "weft-client"
 )
 
-// transportSocket returns nil for a zero TLS.
-func (t TLS) transportSocket() (*corev3.TransportSocket, error) {
-	switch {
-	case t == (TLS{}):
-		return nil, nil
-	case t.CA == "" || t.SAN == "":
-		return nil, errors.New("TLS to weft: --weft-tls-ca and --weft-tls-san are required; " +
+func (t TLS) validate() error {
+	if t != (TLS{}) && (t.CA == "" || t.SAN == "") {
+		return errors.New("TLS to weft: --weft-tls-ca and --weft-tls-san are required; " +
 			"without both, any server could pose as weft")
-	case (t.Cert == "") != (t.Key == ""):
-		return nil, errors.New("TLS to weft: --weft-tls-cert and --weft-tls-key are required together")
 	}
-	common := &tlsv3.CommonTlsContext{
-		AlpnProtocols: []string{"h2"}, // gRPC requires it
-		TlsParams: &tlsv3.TlsParameters{
-			TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
-			TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
-		},
+	if (t.Cert == "") != (t.Key == "") {
+		return errors.New("TLS to weft: --weft-tls-cert and --weft-tls-key are required together")
 	}
-	validation := &tlsv3.CertificateValidationContext{
-		MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{SanType: t.sanType(), Matcher: exact(t.SAN)}},
-	}
-	if t.Secrets != "" {
-		common.ValidationContextType = &tlsv3.CommonTlsContext_CombinedValidationContext{
-			CombinedValidationContext: &tlsv3.CommonTlsContext_CombinedCertificateValidationContext{
-				DefaultValidationContext:         validation,
-				ValidationContextSdsSecretConfig: t.secret(CASecret),
-			},
-		}
-		if t.Cert != "" {
-			common.TlsCertificateSdsSecretConfigs = []*tlsv3.SdsSecretConfig{t.secret(CertSecret)}
-		}
-	} else {
-		validation.TrustedCa = file(t.CA)
-		common.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: validation}
-		if t.Cert != "" {
-			common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: file(t.Cert), PrivateKey: file(t.Key)}}
-		}
-	}
-	context := &tlsv3.UpstreamTlsContext{Sni: t.sni(), CommonTlsContext: common}
-	return &corev3.TransportSocket{
-		Name:       "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: marshalAny(context)},
-	}, nil
-}
-
-func (t TLS) secret(name string) *tlsv3.SdsSecretConfig {
-	return &tlsv3.SdsSecretConfig{Name: name, SdsConfig: &corev3.ConfigSource{
-		ResourceApiVersion: corev3.ApiVersion_V3,
-		ConfigSourceSpecifier: &corev3.ConfigSource_PathConfigSource{
-			PathConfigSource: &corev3.PathConfigSource{Path: path.Join(t.Secrets, name+".yaml")},
-		},
-	}}
+	return nil
 }
 
 // Secret returns the content of the file through which Envoy reads a secret, CASecret or CertSecret; a file has one

@@ -45,7 +45,7 @@ func compact(n ast.Node) bool {
 		n.IsFlowStyle = fits && len(n.String()) <= maxLength
 		return n.IsFlowStyle
 	case *ast.StringNode: // what need not be quoted in block style may have a meaning in flow style
-		return strings.HasPrefix(n.String(), `"`) || !strings.ContainsAny(n.Value, ",[]{}:")
+		return strings.HasPrefix(n.String(), `"`) || !strings.ContainsAny(n.Value, ",[]{}:\n")
 	case *ast.LiteralNode:
 		return false
 	default:
@@ -57,26 +57,22 @@ func yamlOptions() []yaml.EncodeOption {
 	return []yaml.EncodeOption{yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true)}
 }
 
-func marshalYAML(v yaml.MapSlice) ([]byte, error) {
-	return yaml.MarshalWithOptions(v, yamlOptions()...)
-}
-
 // messageMap returns a message as a YAML mapping, in the order of its definition.
 func messageMap(m proto.Message) (yaml.MapSlice, error) {
-	json, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	json, err := messageJSON(m)
 	if err != nil {
 		return nil, err
 	}
-	var fields yaml.MapSlice // YAML is a superset of JSON
-	err = yaml.UnmarshalWithOptions(json, &fields, yaml.UseOrderedMap())
-	return fields, err
+	return orderedMap(json)
 }
 
-// mapping returns a YAML mapping in the order of its arguments, which are keys and values in turn.
-func mapping(pairs ...any) yaml.MapSlice {
-	m := yaml.MapSlice{}
-	for i := 0; i < len(pairs); i += 2 {
-		m = append(m, yaml.MapItem{Key: pairs[i], Value: pairs[i+1]})
-	}
-	return m
+func messageJSON(m proto.Message) ([]byte, error) {
+	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+}
+
+// orderedMap reads a mapping of YAML, of which JSON is a subset.
+func orderedMap(text []byte) (yaml.MapSlice, error) {
+	var fields yaml.MapSlice
+	err := yaml.UnmarshalWithOptions(text, &fields, yaml.UseOrderedMap())
+	return fields, err
 }

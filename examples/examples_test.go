@@ -1,5 +1,4 @@
-// Package examples holds the worked examples: each folder with rules has data and requests beside them, which are run
-// here.
+// Package examples runs the worked examples: each folder with rules has data and requests for them.
 package examples
 
 import (

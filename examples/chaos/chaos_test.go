@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestChaos plays all scenarios, shortly and with few clients. Timeouts are so long that a busy machine does not
+// TestChaos runs all scenarios for a short time and with few clients. Timeouts are so long that a busy machine does not
 // matter.
 func TestChaos(t *testing.T) {
 	defer goleak.VerifyNone(t)

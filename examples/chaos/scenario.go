@@ -44,7 +44,7 @@ func scenarios() []scenario {
 	}
 }
 
-// run plays the scenarios and prints a row about each. It returns how many answers were wrong.
+// run runs the scenarios and prints a row about each. It returns the number of wrong answers.
 func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 	for _, path := range []*string{&o.weft, &o.legacy} {
 		if *path, err = filepath.Abs(*path); err != nil {
@@ -62,7 +62,7 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 		if !strings.Contains(scenario.name, o.only) {
 			continue
 		}
-		n, err := s.play(ctx, scenario, out)
+		n, err := s.runScenario(ctx, scenario, out)
 		if err != nil {
 			return wrong, fmt.Errorf("%s: %w", scenario.name, err)
 		}
@@ -71,8 +71,8 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 	return wrong, nil
 }
 
-// play plays one scenario.
-func (s *system) play(ctx context.Context, scenario scenario, out io.Writer) (wrong int, err error) {
+// runScenario runs one scenario. It returns the number of wrong answers.
+func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writer) (wrong int, err error) {
 	number := s.clients
 	if scenario.many {
 		number = max(number, 200)

@@ -58,7 +58,7 @@ func TestSelfCheck(t *testing.T) {
 			"set processing_mode.request_header_mode: SEND", true,
 		},
 		{
-			"nothing but a look",
+			"observability mode",
 			func(f *extprocv3.ExternalProcessor) { f.ObservabilityMode = true },
 			"remove observability_mode from the ext_proc filter", true,
 		},

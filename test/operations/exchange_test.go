@@ -1,7 +1,6 @@
 package operations_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"testing"
@@ -64,22 +63,13 @@ func startExchange(
 	return stream, err
 }
 
-// exchange is tryExchange where an error ends the test.
+// exchange sends all messages of an exchange as Envoy does.
 func exchange(t *testing.T, conn *grpc.ClientConn, requestID, traceParent, path, status, details, body string) {
 	t.Helper()
-	if err := tryExchange(t.Context(), conn, requestID, traceParent, path, status, details, body); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// tryExchange sends all messages of an exchange as Envoy does.
-func tryExchange(
-	ctx context.Context, conn *grpc.ClientConn, requestID, traceParent, path, status, details, body string,
-) error {
-	ctx = metadata.AppendToOutgoingContext(ctx, "traceparent", traceParent)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "traceparent", traceParent)
 	stream, err := extprocv3.NewExternalProcessorClient(conn).Process(ctx)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
 	request := requestHeaders(path)
 	headers := request.GetRequestHeaders().GetHeaders()
@@ -94,9 +84,8 @@ func tryExchange(
 		}
 	}
 	if _, err := stream.Recv(); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		t.Fatal(err)
 	}
-	return nil
 }
 
 func requestHeaders(path string) *extprocv3.ProcessingRequest {

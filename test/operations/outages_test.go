@@ -146,7 +146,7 @@ func TestDashboardShowsOutages(t *testing.T) {
 	weft := func() *harness.Process { return o.weft }
 	rules := func(old, by string) func() { return func() { o.publishRules(t, old, by) } }
 	fail := func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }
-	var crowd *harness.Load
+	var more *harness.Load
 	situations := []struct {
 		name       string
 		begin, end func()
@@ -214,8 +214,8 @@ func TestDashboardShowsOutages(t *testing.T) {
 		},
 		{
 			name:  "MongoDB is frozen, and there are many clients",
-			begin: func() { crowd = o.startLoad(t, 100); signal(t, mongod(), syscall.SIGSTOP) },
-			end:   func() { signal(t, mongod(), syscall.SIGCONT); crowd.Stop() },
+			begin: func() { more = o.startLoad(t, 100); signal(t, mongod(), syscall.SIGSTOP) },
+			end:   func() { signal(t, mongod(), syscall.SIGCONT); more.Stop() },
 			red:   "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBPoolExhausted WeftOverloaded",
 			may: "WeftMongoDBSlow WeftMongoDBUnreachable",
 		},

@@ -13,8 +13,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestPasswordIsNotShown connects with a password, right and wrong, from a file and from the environment, and looks for
-// it in all that others can read.
+// TestPasswordIsNotShown: the password of the connection string, right or wrong, from a file or from the environment, is
+// in nothing that others can read.
 func TestPasswordIsNotShown(t *testing.T) {
 	const password = "pa55-w0rd"
 	s := startSystem(t)

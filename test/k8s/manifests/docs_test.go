@@ -44,7 +44,7 @@ spec:
 		}
 		misspelt := regexp.MustCompile(`([mM])irror: `).ReplaceAllString(manifest, "${1}iror: ")
 		if _, err := validate(t, []byte(misspelt)); err == nil {
-			t.Errorf("it would be taken with a mistake:\n%s", misspelt)
+			t.Errorf("a misspelt field is accepted:\n%s", misspelt)
 		}
 	}
 

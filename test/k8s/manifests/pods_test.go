@@ -34,20 +34,20 @@ func TestRestricted(t *testing.T) {
 func TestSameWeft(t *testing.T) {
 	alone := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
 	for _, overlay := range []string{"sidecar", "standalone"} {
-		beside := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, overlay))["legacy"])
+		sidecar := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, overlay))["legacy"])
 		// A native sidecar that fails does not keep the pod from starting or from getting requests.
-		if beside.RestartPolicy == nil || *beside.RestartPolicy != corev1.ContainerRestartPolicyAlways || beside.StartupProbe != nil || beside.ReadinessProbe != nil {
+		if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways || sidecar.StartupProbe != nil || sidecar.ReadinessProbe != nil {
 			t.Errorf("%s: weft may take the legacy service away", overlay)
 		}
 		want := *alone.DeepCopy()
-		want.RestartPolicy = beside.RestartPolicy
+		want.RestartPolicy = sidecar.RestartPolicy
 		want.ReadinessProbe = nil
 		want.Ports = slices.DeleteFunc(want.Ports, func(p corev1.ContainerPort) bool { return p.Name == "grpc" })
 		want.VolumeMounts[0] = corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"} // for weft-tls
 		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool { return e.Name == "WEFT_BUDGET" || strings.HasPrefix(e.Name, "WEFT_TLS_") })
 		want.Env[0].Value = "unix:///run/weft/weft.sock"
 		want.Env = slices.Insert(want.Env, 2, corev1.EnvVar{Name: "WEFT_DRAIN_WINDOW", Value: "0s"})
-		if diff := cmp.Diff(want, beside); diff != "" {
+		if diff := cmp.Diff(want, sidecar); diff != "" {
 			t.Errorf("weft in gateway and in %s (-gateway +%s):\n%s", overlay, overlay, diff)
 		}
 	}

@@ -29,7 +29,7 @@ func TestWiring(t *testing.T) {
 			}
 			manifest := with(t, overlay, components...)
 			w := wiring{T: t, pods: k8s.Pods(t, manifest), objects: k8s.Objects(t, manifest)}
-			w.look()
+			w.check()
 		})
 	}
 }
@@ -40,7 +40,7 @@ type wiring struct {
 	objects []k8s.Object
 }
 
-func (w *wiring) look() {
+func (w *wiring) check() {
 	seen := map[string]int{}
 	for _, o := range w.objects {
 		seen[o.Kind]++
@@ -128,7 +128,7 @@ func (w *wiring) listens(o k8s.Object, name string, pod corev1.PodTemplateSpec, 
 			}
 		}
 	}
-	w.Errorf("%s %s is about port %d, which nobody in %s has", o.Kind, o.Metadata.Name, port, name)
+	w.Errorf("%s %s has port %d, on which nothing listens in %s", o.Kind, o.Metadata.Name, port, name)
 }
 
 // autoscaler checks that all containers have CPU requests, without which there is no utilization.

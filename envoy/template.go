@@ -1,0 +1,108 @@
+package envoy
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"path"
+	"strings"
+	"text/template"
+
+	"github.com/goccy/go-yaml"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"weft/enrich"
+)
+
+//go:embed *.yaml.tmpl
+var templateFiles embed.FS
+
+var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{ //nolint:gochecknoglobals // parsed once
+	"json":           toJSON,
+	"methods":        methods,
+	"rewrite":        rewrite,
+	"loosePattern":   loosePattern,
+	"exactPattern":   exactPattern,
+	"fingerprint":    Fingerprint,
+	"sni":            TLS.sni,
+	"sanType":        TLS.sanType,
+	"join":           path.Join,
+	"hasFallback":    hasFallback,
+	"fallbackScript": func(r *enrich.Rule) string { return fallbackScript([]*enrich.Rule{r}) },
+}).ParseFS(templateFiles, "*.yaml.tmpl"))
+
+// render executes a template of YAML documents and formats them, which also proves that they are YAML. Of the comments
+// it keeps only those at the beginning.
+func render(name string, data any) ([]byte, error) {
+	var text bytes.Buffer
+	if err := templates.ExecuteTemplate(&text, name, data); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	rest := text.String()
+	for strings.HasPrefix(rest, "#") {
+		comment, after, _ := strings.Cut(rest, "\n")
+		out.WriteString(comment + "\n")
+		rest = after
+	}
+	for i, document := range strings.Split(rest, "---\n") { // strings in JSON have no line breaks
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		if document == "" {
+			continue
+		}
+		fields, err := orderedMap([]byte(document))
+		if err != nil {
+			return nil, err
+		}
+		formatted, err := yaml.MarshalWithOptions(fields, yamlOptions()...)
+		if err != nil {
+			return nil, err
+		}
+		out.Write(formatted)
+	}
+	return out.Bytes(), nil
+}
+
+// merge executes a template of one YAML document, and merges its fields into m. A field that m does not have is an
+// error.
+func merge(m proto.Message, name string, data any) error {
+	var text bytes.Buffer
+	if err := templates.ExecuteTemplate(&text, name, data); err != nil {
+		return err
+	}
+	var fields map[string]any
+	if err := yaml.Unmarshal(text.Bytes(), &fields); err != nil {
+		return err
+	}
+	jsonText, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	part := m.ProtoReflect().New().Interface()
+	if err := protojson.Unmarshal(jsonText, part); err != nil {
+		return err
+	}
+	proto.Merge(m, part)
+	return nil
+}
+
+// toJSON returns a value as JSON, which is YAML in one line: the way in which templates quote text of users. It
+// rejects messages that are not valid.
+func toJSON(v any) (string, error) {
+	m, ok := v.(interface {
+		proto.Message
+		ValidateAll() error
+	})
+	if !ok {
+		text, err := json.Marshal(v)
+		return string(text), err
+	}
+	if err := m.ValidateAll(); err != nil {
+		return "", err
+	}
+	text, err := messageJSON(m)
+	return string(text), err
+}
