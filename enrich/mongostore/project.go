@@ -16,7 +16,8 @@ import (
 // appendExtension appends the extension that src makes of a document that MongoDB found for a key: each field in turn,
 // checked and converted, or its default if the document lacks it.
 func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Raw) ([]byte, error) {
-	d, err := parse(doc)
+	var buffer [8]element // for most documents
+	d, err := parse(buffer[:0], doc)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +71,8 @@ type element struct {
 	value bson.RawValue
 }
 
-// parse parses the first level of a document.
-func parse(doc bson.Raw) (document, error) {
-	d := make(document, 0, 6) // enough for most
+// parse appends the elements of the first level of a document to d.
+func parse(d document, doc bson.Raw) (document, error) {
 	e := elementsOf(doc)
 	for e.next() {
 		d = append(d, element{e.key, e.value})
@@ -94,7 +94,7 @@ func (d document) lookup(path string) (value bson.RawValue, found bool, err erro
 		if e.value.Type != bson.TypeEmbeddedDocument {
 			return bson.RawValue{}, false, nil
 		}
-		inner, err := parse(e.value.Value)
+		inner, err := parse(nil, e.value.Value)
 		if err != nil {
 			return bson.RawValue{}, false, err
 		}
@@ -105,7 +105,7 @@ func (d document) lookup(path string) (value bson.RawValue, found bool, err erro
 
 // lookup returns the value at a path of a document, as document.lookup does. A malformed document has none.
 func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
-	d, err := parse(doc)
+	d, err := parse(nil, doc)
 	if err != nil {
 		return bson.RawValue{}, false
 	}

@@ -35,7 +35,7 @@ func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enri
 	}
 	counts := map[misfit]int{} // of documents
 	for _, doc := range docs {
-		d, err := parse(doc)
+		d, err := parse(nil, doc)
 		if err != nil {
 			return nil, err
 		}
