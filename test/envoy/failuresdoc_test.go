@@ -58,7 +58,7 @@ What no case file can show has a test of its own:
 | what happens | what the client gets | test |
 |---|---|---|
 | MongoDB's hosts cannot be looked up (` + "`mongodb+srv`" + `), at start or for a while | ` + "`extension: null`" + `; whole when they can be, without a restart | [TestStartsWithoutDNS](../test/operations/rotate_test.go), [TestStartWithoutDNS](../internal/cli/reconnect_test.go) |
-| MongoDB's password or certificates are replaced, under load | the composite, always | [TestPasswordRotates](../test/operations/rotate_test.go), [TestCertificatesRotate](../enrich/mongostore/rotate_test.go) |
+| MongoDB's user or certificates are replaced, under load | the composite, always | [TestCredentialsRotate](../test/operations/rotate_test.go), [TestCertificatesRotate](../enrich/mongostore/rotate_test.go) |
 | MongoDB is down, comes up, goes away under warm connections | ` + "`extension: null`" + ` within the budget; whole again without a restart | [TestMongoDBDown](../test/envoy/mongodbdown_test.go) |
 | weft is down | v1: the legacy answer as it is; v3: the shape, with ` + "`extension: null`" + ` | [TestFallback](../test/envoy/fallback_test.go) |
 | MongoDB is frozen, with 200 requests at once | the same | [TestMongoDBFrozen](../test/envoy/mongodbdown_test.go) |

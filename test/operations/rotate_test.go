@@ -36,30 +36,31 @@ func TestStartsWithoutDNS(t *testing.T) {
 	}
 }
 
-// TestPasswordRotates replaces MongoDB's password and the file that weft reads it from, under load. No answer is less
-// than whole, and weft is not restarted.
-func TestPasswordRotates(t *testing.T) {
+// TestCredentialsRotate replaces MongoDB's user and the file with the connection string, under load. No answer is less than
+// whole, and weft is not restarted.
+func TestCredentialsRotate(t *testing.T) {
 	s := startSystem(t)
 	file := filepath.Join(t.TempDir(), "uri")
-	rotate := func(command, password string) {
+	rotate := func(user string) {
 		t.Helper()
 		_, err := s.Mongod.Run(t.Context(), "admin", bson.D{
-			{Key: command, Value: "weft"}, {Key: "pwd", Value: password}, {Key: "roles", Value: bson.A{"readAnyDatabase"}},
+			{Key: "createUser", Value: user}, {Key: "pwd", Value: "of-" + user},
+			{Key: "roles", Value: bson.A{"readAnyDatabase"}},
 		})
-		uri := strings.Replace(s.Mongod.URI(), "mongodb://", "mongodb://weft:"+password+"@", 1)
+		uri := strings.Replace(s.Mongod.URI(), "mongodb://", "mongodb://"+user+":of-"+user+"@", 1)
 		err = errors.Join(err, os.WriteFile(file+".new", []byte(uri), 0o600), os.Rename(file+".new", file))
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	rotate("createUser", "first")
+	rotate("first")
 	weft := startCommand(t, s, harness.Command{Args: []string{
 		"serve", "--listen", s.Socket, "--admin", "", "--drain-window", "0", "--mongodb-uri-file", file,
 	}})
 	startEnvoy(t, s)
 	stop := startLoad(t, s, 8)
-	for _, password := range []string{"second", "third"} {
-		rotate("updateUser", password)
+	for _, user := range []string{"second", "third"} {
+		rotate(user)
 		harness.ExpectLog(t, weft, `msg="MongoDB accepts the new connection string or certificates"`)
 	}
 	stop()
