@@ -234,7 +234,7 @@ func TestSecondTriesOfCallersThatLeave(t *testing.T) {
 		r.read(number(-2)) // others may leave in this moment
 		time.Sleep(abandonTime - 1)
 		expectCanceled(0)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expectCanceled(1)
 		r.read(number(-3))
 		expectCanceled(1)

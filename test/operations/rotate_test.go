@@ -44,7 +44,8 @@ func TestCredentialsRotate(t *testing.T) {
 	rotate := func(user string) {
 		t.Helper()
 		_, err := s.Mongod.Run(t.Context(), "admin", bson.D{
-			{Key: "createUser", Value: user}, {Key: "pwd", Value: "of-" + user},
+			{Key: "createUser", Value: user},
+			{Key: "pwd", Value: "of-" + user},
 			{Key: "roles", Value: bson.A{"readAnyDatabase"}},
 		})
 		uri := strings.Replace(s.Mongod.URI(), "mongodb://", "mongodb://"+user+":of-"+user+"@", 1)
