@@ -65,7 +65,7 @@ func startOutages(t *testing.T) *outages {
 		o.weft = startCommand(t, o.System, harness.Command{Args: args, Env: []string{"GOMEMLIMIT=1GiB"}})
 	}
 	o.startWeft()
-	startEnvoy(t, o.System, append(envoy, "--rules", o.rules, "--message-timeout", "500ms", "--route-timeout", "2s")...)
+	startEnvoy(t, o.System, append(envoy, "--rules", o.rules, "--message-timeout", "1s", "--route-timeout", "2s")...)
 	o.prometheus = startPrometheus(t, map[string]string{
 		"weft": o.admin + "/metrics", "envoy": strings.TrimPrefix(o.Envoy.Admin(), "http://") + "/stats/prometheus",
 	})
