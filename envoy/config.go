@@ -110,7 +110,7 @@ func isName(a *corev3.Address) bool {
 }
 
 // Fingerprint identifies the part of the configuration that depends on the rules alone. Envoy sends it to weft with
-// each exchange ([extproc.ConfigHeader]), so that weft can report a configuration that was made from other rules.
+// its health checks ([extproc.ConfigHeader]), so that weft can report a configuration that was made from other rules.
 func Fingerprint(rules []*enrich.Rule) string {
 	c := Config{Rules: rules}.withDefaults()
 	messages := []proto.Message{

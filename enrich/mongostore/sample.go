@@ -50,7 +50,7 @@ func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enri
 	return advice, nil
 }
 
-// misfit is what does not fit a source in a document, and what comes of it.
+// misfit is what does not fit a source in a document, and its consequence.
 type misfit struct{ what, consequence string }
 
 const (

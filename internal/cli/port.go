@@ -37,14 +37,14 @@ func (p *port) flags() []cli.Flag {
 			"`FILE` with weft's certificate (PEM); this and the other two are read again when they change"),
 		stringVar(&p.tls.Key, "tls-key", "", "WEFT_TLS_KEY", "`FILE` with its key (PEM)"),
 		stringVar(&p.tls.ClientCA, "tls-client-ca", "", "WEFT_TLS_CLIENT_CA",
-			"`FILE` with the authorities (PEM) that vouch for clients: mutual TLS"),
+			"`FILE` with the CA bundle (PEM) for client certificates: mutual TLS"),
 		&cli.StringSliceFlag{
 			Name: "allow-spiffe-id", Sources: cli.EnvVars("WEFT_ALLOW_SPIFFE_ID"), Destination: &p.allowed,
 			Usage: "SPIFFE `ID` of a client that may connect; may be repeated, or have commas " +
-				"(default: all that --tls-client-ca vouches for)",
+				"(default: all clients with a certificate of --tls-client-ca)",
 		},
 		boolVar(&p.insecure, "insecure", false, "WEFT_INSECURE",
-			"serve on host:port without TLS: whoever reaches the port can read what MongoDB has of anybody"),
+			"serve on host:port without TLS: any client that reaches the port can read the documents of all users"),
 		&cli.Uint32Flag{
 			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
 			Destination: &p.streams, Validator: atLeast[uint32](1),
