@@ -55,7 +55,7 @@ func BenchmarkCompose(b *testing.B) {
 	found := Found{bySource: [][]Extension{{{JSON: profile}}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if a := rule.Compose(params, core, found, 1<<20); a.Status != 200 || a.ETag == "" {
+		if a := rule.Compose(params, core, found, 1<<20); a.Outcome.Disposition != Composed || a.ETag == "" {
 			b.Fatalf("%+v", a)
 		}
 	}
