@@ -15,8 +15,8 @@ import (
 //go:embed capacity.md.tmpl
 var capacityTemplate string
 
-// TestDocs compares what is generated from bench/results/results.md with it: the figures in docs/performance.md, the
-// capacity in docs/kubernetes.md, and the target of the autoscalers in k8s/. With -update it writes them.
+// TestDocs checks that everything generated from bench/results/results.md is up to date: the figures in
+// docs/performance.md, the capacity in docs/kubernetes.md, and the target of the autoscalers in k8s/.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("results/results.md")
 	if err != nil {

@@ -44,25 +44,25 @@ func (r *results) find(title, name string) *row {
 	return nil
 }
 
-// write writes results.json, with every round, results.md and results.svg into a folder, and the tables to stdout.
-func (r *results) write(folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+// write writes results.json, with every round, results.md and results.svg into a directory, and the tables to stdout.
+func (r *results) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "results.json"), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "results.json"), text, 0o644); err != nil {
 		return err
 	}
 	var b strings.Builder
 	r.markdown(&b)
 	fmt.Print(b.String())
-	if err := os.WriteFile(filepath.Join(folder, "results.md"), []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte(b.String()), 0o644); err != nil {
 		return err
 	}
-	return r.chart(filepath.Join(folder, "results.svg"))
+	return r.chart(filepath.Join(dir, "results.svg"))
 }
 
 func (r *results) markdown(w io.Writer) {
