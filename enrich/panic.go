@@ -13,9 +13,9 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// AsPanic returns the error for a recovered value, nil if there is none. It must be called by the deferred function that
-// recovered, whose stack still shows where the panic was. A panic that was raised again, with its PanicError, is returned
-// as it is.
+// AsPanic returns the error for a recovered value, nil if there is none. It must be called by the deferred function
+// that recovered, whose stack still shows where the panic was. A panic that was raised again, with its PanicError, is
+// returned as it is.
 func AsPanic(recovered any) *PanicError {
 	switch value := recovered.(type) {
 	case nil:

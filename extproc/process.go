@@ -103,7 +103,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.passBody(reason, core.Err)
 	}
 	read.Join(core)
-	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).Unless(request.IfNoneMatch))
+	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch))
 }
 
 // processHead is the conversation about a HEAD. There is no body, so nothing is read; but what the legacy service says
