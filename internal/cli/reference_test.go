@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write docs/reference.md")
 // TestReference compares docs/reference.md with the flags and the metrics, from which it is made.
 func TestReference(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Flags and metrics\n\nMade from the code by `go test ./internal/cli -run TestReference -update`.\n")
+	b.WriteString("# Which flags and metrics does weft have?\n\nThis page is generated from the code: `go test ./internal/cli -run TestReference -update`.\n")
 	for _, c := range cli.New("").Commands {
 		if len(c.Flags) == 0 {
 			continue
@@ -37,7 +37,9 @@ func TestReference(t *testing.T) {
 			fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Names()[0], strings.Join(d.GetEnvVars(), "`, `"), value, strings.ReplaceAll(d.GetUsage(), "|", `\|`))
 		}
 	}
-	b.WriteString("\n## Metrics\n\nOn `--admin`, at `/metrics`, in Prometheus' text format or OpenMetrics. Those of Go (`go_…`) and of the process (`process_…`) are there, too.\n\n| metric | labels | |\n|---|---|---|\n")
+	b.WriteString("\n## Metrics\n\n" +
+		"`--admin` serves them at `/metrics`, in the format of Prometheus or OpenMetrics,\n" +
+		"with those of Go (`go_…`) and of the process (`process_…`).\n\n| metric | labels | |\n|---|---|---|\n")
 	for _, m := range metrics() {
 		b.WriteString(m)
 	}

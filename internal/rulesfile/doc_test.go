@@ -114,15 +114,9 @@ func child(m yaml.MapSlice, key string) yaml.MapSlice {
 	return c
 }
 
-const docHead = `# The rules file
-
-This page is generated from [the schema](../internal/rulesfile/rules.schema.json):
-` + "`go test ./internal/rulesfile -update`" + `.
+const docHead = `# How do I write rules?
 
 A rules file says which responses of the legacy service are joined with which documents of MongoDB.
-Complete files that are run by a test: [a user profile](../examples/user-profile/rules.yaml),
-[a list of orders](../examples/orders/rules.yaml),
-[a product with two collections](../examples/products/rules.yaml).
 
     version: 1
     rules:
@@ -141,29 +135,36 @@ Complete files that are run by a test: [a user profile](../examples/user-profile
               tags: {type: strings, default: []}
               theme: {type: string, path: customSettings.theme, default: light}
 
-` + "`weft check rules.yaml`" + ` reports all errors in a file.
-` + "`weft explain GET /api/v1/users/7 rules.yaml`" + ` shows what weft does with a request.
-` + "`weft schema`" + ` prints the schema, with which editors complete and check.
+These complete files are run by tests: [a user profile](../examples/user-profile/rules.yaml),
+[a list of orders](../examples/orders/rules.yaml),
+[a product with two collections](../examples/products/rules.yaml).
+
+` + "`weft check rules.yaml`" + ` reports all errors.
+` + "`weft explain GET /api/v1/users/7 rules.yaml`" + ` shows the query and the shape of the answer.
+` + "`weft schema`" + ` prints a JSON Schema for your editor.
+
+**To add a field**, add a line to ` + "`fields`" + `: its name, its type, and a default if documents may lack it.
+weft reloads the file; Envoy needs no change.
 
 **Parameters** match in one spelling only, and nothing is decoded: an int64 without leading zeros or a plus, a UUID or
 ObjectId in lower case, a string of letters, digits and ` + "`- . _ ~`" + `.
-A request with another spelling passes to the legacy service untouched, since two systems may read it in two ways.
-For MongoDB a parameter is only ever a value: no text becomes an operator.
+A request with another spelling passes unchanged, because two systems may read it in two ways.
+For MongoDB a parameter is always a value, never an operator.
 
 **The core** keeps its bytes.
-In shape *composite*, a core that is missing or not as the rule says is ` + "`null`" + `,
-and ` + "`errors`" + ` says so.
-Shape *merge* and lists have no place for a missing core: such a response passes as it is.
-So does a failure of any request other than GET.
-A core that has a member with the name of an extension passes as it is, too.
+If it is missing or invalid in shape *composite*, ` + "`core` is `null`, and `errors`" + ` says so.
+Shape *merge* and lists need a core: without one, the response passes unchanged.
+So does a failed request other than GET, and a core with a member that has the name of an extension.
 
 **No document** is not an error: the extension has the defaults of its fields, or is ` + "`null`" + ` if one has none.
-A document with a field of a wrong type, or without a field that has no default, is an error:
-the extension is ` + "`null`" + `, and ` + "`errors`" + ` says so.
+If a field has a wrong type, or is missing without a default, the extension is ` + "`null`, and `errors`" + ` says so.
 
-**Choose ` + "`degrade`" + ` with care.** If the legacy service fails, or answers 200 with something that is not a core
-(a login page, for example), nobody may have authorized the caller.
-*never* (the default) lets that response pass.
+**Choose ` + "`degrade`" + ` with care.**
+If the legacy service fails, or answers 200 with something else, such as a login page, nobody has authorized the caller.
+*never* (the default) passes that response.
 *authenticated* gives the extension to the caller whose token Envoy's jwt_authn filter has verified.
-*always* gives it to every caller.
+*always* gives it to every caller, and ` + "`weft check`" + ` warns about it.
+
+The tables are generated from [the schema](../internal/rulesfile/rules.schema.json):
+` + "`go test ./internal/rulesfile -update`" + `.
 `
