@@ -30,8 +30,8 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// TestMalformedMessages sends what protobuf cannot read, before and in the middle of a conversation. The exchange ends and
-// is reported; others go on.
+// TestMalformedMessages sends what protobuf cannot read, before and in the middle of a conversation. The exchange ends
+// and is reported; others go on.
 func TestMalformedMessages(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	begin, err := proto.Marshal(get7())

@@ -43,8 +43,8 @@ func (panickingStore) Find(context.Context, *enrich.Source, []enrich.Key) []enri
 	panic("a fault in the store")
 }
 
-// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed on
-// with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
+// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed
+// on with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
 func TestPanicEndsTheExchange(t *testing.T) {
 	for name, test := range map[string]struct {
 		store   enrich.Store
