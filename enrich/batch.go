@@ -23,8 +23,8 @@ const (
 	// minOverdue is the shortest time after which a command is overdue; see [batch.overdueAfter].
 	minOverdue = 100 * time.Millisecond
 
-	// maxHeld is the largest number of commands for several keys that are held and go on; see [batch.isHeld]. Each has a
-	// connection: with maxRetries, they leave some of the 100 that drivers open at most.
+	// maxHeld is the largest number of commands that are held and go on, without second tries; see [batch.isHeld]. Each
+	// has a connection: with maxRetries, they leave some of the 100 that drivers open at most.
 	maxHeld = 16
 )
 

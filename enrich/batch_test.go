@@ -351,8 +351,8 @@ func TestFailureStaysWhereItIs(t *testing.T) {
 	}
 }
 
-// TestHeldKeysLeavePlaces: half of the keys are never answered, and there are more of them than second tries at a time. The
-// others get their documents all the same, and few commands are left.
+// TestHeldKeysLeavePlaces: half of the keys are never answered, and there are more of them than second tries at a time.
+// The others get their documents all the same, and few commands are left.
 func TestHeldKeysLeavePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lists, each = 60, 10
@@ -391,6 +391,29 @@ func TestHeldKeysLeavePlaces(t *testing.T) {
 		}
 		r.wait.Wait()
 		time.Sleep(maxCommandTime)
+		r.expectIdle()
+	})
+}
+
+// TestSlowListsAreReadOnce: what a command usually takes is known from other commands, so that a list that takes as long
+// is not overdue.
+func TestSlowListsAreReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			time.Sleep(2 * minOverdue)
+			return g.Find(ctx, nil, keys)
+		}))
+		for range 1000 {
+			g.answer <- struct{}{}
+		}
+		r.read(number(1))
+		r.wait.Wait()
+		<-g.asked
+		<-r.tryRead(t.Context(), number(1), number(2))
+		if keys := <-g.asked; len(keys) != 2 || len(g.asked) > 0 {
+			t.Errorf("a command for %d keys, and %d others", len(keys), len(g.asked))
+		}
 		r.expectIdle()
 	})
 }

@@ -10,19 +10,19 @@ const (
 	// maxRetries is the largest number of second tries at a time.
 	maxRetries = 64
 
-	// abandonTime is how long after its callers have left a second try can be canceled in favor of another one. It is more
-	// than clients that hang up together differ by.
+	// abandonTime is how long after its callers have left a second try can be canceled in favor of another one. It is
+	// more than clients that hang up together differ by.
 	abandonTime = 100 * time.Millisecond
 
 	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
 	maxFailures = 8
 )
 
-// retries are the second tries of a batch: commands for one key, because the one for several failed or is overdue. If there
-// are too many, they wait for their turn.
+// retries are the second tries of a batch: commands for one key, because the one for several failed or is overdue. If
+// there are too many, they wait for their turn.
 //
-// A second try is canceled only in favor of one that waits, since that costs its connection: if its callers have left, or
-// if it is held, so that a part of the database that does not answer leaves places to the others.
+// Since drivers close the connection of a canceled command, a second try is canceled only in favor of one that waits: if
+// its callers have left, or if it is held, so that a part of the database that does not answer leaves places to others.
 type retries struct {
 	running []*retry // the oldest first
 	waiting []*retry // the oldest first
@@ -91,9 +91,10 @@ func (b *batch) giveWay() bool {
 	if i < 0 {
 		return false
 	}
-	r.running[i].cancel()
-	r.again = append(r.again, &retry{src: r.running[i].src, ask: r.running[i].ask, deadline: r.running[i].deadline})
+	canceled := r.running[i]
+	canceled.cancel()
 	r.running = slices.Delete(r.running, i, i+1)
+	r.again = append(r.again, &retry{src: canceled.src, ask: canceled.ask, deadline: canceled.deadline})
 	return true
 }
 
@@ -128,8 +129,8 @@ func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 	}
 }
 
-// retryFailed reads the keys of a command that failed one by one: its reason may be one of them, or the server that has it.
-// If all of the first fail, too, the others get the error of the command.
+// retryFailed reads the keys of a command that failed one by one: its reason may be one of them, or the server that has
+// it. If all of the first fail, too, the others get the error of the command.
 func (b *batch) retryFailed(src *Source, asks []*ask, err error) {
 	probes, rest := asks[:min(len(asks), maxFailures)], asks[min(len(asks), maxFailures):]
 	b.mu.Lock()

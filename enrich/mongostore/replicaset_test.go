@@ -33,9 +33,9 @@ func TestReplicaSet(t *testing.T) {
 }
 
 // open returns a store that reads the set as weft does.
-func (r *replicaSet) open(t *testing.T, preference string) enrich.Store {
+func (r *replicaSet) open(t *testing.T, preference string, with ...func(*options.ClientOptions)) enrich.Store {
 	t.Helper()
-	store, err := Open(r.uri + "&readPreference=" + preference)
+	store, err := Open(r.uri+"&readPreference="+preference, with...)
 	must(t, err)
 	t.Cleanup(func() { _ = store.Close(context.Background()) })
 	return enrich.Limit(enrich.Batch(store), 10*clients)
