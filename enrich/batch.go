@@ -267,21 +267,16 @@ func (b *batch) next(g *group) {
 	}
 }
 
-// read reads the keys of asks. A panic is the error of all of them.
-func (b *batch) read(ctx context.Context, src *Source, asks []*ask) (found []Extension) {
+// read reads the keys of asks.
+func (b *batch) read(ctx context.Context, src *Source, asks []*ask) []Extension {
 	if len(asks) == 0 {
 		return nil // all callers have left
 	}
-	defer func() {
-		if err := AsPanic(recover()); err != nil {
-			found = failAll(len(asks), err)
-		}
-	}()
 	keys := make([]Key, len(asks))
 	for i, a := range asks {
 		keys[i] = a.key
 	}
-	return b.store.Find(ctx, src, keys)
+	return find(ctx, b.store, src, keys)
 }
 
 // readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not fit

@@ -155,14 +155,9 @@ func (r *Read) start(i int, units []unit) {
 	}()
 }
 
-// find reads keys. A document that does not exist is the default, and a panic is the error of all keys.
-func (r *Read) find(src *Source, keys []Key) (found []Extension) {
-	defer func() {
-		if err := AsPanic(recover()); err != nil {
-			found = failAll(len(keys), err)
-		}
-	}()
-	found = r.store.Find(r.ctx, src, keys)
+// find reads keys. A document that does not exist is the default.
+func (r *Read) find(src *Source, keys []Key) []Extension {
+	found := find(r.ctx, r.store, src, keys)
 	for n := range found {
 		if errors.Is(found[n].Err, ErrNotFound) {
 			found[n].JSON, found[n].Err = src.Default(keys[n]), nil

@@ -36,11 +36,13 @@ type exchange struct {
 }
 
 func (s *Server) newExchange(stream Stream) *exchange {
-	x := &exchange{server: s, rules: s.Rules(), stream: stream, config: configOf(stream.Context()), clock: clock{now: s.Now}}
-	if s.Now == nil {
-		x.clock.now = time.Now
+	now := s.Now
+	if now == nil {
+		now = time.Now
 	}
-	return x
+	return &exchange{
+		server: s, rules: s.Rules(), stream: stream, config: configOf(stream.Context()), clock: clock{now: now},
+	}
 }
 
 // unexpectedError is a message out of order.
@@ -50,7 +52,8 @@ func (e *unexpectedError) Error() string {
 	return fmt.Sprintf("received %s, expected %s", e.got, e.want)
 }
 
-// receive returns the next message. It reports whether the message is of the kind that is expected; if not, x.err is set.
+// receive returns the next message. It reports whether the message is of the kind that is expected; if not, x.err is
+// set.
 func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool) {
 	if x.err != nil {
 		return nil, false
@@ -120,10 +123,10 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	return response
 }
 
-// continueWithBody asks for the body of the response. If its length is known to be within the limit, Envoy sends it whole
-// and the new length is set exactly (BUFFERED; a body over Envoy's own limit would end in a 500). Otherwise, or if answers
-// of the rule are known to be large, Envoy sends what fits its buffer (BUFFERED_PARTIAL; there a content-length would end
-// in a 500).
+// continueWithBody asks for the body of the response. If its length is known to be within the limit, Envoy sends it
+// whole and the new length is set exactly (BUFFERED; a body over Envoy's own limit would end in a 500). Otherwise, or
+// if answers of the rule are known to be large, Envoy sends what fits its buffer (BUFFERED_PARTIAL; there a
+// content-length would end in a 500).
 func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
 	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !x.rules.large[rule].Load()
@@ -134,8 +137,8 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 }
 
 const (
-	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its buffer
-	// exactly counts as too large, and there must be room for the extension.
+	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its
+	// buffer exactly counts as too large, and there must be room for the extension.
 	BufferSlack = 64 << 10
 
 	// maxAnswer is the limit of an answer that Envoy does not have to buffer, in bytes. A list could have any number of
@@ -143,8 +146,8 @@ const (
 	maxAnswer = 32 << 20
 )
 
-// await returns the extensions of a core. It waits no longer than Envoy does. It is called when the core is there, so that
-// what it waits is added to the client's time.
+// await returns the extensions of a core. It waits no longer than Envoy does. It is called when the core is there, so
+// that what it waits is added to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.now()
 	found := read.Await(core, cmp.Or(x.config.budget, x.rules.Budget))
@@ -153,10 +156,12 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	return found
 }
 
-// compose makes the answer. In place of a body that was buffered whole, Envoy takes no more than its buffer can hold: the
-// client would get a 503. Such an answer goes without extensions, and the rule's next responses in BUFFERED_PARTIAL,
-// which has no such limit.
-func (x *exchange) compose(rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found) enrich.Answer {
+// compose makes the answer. In place of a body that was buffered whole, Envoy takes no more than its buffer can hold:
+// the client would get a 503. Such an answer goes without extensions, and the rule's next responses in
+// BUFFERED_PARTIAL, which has no such limit.
+func (x *exchange) compose(
+	rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found,
+) enrich.Answer {
 	if !x.buffered {
 		return rule.Compose(params, core, found, maxAnswer)
 	}
@@ -186,14 +191,17 @@ func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) err
 	return x.finish(outcome)
 }
 
-// replaceResponse answers in place of the response. Envoy drops its body, if it has one, and its content-length: the client
-// gets a chunked answer.
+// replaceResponse answers in place of the response. Envoy drops its body, if it has one, and its content-length: the
+// client gets a chunked answer.
 func (x *exchange) replaceResponse(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseHeaders, replace: true, change: answerChange(a, false), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{
+		to: responseHeaders, replace: true, change: answerChange(a, false), newBody: true, body: a.Body,
+	}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
-// replaceImmediately answers before the legacy body is complete. Nothing of the legacy response is left, not even headers.
+// replaceImmediately answers before the legacy body is complete. Nothing of the legacy response is left, not even
+// headers.
 func (x *exchange) replaceImmediately(a enrich.Answer) error {
 	x.sendLast(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
@@ -231,8 +239,8 @@ func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 	return nil
 }
 
-// ended returns the reason for an exchange that ended early. Envoy cancels the stream as often as it closes it, for example
-// when the client has gone or when its message_timeout is over.
+// ended returns the reason for an exchange that ended early. Envoy cancels the stream as often as it closes it, for
+// example when the client has gone or when its message_timeout is over.
 func ended(err error) enrich.Reason {
 	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
 		return enrich.StreamEnded
@@ -255,8 +263,8 @@ func (x *exchange) recoverPanic() {
 	}
 }
 
-// hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader]. It is the same core if
-// neither the rule nor that of the route has a legacy_path.
+// hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader]. It is the same core
+// if neither the rule nor that of the route has a legacy_path.
 func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
 	if x.config.rule == "" || x.config.rule == rule.Name {
 		return true

@@ -12,8 +12,8 @@ import (
 	"weft/enrich"
 )
 
-// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must forward
-// them, and need not forward others.
+// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must
+// forward them, and need not forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
 		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
@@ -60,7 +60,8 @@ const (
 	responseBody    = "response_body"
 )
 
-// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they are.
+// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they
+// are.
 type fields []*corev3.HeaderValue
 
 // get returns how many headers have a name, and the value of the last one.
@@ -96,7 +97,7 @@ func (f fields) request() enrich.Request {
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}
 	}
-	if req.Method != http.MethodGet { // for others it guards a change, and the legacy service sees it (RFC 9110, section 13.1.2)
+	if req.Method != http.MethodGet { // with others it is a precondition for the legacy service (RFC 9110, section 13.1.2)
 		req.IfNoneMatch = ""
 	}
 	return req

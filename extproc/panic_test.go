@@ -43,8 +43,8 @@ func (panickingStore) Find(context.Context, *enrich.Source, []enrich.Key) []enri
 	panic("a fault in the store")
 }
 
-// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed on
-// with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
+// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed
+// on with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
 func TestPanicEndsTheExchange(t *testing.T) {
 	for name, test := range map[string]struct {
 		store   enrich.Store
@@ -54,9 +54,14 @@ func TestPanicEndsTheExchange(t *testing.T) {
 		stack   string // in it
 		reason  enrich.Reason
 	}{
-		"in a read":       {panickingStore{}, nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
-		"in a batch":      {enrich.Batch(panickingStore{}), nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
-		"in the report":   {storetest.Mem{}, func(*enrich.Report) { panic("a fault in the report") }, 3, "a fault in the report", "TestPanic", ""},
+		"in a read": {panickingStore{}, nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
+		"in a batch": {
+			enrich.Batch(panickingStore{}), nil, 2, "a fault in the store", "panickingStore", enrich.Panicked,
+		},
+		"in the report": {
+			storetest.Mem{}, func(*enrich.Report) { panic("a fault in the report") }, 3,
+			"a fault in the report", "TestPanic", "",
+		},
 		"in the exchange": {nil, nil, 2, "", "enrich.(*Read)", enrich.Panicked},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,10 +93,12 @@ func TestPanicEndsTheExchange(t *testing.T) {
 			if len(stream.replies) != test.replies {
 				t.Errorf("%d replies: %v", len(stream.replies), stream.replies)
 			}
-			if len(panics) != 1 || test.value != "" && panics[0].Value != test.value || !strings.Contains(string(panics[0].Stack), test.stack) {
+			if len(panics) != 1 || test.value != "" && panics[0].Value != test.value ||
+				!strings.Contains(string(panics[0].Stack), test.stack) {
 				t.Errorf("panics: %v", panics)
 			}
-			if len(reports) != 1 || test.reason != "" && reports[0].Outcome != (enrich.Outcome{Disposition: enrich.Passed, Reason: test.reason}) {
+			want := enrich.Outcome{Disposition: enrich.Passed, Reason: test.reason}
+			if len(reports) != 1 || test.reason != "" && reports[0].Outcome != want {
 				t.Errorf("reports: %+v", reports)
 			}
 		})

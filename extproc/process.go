@@ -1,5 +1,6 @@
-// Package extproc speaks the protocol of Envoy's external processing filter (envoy.service.ext_proc.v3.ExternalProcessor):
-// it turns its messages into the plain values of package enrich, and what that package decides into replies.
+// Package extproc speaks the protocol of Envoy's external processing filter
+// (envoy.service.ext_proc.v3.ExternalProcessor): it turns its messages into the plain values of package enrich, and
+// what that package decides into replies.
 package extproc
 
 import (
@@ -32,8 +33,8 @@ type Server struct {
 	Now func() time.Time
 }
 
-// Process is the conversation about one HTTP exchange. It has a goroutine of its own, so that the position in this function
-// is its state:
+// Process is the conversation about one HTTP exchange. It has a goroutine of its own, so that the position in this
+// function is its state:
 //
 //	Envoy                                weft
 //	  request headers ───────────────────▶  self-check misconfigured ▶ end
@@ -52,8 +53,9 @@ type Server struct {
 //	                                        end
 //
 // When weft ends the stream, Envoy continues with what it has. So the reaction to everything unexpected, from a message
-// out of order to a client that is gone or a panic, is to return: the legacy response passes as it is. The exchange holds
-// the first error; after it nothing is received (the values are zero, which match no rule and pass) and nothing is sent.
+// out of order to a client that is gone or a panic, is to return: the legacy response passes as it is. The exchange
+// holds the first error; after it nothing is received (the values are zero, which match no rule and pass) and nothing
+// is sent.
 //
 // The result is always nil, which is gRPC's OK: an error would count against weft in Envoy, and would fail the exchange
 // where the filter is configured to fail closed.
@@ -124,10 +126,10 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 	return x.passResponse(enrich.HeadRequest, enrich.HeadHeaders())
 }
 
-// processDegraded replaces a response that has no core. Envoy would replace it at once, but would end the answer only when
-// the legacy body ends, so that an error page that never ends would leave the client with a truncated answer. So the body,
-// if there is one, is received, and the answer replaces it. Where Envoy would have to buffer an answer that it cannot hold,
-// the client would get a 503.
+// processDegraded replaces a response that has no core. Envoy would replace it at once, but would end the answer only
+// when the legacy body ends, so that an error page that never ends would leave the client with a truncated answer. So
+// the body, if there is one, is received, and the answer replaces it. Where Envoy would have to buffer an answer that
+// it cannot hold, the client would get a 503.
 //
 //	◀─────────────── continue, with body      or, if no body is to come, replace (answer immediately), end
 //	response body ─────────────────────▶      too large ▶ answer immediately, end

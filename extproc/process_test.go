@@ -18,6 +18,12 @@ import (
 	"weft/extproc"
 )
 
+const (
+	none     = filterv3.ProcessingMode_NONE
+	buffered = filterv3.ProcessingMode_BUFFERED
+	partial  = filterv3.ProcessingMode_BUFFERED_PARTIAL
+)
+
 // TestProcess walks each way through the conversation.
 func TestProcess(t *testing.T) {
 	p := newPeer(t, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
@@ -36,63 +42,63 @@ func TestProcess(t *testing.T) {
 		length   string // content-length that is set; empty for none
 	}{
 		{
-			"of unknown length", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"of unknown length", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody(core7, true), composite, "composed", "",
 		},
 		{
-			"of known length", responseHeaders("via_upstream", false, known...), filterv3.ProcessingMode_BUFFERED,
+			"of known length", responseHeaders("via_upstream", false, known...), buffered,
 			responseBody(core7, true), composite, "composed", strconv.Itoa(len(composite)),
 		},
 		{
-			"of known length, with trailers to come", responseHeaders("via_upstream", false, known...), filterv3.ProcessingMode_BUFFERED,
+			"of known length, with trailers to come", responseHeaders("via_upstream", false, known...), buffered,
 			responseBody(core7, false), composite, "composed", strconv.Itoa(len(composite)),
 		},
 		{
-			"only a part fits", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"only a part fits", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody(core7, false), "", "passed; reason=core-too-large", "",
 		},
 		{
-			"over the limit", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"over the limit", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody(strings.Repeat(" ", 1<<20+1), true), "", "passed; reason=core-too-large", "",
 		},
 		{
-			"invalid", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"invalid", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody("{", true), coreNull, "degraded; reason=core-invalid", "",
 		},
 		{
-			"500, when its body is over", responseHeaders("via_upstream", false, ":status", "500"), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"500, when its body is over", responseHeaders("via_upstream", false, ":status", "500"), partial,
 			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", "",
 		},
 		{
-			"500 of known length", responseHeaders("via_upstream", false, ":status", "500", "content-length", "4"), filterv3.ProcessingMode_BUFFERED,
+			"500 of known length", responseHeaders("via_upstream", false, ":status", "500", "content-length", "4"), buffered,
 			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", strconv.Itoa(len(coreNull)),
 		},
 		{
-			"500 without a body", responseHeaders("via_upstream", true, ":status", "500"), filterv3.ProcessingMode_NONE, nil,
+			"500 without a body", responseHeaders("via_upstream", true, ":status", "500"), none, nil,
 			coreNull, "degraded; reason=legacy-error", "",
 		},
 		{
-			"timeout", responseHeaders("response_timeout", false, ":status", "504"), filterv3.ProcessingMode_NONE, nil,
+			"timeout", responseHeaders("response_timeout", false, ":status", "504"), none, nil,
 			coreNull, "degraded; reason=legacy-unreachable", "",
 		},
 		{
-			"204", responseHeaders("via_upstream", true, ":status", "204"), filterv3.ProcessingMode_NONE, nil,
+			"204", responseHeaders("via_upstream", true, ":status", "204"), none, nil,
 			coreNull, "degraded; reason=core-empty", "",
 		},
 		{
-			"403", responseHeaders("via_upstream", false, ":status", "403"), filterv3.ProcessingMode_NONE, nil,
+			"403", responseHeaders("via_upstream", false, ":status", "403"), none, nil,
 			"", "passed; reason=refused", "",
 		},
 		{
-			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), filterv3.ProcessingMode_NONE, nil,
+			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), none, nil,
 			"", "passed; reason=local-reply", "",
 		},
 		{
-			"an Envoy that sends no attributes", responseHeaders("", false, ok...), filterv3.ProcessingMode_NONE, nil,
+			"an Envoy that sends no attributes", responseHeaders("", false, ok...), none, nil,
 			"", "passed; reason=origin-unknown", "",
 		},
 		{
-			"a status that is none", responseHeaders("via_upstream", false, ":status", "many"), filterv3.ProcessingMode_NONE, nil,
+			"a status that is not a number", responseHeaders("via_upstream", false, ":status", "many"), none, nil,
 			"", "passed; reason=not-final", "",
 		},
 	}
@@ -136,37 +142,46 @@ func TestLargeErrorPage(t *testing.T) {
 	s := p.stream(t.Context(), t)
 	say(t, s, get7())
 	reply := say(t, s, responseHeaders("via_upstream", false, ":status", "500", "content-length", "5000000"))
-	if mode := reply.GetModeOverride().GetResponseBodyMode(); mode != filterv3.ProcessingMode_BUFFERED_PARTIAL {
+	if mode := reply.GetModeOverride().GetResponseBodyMode(); mode != partial {
 		t.Errorf("body mode %v", mode)
 	}
 	immediate := say(t, s, responseBody("<h1>", false)).GetImmediateResponse()
-	if got := string(immediate.GetBody()); immediate.GetStatus().GetCode() != 200 || !strings.HasPrefix(got, `{"core":null,`) {
+	got := string(immediate.GetBody())
+	if immediate.GetStatus().GetCode() != 200 || !strings.HasPrefix(got, `{"core":null,`) {
 		t.Errorf("%v %s", immediate.GetStatus(), got)
 	}
 	ends(t, s)
 }
 
-// TestOutOfOrder sends what a conversation has no place for. The answer is always the end of the stream, with OK.
+type messages = []*extprocv3.ProcessingRequest
+
+// TestOutOfOrder sends messages that Process does not expect. It always ends the stream with OK.
 func TestOutOfOrder(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	ok := responseHeaders("via_upstream", false, ":status", "200")
 	trailers := &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseTrailers{}}
 	tests := []struct {
 		name     string
-		messages []*extprocv3.ProcessingRequest
+		messages messages
 		outcome  string
 	}{
-		{"no message of a known kind", []*extprocv3.ProcessingRequest{{}}, "passed; reason=out-of-order"},
-		{"a kind without content", []*extprocv3.ProcessingRequest{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}}, "passed; reason=no-rule"},
-		{"response first, as after RBAC's 403", []*extprocv3.ProcessingRequest{ok}, "passed; reason=out-of-order"},
-		{"body first", []*extprocv3.ProcessingRequest{responseBody("x", true)}, "passed; reason=out-of-order"},
-		{"request twice", []*extprocv3.ProcessingRequest{get7(), get7()}, "passed; reason=out-of-order"},
-		{"no response headers", []*extprocv3.ProcessingRequest{get7(), responseBody("x", true)}, "passed; reason=out-of-order"},
-		{"response twice", []*extprocv3.ProcessingRequest{get7(), ok, ok}, "passed; reason=out-of-order"},
-		{"trailers for a body", []*extprocv3.ProcessingRequest{get7(), ok, trailers}, "passed; reason=out-of-order"},
-		{"no rule", []*extprocv3.ProcessingRequest{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
-		{"no headers", []*extprocv3.ProcessingRequest{requestHeaders()}, "passed; reason=no-rule"},
-		{"bytes that are no text", []*extprocv3.ProcessingRequest{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")}, "passed; reason=no-rule"},
+		{"no message of a known kind", messages{{}}, "passed; reason=out-of-order"},
+		{
+			"a kind without content", messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
+			"passed; reason=no-rule",
+		},
+		{"response first, as after RBAC's 403", messages{ok}, "passed; reason=out-of-order"},
+		{"body first", messages{responseBody("x", true)}, "passed; reason=out-of-order"},
+		{"request twice", messages{get7(), get7()}, "passed; reason=out-of-order"},
+		{"no response headers", messages{get7(), responseBody("x", true)}, "passed; reason=out-of-order"},
+		{"response twice", messages{get7(), ok, ok}, "passed; reason=out-of-order"},
+		{"trailers for a body", messages{get7(), ok, trailers}, "passed; reason=out-of-order"},
+		{"no rule", messages{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
+		{"no headers", messages{requestHeaders()}, "passed; reason=no-rule"},
+		{
+			"bytes that are not UTF-8", messages{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")},
+			"passed; reason=no-rule",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

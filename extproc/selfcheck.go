@@ -69,7 +69,8 @@ func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bo
 	x.checkForwarded(headers, ":method", noMethod)
 	x.checkForwarded(headers, ":path", noPath)
 	if m.GetObservabilityMode() {
-		x.misconfigured(observabilityMode, "Envoy does not wait for weft: remove observability_mode from the ext_proc filter; "+
+		x.misconfigured(observabilityMode, "Envoy does not wait for weft: "+
+			"remove observability_mode from the ext_proc filter; "+
 			"until then all responses pass")
 		return false
 	}
@@ -92,7 +93,8 @@ func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_
 func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 	details, _ := codeDetailsOf(first)
 	if kindOf(first) == responseHeaders && origin(details) == enrich.OriginLegacy {
-		x.misconfigured(noRequests, "Envoy does not send requests: set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
+		x.misconfigured(noRequests, "Envoy does not send requests: "+
+			"set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
 			"until then all responses pass")
 	}
 }
@@ -100,7 +102,8 @@ func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 // checkForwarded looks for a header that each message has.
 func (x *exchange) checkForwarded(headers fields, name string, f fault) {
 	if n, _ := headers.get(name); n == 0 {
-		x.misconfigured(f, "Envoy does not forward %s: add {exact: %q} to forward_rules.allowed_headers.patterns of the ext_proc filter, "+
+		x.misconfigured(f, "Envoy does not forward %s: "+
+			"add {exact: %q} to forward_rules.allowed_headers.patterns of the ext_proc filter, "+
 			"or regenerate it with weft envoy; until then all responses pass", name, name)
 	}
 }
@@ -109,7 +112,8 @@ func (x *exchange) checkForwarded(headers fields, name string, f fault) {
 func (x *exchange) checkResponse(headers fields, hasDetails bool) {
 	x.checkForwarded(headers, ":status", noStatus)
 	if !hasDetails {
-		x.misconfigured(noCodeDetails, "Envoy does not say who answered: add response_attributes: [%s] to the ext_proc filter; "+
+		x.misconfigured(noCodeDetails, "Envoy does not say who answered: "+
+			"add response_attributes: [%s] to the ext_proc filter; "+
 			"until then all responses pass", codeDetails)
 	}
 }

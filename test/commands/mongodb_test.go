@@ -19,7 +19,7 @@ func TestCheckMongoDB(t *testing.T) {
 	defer func() { _ = mongod.Kill() }()
 	const rules = "../../examples/user-profile/rules.yaml"
 	out, err := weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
-	want := rules + `: rule "user", extension "extension": no index on the key: each read scans the whole collection; run in mongosh: ` +
+	want := rules + `: rule "user", extension "extension": no index on the key; each read scans the whole collection; run in mongosh: ` +
 		`db.getSiblingDB('user_profiles').getCollection('profiles').createIndex({'userId': 1}) (warning)` + "\n"
 	if err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v\n got %s\nwant %s", err, out, want)

@@ -11,7 +11,7 @@ import (
 // TestReadyWithoutMongoDB: weft is ready without MongoDB, and /readyz says that it is degraded: from the start on,
 // before the first request, and again when MongoDB ends while there are requests.
 func TestReadyWithoutMongoDB(t *testing.T) {
-	const degraded = "200 degraded: MongoDB does not answer, extensions are null\n"
+	const degraded = "200 degraded: MongoDB is unavailable, extensions are null\n"
 	s, admin := startSystem(t), freeAddr(t)
 	if err := s.Mongod.Kill(); err != nil {
 		t.Fatal(err)
@@ -52,13 +52,13 @@ func TestReadyWithoutMongoDB(t *testing.T) {
 	}
 	checkHealth(t, conn)
 	expectServers("0")
-	harness.ExpectLog(t, weft, "MongoDB does not answer in time, or not at all")
+	harness.ExpectLog(t, weft, "mongodb unavailable")
 	restart()
 	harness.Eventually(t, "MongoDB is there again", func() bool { return get(t, s).Header.Get("X-Weft") == "composed" })
 	if got := page(t, admin+"/readyz"); got != "200 ok\n" {
 		t.Errorf("/readyz: %q", got)
 	}
-	harness.ExpectLog(t, weft, "MongoDB answers again")
+	harness.ExpectLog(t, weft, "mongodb available again")
 }
 
 // TestAdminPages: profiles need a flag, only GET is allowed, and unknown pages are a 404.

@@ -60,7 +60,7 @@ func (a *authority) issue(template *x509.Certificate) (*x509.Certificate, *ecdsa
 	return cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// leaf writes NAME.crt and NAME.key, with a SPIFFE id unless that is empty. It returns the serial number in
+// leaf writes NAME.crt and NAME.key, with a SPIFFE ID unless that is empty. It returns the serial number in
 // hexadecimal.
 func (a *authority) leaf(dir, name, spiffeID string, notAfter time.Time) string {
 	a.t.Helper()

@@ -64,7 +64,7 @@ func TestHealthWhileStopping(t *testing.T) {
 	checkHealth(t, conn)
 	watch := watchHealth(t, conn, extprocv3.ExternalProcessor_ServiceDesc.ServiceName)
 	signal(t, weft, syscall.SIGTERM)
-	harness.ExpectLog(t, weft, "stopping:")
+	harness.ExpectLog(t, weft, "msg=draining")
 	expectHealth(t, watch, notServing)
 	if got := page(t, admin+"/readyz"); got != "503 stopping\n" {
 		t.Errorf("/readyz: %q", got)
@@ -86,7 +86,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	signal(t, weft, syscall.SIGTERM)
-	harness.ExpectLog(t, weft, "stopping:")
+	harness.ExpectLog(t, weft, "msg=draining")
 	signal(t, weft, syscall.SIGTERM)
 	<-weft.Done()
 	var exit *exec.ExitError
@@ -100,7 +100,7 @@ func TestHangUp(t *testing.T) {
 	s := newSystem(t)
 	weft := startWeft(t, s)
 	signal(t, weft, syscall.SIGHUP)
-	harness.ExpectLog(t, weft, "SIGHUP does nothing")
+	harness.ExpectLog(t, weft, "ignoring SIGHUP")
 	checkHealth(t, dial(t, s.Socket))
 	stopWeft(t, weft)
 }
@@ -130,6 +130,6 @@ func TestDrainDeadline(t *testing.T) {
 	if _, err := exchange.Recv(); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the exchange has ended by itself: %v", err)
 	}
-	harness.ExpectLog(t, weft, "the drain deadline is over")
+	harness.ExpectLog(t, weft, "drain deadline exceeded")
 	expectStopped(t, weft)
 }

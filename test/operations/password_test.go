@@ -88,7 +88,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 
 // TestPasswordIsNotInErrors: the driver's errors quote parts of an invalid connection string.
 func TestPasswordIsNotInErrors(t *testing.T) {
-	const no = "--mongodb-uri: this is no connection string; what is wrong is not shown"
+	const no = "--mongodb-uri: invalid connection string; details are not shown"
 	for _, test := range []struct{ uri, want string }{
 		{"mongodb://u:pa55/w0rd@db:27017", no},
 		{"mongodb://u:pa55@w0rd@db:27017", no},

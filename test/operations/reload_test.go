@@ -61,8 +61,8 @@ func TestReload(t *testing.T) {
 		t.Error("the first rules are not those of the file")
 	}
 	publish("/b/{id:int64}")
-	harness.ExpectLog(t, weft, `msg="new rules"`)
-	harness.ExpectLog(t, weft, "Envoy configuration differs: regenerate it with weft envoy --rules "+rules)
+	harness.ExpectLog(t, weft, `msg="rules reloaded"`)
+	harness.ExpectLog(t, weft, `regenerate it" run="weft envoy --rules `+rules)
 	if hasRule("/a/1") || !hasRule("/b/1") {
 		t.Error("new rules are not in use")
 	}
@@ -74,7 +74,7 @@ func TestReload(t *testing.T) {
 	metrics := page(t, admin+"/metrics")
 	for _, want := range []string{
 		`weft_rules_info{hash="`,
-		`weft_rules_reloads_total{result="applied"} 1`, `weft_rules_reloads_total{result="refused"} 1`,
+		`weft_rules_reloads_total{result="applied"} 1`, `weft_rules_reloads_total{result="rejected"} 1`,
 		`weft_exchanges_total{also="",disposition="passed",reason="no-rule",rule=""} 2`,
 	} {
 		if !strings.Contains(metrics, want) {

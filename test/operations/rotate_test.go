@@ -30,7 +30,7 @@ func TestStartsWithoutDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `msg="MongoDB's hosts cannot be looked up; until they can, extensions are null"`
+	const want = `msg="mongodb hosts not resolved; extensions are null"`
 	if !strings.Contains(string(log), want) || strings.Contains(string(log), "pa55w0rd") {
 		t.Errorf("the log has no %s, or shows the password:\n%s", want, log)
 	}
@@ -62,7 +62,7 @@ func TestCredentialsRotate(t *testing.T) {
 	stop := startLoad(t, s, 8)
 	for _, user := range []string{"second", "third"} {
 		rotate(user)
-		harness.ExpectLog(t, weft, `msg="MongoDB accepts the new connection string or certificates"`)
+		harness.ExpectLog(t, weft, `msg="mongodb accepts the new connection string or certificates"`)
 	}
 	stop()
 }

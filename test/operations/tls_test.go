@@ -12,7 +12,7 @@ import (
 	"weft/test/harness"
 )
 
-// SPIFFE ids of the tests.
+// SPIFFE IDs of the tests.
 const (
 	weftID  = "spiffe://weft.test/weft"
 	envoyID = "spiffe://weft.test/envoy"
@@ -74,7 +74,7 @@ func TestCertificatesRotate(t *testing.T) {
 
 	publish(t, dir, map[string][]byte{"ca.crt": slices.Concat(old.pem, fresh.pem)})
 	awaitEnvoy(fresh.cert.SerialNumber.Text(16))
-	harness.ExpectLog(t, weft, `msg="TLS certificate"`) // loaded again, since the CA bundle has changed
+	harness.ExpectLog(t, weft, `msg="certificate loaded"`) // loaded again, since the CA bundle has changed
 	next := fresh.leaf(dir, "weft", weftID, later)
 	if next == serial {
 		t.Fatal("two certificates have one serial number")
@@ -85,13 +85,13 @@ func TestCertificatesRotate(t *testing.T) {
 	harness.ExpectLog(t, weft, "serial="+next)
 
 	fresh.leaf(dir, "weft", weftID, time.Now().Add(-time.Hour))
-	harness.ExpectLog(t, weft, "the certificate has expired")
+	harness.ExpectLog(t, weft, "the certificate expired at")
 	publish(t, dir, map[string][]byte{"weft.key": []byte("no key")})
 	harness.ExpectLog(t, weft, "failed to find any PEM data in key input")
 	if err := os.Remove(filepath.Join(dir, "ca.crt")); err != nil {
 		t.Fatal(err)
 	}
-	harness.ExpectLog(t, weft, "the certificate files are refused; those from before stay in use")
+	harness.ExpectLog(t, weft, "certificate files rejected; the previous ones stay in use")
 	awaitConnections("connections are made with the certificate before", 10)
 	stopLoad()
 }
@@ -106,14 +106,14 @@ func TestPeerIsRejected(t *testing.T) {
 		change func(dir string, ca *authority, envoy []string) []string
 		want   string // in weft's log
 	}{
-		{"another SPIFFE id", func(dir string, ca *authority, envoy []string) []string {
+		{"another SPIFFE ID", func(dir string, ca *authority, envoy []string) []string {
 			ca.leaf(dir, "envoy", envoyID+"/not", later)
 			return envoy
-		}, "the SPIFFE id spiffe://weft.test/envoy/not is not among those of --allow-spiffe-id"},
-		{"no SPIFFE id", func(dir string, ca *authority, envoy []string) []string {
+		}, "the SPIFFE ID spiffe://weft.test/envoy/not is not allowed; add it to --allow-spiffe-id"},
+		{"no SPIFFE ID", func(dir string, ca *authority, envoy []string) []string {
 			ca.leaf(dir, "envoy", "", later)
 			return envoy
-		}, "the certificate has no SPIFFE id"},
+		}, "the client certificate has no SPIFFE ID"},
 		{"another authority", func(dir string, _ *authority, envoy []string) []string {
 			newAuthority(t, "other").leaf(dir, "envoy", envoyID, later)
 			return envoy
