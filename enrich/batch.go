@@ -23,16 +23,9 @@ const (
 	// minOverdue is the shortest time after which a command is overdue; see [batch.overdueAfter].
 	minOverdue = 100 * time.Millisecond
 
-	// maxSingles is the largest number of commands for one key that run at a time because a command for several failed or
-	// is overdue.
-	maxSingles = 64
-
-	// abandonTime is how long after its callers have left a second try can be canceled in favor of another one. It is more
-	// than clients that hang up together differ by.
-	abandonTime = 100 * time.Millisecond
-
-	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
-	maxFailures = 8
+	// maxHeld is the largest number of commands that are held and go on, without second tries; see [batch.isHeld]. Each
+	// has a connection: with maxRetries, they leave some of the 100 that drivers open at most.
+	maxHeld = 16
 )
 
 // Batch returns a Store that reads keys of the same source together. A read with one key joins a command with the keys
@@ -41,19 +34,25 @@ const (
 //
 // A key gets the same Extension among others as alone: if a command for several keys fails, or takes far longer than
 // usual, its keys are asked for one by one. A caller that leaves, since its ctx ends, takes nothing from others.
-func Batch(store Store) Store {
-	return &batch{store: store, groups: map[groupKey]*group{}, singles: make(chan struct{}, maxSingles)}
-}
+func Batch(store Store) Store { return &batch{store: store, groups: map[groupKey]*group{}} }
 
 type batch struct {
-	store   Store
-	singles chan struct{} // holds an element for each command for one key that is a second try
+	store Store
 
-	mu     sync.Mutex // guards what follows, and the fields of groups and asks
-	pace   pace
-	groups map[groupKey]*group // those with keys that wait or commands that are under way
+	mu      sync.Mutex // guards what follows, and the fields of groups and asks
+	pace    pace
+	groups  map[groupKey]*group // those with keys that wait or commands that are under way
+	retries retries
 
-	abandoned []*ask // whose second try is under way and whose callers have left, in this order
+	overdue  []*command    // first commands of their keys that are overdue, the oldest first
+	answered time.Time     // when the newest command began that the database has answered
+	typical  time.Duration // moving average of what commands take
+}
+
+// command is a command that is under way.
+type command struct {
+	began  time.Time
+	cancel context.CancelFunc
 }
 
 // groupKey identifies keys that one command can ask for: they differ in their last value only.
@@ -70,17 +69,14 @@ type group struct {
 	inFlight  int    // commands that are scheduled or under way, without those that are overdue
 	overdue   int    // commands that are overdue
 
-	full    time.Time     // when the token bucket of the pace is full
-	typical time.Duration // moving average of what commands take
+	full time.Time // when the token bucket of the pace is full
 }
 
 // ask is a key that callers wait for.
 type ask struct {
 	key     Key
-	callers int                // that wait
-	cancel  context.CancelFunc // ends the second try; nil if there is none
-	asked   bool               // the command of the second try is under way
-	left    time.Time          // when the last caller left
+	callers int       // that wait
+	left    time.Time // when the last caller left
 	settled bool
 	done    chan struct{} // closed when the ask is settled: ext is set
 	ext     Extension
@@ -116,14 +112,8 @@ func (b *batch) leave(ctx context.Context, a *ask) Extension {
 	if a.settled {
 		return a.ext
 	}
-	if a.callers--; a.callers == 0 && a.cancel != nil {
-		if a.asked {
-			a.left = time.Now()
-			b.abandoned = append(b.abandoned, a)
-		} else {
-			a.cancel()
-		}
-	}
+	a.callers--
+	a.left = time.Now()
 	return Extension{Err: ctx.Err()}
 }
 
@@ -147,7 +137,7 @@ func (b *batch) enlist(src *Source, key Key) *ask {
 	}
 	a := newAsk(key)
 	if g.overdue > 0 { // a key that is never answered would hold up the others of its command
-		go b.alone(g.src, a)
+		b.retry(g.src, a)
 		return a
 	}
 	g.waiting = append(g.waiting, a)
@@ -203,27 +193,26 @@ func (g *group) take() (asks []*ask) {
 
 // command reads the keys of asks and settles them. Until it ends or is overdue, it is one of g.inFlight.
 func (b *batch) command(g *group, asks []*ask) {
+	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
+	defer cancel()
+	c := &command{began: time.Now(), cancel: cancel}
 	isOverdue := false
 	b.mu.Lock()
-	overdue := time.AfterFunc(g.overdueAfter(), func() {
+	overdue := time.AfterFunc(b.overdueAfter(), func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		isOverdue = true
+		b.overdue = append(b.overdue, c)
 		g.overdue++
 		g.inFlight--
 		b.next(g)
 		if len(asks) > 1 {
-			for _, a := range asks {
-				go b.alone(g.src, a)
-			}
+			b.retry(g.src, asks...)
 		}
 	})
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
-	defer cancel()
-	began := time.Now()
 	found := b.read(ctx, g.src, asks)
-	took := time.Since(began)
+	took := time.Since(c.began)
 	err := readError(found)
 	settles := err == nil || len(asks) == 1
 
@@ -233,23 +222,42 @@ func (b *batch) command(g *group, asks []*ask) {
 	if settles {
 		settle(asks, found)
 	} else if !isOverdue {
-		go b.eachAlone(g.src, asks, err)
-	}
-	if err == nil && len(asks) > 0 {
-		b.pace.observe(began.Add(took), took)
-		g.typical += (min(took, time.Second) - g.typical) / 8
+		go b.retryFailed(g.src, asks, err)
 	}
 	if isOverdue {
+		b.overdue = slices.DeleteFunc(b.overdue, func(other *command) bool { return other == c })
 		g.overdue--
 	} else {
 		g.inFlight--
 	}
+	if err == nil && len(asks) > 0 {
+		b.observe(c, took)
+	}
 	b.next(g)
+}
+
+// observe takes note of a command that the database has answered. b.mu is locked.
+func (b *batch) observe(c *command, took time.Duration) {
+	b.pace.observe(c.began.Add(took), took)
+	b.typical += (min(took, time.Second) - b.typical) / 8
+	if c.began.After(b.answered) {
+		b.answered = c.began
+	}
+	for len(b.overdue) > maxHeld && b.isHeld(b.overdue[0]) {
+		b.overdue[0].cancel()
+		b.overdue = slices.Delete(b.overdue, 0, 1)
+	}
 }
 
 // overdueAfter returns the time after which a command counts as overdue. A server that does not answer holds it up, and
 // others should not wait for that.
-func (g *group) overdueAfter() time.Duration { return max(minOverdue, 10*g.typical) }
+func (b *batch) overdueAfter() time.Duration { return max(minOverdue, 10*b.typical) }
+
+// isHeld reports whether a command is overdue although the database has answered one that began later: a part of the
+// database, such as a shard, does not answer. If all of it does not, no command is held.
+func (b *batch) isHeld(c *command) bool {
+	return time.Since(c.began) >= b.overdueAfter() && !c.began.After(b.answered)
+}
 
 // next schedules the next command of a group, or drops the group if it is idle. b.mu is locked.
 func (b *batch) next(g *group) {
@@ -259,21 +267,16 @@ func (b *batch) next(g *group) {
 	}
 }
 
-// read reads the keys of asks. A panic is the error of all of them.
-func (b *batch) read(ctx context.Context, src *Source, asks []*ask) (found []Extension) {
+// read reads the keys of asks.
+func (b *batch) read(ctx context.Context, src *Source, asks []*ask) []Extension {
 	if len(asks) == 0 {
 		return nil // all callers have left
 	}
-	defer func() {
-		if err := AsPanic(recover()); err != nil {
-			found = failAll(len(asks), err)
-		}
-	}()
 	keys := make([]Key, len(asks))
 	for i, a := range asks {
 		keys[i] = a.key
 	}
-	return b.store.Find(ctx, src, keys)
+	return find(ctx, b.store, src, keys)
 }
 
 // readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not fit
@@ -297,87 +300,6 @@ func settle(asks []*ask, found []Extension) {
 			a.settled, a.ext = true, found[i]
 			close(a.done)
 		}
-	}
-}
-
-// eachAlone reads the keys of a command that failed one by one: its reason may be one of them, or the server that has it.
-// If all of the first fail, too, the others get the error of the command.
-func (b *batch) eachAlone(src *Source, asks []*ask, err error) {
-	probes := min(len(asks), maxFailures)
-	var probing sync.WaitGroup
-	for _, a := range asks[:probes] {
-		probing.Go(func() { b.alone(src, a) })
-	}
-	probing.Wait()
-	rest := asks[probes:]
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	failed := func(a *ask) bool { return readError([]Extension{a.ext}) != nil }
-	if !slices.ContainsFunc(asks[:probes], func(a *ask) bool { return !failed(a) }) {
-		settle(rest, failAll(len(rest), err))
-		return
-	}
-	for _, a := range rest {
-		go b.alone(src, a)
-	}
-}
-
-// alone reads the key of an ask with a command of its own, a second try. If all callers leave, it is canceled only when
-// another one needs its place.
-func (b *batch) alone(src *Source, a *ask) {
-	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
-	defer cancel()
-	b.mu.Lock()
-	isWanted := a.callers > 0 && !a.settled
-	a.cancel = cancel
-	b.mu.Unlock()
-	if !isWanted {
-		return
-	}
-	var found []Extension
-	if b.awaitSlot(ctx, a) {
-		b.mu.Lock()
-		a.asked = true
-		b.mu.Unlock()
-		found = b.read(ctx, src, []*ask{a})
-		<-b.singles
-	} else {
-		found = failAll(1, ctx.Err())
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.abandoned = slices.DeleteFunc(b.abandoned, func(other *ask) bool { return other == a })
-	settle([]*ask{a}, found)
-}
-
-// awaitSlot waits until a second try may start. It reports false if the ask is settled or ctx ends before.
-func (b *batch) awaitSlot(ctx context.Context, a *ask) bool {
-	if len(b.singles) == cap(b.singles) {
-		b.cancelAbandoned()
-	}
-	late := time.NewTicker(abandonTime / 10)
-	defer late.Stop()
-	for {
-		select {
-		case b.singles <- struct{}{}:
-			return true
-		case <-late.C:
-			b.cancelAbandoned()
-		case <-a.done:
-			return false
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// cancelAbandoned cancels the second try whose callers have left first, if that was abandonTime ago.
-func (b *batch) cancelAbandoned() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.abandoned) > 0 && time.Since(b.abandoned[0].left) >= abandonTime {
-		b.abandoned[0].cancel()
-		b.abandoned = slices.Delete(b.abandoned, 0, 1)
 	}
 }
 

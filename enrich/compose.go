@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -18,10 +19,11 @@ type Answer struct {
 }
 
 // Compose joins core and extensions, byte for byte. The status is that of the legacy response, or without a core 200 if
-// there is an extension and 503 otherwise. Core.Failed must be empty unless [Rule.AllowsMissingCore]. If the body would
-// exceed limit bytes, Compose omits the extensions as if they had failed.
+// there is an extension and 503 otherwise. If the body would exceed limit bytes, Compose omits the extensions as if they
+// had failed. Only rules with [Rule.AllowsMissingCore] support a missing core. The zero Core is a missing core.
 func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
-	if core.Failed != "" {
+	if core.Failed != "" || core.JSON == nil {
+		core.Failed = cmp.Or(core.Failed, CoreEmpty)
 		return r.composeWithoutCore(core, found)
 	}
 	if r.minSize(core, found) <= limit { // do not allocate a body that is too large

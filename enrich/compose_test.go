@@ -86,12 +86,23 @@ func TestCompose(t *testing.T) {
 	}
 }
 
+// TestComposeZeroValues: without a core and without extensions the response is the 503.
+func TestComposeZeroValues(t *testing.T) {
+	rule := UserProfile()[0]
+	a := rule.Compose([]Value{{Type: Int64, Int: 7}}, Core{}, Found{}, 1<<20)
+	want := `degraded; reason=core-empty+extension-failed 503 {"detail":"All upstream services are unavailable."}`
+	if got := fmt.Sprintf("%s %d %s", a.Outcome, a.Status, a.Body); got != want {
+		t.Errorf(" got %s\nwant %s", got, want)
+	}
+}
+
 // FuzzParseCore compares ParseCore with encoding/json, and checks that a composite is valid JSON that contains the core
 // byte for byte.
 func FuzzParseCore(f *testing.F) {
 	for _, seed := range []string{
-		user7, " " + user7 + "\n", byteOrderMark + user7, user7 + "x", "[" + user7 + "]", "null", "", "{}",
+		user7, " " + user7 + "\n", ByteOrderMark + user7, user7 + "x", "[" + user7 + "]", "null", "", "{}",
 		strings.Replace(user7, "7", "7.0", 1), strings.Replace(user7, "7", "1e400", 1), strings.Replace(user7, "7", "-0", 1),
+		strings.Replace(user7, "7", "0.001e-9223372036854775808", 1),
 		strings.Replace(user7, `"u"`, `"\ud800"`, 1), strings.Replace(user7, `"u"`, "\"\x01\"", 1),
 		strings.Replace(user7, `{`, `{"x":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+",", 1),
 	} {

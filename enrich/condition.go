@@ -13,8 +13,8 @@ func entityTag(body []byte) string {
 	return string(append(tag, '"'))
 }
 
-// WithConditional evaluates If-None-Match (RFC 9110, section 13.1.2): it returns a 304 without a body if the client has
-// the same representation. The legacy service cannot evaluate it, because it does not know the extensions.
+// WithConditional returns the answer to a request with an If-None-Match header: 304 without a body if the client has
+// the answer already (RFC 9110, section 13.1.2). The legacy service cannot decide this, since it knows the core only.
 func (a Answer) WithConditional(ifNoneMatch string) Answer {
 	if a.ETag == "" || !matches(ifNoneMatch, a.ETag) {
 		return a

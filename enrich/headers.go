@@ -25,9 +25,9 @@ var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
-// describeLegacyBody returns the names of response headers that describe the bytes of the legacy body, and so are wrong
-// for a composed one (RFC 9110, section 8; RFC 9530; RFC 1864).
-func describeLegacyBody() []string {
+// legacyBodyHeaderNames returns the names of response headers that describe the bytes of the legacy body, and so are
+// wrong for a composed one (RFC 9110, section 8; RFC 9530; RFC 1864).
+func legacyBodyHeaderNames() []string {
 	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
 }
 
@@ -42,7 +42,7 @@ const contentType = "application/json"
 
 // Headers returns the mutation of the legacy response headers. It forbids caching of degraded responses.
 func (a Answer) Headers() Headers {
-	h := Headers{Remove: describeLegacyBody(), Set: []Header{a.Outcome.Header()}}
+	h := Headers{Remove: legacyBodyHeaderNames(), Set: []Header{a.Outcome.Header()}}
 	if a.Type != "" {
 		h.Set = append(h.Set, Header{"content-type", a.Type})
 	}
@@ -60,7 +60,7 @@ func (a Answer) Headers() Headers {
 // 9.3.2).
 func HeadHeaders() Headers {
 	outcome := Outcome{Disposition: Passed, Reason: HeadRequest}
-	return Headers{Remove: append(describeLegacyBody(), "content-length"), Set: []Header{outcome.Header()}}
+	return Headers{Remove: append(legacyBodyHeaderNames(), "content-length"), Set: []Header{outcome.Header()}}
 }
 
 // PassHeaders returns the header mutation for a response that passes.

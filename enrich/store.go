@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -41,6 +42,21 @@ type Extension struct {
 type Command struct {
 	Began, Ended time.Time
 	Keys         int // number of keys
+}
+
+// find calls Find of a Store. After a panic, or if the number of extensions differs from that of the keys, it returns an
+// error for all keys: a bug in a Store must not end the process or mix up keys.
+func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Extension) {
+	defer func() {
+		if err := AsPanic(recover()); err != nil {
+			found = failAll(len(keys), err)
+		}
+	}()
+	found = store.Find(ctx, src, keys)
+	if len(found) != len(keys) {
+		return failAll(len(keys), fmt.Errorf("the store returned %d extensions for %d keys", len(found), len(keys)))
+	}
+	return found
 }
 
 // failAll returns n extensions with the same error.

@@ -37,7 +37,7 @@ var routes = []struct{ name, path string }{
 //	-- answer --          status, headers ("-" is none) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
-	files, err := filepath.Glob("testdata/cases/*.txtar")
+	files, err := filepath.Glob("testdata/cases/*/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
