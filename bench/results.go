@@ -66,7 +66,8 @@ func (r *results) write(dir string) error {
 }
 
 func (r *results) markdown(w io.Writer) {
-	fmt.Fprintf(w, "# Results of make bench\n\n%s.\n%d rounds of %s for each row; each request is for a random one of %s users.\n"+
+	fmt.Fprintf(w, "# Results of make bench\n\n%s.\n"+
+		"%d rounds of %s for each row; each request is for a random one of %s users.\n"+
 		"The tables have the medians of the rounds, and a ratio is the median of the ratios within each round.\n",
 		r.Machine, r.Rounds, r.For, thousands(users))
 	if r.Baseline != "" {

@@ -19,8 +19,8 @@ type Answer struct {
 }
 
 // Compose joins core and extensions, byte for byte. The status is that of the legacy response, or without a core 200 if
-// there is an extension and 503 otherwise. If the body would exceed limit bytes, Compose omits the extensions as if they
-// had failed. Only rules with [Rule.AllowsMissingCore] support a missing core. The zero Core is a missing core.
+// there is an extension and 503 otherwise. If the body would exceed limit bytes, Compose omits the extensions as if
+// they had failed. Only rules with [Rule.AllowsMissingCore] support a missing core. The zero Core is a missing core.
 func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
 	if core.Failed != "" || core.JSON == nil {
 		core.Failed = cmp.Or(core.Failed, CoreEmpty)

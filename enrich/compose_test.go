@@ -60,7 +60,7 @@ func TestCompose(t *testing.T) {
 			`degraded; reason=key-mismatch 0 {"core":` + user8 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
-			"a core whose key is nobody's",
+			"a core without the key",
 			parse(nobody),
 			extension,
 			`degraded; reason=key-mismatch 0 {"core":` + nobody + `,"extension":null,"errors":[` + extensionFailed + `]}`,

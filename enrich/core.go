@@ -29,7 +29,7 @@ type Core struct {
 // unit is one core: all of the JSON, or an element of the list.
 type unit struct {
 	start, end  int      // offsets in Core.JSON
-	insert      int      // offset at which the shape adds members to an object; -1 if there is none
+	insert      int      // offset at which the shape adds members to an object; -1 without such an object
 	isEmpty     bool     // that object has no members
 	hasConflict bool     // that object has a member with the name of a member to be added
 	members     []member // by slot of the plan

@@ -34,9 +34,11 @@ func (h *heldStore) Find(ctx context.Context, _ *Source, keys []Key) []Extension
 // readRule returns a rule with one source, whose key is the path's parameter.
 func readRule() (*Rule, []Value) {
 	source := &Source{
-		Name:   "extension",
-		Where:  []Condition{{Field: "id"}},
-		Fields: []Field{{Name: "id", Path: "id", Type: Int64}, {Name: "label", Path: "label", Type: String, Default: `"none"`}},
+		Name:  "extension",
+		Where: []Condition{{Field: "id"}},
+		Fields: []Field{
+			{Name: "id", Path: "id", Type: Int64}, {Name: "label", Path: "label", Type: String, Default: `"none"`},
+		},
 	}
 	return Rule{Sources: []*Source{source}, CoreLimit: 1 << 20}.Ready(), []Value{{Type: Int64, Int: 7}}
 }
@@ -140,7 +142,8 @@ func TestWrongNumberOfExtensions(t *testing.T) {
 				read := Fetch(t.Context(), store, rule, params)
 				defer read.Stop()
 				ext := read.Await(Core{}, 0).of(0, 0)
-				if want := fmt.Sprintf("the store returned %d extensions for 1 keys", n); ext.Err == nil || ext.Err.Error() != want {
+				want := fmt.Sprintf("the store returned %d extensions for 1 keys", n)
+				if ext.Err == nil || ext.Err.Error() != want {
 					t.Errorf("%s, %v; want error %s", ext.JSON, ext.Err, want)
 				}
 			})

@@ -44,8 +44,8 @@ type Command struct {
 	Keys         int // number of keys
 }
 
-// find calls Find of a Store. After a panic, or if the number of extensions differs from that of the keys, it returns an
-// error for all keys: a bug in a Store must not end the process or mix up keys.
+// find calls Find of a Store. After a panic, or if the number of extensions differs from that of the keys, it returns
+// an error for all keys: a bug in a Store must not end the process or mix up keys.
 func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Extension) {
 	defer func() {
 		if err := AsPanic(recover()); err != nil {

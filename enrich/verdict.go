@@ -140,7 +140,7 @@ const (
 	Panicked       Reason = "panic"            // passed: weft panicked
 
 	LegacyError       Reason = "legacy-error"       // core failed: 5xx
-	LegacyUnreachable Reason = "legacy-unreachable" // core failed: refused, reset, timeout, no healthy host
+	LegacyUnreachable Reason = "legacy-unreachable" // core failed: connection error, timeout, no healthy host
 	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with DegradeNotFound
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
 	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON object that the rule requires

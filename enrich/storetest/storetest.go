@@ -82,7 +82,10 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			[]string{`{"id":7,"label":"first"}`, `{"id":7,"label":"second"}`},
 			`{"id":7,"names":["nobody"],"score":0.5,"label":"first","more":{}}`, nil,
 		},
-		{"the first of two, which is invalid", []string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`}, "", enrich.ErrWrongType},
+		{
+			"the first of two, which is invalid",
+			[]string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`}, "", enrich.ErrWrongType,
+		},
 
 		{"no document", nil, "", enrich.ErrNotFound},
 		{"a string is another key", []string{`{"id":"7"}`}, "", enrich.ErrNotFound},
@@ -112,7 +115,8 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 	}
 	t.Run("many", func(t *testing.T) {
 		source := Source()
-		store := open(t, source, `{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
+		store := open(t, source,
+			`{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
 		found := store.Find(t.Context(), source, []enrich.Key{number(4), number(3), number(2), number(1)})
 		rest := `,"names":["nobody"],"score":0.5,"label":`
 		check(t, found[0], `{"id":4`+rest+`"four","more":{}}`, nil)

@@ -176,7 +176,10 @@ describe("explanations", () => {
       await page.locator(".verdict .what").getByText("Waiting for the response.", { exact: true }).waitFor();
       const timeline = page.getByRole("region", { name: "Timeline" });
       assert.equal(await timeline.locator(".timeline").innerText(), "Waiting …");
-      assert.doesNotMatch(await page.locator("main").innerText(), /did not compose|server-timing in this|composed|no x-weft/);
+      assert.doesNotMatch(
+        await page.locator("main").innerText(),
+        /did not compose|server-timing in this|composed|no x-weft/,
+      );
       await release();
       assert.equal(await verdict(page), `${wrongType} ${legacyIsLeft}`);
 
