@@ -29,8 +29,8 @@ const (
 )
 
 // Batch returns a Store that reads keys of the same source together. A read with one key joins a command with the keys
-// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under way
-// at the same time depends on the round trip to the database; see [pace].
+// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under
+// way at the same time depends on the round trip to the database; see [pace].
 //
 // A key gets the same Extension among others as alone: if a command for several keys fails, or takes far longer than
 // usual, its keys are asked for one by one. A caller that leaves, since its ctx ends, takes nothing from others.
@@ -49,10 +49,12 @@ type batch struct {
 	typical  time.Duration // moving average of what commands take
 }
 
-// command is a command that is under way.
+// command is a command to the database.
 type command struct {
-	began  time.Time
-	cancel context.CancelFunc
+	began     time.Time
+	cancel    context.CancelFunc
+	isOverdue bool
+	hasEnded  bool
 }
 
 // groupKey identifies keys that one command can ask for: they differ in their last value only.
@@ -91,7 +93,7 @@ func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
 		for i, key := range keys {
 			asks[i] = newAsk(key)
 		}
-		go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, asks)
+		b.startList(src, asks)
 	}
 	found := make([]Extension, len(keys))
 	for i, a := range asks {
@@ -105,7 +107,20 @@ func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
 	return found
 }
 
-// leave takes a caller away from an ask. It returns the Extension that the caller gets. A command that is under way goes on.
+// startList starts the command of a read with several keys. If many commands are overdue, the keys are read like those
+// of an overdue command, whose number at a time is limited.
+func (b *batch) startList(src *Source, asks []*ask) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.overdue) >= maxRetries {
+		b.retry(src, asks...)
+		return
+	}
+	go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, asks)
+}
+
+// leave takes a caller away from an ask. It returns the Extension that the caller gets. A command that is under way
+// goes on.
 func (b *batch) leave(ctx context.Context, a *ask) Extension {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -145,8 +160,8 @@ func (b *batch) enlist(src *Source, key Key) *ask {
 	return a
 }
 
-// schedule has the next command of a group start, now or as soon as the pace allows. If too many are under way, the end of
-// one of them calls it again. b.mu is locked.
+// schedule has the next command of a group start, now or as soon as the pace allows. If too many are under way, the end
+// of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
 	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
 		return
@@ -162,8 +177,8 @@ func (b *batch) schedule(g *group) {
 	}
 }
 
-// start runs a command with all keys that wait: those that arrived until now, and not only those that were there when the
-// command was scheduled.
+// start runs a command with all keys that wait: those that arrived until now, and not only those that were there when
+// the command was scheduled.
 func (b *batch) start(g *group) {
 	runtime.Gosched() // exchanges that can run now may have keys, too
 	b.mu.Lock()
@@ -196,20 +211,8 @@ func (b *batch) command(g *group, asks []*ask) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
 	defer cancel()
 	c := &command{began: time.Now(), cancel: cancel}
-	isOverdue := false
 	b.mu.Lock()
-	overdue := time.AfterFunc(b.overdueAfter(), func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		isOverdue = true
-		b.overdue = append(b.overdue, c)
-		g.overdue++
-		g.inFlight--
-		b.next(g)
-		if len(asks) > 1 {
-			b.retry(g.src, asks...)
-		}
-	})
+	overdue := time.AfterFunc(b.overdueAfter(), func() { b.markOverdue(g, c, asks) })
 	b.mu.Unlock()
 	found := b.read(ctx, g.src, asks)
 	took := time.Since(c.began)
@@ -219,12 +222,13 @@ func (b *batch) command(g *group, asks []*ask) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	overdue.Stop()
+	c.hasEnded = true // the timer may have fired already
 	if settles {
 		settle(asks, found)
-	} else if !isOverdue {
+	} else if !c.isOverdue {
 		go b.retryFailed(g.src, asks, err)
 	}
-	if isOverdue {
+	if c.isOverdue {
 		b.overdue = slices.DeleteFunc(b.overdue, func(other *command) bool { return other == c })
 		g.overdue--
 	} else {
@@ -236,9 +240,29 @@ func (b *batch) command(g *group, asks []*ask) {
 	b.next(g)
 }
 
+// markOverdue retries the keys of a command that takes too long, and lets other commands of its group start.
+func (b *batch) markOverdue(g *group, c *command, asks []*ask) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.hasEnded {
+		return
+	}
+	c.isOverdue = true
+	b.overdue = append(b.overdue, c)
+	g.overdue++
+	g.inFlight--
+	b.next(g)
+	if len(asks) > 1 {
+		b.retry(g.src, asks...)
+	}
+}
+
 // observe takes note of a command that the database has answered. b.mu is locked.
 func (b *batch) observe(c *command, took time.Duration) {
 	b.pace.observe(c.began.Add(took), took)
+	if b.typical == 0 {
+		b.typical = took
+	}
 	b.typical += (min(took, time.Second) - b.typical) / 8
 	if c.began.After(b.answered) {
 		b.answered = c.began
@@ -279,8 +303,8 @@ func (b *batch) read(ctx context.Context, src *Source, asks []*ask) []Extension 
 	return find(ctx, b.store, src, keys)
 }
 
-// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not fit
-// are none.
+// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not
+// fit are none.
 func readError(found []Extension) error {
 	for _, ext := range found {
 		if ext.Err == nil || errors.Is(ext.Err, ErrNotFound) || errors.Is(ext.Err, ErrWrongType) {

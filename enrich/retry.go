@@ -21,8 +21,9 @@ const (
 // retries are the second tries of a batch: commands for one key, because the one for several failed or is overdue. If
 // there are too many, they wait for their turn.
 //
-// Since drivers close the connection of a canceled command, a second try is canceled only in favor of one that waits: if
-// its callers have left, or if it is held, so that a part of the database that does not answer leaves places to others.
+// Since drivers close the connection of a canceled command, a second try is canceled only in favor of one that waits:
+// if its callers have left, or if it is held, so that a part of the database that does not answer leaves places to
+// others.
 type retries struct {
 	running []*retry // the oldest first
 	waiting []*retry // the oldest first
