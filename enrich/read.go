@@ -212,7 +212,7 @@ func (f Found) without(err error) Found {
 
 // of returns the extension of a core. If it was not read for want of a core, its error says so.
 func (f Found) of(source, unit int) Extension {
-	if unit >= len(f.bySource[source]) {
+	if source >= len(f.bySource) || unit >= len(f.bySource[source]) {
 		return Extension{Err: errCoreFailed}
 	}
 	return f.bySource[source][unit]

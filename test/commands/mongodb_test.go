@@ -9,8 +9,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestCheckMongoDB: with a MongoDB, "weft check" reports missing indexes, the commands that create them, and documents that do
-// not fit.
+// TestCheckMongoDB: with a MongoDB, "weft check" reports missing indexes, with the commands that create them, and
+// documents that do not match the rules.
 func TestCheckMongoDB(t *testing.T) {
 	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
@@ -34,6 +34,6 @@ func TestCheckMongoDB(t *testing.T) {
 	}
 	out, err = weft(t.Context(), "check", "--mongodb-uri", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", rules).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), rules+`: rule "user": list the indexes of user_profiles.profiles: server selection error`) {
-		t.Errorf("a MongoDB that is not there: %v\n%s", err, out)
+		t.Errorf("MongoDB is down: %v\n%s", err, out)
 	}
 }

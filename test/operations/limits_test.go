@@ -9,7 +9,7 @@ import (
 	"weft/test/harness"
 )
 
-// TestMaxStreams: when all streams of a connection are in use, Envoy opens another one, and all answers are composites.
+// TestMaxStreams: when a connection has --max-streams streams, Envoy opens another one. All responses are composed.
 func TestMaxStreams(t *testing.T) {
 	s := startSystem(t)
 	startWeft(t, s, "--max-streams", "2")
@@ -21,7 +21,7 @@ func TestMaxStreams(t *testing.T) {
 	stopLoad()
 }
 
-// TestMaxMessageBytes: if a body is larger than a message may be, the legacy response passes.
+// TestMaxMessageBytes: if a body exceeds --max-message-bytes, the legacy response passes.
 func TestMaxMessageBytes(t *testing.T) {
 	s := startSystem(t)
 	startWeft(t, s, "--max-message-bytes", "2000")
