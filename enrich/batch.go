@@ -222,7 +222,7 @@ func (b *batch) command(g *group, asks []*ask) {
 	if settles {
 		settle(asks, found)
 	} else if !isOverdue {
-		go b.retryFailed(g.src, asks, err)
+		go b.retryFailed(c, g.src, asks, err)
 	}
 	if isOverdue {
 		b.overdue = slices.DeleteFunc(b.overdue, func(other *command) bool { return other == c })
