@@ -57,7 +57,7 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 	if !utf8.Valid(body) {
 		return Core{Failed: CoreInvalid, Err: encoding.ErrInvalidUTF8}, true
 	}
-	units, err := r.parseUnits(bytes.NewBuffer(body))
+	units, err := r.parseUnits(bytes.NewBuffer(body)) // which jsontext reads in place
 	if err != nil {
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
