@@ -160,6 +160,14 @@ func TestWithoutIDs(t *testing.T) {
 	}
 }
 
+// TestNotesOfNewRoutes: whoever installs the chart reads which routes no SecurityPolicy covers.
+func TestNotesOfNewRoutes(t *testing.T) {
+	notes, stderr, err := helm(t, asOverlay, "install", "weft", "--dry-run=client")
+	if want := "New HTTPRoutes: weft-composite-profile, weft-composite-profile-other.\n"; err != nil || !strings.Contains(notes, "\n"+want) {
+		t.Errorf("%v\n%swant %s in\n%s", err, stderr, want, notes)
+	}
+}
+
 // TestValuesRefused: each values file has one error, which Helm reports.
 func TestValuesRefused(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
