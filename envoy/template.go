@@ -29,7 +29,10 @@ var templates = template.Must(template.New("").Option("missingkey=error").Funcs(
 	"sanType":        TLS.sanType,
 	"join":           path.Join,
 	"hasFallback":    hasFallback,
-	"fallbackScript": func(r *enrich.Rule) string { return fallbackScript([]*enrich.Rule{r}) },
+	"fallbackScript": fallbackScript,
+	"list":           func(rules ...*enrich.Rule) []*enrich.Rule { return rules },
+	"policy":         policyData,
+	"httpRoute":      httpRoute,
 }).ParseFS(templateFiles, "*.yaml.tmpl"))
 
 // render executes a template of YAML documents and formats them, which also proves that they are YAML. Of the comments

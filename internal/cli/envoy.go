@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
 	"google.golang.org/protobuf/proto"
 
+	"weft/enrich"
 	"weft/envoy"
 	"weft/envoy/defaults"
 )
@@ -27,13 +30,13 @@ func envoyCommand() *cli.Command {
 		Name:  "envoy",
 		Usage: "print Envoy configuration that calls weft",
 		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the
-legacy service; gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway; weft-ca and
-weft-client, the two files in the directory of --weft-tls-secrets. The first lines of the output
-list what the format cannot express.
+legacy service; gateway, an EnvoyExtensionPolicy for an HTTPRoute of Envoy Gateway, or new HTTPRoutes;
+weft-ca and weft-client, the two files in the directory of --weft-tls-secrets. The first lines of the
+output list what the format cannot express.
 
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
    weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
-   weft envoy --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
+   weft envoy --format gateway --attach httproute/users --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
 		Flags: []cli.Flag{
 			rulesFlag(&rules),
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
@@ -70,6 +73,9 @@ list what the format cannot express.
 				Usage: "istio: `port` of the legacy service's container",
 			},
 			stringVar(&gateway.Gateway, "gateway", "eg", "WEFT_GATEWAY", "gateway: `name` of the Gateway"),
+			stringVar(&gateway.Attach, "attach", "", "WEFT_ATTACH",
+				"gateway: `httproute/NAME` or httproute/NAME/SECTION, the HTTPRoute that has the paths now: weft is attached "+
+					"to it; default: each rule gets an HTTPRoute of its own"),
 			durationVar(&c.RouteTimeout, "route-timeout", 0, time.Millisecond, "WEFT_ROUTE_TIMEOUT",
 				fmt.Sprintf("timeout for the response of the legacy service; default: the rules file's, or %v",
 					defaults.RouteTimeout)),
@@ -122,6 +128,9 @@ list what the format cannot express.
 				text, err = envoy.Istio(c, istio)
 			case "gateway":
 				text, err = envoy.Gateway(c, gateway)
+				if err == nil {
+					warnOfNewRoutes(cmd.Root().ErrWriter, gateway, c.Rules)
+				}
 			default:
 				return usageErrorf("unknown --format %q; use one of %s", format,
 					"bootstrap, istio, gateway, weft-ca, weft-client")
@@ -135,5 +144,20 @@ list what the format cannot express.
 			_, err = cmd.Root().Writer.Write(text)
 			return err
 		},
+	}
+}
+
+// warnOfNewRoutes says what to do before objects for Envoy Gateway are applied: its routes take requests, and nobody has
+// said who may send them.
+func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) {
+	names, takesRequests := o.NewRoutes(rules)
+	if len(names) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "weft: new HTTPRoutes %s: no SecurityPolicy that targets another HTTPRoute covers them. "+
+		"The first lines of the output have one to fill in and apply.\n", strings.Join(names, ", "))
+	if takesRequests {
+		fmt.Fprintln(w, "weft: they take requests from the HTTPRoute that the legacy service has. "+
+			"With --attach httproute/NAME weft is attached to it, and its policies go on acting.")
 	}
 }

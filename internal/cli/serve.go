@@ -142,11 +142,18 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer closeTraces()
 	log := observe.Log(s.logger)
+	var idle idle
 	processor := &extproc.Server{
 		Rules:        s.rules.Load,
 		Store:        enrich.Limit(enrich.Batch(s.store), s.maxReads),
 		ServerTiming: s.serverTiming,
-		Report:       func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
+		Report: func(r *enrich.Report) {
+			s.metrics.Count(r)
+			log(r)
+			s.health.Watch(r)
+			record(r)
+			idle.watch()
+		},
 		Misconfigured: func(fault string) {
 			s.metrics.Misconfigurations.Inc()
 			s.logger.Warn("envoy misconfigured", "error", fault)
@@ -172,6 +179,8 @@ func (s *server) run(ctx context.Context) error {
 	if s.rulesName != "" {
 		go s.watch(ctx, file.Text)
 	}
+
+	go idle.warn(ctx, s.logger)
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(listener) }()
