@@ -37,9 +37,6 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-md5", "digest", "content-digest", "repr-digest",
 }
 
-// contentType is that of answers that are not the legacy object.
-const contentType = "application/json"
-
 // Headers returns how the headers of an answer differ from those of the legacy response. A degraded answer must not be
 // cached.
 func (a Answer) Headers() Headers {

@@ -24,10 +24,11 @@ type Rule struct {
 	CoreLimit int         // bytes of a response, decoded, that weft holds to compose
 	Large     LargeCore   // what happens to a larger one
 
-	Shape   Shape
-	MergeAt Pointer // for ShapeMerge: the object of the core that gets the extensions as members
-	Members Members // names of members that the shape adds
-	Sources []*Source
+	Shape       Shape
+	ContentType string  // of answers that are not the legacy object; empty is application/json
+	MergeAt     Pointer // for ShapeMerge: the object of the core that gets the extensions as members
+	Members     Members // names of members that the shape adds
+	Sources     []*Source
 
 	NotFound NotFound      // what a 404 of the legacy service means
 	Degrade  DegradePolicy // who gets extensions without a core when the legacy service fails

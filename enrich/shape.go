@@ -23,7 +23,7 @@ var shapes = []shape{ //nolint:gochecknoglobals // a table that only a test adds
 type shape struct {
 	name    string             // in rules files
 	about   string             // describes it, for the JSON Schema
-	options []string           // keys of a rule that not all shapes have: OptionCoreMember, OptionMergeAt
+	options []string           // keys of a rule that not all shapes have: OptionCoreMember, OptionContentType, OptionMergeAt
 	sketch  func(*Rule) string // returns a picture of an answer, for weft explain
 
 	head func(dst []byte, r *Rule) []byte // appends what stands before a core
@@ -36,8 +36,9 @@ type shape struct {
 
 // Keys of a rule, as rules files name them, that only some shapes have.
 const (
-	OptionCoreMember = "members.core" // Rule.Members.Core
-	OptionMergeAt    = "merge_at"     // Rule.MergeAt
+	OptionCoreMember  = "members.core" // Rule.Members.Core
+	OptionContentType = "content_type" // Rule.ContentType
+	OptionMergeAt     = "merge_at"     // Rule.MergeAt
 )
 
 // Shapes returns all shapes.

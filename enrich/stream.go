@@ -19,7 +19,7 @@ func (r *Rule) StreamHeaders(found Found) Headers {
 	return Headers{
 		Remove: append(describeLegacyBody(), "content-length"),
 		Set: []Header{
-			{"content-type", contentType},
+			{"content-type", r.ContentType},
 			{"cache-control", "no-store"}, // the core can still fail
 			Outcome{Disposition: Streamed, Reason: reason}.Header(),
 		},

@@ -50,7 +50,7 @@ end
 function envoy_on_request(request)
   local headers = request:headers()
   local rule = rules[request:filterContext():get("rule")]
-  if not rule or not matches(rule, headers:get(":path")) then return end
+  if not rule or headers:get("upgrade") or not matches(rule, headers:get(":path")) then return end
   headers:replace("accept-encoding", "identity")
   local method = headers:get(":method")
   if method ~= "GET" and method ~= "HEAD" then return end
@@ -222,7 +222,7 @@ function envoy_on_response(response)
     headers:remove(name)
   end
   headers:replace(":status", code)
-  headers:replace("content-type", "application/json")
+  headers:replace("content-type", rule.content_type)
   headers:replace("cache-control", "no-store")
   headers:replace("x-weft", "degraded; reason=weft-unavailable")
   headers:replace("content-length", tostring(body:setBytes(answer)))

@@ -16,7 +16,7 @@ import (
 // them, and need not forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
-		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
+		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
 }
 
 // IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
@@ -28,6 +28,7 @@ func Attributes() []string { return []string{codeDetails} }
 const (
 	codeDetails = "response.code_details"
 	requestID   = "x-request-id"
+	upgrade     = "upgrade"
 
 	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 	attributesKey = "envoy.filters.http.ext_proc"
@@ -92,6 +93,8 @@ func (f fields) request() enrich.Request {
 			req.Host = valueOf(h)
 		case ":path":
 			req.Path = valueOf(h)
+		case upgrade:
+			req.IsUpgrade = true
 		case "if-none-match", IfNoneMatchHeader:
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}

@@ -49,6 +49,18 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
 				"bootstrap: `host:port` of an OTLP collector (gRPC) for Envoy's traces; empty for none"),
+			&cli.Uint32Flag{
+				Name: "trusted-hops", Value: 0, Sources: cli.EnvVars("WEFT_ENVOY_TRUSTED_HOPS"),
+				Destination: &c.TrustedHops,
+				Usage: "bootstrap: `number` of proxies in front of Envoy that append to x-forwarded-for, such as a load " +
+					"balancer; 0 if clients connect to Envoy. If it is too small, the client's address is the proxy's; " +
+					"if it is too large, clients can forge theirs",
+			},
+			&cli.BoolFlag{
+				Name: "preserve-case", Sources: cli.EnvVars("WEFT_ENVOY_PRESERVE_CASE"), Destination: &c.PreserveCase,
+				Usage: "bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need " +
+					"Content-Type; without, Envoy sends content-type",
+			},
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
 				Destination: &c.TraceSampling, Validator: func(percent float64) error {
@@ -102,6 +114,7 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				return err
 			}
 			c.Rules, c.Retries, c.WeftTimeout = f.Rules, &f.Envoy.Retries, f.Envoy.MessageTimeout
+			c.LegacyIdleTimeout = f.Envoy.LegacyIdleTimeout
 			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, "127.0.0.1:8081")
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)

@@ -22,10 +22,11 @@ type File struct {
 
 // Envoy is what a rules file says about Envoy's configuration, with the defaults of package defaults.
 type Envoy struct {
-	Legacy         string // host:port; empty if it is not given
-	RouteTimeout   time.Duration
-	MessageTimeout time.Duration
-	Retries        uint32
+	Legacy            string // host:port; empty if it is not given
+	LegacyIdleTimeout time.Duration
+	RouteTimeout      time.Duration
+	MessageTimeout    time.Duration
+	Retries           uint32
 }
 
 // Load reads and parses a rules file. The error is of type [Errors] if they are in the text.
