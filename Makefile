@@ -39,6 +39,11 @@ test: tools go ## all tests of all modules, with the real Envoy and the real mon
 	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, and a change of weft is not seen by the cache of tests; \
 	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
 
+.PHONY: transparency
+transparency: tools go ## what Envoy and weft change of requests and responses, as a table; a part of make test
+	@out=$$(go test -count=1 -run '^TestTransparency$$' -v ./test/envoy) || { echo "$$out" | grep -v '^ *--- PASS\|^=== RUN'; exit 1; }; \
+	  echo "$$out" | sed -n '/^case /,/^--- /p' | sed '/^--- /d'
+
 .PHONY: test-page
 test-page: servers build examples/client/dist ## the page in a real Chromium, against a whole demo; writes docs/images when the page looks different
 	@command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || { echo 'Chromium is missing; on Debian: apt-get install chromium fonts-inter fonts-jetbrains-mono, elsewhere: CHROMIUM=path make test-page' >&2; exit 1; }

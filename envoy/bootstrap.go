@@ -37,6 +37,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 		"LocalReplies":     localReplies(c),
 		"TrustedHops":      c.TrustedHops,
 		"PreserveCase":     c.PreserveCase,
+		"NormalizePaths":   c.NormalizePaths,
 		"Clusters":         clusters,
 		"Collector":        c.Collector,
 		"TracesPerMillion": uint32(c.TraceSampling * 1e4),

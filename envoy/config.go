@@ -57,8 +57,13 @@ type Config struct {
 
 	// TrustedHops is the number of proxies in front of Envoy that append to x-forwarded-for.
 	TrustedHops uint32
+	// NormalizePaths makes Envoy normalize paths before it selects a route, and sends them so to the legacy service.
+	NormalizePaths bool
 	// PreserveCase keeps the spelling of the names of HTTP/1 headers, which Envoy otherwise sends in lower case.
 	PreserveCase bool
+	// LegacyHTTP2 says that the legacy service also speaks HTTP/2 without TLS. Requests over HTTP/2, such as gRPC, then go to
+	// it over HTTP/2.
+	LegacyHTTP2 bool
 
 	// Collector, if not empty, is host:port of an OTLP collector (gRPC) for Envoy's traces. TraceSampling is the
 	// percentage of the requests to trace that do not belong to a trace already.

@@ -49,12 +49,24 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
 				"bootstrap: `host:port` of an OTLP collector (gRPC) for Envoy's traces; empty for none"),
+			&cli.BoolFlag{
+				Name: "legacy-http2", Sources: cli.EnvVars("WEFT_ENVOY_LEGACY_HTTP2"), Destination: &c.LegacyHTTP2,
+				Usage: "bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, " +
+					"go to it over HTTP/2",
+			},
 			&cli.Uint32Flag{
 				Name: "trusted-hops", Value: 0, Sources: cli.EnvVars("WEFT_ENVOY_TRUSTED_HOPS"),
 				Destination: &c.TrustedHops,
 				Usage: "bootstrap: `number` of proxies in front of Envoy that append to x-forwarded-for, such as a load " +
 					"balancer; 0 if clients connect to Envoy. If it is too small, the client's address is the proxy's; " +
 					"if it is too large, clients can forge theirs",
+			},
+			&cli.BoolFlag{
+				Name: "normalize-paths", Sources: cli.EnvVars("WEFT_ENVOY_NORMALIZE_PATHS"),
+				Destination: &c.NormalizePaths,
+				Usage: "bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, " +
+					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical " +
+					"spellings; without, paths pass as they are",
 			},
 			&cli.BoolFlag{
 				Name: "preserve-case", Sources: cli.EnvVars("WEFT_ENVOY_PRESERVE_CASE"), Destination: &c.PreserveCase,
