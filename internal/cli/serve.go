@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"weft/extproc"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
+	"weft/internal/watchfile"
 )
 
 func serveCommand(version string) *cli.Command {
@@ -200,9 +202,19 @@ func (s *server) use(f *rulesfile.File) {
 	s.rules.Store(ruleset)
 }
 
+// reportPolling reports that changes of files are seen late.
+func (s *server) reportPolling(files string, err error) {
+	s.metrics.FilesPolled.Set(1)
+	s.logger.Warn("changes of files are seen late; raise fs.inotify.max_user_instances", "files", files, "error", err)
+}
+
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
 	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+		if errors.Is(err, watchfile.ErrPolled) {
+			s.reportPolling("rules", err)
+			return
+		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
 			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)

@@ -33,6 +33,7 @@ type Metrics struct {
 	Misconfigurations prometheus.Counter // faults in Envoy's configuration
 	Panics            prometheus.Counter // in exchanges
 	DroppedLines      prometheus.Counter // of the log
+	FilesPolled       prometheus.Gauge   // 1 if changes of files are seen late
 }
 
 // NewMetrics returns metrics that are registered with r.
@@ -62,6 +63,9 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			"Changes of the rules file: applied, or refused because it has errors.", "result"),
 		reloaded: f.gauge("weft_rules_last_reload_successful",
 			"0 while the rules file has errors, so that the previous rules stay in force; 1 otherwise."),
+		FilesPolled: f.gauge("weft_files_polled",
+			"1 if the rules file and those of the MongoDB connection are read every 10 seconds, because the system has no "+
+				"inotify instance left; 0 otherwise."),
 		rulesInfo: f.gauges("weft_rules_info", "1 for the rules in force, by the hash of their file.", "hash"),
 		Misconfigurations: f.counter("weft_envoy_misconfigurations_total",
 			"Faults in Envoy's configuration that keep weft from its work. The log names them."),
