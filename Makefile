@@ -45,9 +45,16 @@ transparency: tools go ## what Envoy and weft change of requests and responses, 
 	  echo "$$out" | sed -n '/^case /,/^--- /p' | sed '/^--- /d'
 
 .PHONY: test-page
-test-page: servers build examples/client/dist ## the page in a real Chromium, against a whole demo; writes docs/images when the page looks different
-	@command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || { echo 'Chromium is missing; on Debian: apt-get install chromium fonts-inter fonts-jetbrains-mono, elsewhere: CHROMIUM=path make test-page' >&2; exit 1; }
+test-page: page-tools servers build examples/client/dist ## the page in a real Chromium, against a whole demo; writes docs/images when the page looks different
 	@cd examples/client && npm run --silent lint && npm test --silent
+
+# The browser and the fonts of the page. Without fc-match, the test itself looks for the fonts.
+.PHONY: page-tools
+page-tools:
+	@command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || { echo 'Chromium is missing; on Debian: apt-get install chromium fonts-inter fonts-jetbrains-mono, elsewhere: CHROMIUM=path make test-page' >&2; exit 1; }
+	@! command -v fc-match >/dev/null || for font in Inter 'JetBrains Mono'; do case "$$(fc-match -f '%{family}' "$$font")" in \
+	  "$$font"*) ;; *) echo "the font $$font is missing; on Debian: apt-get install fonts-inter fonts-jetbrains-mono, elsewhere install Inter and JetBrains Mono" >&2; exit 1 ;; \
+	  esac; done
 
 PROOFS := ./...
 # The tools of Istio and Envoy Gateway, whose build takes longest, are only for the proofs with them. -trimpath as the tools have it, so that
@@ -122,8 +129,8 @@ servers:
 	@python3 test/harness/fetch_tools.py
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## golangci-lint over all modules
-	@status=0; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
+lint: $(GOLANGCI_LINT) ## golangci-lint over all modules; words, line lengths and links with test/prose/check.py
+	@status=0; echo "checking words, lines and links …"; python3 test/prose/check.py || status=1; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
 
 $(GOLANGCI_LINT): | go
 	@echo "building golangci-lint 2.15.0 (some minutes, once) …"

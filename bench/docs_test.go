@@ -71,11 +71,21 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// summary returns the text between the title and the tables of results.md: the method and the targets.
+// summary returns what docs/performance.md shows of results.md: the method, and the targets without those of the other
+// path and the comparisons with an earlier weft.
 func summary(results string) string {
 	_, text, _ := strings.Cut(results, "\n\n")
 	text, _, _ = strings.Cut(text, "\n## ")
-	return text
+	var shown strings.Builder
+	for line := range strings.Lines(text) {
+		isRow := strings.HasPrefix(line, "| Closed loop") || strings.HasPrefix(line, "| MongoDB ")
+		if strings.HasPrefix(line, "*weft before*") || isRow && (strings.Contains(line, "/api/v3/") || strings.Contains(line, "weft before") ||
+			strings.Contains(line, "| Go aggregator, 64")) {
+			continue
+		}
+		shown.WriteString(line)
+	}
+	return shown.String()
 }
 
 // readResults returns the tables of a results.md: figures by title, row and column.

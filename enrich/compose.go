@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -17,11 +18,13 @@ type Answer struct {
 	Err     error // cause of the outcome, from the core or the store; nil if nothing failed
 }
 
-// Compose joins core and extensions, which it copies byte for byte. The status is that of the legacy response if the core
-// is there, else 200 if an extension is, else 503. Core.Failed must be empty unless the rule [Rule.AllowsMissingCore]. If the body would exceed limit bytes,
-// the extensions are left out as if they had failed.
+// Compose joins core and extensions, which it copies byte for byte. The status is that of the legacy response if the
+// core is there, else 200 if an extension is, else 503. If the body would exceed limit bytes, the extensions are left
+// out as if they had failed. A core that failed is for rules with [Rule.AllowsMissingCore] only; the zero Core has
+// failed.
 func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
-	if core.Failed != "" {
+	if core.Failed != "" || core.JSON == nil {
+		core.Failed = cmp.Or(core.Failed, CoreEmpty)
 		return r.composeWithoutCore(core, found)
 	}
 	if r.minSize(core, found) <= limit { // else the body is not even allocated

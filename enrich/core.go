@@ -38,7 +38,8 @@ type unit struct {
 // FailedCore returns the core of a response that has none.
 func FailedCore(why Reason) Core { return Core{Failed: why} }
 
-const byteOrderMark = "\xef\xbb\xbf"
+// ByteOrderMark is U+FEFF in UTF-8. Before a JSON text it is ignored (RFC 8259, section 8.1).
+const ByteOrderMark = "\xef\xbb\xbf"
 
 // ParseCore parses the body of a legacy response. The body must be one JSON text in UTF-8 (RFC 8259) with what the rule
 // requires: the list, if the rule has one, and the members of each core. A byte order mark and white space around the
@@ -52,11 +53,11 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 	case err != nil:
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
-	body = bytes.Trim(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")
+	body = bytes.Trim(bytes.TrimPrefix(body, []byte(ByteOrderMark)), " \t\r\n")
 	if !utf8.Valid(body) {
 		return Core{Failed: CoreInvalid, Err: encoding.ErrInvalidUTF8}, true
 	}
-	units, err := r.parseUnits(bytes.NewBuffer(body))
+	units, err := r.parseUnits(bytes.NewBuffer(body)) // which jsontext reads in place
 	if err != nil {
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
@@ -251,6 +252,8 @@ func parseInteger(number string) (n int64, integer, fits bool) {
 		if exponent, err = strconv.Atoi(number[i+1:]); err != nil {
 			return 0, false, false // the number does not fit a double, either
 		}
+		const most = 1 << 40 // far beyond any double, and sums with lengths of texts do not overflow
+		exponent = max(-most, min(exponent, most))
 		mantissa = number[:i]
 	}
 	sign := ""

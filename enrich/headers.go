@@ -25,9 +25,9 @@ var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
-// describeLegacyBody returns the response headers that describe the bytes of the legacy body, and not those of an
+// legacyBodyHeaderNames returns the response headers that describe the bytes of the legacy body, and not those of an
 // answer (RFC 9110, section 8; RFC 9530; RFC 1864).
-func describeLegacyBody() []string {
+func legacyBodyHeaderNames() []string {
 	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
 }
 
@@ -40,7 +40,7 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 // Headers returns how the headers of an answer differ from those of the legacy response. A degraded answer must not be
 // cached.
 func (a Answer) Headers() Headers {
-	h := Headers{Remove: describeLegacyBody(), Set: []Header{a.Outcome.Header()}}
+	h := Headers{Remove: legacyBodyHeaderNames(), Set: []Header{a.Outcome.Header()}}
 	if a.Type != "" {
 		h.Set = append(h.Set, Header{"content-type", a.Type})
 	}
@@ -58,7 +58,7 @@ func (a Answer) Headers() Headers {
 // this).
 func HeadHeaders() Headers {
 	outcome := Outcome{Disposition: Passed, Reason: HeadRequest}
-	return Headers{Remove: append(describeLegacyBody(), "content-length"), Set: []Header{outcome.Header()}}
+	return Headers{Remove: append(legacyBodyHeaderNames(), "content-length"), Set: []Header{outcome.Header()}}
 }
 
 // PassHeaders returns the headers that are added to a response that passes.

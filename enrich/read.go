@@ -155,14 +155,9 @@ func (r *Read) start(i int, units []unit) {
 	}()
 }
 
-// find reads keys. A document that does not exist is the default, and a panic is the error of all keys.
-func (r *Read) find(src *Source, keys []Key) (found []Extension) {
-	defer func() {
-		if err := AsPanic(recover()); err != nil {
-			found = failAll(len(keys), err)
-		}
-	}()
-	found = r.store.Find(r.ctx, src, keys)
+// find reads keys. A document that does not exist is the default.
+func (r *Read) find(src *Source, keys []Key) []Extension {
+	found := find(r.ctx, r.store, src, keys)
 	for n := range found {
 		if errors.Is(found[n].Err, ErrNotFound) {
 			found[n].JSON, found[n].Err = src.Default(keys[n]), nil
@@ -217,7 +212,7 @@ func (f Found) without(err error) Found {
 
 // of returns the extension of a core. If it was not read for want of a core, its error says so.
 func (f Found) of(source, unit int) Extension {
-	if unit >= len(f.bySource[source]) {
+	if source >= len(f.bySource) || unit >= len(f.bySource[source]) {
 		return Extension{Err: errCoreFailed}
 	}
 	return f.bySource[source][unit]

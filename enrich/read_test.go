@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -126,5 +127,23 @@ func TestPanicOfARead(t *testing.T) {
 			}()
 			read.Await(Core{}, 0)
 		})
+	}
+}
+
+// TestWrongNumberOfExtensions: a Store with a bug does not mix up keys, and does not end the process.
+func TestWrongNumberOfExtensions(t *testing.T) {
+	for _, n := range []int{0, 2} {
+		faulty := storeFunc(func(context.Context, []Key) []Extension { return make([]Extension, n) })
+		for name, store := range map[string]Store{"alone": faulty, "batched": Batch(faulty)} {
+			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
+				rule, params := readRule()
+				read := Fetch(t.Context(), store, rule, params)
+				defer read.Stop()
+				ext := read.Await(Core{}, 0).of(0, 0)
+				if want := fmt.Sprintf("the store returned %d extensions for 1 keys", n); ext.Err == nil || ext.Err.Error() != want {
+					t.Errorf("%s, %v; want error %s", ext.JSON, ext.Err, want)
+				}
+			})
+		}
 	}
 }

@@ -106,7 +106,7 @@ func TestShapes(t *testing.T) {
 			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},` +
 				`{"id":13,"shipment":null,"errors":["no shipment"]}]`,
 		},
-		{"an element that is none", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
+		{"an element that is not an object", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
 		{"an element without its member", orders(ShapeMerge, ""), nil, `[{"id":1},{}]`, "core-invalid"},
 		{"no list there", orders(ShapeMerge, "/page/items"), nil, `{"page":{}}`, "core-invalid"},
 		{"an object for a list", orders(ShapeMerge, ""), nil, `{"id":1}`, "core-invalid"},
@@ -114,7 +114,7 @@ func TestShapes(t *testing.T) {
 			"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`,
 			`composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`,
 		},
-		{"the last is no list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
+		{"the last is not a list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
 		{"a member of that name", orders(ShapeMerge, ""), nil, `[{"id":1,"shipment":0}]`, "member-taken"},
 		{"errors are a member of that name, too", orders(ShapeMerge, ""), nil, `[{"id":1,"errors":[]}]`, "member-taken"},
 		{
@@ -136,7 +136,7 @@ func TestShapes(t *testing.T) {
 				`"errors":["no reviews"]}}`,
 		},
 		{
-			"another one's", product(), sku, `{"data":{"sku":"B-2"}}`,
+			"another key", product(), sku, `{"data":{"sku":"B-2"}}`,
 			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,` +
 				`"errors":["no stock","no reviews"]}}`,
 		},
@@ -164,8 +164,8 @@ func TestShapes(t *testing.T) {
 
 // TestNewShape adds a shape as the comment on shapes says: all extensions in one member of the core.
 func TestNewShape(t *testing.T) {
-	const shapeNested Shape = 2
 	before := shapes
+	shapeNested := Shape(len(before))
 	t.Cleanup(func() { shapes = before })
 	shapes = append(before[:len(before):len(before)], shape{
 		name:   "nested",
@@ -256,9 +256,9 @@ func FuzzMerge(f *testing.F) {
 
 func decoded(t *testing.T, text []byte) (v any) {
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber() // a number may be over all doubles
+	d.UseNumber() // a number can exceed all doubles
 	if err := d.Decode(&v); err != nil {
-		t.Fatalf("encoding/json does not take %q: %v", text, err)
+		t.Fatalf("encoding/json rejects %q: %v", text, err)
 	}
 	return v
 }

@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -41,6 +42,21 @@ type Extension struct {
 type Command struct {
 	Began, Ended time.Time
 	Keys         int // how many it asked for
+}
+
+// find calls Find of a Store. A panic, or a number of extensions that is not that of the keys, is the error of all keys:
+// either is a bug of the Store, which must not end the process or mix keys.
+func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Extension) {
+	defer func() {
+		if err := AsPanic(recover()); err != nil {
+			found = failAll(len(keys), err)
+		}
+	}()
+	found = store.Find(ctx, src, keys)
+	if len(found) != len(keys) {
+		return failAll(len(keys), fmt.Errorf("the store returned %d extensions for %d keys", len(found), len(keys)))
+	}
+	return found
 }
 
 // failAll returns as many extensions, all with the same error.

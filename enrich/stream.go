@@ -17,7 +17,7 @@ import (
 func (r *Rule) StreamHeaders(found Found) Headers {
 	reason, _ := r.parts(nil, nil, 0, found).firstMissing()
 	return Headers{
-		Remove: append(describeLegacyBody(), "content-length"),
+		Remove: append(legacyBodyHeaderNames(), "content-length"),
 		Set: []Header{
 			{"content-type", r.ContentType},
 			{"cache-control", "no-store"}, // the core can still fail
@@ -26,10 +26,9 @@ func (r *Rule) StreamHeaders(found Found) Headers {
 	}
 }
 
-// StreamPrefix returns what the client gets before the first chunk of the core, and that chunk without a byte order
-// mark.
-func (r *Rule) StreamPrefix(chunk []byte) (prefix, rest []byte) {
-	return r.shape().head(nil, r), bytes.TrimPrefix(chunk, []byte(byteOrderMark))
+// StreamPrefix returns what the client gets before the core, and the start of the core without a byte order mark.
+func (r *Rule) StreamPrefix(start []byte) (prefix, rest []byte) {
+	return r.shape().head(nil, r), bytes.TrimPrefix(start, []byte(ByteOrderMark))
 }
 
 // StreamSuffix returns what follows the core: the extensions, unless the core belongs to another key than the request.
@@ -44,8 +43,8 @@ func (r *Rule) StreamSuffix(params []Value, core Core, found Found) ([]byte, Out
 // to its end, or to the first error.
 func (r *Rule) CheckCore(body io.Reader) Core {
 	in := bufio.NewReader(body)
-	if start, _ := in.Peek(len(byteOrderMark)); string(start) == byteOrderMark {
-		_, _ = in.Discard(len(byteOrderMark))
+	if start, _ := in.Peek(len(ByteOrderMark)); string(start) == ByteOrderMark {
+		_, _ = in.Discard(len(ByteOrderMark))
 	}
 	units, err := r.parseUnits(&shortener{in: transform.NewReader(in, encoding.UTF8Validator)})
 	if err != nil {

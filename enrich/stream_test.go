@@ -29,7 +29,7 @@ func TestCheckCore(t *testing.T) {
 		{"a cut character after a long string", object(`"x":"` + long + "\xc3\","), true},
 		{"a string that does not end", `{"userId":7,"x":"` + long, true},
 		{"a cut character at the end", object("") + "\xc3", true},
-		{"a byte order mark", byteOrderMark + object(""), false},
+		{"a byte order mark", ByteOrderMark + object(""), false},
 		{"more after the object", object("") + "{}", true},
 		{"a member is missing", `{"userId":7}`, true},
 		{"nothing", "", true},
@@ -61,7 +61,7 @@ func FuzzCheckCore(f *testing.F) {
 		strings.Repeat("ab", keep) + `"]}`
 	f.Add([]byte(core), 1)
 	f.Add([]byte(core[:len(core)-1]), 7)
-	f.Add([]byte(byteOrderMark+core), 100)
+	f.Add([]byte(ByteOrderMark+core), 100)
 	f.Fuzz(func(t *testing.T, body []byte, size int) {
 		held, ok := rule.ParseCore(body, "")
 		if !ok {

@@ -19,16 +19,16 @@ import (
 	"weft/test/harness"
 )
 
-// build makes the three programs the way the Makefile does.
+// build builds the three programs as the Makefile does.
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
-	for folder, arguments := range map[string][]string{
+	for dir, arguments := range map[string][]string{
 		"../..":     {"build", "-o", bin + "/", ".", "./examples/demo"},
 		"../legacy": {"build", "-o", bin + "/", "."},
 	} {
 		command := exec.CommandContext(t.Context(), "go", arguments...)
-		command.Dir = folder
+		command.Dir = dir
 		if output, err := command.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", strings.Join(arguments, " "), err, output)
 		}
@@ -36,21 +36,21 @@ func build(t *testing.T) string {
 	return bin
 }
 
-// demoRun is a runner under test.
+// demoRun is a running demo.
 type demoRun struct {
 	cmd    *exec.Cmd
-	output string // up to the last line of the guide
-	rest   chan string
+	output string      // up to the last line of the guide
+	rest   chan string // gets the output after that
 }
 
 func start(t *testing.T, bin string, environment []string, arguments ...string) *demoRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
-	t.Cleanup(cancel) // kills a runner that a failed test has left
+	t.Cleanup(cancel) // kills the demo if the test fails
 	arguments = append([]string{"-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy")}, arguments...)
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), arguments...)
 	cmd.Env = append(os.Environ(), environment...)
-	cmd.Dir = "." // inside the repository: .tools is found from there
+	cmd.Dir = "." // in the repository, which has .tools
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func start(t *testing.T, bin string, environment []string, arguments ...string) 
 	lines := bufio.NewScanner(pipe)
 	for lines.Scan() {
 		run.output += lines.Text() + "\n"
-		if strings.HasPrefix(lines.Text(), "Ctrl-C ends") {
+		if strings.HasPrefix(lines.Text(), "Ctrl-C stops") {
 			break
 		}
 	}
@@ -77,7 +77,7 @@ func start(t *testing.T, bin string, environment []string, arguments ...string) 
 	return run
 }
 
-// end sends a signal and returns the exit status and what was printed after the guide.
+// end sends a signal and returns the exit status and the output after the guide.
 func (r *demoRun) end(t *testing.T, signal os.Signal) (int, string) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(signal); err != nil {
@@ -91,7 +91,7 @@ func (r *demoRun) end(t *testing.T, signal os.Signal) (int, string) {
 	return r.cmd.ProcessState.ExitCode(), rest
 }
 
-// pids are the processes that the guide names.
+// pids returns the processes in the guide.
 func (r *demoRun) pids(t *testing.T) map[string]int {
 	t.Helper()
 	found := make(map[string]int)
@@ -105,7 +105,7 @@ func (r *demoRun) pids(t *testing.T) map[string]int {
 	return found
 }
 
-// checkGone waits a little: who lost its parent is still to be collected by init.
+// checkGone checks that processes have ended. It waits up to five seconds.
 func checkGone(t *testing.T, pids map[string]int) {
 	t.Helper()
 	for name, pid := range pids {
@@ -115,17 +115,17 @@ func checkGone(t *testing.T, pids map[string]int) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Errorf("%s (pid %d) is still there", name, pid)
+				t.Errorf("%s (pid %d) still exists", name, pid)
 				break
 			}
 		}
 	}
 }
 
-// environment gives a run ports of its own.
+// environment returns environment variables with free ports and a new data directory.
 func environment(t *testing.T) []string {
 	t.Helper()
-	variables := []string{"DATA=" + filepath.Join(t.TempDir(), "a data folder"), "LEGACY=", "MONGODB_URI="}
+	variables := []string{"DATA=" + filepath.Join(t.TempDir(), "a data directory"), "LEGACY=", "MONGODB_URI="}
 	for _, name := range []string{"PORT", "ADMIN_PORT", "WEFT_ADMIN_PORT", "LEGACY_PORT", "MONGODB_PORT"} {
 		port, err := harness.FreePort()
 		if err != nil {
@@ -157,7 +157,7 @@ func TestDemo(t *testing.T) {
 	for i, want := range []string{core, core[:len(core)-1], `{"core":` + core + `,"extension":{"userId":7,"tags":["vip"],"lastActivityScore":25.9,"customSettings":{"theme":"dark"}},"errors":[]}`} {
 		compact := strings.NewReplacer(": ", ":", ", ", ",").Replace
 		if answer := shell(t, curls[i][1]); !strings.Contains(compact(answer), want) {
-			t.Errorf("%s\nanswers %s\nwant    %s", curls[i][1], answer, want)
+			t.Errorf("%s\n got %s\nwant %s", curls[i][1], answer, want)
 		}
 	}
 	checkMetrics(t, run.output)
@@ -165,7 +165,7 @@ func TestDemo(t *testing.T) {
 
 	second := start(t, bin, variables)
 	if code := exitCode(t, second); code != 1 || strings.Count(second.output, "\n") != 1 || !strings.Contains(second.output, "another \"make run\"") {
-		t.Errorf("a second run in the same folder: exit status %d\n%s", code, second.output)
+		t.Errorf("a second run in the same directory: exit status %d\n%s", code, second.output)
 	}
 	other := append(append([]string{}, variables...), "DATA="+t.TempDir())
 	busy := start(t, bin, other)
@@ -197,7 +197,7 @@ func TestDemo(t *testing.T) {
 	checkGone(t, again.pids(t))
 }
 
-// checkMetrics looks at the pages that the guide names, after three requests, two of them through weft.
+// checkMetrics checks the metrics pages in the guide after three requests, two of them through weft.
 func checkMetrics(t *testing.T, guide string) {
 	t.Helper()
 	urls := regexp.MustCompile(`http://\S+/(?:metrics|prometheus|readyz)`).FindAllString(guide, -1)
@@ -207,7 +207,7 @@ func checkMetrics(t *testing.T, guide string) {
 		"ok\n",
 	}
 	if len(urls) != len(wants) {
-		t.Fatalf("the guide names %q, want weft's metrics, Envoy's and weft's health", urls)
+		t.Fatalf("the guide has %q, want weft's metrics, Envoy's and weft's health", urls)
 	}
 	for i, want := range wants {
 		if answer := shell(t, "curl -s "+urls[i]); !strings.Contains(answer, want) {
@@ -216,10 +216,10 @@ func checkMetrics(t *testing.T, guide string) {
 	}
 }
 
-// checkOddUsers asks the composite route, with the curl line for user 7, for the others.
+// checkOddUsers requests users on the composite route, with a curl command for user 7.
 func checkOddUsers(t *testing.T, curl string) {
 	t.Helper()
-	ask := func(user string) string {
+	getUser := func(user string) string {
 		return strings.NewReplacer(": ", ":", ", ", ",").Replace(shell(t, strings.Replace(curl, "profile/7", "profile/"+user, 1)))
 	}
 	const failed = `"extension":null,"errors":["Failed to fetch extended user profile."]}`
@@ -236,13 +236,13 @@ func checkOddUsers(t *testing.T, curl string) {
 		"7?fault=500":  `{"core":null,"extension":{"userId":7,`,
 		"17?fault=500": `{"detail":"All upstream services are unavailable."}`,
 	} {
-		if answer := ask(user); !strings.Contains(answer, want) {
+		if answer := getUser(user); !strings.Contains(answer, want) {
 			t.Errorf("user %s: %s\nwant %s", user, answer, want)
 		}
 	}
 }
 
-// exitCode waits for a runner that ends by itself.
+// exitCode waits for the end of a demo and returns its exit status.
 func exitCode(t *testing.T, run *demoRun) int {
 	t.Helper()
 	err := run.cmd.Wait()
@@ -252,7 +252,7 @@ func exitCode(t *testing.T, run *demoRun) int {
 	return run.cmd.ProcessState.ExitCode()
 }
 
-// TestOwnServices joins services that the runner must not start: their ports appear, their processes do not.
+// TestOwnServices: with LEGACY and MONGODB_URI, the guide has their addresses and the demo does not start them.
 func TestOwnServices(t *testing.T) {
 	bin, variables := build(t), environment(t)
 	legacy, err := net.Listen("tcp", "127.0.0.1:0")

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serveUsers serves ten users.
+// serveUsers starts a service with ten users.
 func serveUsers(t *testing.T, faults bool) *httptest.Server {
 	t.Helper()
 	store, err := openUsers(t.Context(), filepath.Join(t.TempDir(), "odd ?#% name.db"), 10)
@@ -34,8 +34,8 @@ func serveUsers(t *testing.T, faults bool) *httptest.Server {
 	return server
 }
 
-// ask sends one request over a connection of its own and follows no redirect.
-func ask(t *testing.T, method, url string) *http.Response {
+// send sends a request over a new connection. It does not follow redirects.
+func send(t *testing.T, method, url string) *http.Response {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
@@ -95,7 +95,7 @@ func TestSpringAnswers(t *testing.T) {
 	server := serveUsers(t, false)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			response := ask(t, c.method, server.URL+c.path)
+			response := send(t, c.method, server.URL+c.path)
 			body := read(t, response)
 			if response.StatusCode != c.status || response.Header.Get("Allow") != c.allow {
 				t.Errorf("status %d, allow %q, want %d, %q", response.StatusCode, response.Header.Get("Allow"), c.status, c.allow)
@@ -129,7 +129,7 @@ func checkSpringError(t *testing.T, body string, status int, path string) {
 		t.Error(err)
 	}
 	if got.Status != status || got.Error != http.StatusText(status) || got.Path != path {
-		t.Errorf("Spring's error is %s, want status %d and path %s", body, status, path)
+		t.Errorf("Spring error %s, want status %d and path %s", body, status, path)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestSeedOnlyOnce(t *testing.T) {
 		}
 		var count int
 		if err := store.db.QueryRowContext(t.Context(), "SELECT count(*) FROM users").Scan(&count); err != nil || count != 2 {
-			t.Errorf("%d users (%v), want the 2 that are left", count, err)
+			t.Errorf("%d users (%v), want the 2 remaining ones", count, err)
 		}
 		if err := store.close(); err != nil {
 			t.Error(err)
@@ -189,6 +189,6 @@ func TestRunEndsWithContext(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("run goes on after its context has ended")
+		t.Error("run has not returned after its context ended")
 	}
 }

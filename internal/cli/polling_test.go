@@ -46,7 +46,7 @@ func TestRulesArePolled(t *testing.T) {
 	line := <-lines
 	cancel()
 	watching.Wait()
-	if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "seen late") {
+	if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "polling files") {
 		t.Errorf("the log says %s", line)
 	}
 	values := map[string]float64{}

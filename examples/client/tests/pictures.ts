@@ -59,10 +59,10 @@ async function picture(page: Page, name: string, fullPage: boolean): Promise<voi
       document.activeElement.blur();
     }
   });
-  assert.deepEqual(
-    await page.evaluate(missingFonts),
-    [],
-    "on Debian: apt-get install fonts-inter fonts-jetbrains-mono",
+  const missing = await page.evaluate(missingFonts);
+  assert.ok(
+    missing.length === 0,
+    `install ${missing.join(" and ")}; on Debian: apt-get install fonts-inter fonts-jetbrains-mono`,
   );
   const now = await page.screenshot({ fullPage });
   const path = join(folder, name);
