@@ -77,7 +77,7 @@ end
 function envoy_on_request(request)
   local headers = request:headers()
   local rule = rule_for(request, headers)
-  if not rule or not rule.fallback then return end
+  if not rule or not rule.fallback or headers:get("upgrade") then return end
   headers:replace("accept-encoding", "identity")
   local method = headers:get(":method")
   if method ~= "GET" and method ~= "HEAD" then return end
@@ -250,7 +250,7 @@ function envoy_on_response(response)
     headers:remove(name)
   end
   headers:replace(":status", code)
-  headers:replace("content-type", "application/json")
+  headers:replace("content-type", rule.content_type)
   headers:replace("cache-control", "no-store")
   headers:replace("x-weft", "degraded; reason=weft-unavailable")
   headers:replace("content-length", tostring(body:setBytes(answer)))
