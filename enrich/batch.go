@@ -16,8 +16,8 @@ const (
 	// documents of a usual size, comes in one message.
 	maxBatch = 256
 
-	// maxCommandTime bounds a command that nobody waits for any more. Such a command is not canceled: drivers close the
-	// connection of a canceled command, and to open another one costs more than to read the reply.
+	// maxCommandTime bounds a command without callers. Such a command is not canceled: drivers close the connection of a
+	// canceled command, and to open another one costs more than to read the reply.
 	maxCommandTime = 30 * time.Second
 
 	// minOverdue is the shortest time after which a command is overdue; see [batch.overdueAfter].
@@ -29,17 +29,17 @@ const (
 )
 
 // Batch returns a Store that reads keys of the same source together. A read with one key joins a command with the keys
-// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under way
-// at the same time depends on the round trip to the database; see [pace].
+// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under
+// way at the same time depends on the round trip to the database; see [pace].
 //
 // A key gets the same Extension among others as alone: if a command for several keys fails, or takes far longer than
-// usual, its keys are asked for one by one. A caller that leaves, since its ctx ends, takes nothing from others.
+// usual, its keys are asked for one by one. A caller whose ctx ends does not affect the others.
 func Batch(store Store) Store { return &batch{store: store, groups: map[groupKey]*group{}} }
 
 type batch struct {
 	store Store
 
-	mu      sync.Mutex // guards what follows, and the fields of groups and asks
+	mu      sync.Mutex // guards what follows, and the fields of groups and lookups
 	pace    pace
 	groups  map[groupKey]*group // those with keys that wait or commands that are under way
 	retries retries
@@ -49,10 +49,12 @@ type batch struct {
 	typical  time.Duration // moving average of what first commands take; second tries wait for connections
 }
 
-// command is a command that is under way.
+// command is a command to the database.
 type command struct {
-	began  time.Time
-	cancel context.CancelFunc
+	began     time.Time
+	cancel    context.CancelFunc
+	isOverdue bool
+	hasEnded  bool
 }
 
 // groupKey identifies keys that one command can ask for: they differ in their last value only.
@@ -64,63 +66,76 @@ type groupKey struct {
 // group is the reads of one groupKey.
 type group struct {
 	groupKey
-	waiting   []*ask // in the order of their arrival
-	scheduled bool   // a command will start that takes what waits
-	inFlight  int    // commands that are scheduled or under way, without those that are overdue
-	overdue   int    // commands that are overdue
+	waiting   []*lookup // in the order of their arrival
+	scheduled bool      // a command will start that takes what waits
+	inFlight  int       // commands that are scheduled or under way, without those that are overdue
+	overdue   int       // commands that are overdue
 
 	full time.Time // when the token bucket of the pace is full
 }
 
-// ask is a key that callers wait for.
-type ask struct {
+// lookup is a key that callers wait for.
+type lookup struct {
 	key     Key
 	callers int       // that wait
 	left    time.Time // when the last caller left
 	settled bool
-	done    chan struct{} // closed when the ask is settled: ext is set
+	done    chan struct{} // closed when the lookup is settled: ext is set
 	ext     Extension
 }
 
 // Find implements [Store].
 func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
-	asks := make([]*ask, len(keys))
+	lookups := make([]*lookup, len(keys))
 	if len(keys) == 1 {
-		asks[0] = b.enlist(src, keys[0])
+		lookups[0] = b.join(src, keys[0])
 	} else {
 		for i, key := range keys {
-			asks[i] = newAsk(key)
+			lookups[i] = newLookup(key)
 		}
-		go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, asks)
+		b.startList(src, lookups)
 	}
 	found := make([]Extension, len(keys))
-	for i, a := range asks {
+	for i, l := range lookups {
 		select {
-		case <-a.done:
-			found[i] = a.ext
+		case <-l.done:
+			found[i] = l.ext
 		case <-ctx.Done(): // the next ones may be there
-			found[i] = b.leave(ctx, a)
+			found[i] = b.release(ctx, l)
 		}
 	}
 	return found
 }
 
-// leave takes a caller away from an ask. It returns the Extension that the caller gets. A command that is under way goes on.
-func (b *batch) leave(ctx context.Context, a *ask) Extension {
+// startList starts the command of a read with several keys. If many commands are overdue, the keys are read like those
+// of an overdue command, whose number at a time is limited.
+func (b *batch) startList(src *Source, lookups []*lookup) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a.settled {
-		return a.ext
+	if len(b.overdue) >= maxRetries {
+		b.retry(src, lookups...)
+		return
 	}
-	a.callers--
-	a.left = time.Now()
+	go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, lookups)
+}
+
+// release removes a caller, whose ctx has ended, from a lookup, and returns the Extension for the caller. A command that
+// is under way continues.
+func (b *batch) release(ctx context.Context, l *lookup) Extension {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.settled {
+		return l.ext
+	}
+	l.callers--
+	l.left = time.Now()
 	return Extension{Err: ctx.Err()}
 }
 
-func newAsk(key Key) *ask { return &ask{key: key, callers: 1, done: make(chan struct{})} }
+func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: make(chan struct{})} }
 
-// enlist has a key read by the next command of its group.
-func (b *batch) enlist(src *Source, key Key) *ask {
+// join adds a key to the next command of its group.
+func (b *batch) join(src *Source, key Key) *lookup {
 	name := groupKey{src, fixedPart(key)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,24 +144,24 @@ func (b *batch) enlist(src *Source, key Key) *ask {
 		g = &group{groupKey: name}
 		b.groups[name] = g
 	}
-	for _, a := range g.waiting {
-		if a.callers > 0 && slices.Equal(a.key, key) {
-			a.callers++
-			return a
+	for _, l := range g.waiting {
+		if l.callers > 0 && slices.Equal(l.key, key) {
+			l.callers++
+			return l
 		}
 	}
-	a := newAsk(key)
+	l := newLookup(key)
 	if g.overdue > 0 { // a key that is never answered would hold up the others of its command
-		b.retry(g.src, a)
-		return a
+		b.retry(g.src, l)
+		return l
 	}
-	g.waiting = append(g.waiting, a)
+	g.waiting = append(g.waiting, l)
 	b.schedule(g)
-	return a
+	return l
 }
 
-// schedule has the next command of a group start, now or as soon as the pace allows. If too many are under way, the end of
-// one of them calls it again. b.mu is locked.
+// schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are under
+// way, the end of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
 	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
 		return
@@ -162,82 +177,90 @@ func (b *batch) schedule(g *group) {
 	}
 }
 
-// start runs a command with all keys that wait: those that arrived until now, and not only those that were there when the
-// command was scheduled.
+// start runs a command with all keys that wait, including those that arrived after the command was scheduled.
 func (b *batch) start(g *group) {
 	runtime.Gosched() // exchanges that can run now may have keys, too
 	b.mu.Lock()
-	asks := g.take()
+	lookups := g.take()
 	g.scheduled = false
 	b.schedule(g)
 	b.mu.Unlock()
-	b.command(g, asks)
+	b.command(g, lookups)
 }
 
-// take takes the asks of the next command, without those that nobody waits for any more.
-func (g *group) take() (asks []*ask) {
+// take removes and returns the lookups of the next command. It drops those without callers.
+func (g *group) take() (lookups []*lookup) {
 	rest := g.waiting[:0]
-	for _, a := range g.waiting {
+	for _, l := range g.waiting {
 		switch {
-		case a.callers == 0:
-		case len(asks) < maxBatch:
-			asks = append(asks, a)
+		case l.callers == 0:
+		case len(lookups) < maxBatch:
+			lookups = append(lookups, l)
 		default:
-			rest = append(rest, a)
+			rest = append(rest, l)
 		}
 	}
 	clear(g.waiting[len(rest):])
 	g.waiting = rest
-	return asks
+	return lookups
 }
 
-// command reads the keys of asks and settles them. Until it ends or is overdue, it is one of g.inFlight.
-func (b *batch) command(g *group, asks []*ask) {
+// command reads the keys of lookups and settles them. Until it ends or is overdue, it is one of g.inFlight.
+func (b *batch) command(g *group, lookups []*lookup) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
 	defer cancel()
 	c := &command{began: time.Now(), cancel: cancel}
-	isOverdue := false
 	b.mu.Lock()
-	overdue := time.AfterFunc(b.overdueAfter(), func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		isOverdue = true
-		b.overdue = append(b.overdue, c)
-		g.overdue++
-		g.inFlight--
-		b.next(g)
-		if len(asks) > 1 {
-			b.retry(g.src, asks...)
-		}
-	})
+	overdue := time.AfterFunc(b.overdueAfter(), func() { b.markOverdue(g, c, lookups) })
 	b.mu.Unlock()
-	found := b.read(ctx, g.src, asks)
+	found := b.read(ctx, g.src, lookups)
 	took := time.Since(c.began)
 	err := readError(found)
-	settles := err == nil || len(asks) == 1
+	settles := err == nil || len(lookups) == 1
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	overdue.Stop()
+	c.hasEnded = true // the timer may have fired already
 	if settles {
-		settle(asks, found)
-	} else if !isOverdue {
-		go b.retryFailed(c, g.src, asks, err)
+		settle(lookups, found)
+	} else if !c.isOverdue {
+		go b.retryFailed(c, g.src, lookups, err)
 	}
-	if isOverdue {
+	if c.isOverdue {
 		b.overdue = slices.DeleteFunc(b.overdue, func(other *command) bool { return other == c })
 		g.overdue--
 	} else {
 		g.inFlight--
 	}
-	if err == nil && len(asks) > 0 {
+	if err == nil && len(lookups) > 0 {
 		b.observe(c, took)
+		if b.typical == 0 {
+			b.typical = took
+		}
 		b.typical += (min(took, b.overdueAfter()) - b.typical) / 8
 	}
 	b.next(g)
 }
 
-// observe takes note of a command that the database has answered. b.mu is locked.
+// markOverdue retries the keys of a command that takes too long, and lets other commands of its group start.
+func (b *batch) markOverdue(g *group, c *command, lookups []*lookup) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.hasEnded {
+		return
+	}
+	c.isOverdue = true
+	b.overdue = append(b.overdue, c)
+	g.overdue++
+	g.inFlight--
+	b.next(g)
+	if len(lookups) > 1 {
+		b.retry(g.src, lookups...)
+	}
+}
+
+// observe records a command that the database has answered. b.mu is locked.
 func (b *batch) observe(c *command, took time.Duration) {
 	b.pace.observe(c.began.Add(took), took)
 	if c.began.After(b.answered) {
@@ -249,8 +272,8 @@ func (b *batch) observe(c *command, took time.Duration) {
 	}
 }
 
-// overdueAfter returns the time after which a command counts as overdue. A server that does not answer holds it up, and
-// others should not wait for that.
+// overdueAfter returns the time after which a command counts as overdue: others must not wait for a server that does not
+// answer.
 func (b *batch) overdueAfter() time.Duration { return max(minOverdue, 4*b.typical) }
 
 // isHeld reports whether a command is overdue although the database has answered one that began later: a part of the
@@ -267,20 +290,20 @@ func (b *batch) next(g *group) {
 	}
 }
 
-// read reads the keys of asks.
-func (b *batch) read(ctx context.Context, src *Source, asks []*ask) []Extension {
-	if len(asks) == 0 {
+// read reads the keys of lookups.
+func (b *batch) read(ctx context.Context, src *Source, lookups []*lookup) []Extension {
+	if len(lookups) == 0 {
 		return nil // all callers have left
 	}
-	keys := make([]Key, len(asks))
-	for i, a := range asks {
-		keys[i] = a.key
+	keys := make([]Key, len(lookups))
+	for i, l := range lookups {
+		keys[i] = l.key
 	}
 	return find(ctx, b.store, src, keys)
 }
 
-// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not fit
-// are none.
+// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not
+// fit are not errors of the command.
 func readError(found []Extension) error {
 	for _, ext := range found {
 		if ext.Err == nil || errors.Is(ext.Err, ErrNotFound) || errors.Is(ext.Err, ErrWrongType) {
@@ -293,17 +316,17 @@ func readError(found []Extension) error {
 	return found[0].Err
 }
 
-// settle gives asks their extensions, unless they have one. b.mu is locked.
-func settle(asks []*ask, found []Extension) {
-	for i, a := range asks {
-		if !a.settled {
-			a.settled, a.ext = true, found[i]
-			close(a.done)
+// settle gives lookups their extensions, unless they have one. b.mu is locked.
+func settle(lookups []*lookup, found []Extension) {
+	for i, l := range lookups {
+		if !l.settled {
+			l.settled, l.ext = true, found[i]
+			close(l.done)
 		}
 	}
 }
 
-// fixedPart spells all values of a key but the last.
+// fixedPart encodes all values of a key but the last.
 func fixedPart(key Key) string {
 	if len(key) == 1 {
 		return ""

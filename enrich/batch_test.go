@@ -423,6 +423,36 @@ func TestHeldKeysLeavePlaces(t *testing.T) {
 	})
 }
 
+// TestHeldKeyIsTriedAgain: the first second try of a key is not answered, since its connection is broken, for example. It
+// gets another one, although there are more keys that are never answered than second tries at a time.
+func TestHeldKeyIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isHeld := func(n int64) bool { return n%2 == 1 }
+		var isTried atomic.Bool // key 60
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			time.Sleep(time.Millisecond)
+			if slices.ContainsFunc(numbers(keys), isHeld) || len(keys) == 1 && keys[0][0].Int == 60 && !isTried.Swap(true) {
+				<-ctx.Done()
+			}
+			return extensionsOf(keys, ctx.Err())
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+		defer cancel()
+		var keys []Key
+		for n := range int64(4 * maxRetries) {
+			keys = append(keys, number(n))
+		}
+		for n, ext := range <-r.tryRead(ctx, keys...) {
+			if isHeld(int64(n)) != (ext.Err != nil) {
+				t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
+			}
+		}
+		r.wait.Wait()
+		time.Sleep(maxCommandTime)
+		r.expectIdle()
+	})
+}
+
 // TestSlowListsAreReadOnce: what a command usually takes is known from other commands, so that a list that takes as long
 // is not overdue.
 func TestSlowListsAreReadOnce(t *testing.T) {
@@ -540,4 +570,51 @@ func batchUnderLoad(t *testing.T) {
 	r.wait.Wait()
 	time.Sleep(maxCommandTime)
 	r.expectIdle()
+}
+
+// TestOverdueAfterTheEnd: the timer of a command can fire while the command ends. It then changes nothing.
+func TestOverdueAfterTheEnd(t *testing.T) {
+	b := Batch(storeFunc(nil)).(*batch)
+	g := &group{inFlight: 1}
+	b.markOverdue(g, &command{hasEnded: true}, []*lookup{newLookup(number(1)), newLookup(number(2))})
+	if g.inFlight != 1 || g.overdue != 0 || len(b.overdue) != 0 || len(b.retries.running) != 0 {
+		t.Errorf("inFlight %d, overdue %d, %d overdue commands, %d second tries", g.inFlight, g.overdue, len(b.overdue),
+			len(b.retries.running))
+	}
+}
+
+// TestListsOfADatabaseThatHangs: callers that come and leave do not leave more and more commands behind.
+func TestListsOfADatabaseThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running, most := 0, 0
+		var mu sync.Mutex
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			mu.Lock()
+			running++
+			most = max(most, running)
+			mu.Unlock()
+			<-ctx.Done()
+			mu.Lock()
+			running--
+			mu.Unlock()
+			return failAll(len(keys), ctx.Err())
+		}))
+		const callers, times, deadline = 10, 100, 20 * time.Millisecond
+		for range callers {
+			r.wait.Go(func() {
+				for range times {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					r.store.Find(ctx, r.src, []Key{number(1), number(2)})
+					cancel()
+				}
+			})
+		}
+		r.wait.Wait()
+		// Until the first commands are overdue, each read has one.
+		if want := callers*int(minOverdue/deadline+1) + 2*maxRetries; most > want {
+			t.Errorf("%d commands at a time for %d reads, want %d at most", most, callers*times, want)
+		}
+		time.Sleep(2 * maxCommandTime)
+		r.expectIdle()
+	})
 }

@@ -22,8 +22,9 @@ const (
 // retries are the second tries of a batch: commands for one key, because the one for several failed or is overdue. If
 // there are too many, they wait for their turn.
 //
-// Since drivers close the connection of a canceled command, a second try is canceled only in favor of one that waits: if
-// its callers have left, or if it is held, so that a part of the database that does not answer leaves places to others.
+// Since drivers close the connection of a canceled command, a second try is canceled only in favor of one that waits:
+// if its callers have left, or if it is held, so that a part of the database that does not answer leaves places to
+// others.
 type retries struct {
 	running []*retry // the oldest first
 	waiting []*retry // the oldest first
@@ -35,16 +36,16 @@ type retries struct {
 // retry is a second try.
 type retry struct {
 	src      *Source
-	ask      *ask
+	lookup   *lookup
 	deadline time.Time
 	*command // nil if it waits
 }
 
-// retry reads the key of each ask with a command of its own. b.mu is locked.
-func (b *batch) retry(src *Source, asks ...*ask) {
+// retry reads the key of each lookup with a command of its own. b.mu is locked.
+func (b *batch) retry(src *Source, lookups ...*lookup) {
 	deadline := time.Now().Add(maxCommandTime)
-	for _, a := range asks {
-		b.retries.waiting = append(b.retries.waiting, &retry{src: src, ask: a, deadline: deadline})
+	for _, l := range lookups {
+		b.retries.waiting = append(b.retries.waiting, &retry{src: src, lookup: l, deadline: deadline})
 	}
 	b.startRetries()
 }
@@ -79,13 +80,13 @@ func (b *batch) pollRetries() {
 	b.startRetries()
 }
 
-// wanted returns the second tries that callers wait for. The asks of the others have no caller any more.
+// wanted returns the second tries that callers wait for. The lookups of the others have no caller any more.
 func wanted(waiting []*retry) []*retry {
 	return slices.DeleteFunc(waiting, func(r *retry) bool {
-		if r.ask.callers == 0 {
-			settle([]*ask{r.ask}, failAll(1, context.Canceled))
+		if r.lookup.callers == 0 {
+			settle([]*lookup{r.lookup}, failAll(1, context.Canceled))
 		}
-		return r.ask.settled
+		return r.lookup.settled
 	})
 }
 
@@ -93,8 +94,8 @@ func wanted(waiting []*retry) []*retry {
 func (b *batch) giveWay() bool {
 	r := &b.retries
 	i := slices.IndexFunc(r.running, func(r *retry) bool {
-		if r.ask.callers == 0 {
-			return time.Since(r.ask.left) >= abandonTime
+		if r.lookup.callers == 0 {
+			return time.Since(r.lookup.left) >= abandonTime
 		}
 		return b.isHeld(r.command)
 	})
@@ -104,7 +105,7 @@ func (b *batch) giveWay() bool {
 	canceled := r.running[i]
 	canceled.cancel()
 	r.running = slices.Delete(r.running, i, i+1)
-	r.again = append(r.again, &retry{src: canceled.src, ask: canceled.ask, deadline: canceled.deadline})
+	r.again = append(r.again, &retry{src: canceled.src, lookup: canceled.lookup, deadline: canceled.deadline})
 	return true
 }
 
@@ -117,7 +118,7 @@ func (b *batch) startRetry(queue *[]*retry) {
 	b.retries.running = append(b.retries.running, r)
 	go func() {
 		defer cancel()
-		found := b.read(ctx, r.src, []*ask{r.ask})
+		found := b.read(ctx, r.src, []*lookup{r.lookup})
 		b.endRetry(r, found, time.Since(r.began))
 	}()
 }
@@ -131,7 +132,7 @@ func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 		b.observe(r.command, took)
 	}
 	if i >= 0 || isAnswered { // else it gave way, and another try of the key follows
-		settle([]*ask{r.ask}, found)
+		settle([]*lookup{r.lookup}, found)
 	}
 	if i >= 0 {
 		b.retries.running = slices.Delete(b.retries.running, i, i+1)
@@ -142,13 +143,13 @@ func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 // retryFailed reads the keys of a command that failed one by one: its reason may be one of them, or the server that has
 // it. If all of the first fail, too, and the database has answered no other command since the failed one began, the
 // others get the error of that one.
-func (b *batch) retryFailed(c *command, src *Source, asks []*ask, err error) {
-	probes, rest := asks[:min(len(asks), maxFailures)], asks[min(len(asks), maxFailures):]
+func (b *batch) retryFailed(c *command, src *Source, lookups []*lookup, err error) {
+	probes, rest := lookups[:min(len(lookups), maxFailures)], lookups[min(len(lookups), maxFailures):]
 	b.mu.Lock()
 	b.retry(src, probes...)
 	b.mu.Unlock()
-	for _, a := range probes {
-		<-a.done
+	for _, l := range probes {
+		<-l.done
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -54,9 +54,10 @@ func metadataValue(ctx context.Context, name string) string {
 // traceOf returns the trace that an exchange is part of. An Envoy that traces makes a span for its call of weft, which
 // it sends in the stream's metadata; one that does not trace may still forward a header of the client.
 func traceOf(ctx context.Context, request fields) enrich.Trace {
+	ofClient, _ := request.get(traceParent)
 	for _, carrier := range []propagation.MapCarrier{
 		{traceParent: metadataValue(ctx, traceParent)},
-		{traceParent: second(request.get(traceParent))},
+		{traceParent: ofClient},
 	} {
 		if carrier[traceParent] == "" {
 			continue
@@ -68,8 +69,6 @@ func traceOf(ctx context.Context, request fields) enrich.Trace {
 	}
 	return enrich.Trace{}
 }
-
-func second(_ int, value string) string { return value }
 
 // MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's
 // access log: rule, verdict, reason (two reasons with a plus between them if both halves failed), legacy_ms, mongodb_ms

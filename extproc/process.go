@@ -67,7 +67,7 @@ func (s *Server) Process(stream Stream) error {
 	if !ok {
 		return x.end(enrich.Misconfigured)
 	}
-	rule, params, ok := x.rules.rules.Match(request)
+	rule, params, ok := x.ruleset.rules.Match(request)
 	if !ok || !x.hasCoreOf(rule) {
 		return x.end(enrich.NoRule)
 	}
@@ -105,11 +105,11 @@ func (s *Server) Process(stream Stream) error {
 		return x.passBody(reason, core.Err)
 	}
 	read.Join(core)
-	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).Unless(request.IfNoneMatch))
+	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch))
 }
 
-// processHead is the conversation about a HEAD. There is no body, so nothing is read; but what the legacy service says
-// about the body of a GET is not true of a composite.
+// processHead is the exchange of a HEAD. There is no body, so nothing is read; but the headers with which the legacy
+// service describes the body of a GET are not true of a composite.
 //
 //	◀───────────── continue, unconditional
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
@@ -140,20 +140,20 @@ func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, a
 	length := response.ContentLength
 	switch bodyless := response.Bodyless || response.Origin != enrich.OriginLegacy; {
 	case bodyless && fits:
-		return x.replaceResponse(answer)
+		return x.continueAndReplace(answer)
 	case bodyless:
-		return x.replaceImmediately(answer)
+		return x.respondImmediately(answer)
 	case !fits:
 		length = -1
 	}
 	x.continueWithBody(length, rule)
 	if _, whole := x.receiveResponseBody(); !whole {
-		return x.replaceImmediately(answer)
+		return x.respondImmediately(answer)
 	}
 	return x.replaceBody(answer)
 }
 
-// processStream is the rest of the conversation about a core that is too large to hold. Chunks are answered as they
+// processStream is the rest of the exchange of a core that is too large to hold. Chunks are answered as they
 // arrive, so Envoy's flow control slows the legacy service down if the client is slow.
 //
 //	◀──────── continue, new headers, with body

@@ -10,12 +10,15 @@ import (
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
 	"weft/enrich/storetest"
 	"weft/extproc"
+	"weft/internal/rulesfile"
 )
 
 const (
@@ -167,7 +170,8 @@ func TestOutOfOrder(t *testing.T) {
 	}{
 		{"no message of a known kind", messages{{}}, "passed; reason=out-of-order"},
 		{
-			"a kind without content", messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
+			"a kind without content",
+			messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
 			"passed; reason=no-rule",
 		},
 		{"response first, as after RBAC's 403", messages{ok}, "passed; reason=out-of-order"},
@@ -179,7 +183,8 @@ func TestOutOfOrder(t *testing.T) {
 		{"no rule", messages{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
 		{"no headers", messages{requestHeaders()}, "passed; reason=no-rule"},
 		{
-			"bytes that are not UTF-8", messages{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")},
+			"bytes that are not UTF-8",
+			messages{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")},
 			"passed; reason=no-rule",
 		},
 	}
@@ -199,6 +204,61 @@ func TestOutOfOrder(t *testing.T) {
 				t.Errorf("report %+v, want %s", r, test.outcome)
 			}
 		})
+	}
+}
+
+// TestStreamedByteOrderMark: a byte order mark is removed from a streamed core, however its bytes are split over chunks.
+func TestStreamedByteOrderMark(t *testing.T) {
+	p := newPeer(t, storetest.Mem{`{"userId":7}`})
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Large = enrich.StreamLarge
+	ruleset := extproc.NewRuleset([]*enrich.Rule{rule.Ready()}, "")
+	p.server.Rules = func() *extproc.Ruleset { return ruleset }
+	const mark = enrich.ByteOrderMark
+	for _, chunks := range [][]string{
+		{mark + core7},
+		{mark[:1], mark[1:] + core7},
+		{mark[:2], mark[2:], core7},
+		{"", mark, core7, ""},
+		{core7[:1], core7[1:2], core7[2:]},
+		{"", core7},
+		{core7},
+	} {
+		s := p.stream(t.Context(), t)
+		say(t, s, get7())
+		say(t, s, responseHeaders("via_upstream", false, ":status", "200", "content-length", "5000000"))
+		var got strings.Builder
+		for i, chunk := range chunks {
+			m := say(t, s, responseBody(chunk, i == len(chunks)-1)).GetResponseBody().GetResponse().GetBodyMutation()
+			if m == nil {
+				got.WriteString(chunk)
+			}
+			got.Write(m.GetBody())
+		}
+		ends(t, s)
+		extension := `{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
+		if want := `{"core":` + core7 + `,"extension":` + extension + `,"errors":[]}`; got.String() != want {
+			t.Errorf("%q:\n got %s\nwant %s", chunks, got.String(), want)
+		}
+		<-p.reports
+	}
+}
+
+// TestMessageTooLarge: grpc-go ends a stream with a message over its limit with an error, after which the response passes
+// if the filter has failure_mode_allow. The reason is that of a large core.
+func TestMessageTooLarge(t *testing.T) {
+	p := newPeer(t, storetest.Mem{})
+	s := p.stream(t.Context(), t)
+	say(t, s, get7())
+	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
+	if err := s.Send(responseBody(strings.Repeat(" ", extproc.MaxMessage), true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if r := <-p.reports; r.Outcome.String() != "passed; reason=core-too-large" {
+		t.Errorf("report %+v", r)
 	}
 }
 
@@ -281,7 +341,7 @@ func FuzzProcess(f *testing.F) {
 	f.Add([]byte("\x00\x02\x04\x01\x05"), "/", "", "404", raw)
 	f.Add([]byte("\x00\x05\x04"), "/api/v1/users/7", core7, "200", raw)
 	p := newPeer(f, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
-	f.Fuzz(func(t *testing.T, order []byte, path, body, status string, raw []byte) {
+	f.Fuzz(func(t *testing.T, order []byte, path, body, code string, raw []byte) {
 		if len(order) > 10 {
 			return
 		}
@@ -296,9 +356,9 @@ func FuzzProcess(f *testing.F) {
 			case 1:
 				msg = requestHeaders(":method", "HEAD", ":path", path, "if-none-match", body)
 			case 2:
-				msg = responseHeaders("via_upstream", false, ":status", status)
+				msg = responseHeaders("via_upstream", false, ":status", code)
 			case 3:
-				msg = responseHeaders("via_upstream", kind > 6, ":status", status, "content-length", body, "content-encoding", path)
+				msg = responseHeaders("via_upstream", kind > 6, ":status", code, "content-length", body, "content-encoding", path)
 			case 4:
 				msg = responseBody(body, kind > 6)
 			default: // any message that protobuf can read

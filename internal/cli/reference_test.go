@@ -21,7 +21,8 @@ var update = flag.Bool("update", false, "write docs/reference.md")
 // TestReference checks that docs/reference.md, which it generates from the flags and metrics, is up to date.
 func TestReference(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Flags and metrics\n\nGenerated: `go test ./internal/cli -run TestReference -update`.\n")
+	b.WriteString("# Which flags and metrics does weft have?\n\n" +
+		"Generated: `go test ./internal/cli -run TestReference -update`.\n")
 	for _, c := range cli.New("").Commands {
 		if len(c.Flags) == 0 {
 			continue
@@ -39,9 +40,9 @@ func TestReference(t *testing.T) {
 			fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Names()[0], variables, value, usage)
 		}
 	}
-	b.WriteString("\n## Metrics\n\nweft serves them on `--admin` at `/metrics`, in Prometheus text format or " +
-		"OpenMetrics, together with those of Go (`go_…`) and the process (`process_…`).\n\n" +
-		"| metric | labels | |\n|---|---|---|\n")
+	b.WriteString("\n## Metrics\n\n" +
+		"`--admin` serves them at `/metrics`, in the format of Prometheus or OpenMetrics,\n" +
+		"with those of Go (`go_…`) and of the process (`process_…`).\n\n| metric | labels | |\n|---|---|---|\n")
 	for _, m := range metrics() {
 		b.WriteString(m)
 	}

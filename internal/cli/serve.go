@@ -91,6 +91,8 @@ type server struct {
 	store    *mongostore.Store
 	rules    atomic.Pointer[extproc.Ruleset]
 
+	stopAdvice context.CancelFunc // ends adviseIndexes for the rules in use
+
 	health   *observe.Health
 	stopping atomic.Bool
 }
@@ -127,7 +129,7 @@ func (s *server) run(ctx context.Context) error {
 	if err := s.connectMongoDB(ctx); err != nil {
 		return err
 	}
-	s.use(file)
+	s.applyRules(ctx, file)
 	closeAdmin, err := s.serveAdmin(s.registry)
 	if err != nil {
 		return err
@@ -167,7 +169,6 @@ func (s *server) run(ctx context.Context) error {
 	health := newHealth() // has the status of the server; the next line adds the service's
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)
-	go s.adviseIndexes(ctx, file.Rules)
 	if s.rulesName != "" {
 		go s.watch(ctx, file.Text)
 	}
@@ -194,15 +195,26 @@ func (s *server) run(ctx context.Context) error {
 	return nil
 }
 
-// use sets the rules for new exchanges.
-func (s *server) use(f *rulesfile.File) {
+// applyRules sets the rules for new exchanges.
+func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	for _, w := range f.Warnings {
 		s.logger.Warn("rules file warning", "warning", w.Error())
+	}
+	for _, r := range f.Rules {
+		if r.CoreLimit+extproc.BufferSlack > s.port.message {
+			s.logger.Warn("core limit exceeds --max-message-bytes; larger cores pass", "rule", r.Name,
+				"core_limit", r.CoreLimit, "max_message_bytes", s.port.message)
+		}
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
 	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
 	s.rules.Store(ruleset)
+	if s.stopAdvice != nil {
+		s.stopAdvice() // it is about other rules
+	}
+	ctx, s.stopAdvice = context.WithCancel(ctx)
+	go s.adviseIndexes(ctx, f.Rules)
 }
 
 // watch applies changes of the rules file.
@@ -214,13 +226,12 @@ func (s *server) watch(ctx context.Context, current []byte) {
 			return
 		}
 		before := s.rules.Load().EnvoyConfig()
-		s.use(f)
+		s.applyRules(ctx, f)
 		s.logger.Info("rules reloaded", "rules", len(f.Rules), "hash", f.Hash)
 		if now := s.rules.Load().EnvoyConfig(); now != before {
-			s.logger.Warn("envoy configuration is from other rules; regenerate it",
+			s.logger.Warn("envoy configuration differs; regenerate it",
 				"run", "weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
-		go s.adviseIndexes(ctx, f.Rules)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -77,7 +78,7 @@ func (t tracer) record(r *enrich.Report) {
 			attribute.Int("http.response.status_code", r.Status),
 			attribute.Int("weft.core.size", r.CoreSize),
 			attribute.Int("weft.answer.size", r.AnswerSize),
-			attribute.String("weft.request_id", r.RequestID),
+			attribute.String("weft.request_id", strings.ToValidUTF8(r.RequestID, "\uFFFD")),
 		))
 	if r.Outcome.Disposition == enrich.Degraded {
 		exchange.SetStatus(codes.Error, string(r.Outcome.Reason))

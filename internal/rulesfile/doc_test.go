@@ -114,10 +114,7 @@ func child(m yaml.MapSlice, key string) yaml.MapSlice {
 	return c
 }
 
-const docHead = `# The rules file
-
-This page is generated from [the schema](../internal/rulesfile/rules.schema.json):
-` + "`go test ./internal/rulesfile -update`" + `.
+const docHead = `# How do I write rules?
 
 A rules file defines which responses of the legacy service are joined with which MongoDB documents.
 Complete examples, which tests run: [a user profile](../examples/user-profile/rules.yaml),
@@ -145,6 +142,9 @@ Complete examples, which tests run: [a user profile](../examples/user-profile/ru
 ` + "`weft explain GET /api/v1/users/7 rules.yaml`" + ` shows what weft does with a request.
 ` + "`weft schema`" + ` prints the schema, for completion and validation in editors.
 
+**To add a field**, add a line to ` + "`fields`" + `: its name, its type, and a default if documents may lack it.
+weft reloads the file; Envoy needs no change.
+
 **Parameters** match only in canonical form, and weft decodes nothing: an int64 has no leading zeros and no plus sign,
 a string has only letters, digits and ` + "`- . _ ~`" + `. A UUID or ObjectId may be in lower or upper case.
 A request with another form passes unchanged, because two systems might interpret it differently.
@@ -161,9 +161,13 @@ or is ` + "`null`" + ` if a field has no default.
 A document with a field of another type, or without a field that has no default, is an error:
 the extension is ` + "`null`" + `, and ` + "`errors`" + ` has an entry.
 
-**Choose ` + "`degrade`" + ` with care.** If the legacy service fails, or responds 200 with something else than a core
-(for example, a login page), it may not have authorized the caller.
+**Choose ` + "`degrade`" + ` with care.**
+If the legacy service fails, or responds 200 with something else than a core, such as a login page,
+it may not have authorized the caller.
 *never* (the default) passes that response.
 *authenticated* gives the extension to a caller whose token Envoy's jwt_authn filter has verified.
-*always* gives it to every caller.
+*always* gives it to every caller, and ` + "`weft check`" + ` warns about it.
+
+The tables are generated from [the schema](../internal/rulesfile/rules.schema.json):
+` + "`go test ./internal/rulesfile -update`" + `.
 `
