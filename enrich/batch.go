@@ -46,7 +46,7 @@ type batch struct {
 
 	overdue  []*command    // first commands of their keys that are overdue, the oldest first
 	answered time.Time     // when the newest command began that the database has answered
-	typical  time.Duration // moving average of what commands take
+	typical  time.Duration // moving average of what first commands take; second tries wait for connections
 }
 
 // command is a command to the database.
@@ -235,6 +235,10 @@ func (b *batch) command(g *group, lookups []*lookup) {
 	}
 	if err == nil && len(lookups) > 0 {
 		b.observe(c, took)
+		if b.typical == 0 {
+			b.typical = took
+		}
+		b.typical += (min(took, b.overdueAfter()) - b.typical) / 8
 	}
 	b.next(g)
 }
@@ -259,10 +263,6 @@ func (b *batch) markOverdue(g *group, c *command, lookups []*lookup) {
 // observe records a command that the database has answered. b.mu is locked.
 func (b *batch) observe(c *command, took time.Duration) {
 	b.pace.observe(c.began.Add(took), took)
-	if b.typical == 0 {
-		b.typical = took
-	}
-	b.typical += (min(took, time.Second) - b.typical) / 8
 	if c.began.After(b.answered) {
 		b.answered = c.began
 	}
@@ -274,7 +274,7 @@ func (b *batch) observe(c *command, took time.Duration) {
 
 // overdueAfter returns the time after which a command counts as overdue: others must not wait for a server that does not
 // answer.
-func (b *batch) overdueAfter() time.Duration { return max(minOverdue, 10*b.typical) }
+func (b *batch) overdueAfter() time.Duration { return max(minOverdue, 4*b.typical) }
 
 // isHeld reports whether a command is overdue although the database has answered one that began later: a part of the
 // database, such as a shard, does not answer. If all of it does not, no command is held.

@@ -423,6 +423,36 @@ func TestHeldKeysLeavePlaces(t *testing.T) {
 	})
 }
 
+// TestHeldKeyIsTriedAgain: the first second try of a key is not answered, since its connection is broken, for example. It
+// gets another one, although there are more keys that are never answered than second tries at a time.
+func TestHeldKeyIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isHeld := func(n int64) bool { return n%2 == 1 }
+		var isTried atomic.Bool // key 60
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			time.Sleep(time.Millisecond)
+			if slices.ContainsFunc(numbers(keys), isHeld) || len(keys) == 1 && keys[0][0].Int == 60 && !isTried.Swap(true) {
+				<-ctx.Done()
+			}
+			return extensionsOf(keys, ctx.Err())
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+		defer cancel()
+		var keys []Key
+		for n := range int64(4 * maxRetries) {
+			keys = append(keys, number(n))
+		}
+		for n, ext := range <-r.tryRead(ctx, keys...) {
+			if isHeld(int64(n)) != (ext.Err != nil) {
+				t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
+			}
+		}
+		r.wait.Wait()
+		time.Sleep(maxCommandTime)
+		r.expectIdle()
+	})
+}
+
 // TestSlowListsAreReadOnce: what a command usually takes is known from other commands, so that a list that takes as long
 // is not overdue.
 func TestSlowListsAreReadOnce(t *testing.T) {
@@ -435,9 +465,11 @@ func TestSlowListsAreReadOnce(t *testing.T) {
 		for range 1000 {
 			g.answer <- struct{}{}
 		}
-		r.read(number(1))
-		r.wait.Wait()
-		<-g.asked
+		for n := range int64(20) {
+			r.read(number(n))
+			r.wait.Wait()
+			<-g.asked
+		}
 		<-r.tryRead(t.Context(), number(1), number(2))
 		if keys := <-g.asked; len(keys) != 2 || len(g.asked) > 0 {
 			t.Errorf("a command for %d keys, and %d others", len(keys), len(g.asked))

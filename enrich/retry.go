@@ -28,9 +28,9 @@ const (
 type retries struct {
 	running []*retry // the oldest first
 	waiting []*retry // the oldest first
-	again   []*retry // that were held; they wait until no other one does
+	again   []*retry // that were held; see pollRetries
 
-	isPolling bool // startRetries will be called
+	isPolling bool // pollRetries will be called
 }
 
 // retry is a second try.
@@ -60,15 +60,24 @@ func (b *batch) startRetries() {
 	for len(r.again) > 0 && len(r.running) < maxRetries {
 		b.startRetry(&r.again)
 	}
-	if len(r.waiting) > 0 && !r.isPolling {
+	if len(r.waiting)+len(r.again) > 0 && !r.isPolling {
 		r.isPolling = true
-		time.AfterFunc(abandonTime/10, func() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			r.isPolling = false
-			b.startRetries()
-		})
+		time.AfterFunc(abandonTime/10, b.pollRetries)
 	}
+}
+
+// pollRetries starts second tries that have become possible, and another one for a key that was held: it may be one that
+// was late for another reason. There are few, so that keys that are held do not cost a connection each time.
+func (b *batch) pollRetries() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := &b.retries
+	r.isPolling = false
+	r.again = wanted(r.again)
+	if len(r.waiting) == 0 && len(r.again) > 0 && len(r.running) == maxRetries && b.giveWay() {
+		b.startRetry(&r.again)
+	}
+	b.startRetries()
 }
 
 // wanted returns the second tries that callers wait for. The lookups of the others have no caller any more.

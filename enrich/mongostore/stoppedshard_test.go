@@ -96,9 +96,9 @@ func TestStoppedShard(t *testing.T) {
 		load
 	}{
 		{"fails", false, load{clients, 600, 1}},
-		{"fails, lists", false, load{clients, 200, 8}},
+		{"fails, lists", false, load{clients / 2, 200, 8}},
 		{"holds", true, load{clients, 300, 1}},
-		{"holds, lists", true, load{clients, 100, 6}},
+		{"holds, lists", true, load{clients / 2, 100, 6}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			source := storetest.Source()
