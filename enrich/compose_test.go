@@ -60,7 +60,7 @@ func TestCompose(t *testing.T) {
 			`degraded; reason=key-mismatch 0 {"core":` + user8 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
-			"a core whose key is nobody's",
+			"a core without the key",
 			parse(nobody),
 			extension,
 			`degraded; reason=key-mismatch 0 {"core":` + nobody + `,"extension":null,"errors":[` + extensionFailed + `]}`,
@@ -86,7 +86,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// TestComposeZeroValues: without a core and without extensions the answer is the 503, and not a body that is not JSON.
+// TestComposeZeroValues: without a core and without extensions the response is the 503.
 func TestComposeZeroValues(t *testing.T) {
 	rule := UserProfile()[0]
 	a := rule.Compose([]Value{{Type: Int64, Int: 7}}, Core{}, Found{}, 1<<20)
@@ -96,8 +96,8 @@ func TestComposeZeroValues(t *testing.T) {
 	}
 }
 
-// FuzzParseCore compares ParseCore with encoding/json, and shows that a composite is valid JSON that has the core byte
-// for byte.
+// FuzzParseCore compares ParseCore with encoding/json, and checks that a composite is valid JSON that contains the core
+// byte for byte.
 func FuzzParseCore(f *testing.F) {
 	for _, seed := range []string{
 		user7, " " + user7 + "\n", ByteOrderMark + user7, user7 + "x", "[" + user7 + "]", "null", "", "{}",
@@ -139,7 +139,7 @@ func FuzzParseCore(f *testing.F) {
 	})
 }
 
-// FuzzParseCoreAccepts shows the other direction: valid JSON that has the members is a core.
+// FuzzParseCoreAccepts checks that valid JSON with the required members is a core.
 func FuzzParseCoreAccepts(f *testing.F) {
 	f.Add(`"x":1`, int64(7), "u")
 	f.Add(`"x":{"y":[null,true,"\u00fc",1e3]}`, int64(-5), "\U0001f9f5")
@@ -190,7 +190,7 @@ func TestUnless(t *testing.T) {
 		}
 	}
 	if a := (Answer{Status: 200, Body: []byte("x")}).WithConditional("*"); a.Status != 200 {
-		t.Errorf("an answer without an entity tag: %d", a.Status)
+		t.Errorf("without an entity tag: %d", a.Status)
 	}
 }
 
@@ -199,7 +199,7 @@ func FuzzUnless(f *testing.F) {
 	f.Fuzz(func(t *testing.T, ifNoneMatch string) {
 		a := Answer{Status: 200, Body: []byte("x"), ETag: `"abc"`}.WithConditional(ifNoneMatch)
 		if a.Status == 304 && strings.TrimSpace(ifNoneMatch) != "*" && !strings.Contains(ifNoneMatch, `"abc"`) {
-			t.Errorf("%q does not hold the tag", ifNoneMatch)
+			t.Errorf("%q does not contain the tag", ifNoneMatch)
 		}
 	})
 }

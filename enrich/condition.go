@@ -23,8 +23,8 @@ func (a Answer) WithConditional(ifNoneMatch string) Answer {
 	return a
 }
 
-// matches compares a strong entity tag with a list of them, or with "*". The comparison is weak: a compressor behind
-// weft may have made the client's tag a weak one.
+// matches reports whether a list of entity tags, or "*", contains a tag. The comparison is weak, because a compressor
+// between weft and the client may have weakened the tag.
 func matches(list, tag string) bool {
 	if strings.TrimSpace(list) == "*" {
 		return true

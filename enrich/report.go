@@ -17,7 +17,7 @@ type Report struct {
 	Reads []SourceRead // those that the exchange waited for
 
 	Trace     Trace
-	RequestID string // value of the x-request-id header, which the client may have set; empty if there is none
+	RequestID string // value of the x-request-id header, which the client may have set; empty without it
 }
 
 // Times are the times of one exchange. Legacy and Added are its whole duration: in Legacy weft waits for the proxy, in
@@ -27,11 +27,11 @@ type Times struct {
 	Legacy time.Duration // until the response had arrived, as far as weft asked for it; includes delays of the proxy
 	Added  time.Duration // that weft added to the client's time
 	Waited time.Duration // for the store after the core had arrived; a part of Added
-	Read   time.Duration // from the start of the reads until they ended or were abandoned; 0 if there were none
+	Read   time.Duration // from the start of the reads until they ended or were abandoned; 0 without reads
 
 	Forwarded time.Duration // since Began, when the request was forwarded to the legacy service; 0 if it was not
 	Answered  time.Duration // since Began, when the last part of the response arrived
-	Waiting   time.Duration // since Began, when the wait for the store began; 0 if there was none
+	Waiting   time.Duration // since Began, when the wait for the store began; 0 without a wait
 }
 
 // Total returns the duration of the exchange.
@@ -44,9 +44,9 @@ type SourceRead struct {
 	Command *Command // nil if the read was abandoned, or if the store does not report commands
 }
 
-// Trace is the place of an exchange in a trace, as its caller gave it (W3C Trace Context).
+// Trace is the trace context of an exchange (W3C Trace Context).
 type Trace struct {
-	ID      [16]byte // of the trace; zero if there is none
+	ID      [16]byte // of the trace; zero without one
 	Parent  [8]byte  // the caller's span
-	Sampled bool     // the trace is being recorded
+	Sampled bool
 }

@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// TestCheckCore reads bodies in pieces of any size, with strings longer than the part that the tokenizer gets.
+// TestCheckCore reads bodies in chunks of any size, with strings longer than keep.
 func TestCheckCore(t *testing.T) {
 	rule := UserProfile()[0]
 	long := strings.Repeat("ö", 3*keep)
@@ -53,7 +53,7 @@ func TestCheckCore(t *testing.T) {
 	}
 }
 
-// FuzzCheckCore shows that CheckCore and ParseCore agree.
+// FuzzCheckCore checks that CheckCore and ParseCore agree.
 func FuzzCheckCore(f *testing.F) {
 	rule := UserProfile()[0]
 	rule.CoreLimit = 1 << 30
@@ -79,7 +79,7 @@ func FuzzCheckCore(f *testing.F) {
 	})
 }
 
-// pieces reads at most size bytes at once.
+// pieces is a reader that returns at most size bytes per call.
 type pieces struct {
 	r    io.Reader
 	size int

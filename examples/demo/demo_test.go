@@ -47,8 +47,9 @@ func start(t *testing.T, bin string, environment []string, arguments ...string) 
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
 	t.Cleanup(cancel) // kills the demo if the test fails
-	arguments = append([]string{"-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy")}, arguments...)
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), arguments...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), append([]string{
+		"-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy"),
+	}, arguments...)...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Dir = "." // in the repository, which has .tools
 	pipe, err := cmd.StdoutPipe()
@@ -95,7 +96,8 @@ func (r *demoRun) end(t *testing.T, signal os.Signal) (int, string) {
 func (r *demoRun) pids(t *testing.T) map[string]int {
 	t.Helper()
 	found := make(map[string]int)
-	for _, match := range regexp.MustCompile(`(?m)^ +(mongod|legacy|weft|envoy) +(\d+) `).FindAllStringSubmatch(r.output, -1) {
+	row := regexp.MustCompile(`(?m)^ +(mongod|legacy|weft|envoy) +(\d+) `)
+	for _, match := range row.FindAllStringSubmatch(r.output, -1) {
 		pid, err := strconv.Atoi(match[2])
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +156,9 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("want three curl lines and four processes:\n%s%s(exit status %d)", run.output, rest, code)
 	}
 	const core = `{"userId":7,"username":"user7","email":"user7@example.com","createdAt":"2020-02-29T12:34:56.789+00:00"}`
-	for i, want := range []string{core, core[:len(core)-1], `{"core":` + core + `,"extension":{"userId":7,"tags":["vip"],"lastActivityScore":25.9,"customSettings":{"theme":"dark"}},"errors":[]}`} {
+	const composite = `{"core":` + core + `,"extension":{"userId":7,"tags":["vip"],"lastActivityScore":25.9,` +
+		`"customSettings":{"theme":"dark"}},"errors":[]}`
+	for i, want := range []string{core, core[:len(core)-1], composite} {
 		compact := strings.NewReplacer(": ", ":", ", ", ",").Replace
 		if answer := shell(t, curls[i][1]); !strings.Contains(compact(answer), want) {
 			t.Errorf("%s\n got %s\nwant %s", curls[i][1], answer, want)
@@ -164,13 +168,13 @@ func TestDemo(t *testing.T) {
 	checkOddUsers(t, strings.Replace(curls[2][1], "curl -i", "curl -s", 1))
 
 	second := start(t, bin, variables)
-	if code := exitCode(t, second); code != 1 || strings.Count(second.output, "\n") != 1 || !strings.Contains(second.output, "another \"make run\"") {
+	if code := exitCode(t, second); code != 1 || !isLineWith(second.output, `another "make run"`) {
 		t.Errorf("a second run in the same directory: exit status %d\n%s", code, second.output)
 	}
 	other := append(append([]string{}, variables...), "DATA="+t.TempDir())
 	busy := start(t, bin, other)
 	port, _ := strings.CutPrefix(variables[3], "PORT=")
-	if code := exitCode(t, busy); code != 1 || strings.Count(busy.output, "\n") != 1 || !strings.Contains(busy.output, "PORT: port "+port+" is in use") {
+	if code := exitCode(t, busy); code != 1 || !isLineWith(busy.output, "PORT: port "+port+" is in use") {
 		t.Errorf("a busy port: exit status %d\n%s", code, busy.output)
 	}
 
@@ -191,10 +195,16 @@ func TestDemo(t *testing.T) {
 		t.Error(err)
 	}
 	rest := <-again.rest
-	if code := exitCode(t, again); code != 1 || !strings.Contains(rest, "legacy") || !strings.Contains(rest, "signal: killed") {
+	code := exitCode(t, again)
+	if code != 1 || !strings.Contains(rest, "legacy") || !strings.Contains(rest, "signal: killed") {
 		t.Errorf("after the death of a child: exit status %d, want 1 and its name: %s", code, rest)
 	}
 	checkGone(t, again.pids(t))
+}
+
+// isLineWith reports whether output is one line that contains text.
+func isLineWith(output, text string) bool {
+	return strings.Count(output, "\n") == 1 && strings.Contains(output, text)
 }
 
 // checkMetrics checks the metrics pages in the guide after three requests, two of them through weft.
@@ -220,7 +230,8 @@ func checkMetrics(t *testing.T, guide string) {
 func checkOddUsers(t *testing.T, curl string) {
 	t.Helper()
 	getUser := func(user string) string {
-		return strings.NewReplacer(": ", ":", ", ", ",").Replace(shell(t, strings.Replace(curl, "profile/7", "profile/"+user, 1)))
+		answer := shell(t, strings.Replace(curl, "profile/7", "profile/"+user, 1))
+		return strings.NewReplacer(": ", ":", ", ", ",").Replace(answer)
 	}
 	const failed = `"extension":null,"errors":["Failed to fetch extended user profile."]}`
 	for user, want := range map[string]string{
@@ -260,10 +271,12 @@ func TestOwnServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer legacy.Close()
-	run := start(t, bin, append(variables, "LEGACY="+legacy.Addr().String(), "MONGODB_URI=mongodb://me:secret@127.0.0.1:1/?x=y"))
+	address := legacy.Addr().String()
+	run := start(t, bin, append(variables, "LEGACY="+address, "MONGODB_URI=mongodb://me:secret@127.0.0.1:1/?x=y"))
 	pids := run.pids(t)
 	code, rest := run.end(t, syscall.SIGTERM)
-	if code != 0 || len(pids) != 2 || strings.Contains(run.output, "secret") || !strings.Contains(run.output, legacy.Addr().String()) {
+	hasSecret, hasAddress := strings.Contains(run.output, "secret"), strings.Contains(run.output, address)
+	if code != 0 || len(pids) != 2 || hasSecret || !hasAddress {
 		t.Errorf("exit status %d, processes %v, want weft and envoy only:\n%s%s", code, pids, run.output, rest)
 	}
 	checkGone(t, pids)
@@ -274,7 +287,10 @@ func TestConfigure(t *testing.T) {
 		{"PORT", "http", "PORT=http: write a port from 1 to 65535, for example PORT=10000"},
 		{"MONGODB_PORT", "0", "MONGODB_PORT=0: write a port from 1 to 65535, for example MONGODB_PORT=27018"},
 		{"LEGACY", "localhost", "LEGACY=localhost: write host:port, for example LEGACY=127.0.0.1:8080"},
-		{"MONGODB_URI", "localhost", "MONGODB_URI: write a connection string, for example MONGODB_URI=mongodb://127.0.0.1:27017"},
+		{
+			"MONGODB_URI", "localhost",
+			"MONGODB_URI: write a connection string, for example MONGODB_URI=mongodb://127.0.0.1:27017",
+		},
 	} {
 		_, err := configure(func(name string) string { return map[string]string{c.variable: c.value}[name] })
 		if err == nil || err.Error() != c.want {

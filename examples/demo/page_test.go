@@ -172,7 +172,8 @@ func checkRaw(t *testing.T, run pageRun) {
 		for _, pair := range answer.Headers {
 			header += pair[1] + "\n"
 		}
-		if answer.Status != c.status || !strings.Contains(answer.Body, c.body) || !strings.Contains(header, c.header) || answer.Error != c.failure {
+		if answer.Status != c.status || answer.Error != c.failure ||
+			!strings.Contains(answer.Body, c.body) || !strings.Contains(header, c.header) {
 			t.Errorf("%s: %s\nwant %+v", c.fault, body, c)
 		}
 		if len(answer.Body) > shown || (c.fault == "5mb") != (answer.Bytes > 5<<20) {
@@ -205,7 +206,8 @@ func checkRawWhole(t *testing.T, run pageRun) {
 		t.Fatal(err)
 	}
 	_, composite := run.send(t, http.MethodGet, "/api/v3/composite-profile/7?fault=200kb")
-	if answer.Bytes < 200<<10 || int(answer.Bytes) != len(answer.Body) || !strings.HasPrefix(composite, `{"core":`+answer.Body+`,"extension":`) {
+	if answer.Bytes < 200<<10 || int(answer.Bytes) != len(answer.Body) ||
+		!strings.HasPrefix(composite, `{"core":`+answer.Body+`,"extension":`) {
 		t.Errorf("%d of %d bytes shown, the composite has %d", len(answer.Body), answer.Bytes, len(composite))
 	}
 }

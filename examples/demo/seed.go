@@ -74,7 +74,9 @@ func oddProfiles() map[int32]bson.D {
 	return map[int32]bson.D{
 		17: profile(int32(17), nil, 1.5, dark),
 		18: profile(int32(18), bson.A{"vip"}, "high", dark),
-		19: profile(int32(19), bson.A{"größe", "织", "🧵"}, 19.5, bson.D{{Key: "grüße.$\"", Value: "naïve"}, {Key: "", Value: "شكرا"}}),
+		19: profile(int32(19), bson.A{"größe", "织", "🧵"}, 19.5, bson.D{
+			{Key: "grüße.$\"", Value: "naïve"}, {Key: "", Value: "شكرا"},
+		}),
 		20: profile(int32(20), bson.A{}, "3.5", dark),
 		21: profile(int32(21), bson.A{"vip"}, 2.1, bson.D{
 			{Key: "big", Value: int64(1<<53 + 1)},

@@ -92,7 +92,9 @@ func (r *runner) startEnvoy(ctx context.Context) error {
 func (r *runner) log(name string) string { return filepath.Join(r.data, name+".log") }
 
 // add starts a child and adds it to the guide.
-func (r *runner) add(ctx context.Context, launch func(context.Context) (*harness.Process, error), address string) error {
+func (r *runner) add(
+	ctx context.Context, launch func(context.Context) (*harness.Process, error), address string,
+) error {
 	process, err := launch(ctx)
 	if err != nil {
 		return err

@@ -112,7 +112,9 @@ func TestResetBody(t *testing.T) {
 
 func TestGzip(t *testing.T) {
 	server := serveUsers(t, true)
-	for name, size := range map[string]int64{"gzip": int64(len(seven)), "bomb": int64(len(seven)+len(`,"padding":""`)) + 50<<20} {
+	for name, size := range map[string]int64{
+		"gzip": int64(len(seven)), "bomb": int64(len(seven)+len(`,"padding":""`)) + 50<<20,
+	} {
 		response := send(t, "GET", server.URL+"/api/v1/users/7?fault="+name)
 		packed := read(t, response)
 		reader, err := gzip.NewReader(strings.NewReader(packed))

@@ -53,7 +53,7 @@ func openUsers(ctx context.Context, path string, count int) (*users, error) {
 
 func (u *users) close() error { return u.db.Close() }
 
-// find returns a user, or sql.ErrNoRows if there is none.
+// find returns a user, or sql.ErrNoRows if there is no such user.
 func (u *users) find(ctx context.Context, id int64) (user, error) {
 	found := user{ID: id}
 	var created time.Time

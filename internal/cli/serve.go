@@ -229,7 +229,7 @@ func (s *server) watch(ctx context.Context, current []byte) {
 		s.applyRules(ctx, f)
 		s.logger.Info("rules reloaded", "rules", len(f.Rules), "hash", f.Hash)
 		if now := s.rules.Load().EnvoyConfig(); now != before {
-			s.logger.Warn("envoy configuration is from other rules; regenerate it",
+			s.logger.Warn("envoy configuration differs; regenerate it",
 				"run", "weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
 	})

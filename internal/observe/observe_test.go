@@ -125,8 +125,8 @@ func TestLog(t *testing.T) {
 	for level, want := range map[slog.Level]string{
 		slog.LevelInfo: "",
 		slog.LevelDebug: `level=DEBUG msg=exchange rule=user outcome=degraded reason=core-invalid ` +
-			`also=extension-failed status=200 legacy=20ms added=300µs trace_id=00000000000000000000000000000001 request_id=r-1 ` +
-			`error="context deadline exceeded"`,
+			`also=extension-failed status=200 legacy=20ms added=300µs ` +
+			`trace_id=00000000000000000000000000000001 request_id=r-1 error="context deadline exceeded"`,
 	} {
 		var log bytes.Buffer
 		observe.Log(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})))(r)

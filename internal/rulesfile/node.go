@@ -141,8 +141,8 @@ func (n *node) add(name string, at position, child *node) {
 	n.children[name], n.keyAt[name] = child, at
 }
 
-// get returns the node at a path. If there is none, it returns an empty node with the position of the last node that
-// exists on the path.
+// get returns the node at a path. If the path does not exist, it returns an empty node with the position of the last
+// node on the path that exists.
 func (n *node) get(path ...string) *node {
 	for _, step := range path {
 		next := n.children[step]

@@ -28,7 +28,8 @@ func TestErrors(t *testing.T) {
 		{
 			"not a MongoDB URI",
 			[]string{"serve", "--mongodb-uri", "localhost:27017"},
-			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`, 1,
+			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; ` +
+				`want, for example, mongodb://localhost:27017`, 1,
 		},
 		{
 			"not a URL",
@@ -44,12 +45,14 @@ func TestErrors(t *testing.T) {
 		{
 			"port in use",
 			[]string{"serve", "--insecure", "--listen", busy.Addr().String()},
-			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port", 1,
+			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() +
+				": bind: address already in use; give unix:PATH or a free host:port", 1,
 		},
 		{
 			"file is not a socket",
 			[]string{"serve", "--listen", "unix:" + file},
-			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock", 1,
+			"listen on unix:" + file + ": listen unix " + file +
+				": bind: address already in use; choose another path, such as unix:weft.sock", 1,
 		},
 		{
 			"negative duration",

@@ -118,7 +118,7 @@ func (m *Mongod) connect(ctx context.Context, use func(*mongo.Client) error) (er
 
 // ready checks that the server on the port is this process, by its pid.
 func (m *Mongod) ready(ctx context.Context, p *Process) error {
-	// The driver waits half a second after a refused connection.
+	// The driver waits half a second after a connection error.
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(m.options.Port))
 	if err := Listening("tcp", address)(ctx, p); err != nil {
 		return err

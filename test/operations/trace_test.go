@@ -166,13 +166,14 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	slices.Sort(paths)
-	const want = `client → envoy: ingress
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: compose
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: find profiles
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: wait for MongoDB
-client → envoy: ingress → envoy: router legacy egress`
+	const (
+		envoy = "client → envoy: ingress"
+		call  = envoy + " → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress"
+		weft  = call + " → weft: exchange"
+		want  = envoy + "\n" + call + "\n" + weft + "\n" + weft + " → weft: compose\n" +
+			weft + " → weft: find profiles\n" + weft + " → weft: wait for MongoDB\n" +
+			envoy + " → envoy: router legacy egress"
+	)
 	if got := strings.Join(paths, "\n"); got != want {
 		t.Errorf("the trace is\n%s\nwant\n%s", got, want)
 	}
