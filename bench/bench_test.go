@@ -94,7 +94,8 @@ func TestTargets(t *testing.T) {
 			{Name: weftNow, Rounds: rounds(90, 192, 60)}, {Name: noopExtProc, Rounds: rounds(100, 200, 50)},
 		}},
 		{Title: "Closed loop, 256 connections, /api/v1/users/{id}", Rows: []row{
-			{Name: weftNow, Rounds: rounds(96)}, {Name: noopExtProc, Rounds: rounds(100)},
+			{Name: weftNow, Rounds: rounds(96)},
+			{Name: noopExtProc, Rounds: rounds(100)},
 			{Name: weftBefore, Rounds: rounds(48)},
 		}},
 		{Title: "MongoDB 2.5 ms away (each direction)", Rows: []row{

@@ -84,7 +84,8 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		},
 		{
 			"the first of two, which is invalid",
-			[]string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`}, "", enrich.ErrWrongType,
+			[]string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`},
+			"", enrich.ErrWrongType,
 		},
 
 		{"no document", nil, "", enrich.ErrNotFound},
