@@ -13,9 +13,10 @@ local is_param = {
     return #digits < #largest or (#digits == #largest and digits <= largest)
   end,
   string = function(s) return s:find("^[%w%-._~]+$") ~= nil and s ~= "." and s ~= ".." end,
-  objectid = function(s) return #s == 24 and s:find("^[0-9a-f]+$") ~= nil end,
-  uuid = function(s) return s:gsub("[0-9a-f]", "0") == "00000000-0000-0000-0000-000000000000" end,
+  objectid = function(s) return #s == 24 and s:find("^%x+$") ~= nil end,
+  uuid = function(s) return s:gsub("%x", "0") == "00000000-0000-0000-0000-000000000000" end,
 }
+for _, order in ipairs({ "csharp", "java", "python" }) do is_param["uuid-" .. order] = is_param.uuid end
 
 -- has_param reports whether a query has a parameter once, with a value that the rule accepts.
 local function has_param(query, param)

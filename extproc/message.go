@@ -189,7 +189,8 @@ func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) 
 	payload := md.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
 	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return value.StringValue == key.String()
+		claimed, ok := enrich.ParseParam(key.Type, value.StringValue)
+		return ok && claimed == key
 	case *structpb.Value_NumberValue:
 		const exact = 1 << 53 // beyond it a double may stand for several integers
 		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact
