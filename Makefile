@@ -39,6 +39,11 @@ test: tools go ## run all tests, with the real Envoy and the real mongod
 	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, which the test cache does not notice; \
 	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
 
+.PHONY: transparency
+transparency: tools go ## what Envoy and weft change of requests and responses, as a table; a part of make test
+	@out=$$(go test -count=1 -run '^TestTransparency$$' -v ./test/envoy) || { echo "$$out" | grep -v '^ *--- PASS\|^=== RUN'; exit 1; }; \
+	  echo "$$out" | sed -n '/^case /,/^--- /p' | sed '/^--- /d'
+
 .PHONY: test-page
 test-page: page-tools servers build examples/client/dist ## test the page in Chromium, against a complete demo; writes docs/images if the page looks different
 	@cd examples/client && npm run --silent lint && npm test --silent

@@ -17,7 +17,7 @@ import (
 // forward them, and need not forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
-		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
+		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
 }
 
 // IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
@@ -29,6 +29,7 @@ func Attributes() []string { return []string{codeDetails} }
 const (
 	codeDetails = "response.code_details"
 	requestID   = "x-request-id"
+	upgrade     = "upgrade"
 
 	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 	attributesKey = "envoy.filters.http.ext_proc"
@@ -88,6 +89,8 @@ func (f fields) request() enrich.Request {
 			req.Host = valueOf(h)
 		case ":path":
 			req.Path = valueOf(h)
+		case upgrade:
+			req.IsUpgrade = true
 		case "if-none-match", IfNoneMatchHeader:
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}

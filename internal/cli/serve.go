@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"weft/extproc"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
+	"weft/internal/watchfile"
 )
 
 func serveCommand(version string) *cli.Command {
@@ -142,11 +144,18 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer closeTraces()
 	log := observe.Log(s.logger)
+	var idle idle
 	processor := &extproc.Server{
 		Rules:        s.rules.Load,
 		Store:        enrich.Limit(enrich.Batch(s.store), s.maxReads),
 		ServerTiming: s.serverTiming,
-		Report:       func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
+		Report: func(r *enrich.Report) {
+			s.metrics.Count(r)
+			log(r)
+			s.health.Watch(r)
+			record(r)
+			idle.watch()
+		},
 		Misconfigured: func(fault string) {
 			s.metrics.Misconfigurations.Inc()
 			s.logger.Warn("envoy misconfigured", "error", fault)
@@ -172,6 +181,8 @@ func (s *server) run(ctx context.Context) error {
 	if s.rulesName != "" {
 		go s.watch(ctx, file.Text)
 	}
+
+	go idle.warn(ctx, s.logger)
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(listener) }()
@@ -217,9 +228,19 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	go s.adviseIndexes(ctx, f.Rules)
 }
 
+// reportPolling reports that changes of files are seen late.
+func (s *server) reportPolling(files string, err error) {
+	s.metrics.FilesPolled.Set(1)
+	s.logger.Warn("polling files; raise fs.inotify.max_user_instances", "files", files, "error", err)
+}
+
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
 	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+		if errors.Is(err, watchfile.ErrPolled) {
+			s.reportPolling("rules", err)
+			return
+		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
 			s.logger.Error("rules file rejected; the previous rules stay in use", "error", err)
