@@ -7,7 +7,7 @@ describe("keyboard", () => {
   it("moves from the user ID to each button and to the responses", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
-      await page.getByText("The core is the legacy answer").waitFor();
+      await page.getByText("The core is the legacy body").waitFor();
       const stops: string[] = [];
       for (let stop = await next(page); stop !== ""; stop = await next(page)) {
         stops.push(stop);

@@ -195,8 +195,8 @@ describe("profile", () => {
       // The value is to the right of the name, as for other settings.
       for (const value of [`${override}12`, "34"]) {
         const row = page.locator("dd > div", { hasText: value });
-        const [name, beside] = await Promise.all([row.locator("code").boundingBox(), edge(row, value)]);
-        assert.ok(name !== null && beside.left >= name.x + name.width, `${value}: ${JSON.stringify({ name, beside })}`);
+        const [name, text] = await Promise.all([row.locator("code").boundingBox(), edge(row, value)]);
+        assert.ok(name !== null && text.left >= name.x + name.width, `${value}: ${JSON.stringify({ name, text })}`);
       }
     });
   });
