@@ -65,7 +65,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// FuzzTemplate shows that a path that matches is the one that its template makes of its parameters.
+// FuzzTemplate checks that a matching path equals the template with its parameters filled in.
 func FuzzTemplate(f *testing.F) {
 	f.Add("/a/{id:int64}", "/a/7")
 	f.Add("/a/{id:int64}/b{name:string}.json", "/a/-5/bc.json")

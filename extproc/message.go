@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,8 +13,8 @@ import (
 	"weft/enrich"
 )
 
-// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must forward
-// them, and need not forward others.
+// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must
+// forward them, and need not forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
 		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
@@ -33,7 +34,7 @@ const (
 	attributesKey = "envoy.filters.http.ext_proc"
 )
 
-// kindOf names the member of its oneof that a message has.
+// kindOf returns the name of the member of its oneof that a message has, or the Go type of one that is never expected.
 func kindOf(m *extprocv3.ProcessingRequest) string {
 	switch m.GetRequest().(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
@@ -42,14 +43,8 @@ func kindOf(m *extprocv3.ProcessingRequest) string {
 		return responseHeaders
 	case *extprocv3.ProcessingRequest_ResponseBody:
 		return responseBody
-	case *extprocv3.ProcessingRequest_RequestBody:
-		return "request_body"
-	case *extprocv3.ProcessingRequest_RequestTrailers:
-		return "request_trailers"
-	case *extprocv3.ProcessingRequest_ResponseTrailers:
-		return "response_trailers"
 	default:
-		return "nothing"
+		return fmt.Sprintf("%T", m.GetRequest())
 	}
 }
 
@@ -60,17 +55,18 @@ const (
 	responseBody    = "response_body"
 )
 
-// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they are.
+// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they
+// are.
 type fields []*corev3.HeaderValue
 
-// get returns how many headers have a name, and the value of the last one.
-func (f fields) get(name string) (n int, value string) {
+// get returns the value of the last header with a name, and whether there is one.
+func (f fields) get(name string) (value string, ok bool) {
 	for _, h := range f {
 		if h.GetKey() == name {
-			n, value = n+1, valueOf(h)
+			value, ok = valueOf(h), true
 		}
 	}
-	return n, value
+	return value, ok
 }
 
 // valueOf returns the value of a header. Envoy sends raw_value; value is for processors of an older protocol.
@@ -96,7 +92,7 @@ func (f fields) request() enrich.Request {
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}
 	}
-	if req.Method != http.MethodGet { // for others it guards a change, and the legacy service sees it (RFC 9110, section 13.1.2)
+	if req.Method != http.MethodGet { // with others it is a precondition for the legacy service (RFC 9110, section 13.1.2)
 		req.IfNoneMatch = ""
 	}
 	return req

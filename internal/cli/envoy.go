@@ -28,10 +28,11 @@ func envoyCommand() *cli.Command {
 	)
 	return &cli.Command{
 		Name:  "envoy",
-		Usage: "print the configuration of an Envoy that calls weft",
-		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the legacy service;
-gateway, an EnvoyExtensionPolicy for an HTTPRoute of Envoy Gateway, and new HTTPRoutes; weft-ca and weft-client, the two files in the
-folder of --weft-tls-secrets. The first lines of the output say what a format cannot express.
+		Usage: "print Envoy configuration that calls weft",
+		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the
+legacy service; gateway, an EnvoyExtensionPolicy for an HTTPRoute of Envoy Gateway, and new
+HTTPRoutes; weft-ca and weft-client, the two files in the directory of --weft-tls-secrets. The first lines of the output
+list what the format cannot express.
 
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
    weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
@@ -44,24 +45,24 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				"`host:port` of the legacy service (gateway: its Service); "+
 					"default: the rules file's, or 127.0.0.1:8081"),
 			stringVar(&c.Weft, "weft", defaultSocket, "WEFT_LISTEN",
-				"address of weft, as in \"weft serve --listen\", or several with commas "+
+				"address of weft, as in \"weft serve --listen\", or several separated by commas "+
 					"(gateway: `host:port` of a Service)"),
 			stringVar(&c.Listen, "listen", "0.0.0.0:10000", "WEFT_ENVOY_LISTEN",
 				"bootstrap: `host:port` on which Envoy listens for clients"),
 			stringVar(&c.Admin, "admin", "127.0.0.1:9901", "WEFT_ENVOY_ADMIN",
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
-				"bootstrap: `host:port` of an OTLP collector (gRPC) for Envoy's traces; empty for none"),
+				"bootstrap: `host:port` of an OTLP/gRPC collector for Envoy's traces; empty: no traces"),
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
 				Destination: &c.TraceSampling, Validator: func(percent float64) error {
-					if !(0 <= percent && percent <= 100) { // NaN is neither
+					if !(0 <= percent && percent <= 100) { // rejects NaN too
 						return errors.New("want 0 to 100")
 					}
 					return nil
 				},
-				Usage: "bootstrap: `percent` of the requests that Envoy traces, " +
-					"in addition to those that their client traces",
+				Usage: "bootstrap: `percent` of requests that Envoy traces, " +
+					"in addition to requests with a sampled trace context",
 			},
 			stringVar(&istio.Namespace, "namespace", "default", "WEFT_NAMESPACE",
 				"istio, gateway: `namespace` of the objects"),
@@ -76,31 +77,31 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				"gateway: `httproute/NAME` or httproute/NAME/SECTION, the HTTPRoute that has the paths now: weft is attached "+
 					"to it; default: each rule gets an HTTPRoute of its own"),
 			durationVar(&c.RouteTimeout, "route-timeout", 0, time.Millisecond, "WEFT_ROUTE_TIMEOUT",
-				fmt.Sprintf("how long the legacy service may take for a response; default: the rules file's, or %v",
+				fmt.Sprintf("timeout for the response of the legacy service; default: the rules file's, or %v",
 					defaults.RouteTimeout)),
 			durationVar(&c.MessageTimeout, "message-timeout", 0, time.Millisecond, "WEFT_MESSAGE_TIMEOUT",
-				"how long Envoy waits for weft; less a tenth, how long weft waits for MongoDB once the core is there; "+
+				"how long Envoy waits for weft; weft waits for MongoDB nine tenths of it, after the core has arrived; "+
 					fmt.Sprintf("default: the rules file's, or %v", defaults.MessageTimeout)),
-			// The connections to weft. Envoy reads the files.
+			// The connections to weft. Envoy reads the files, not this command.
 			&cli.Uint32Flag{
 				Name: "weft-max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
 				Destination: &c.WeftStreams, Validator: atLeast[uint32](1),
 				Usage: "concurrent exchanges on one connection, as in \"weft serve --max-streams\"",
 			},
 			stringVar(&c.TLS.CA, "weft-tls-ca", "", "WEFT_ENVOY_TLS_CA",
-				"TLS with weft: `FILE`, as Envoy finds it, with the CA bundle (PEM) for weft's certificate"),
+				"TLS to weft: `FILE` in Envoy's file system with the CA bundle (PEM) for weft's certificate"),
 			stringVar(&c.TLS.SAN, "weft-tls-san", "", "WEFT_ENVOY_TLS_SAN",
-				"`NAME` that weft's certificate must have: a SPIFFE ID, DNS name or IP address"),
+				"subject alternative `NAME` that weft's certificate must have: a SPIFFE ID, DNS name or IP address"),
 			stringVar(&c.TLS.SNI, "weft-tls-sni", "", "WEFT_ENVOY_TLS_SNI",
-				"`NAME` that Envoy sends as SNI; default: that of --weft-tls-san, if it is a DNS name"),
+				"`NAME` that Envoy sends as SNI; default: --weft-tls-san, if it is a DNS name"),
 			stringVar(&c.TLS.Cert, "weft-tls-cert", "", "WEFT_ENVOY_TLS_CERT",
 				"mutual TLS: `FILE` with Envoy's client certificate (PEM)"),
 			stringVar(&c.TLS.Key, "weft-tls-key", "", "WEFT_ENVOY_TLS_KEY",
-				"`FILE` with the key of --weft-tls-cert (PEM)"),
+				"`FILE` with the private key of --weft-tls-cert (PEM)"),
 			stringVar(&c.TLS.Secrets, "weft-tls-secrets", "", "WEFT_ENVOY_TLS_SECRETS",
-				"`FOLDER` with weft-ca.yaml and weft-client.yaml, made with --format weft-ca and weft-client: "+
-					"with them Envoy reloads the certificates when their files are replaced; "+
-					"without, it reads them only at its start"),
+				"`DIR` with weft-ca.yaml and weft-client.yaml, from --format weft-ca and weft-client: "+
+					"Envoy then reloads certificates when their files are replaced; "+
+					"otherwise it reads them only at start"),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			f, err := loadRules(rules)
@@ -112,8 +113,8 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)
 			if c.MessageTimeout >= c.RouteTimeout {
-				return usageErrorf("--message-timeout %v is not less than --route-timeout %v: %s", c.MessageTimeout,
-					c.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
+				return usageErrorf("--message-timeout %v must be less than --route-timeout %v: %s", c.MessageTimeout,
+					c.RouteTimeout, "otherwise the route times out while weft still waits for MongoDB")
 			}
 			gateway.Namespace = istio.Namespace
 			var text []byte

@@ -31,7 +31,9 @@ rules:
     match: {path: "/things/{id:objectid}.json"}
     extensions: *thing
   - name: long
-    match: {path: "/organizations/{_organization:uuid}/departments-and-subsidiaries/{_department:uuid}/things/{id:objectid}/current-version"}
+    match:
+      path: "/organizations/{_organization:uuid}/departments-and-subsidiaries/\
+        {_department:uuid}/things/{id:objectid}/current-version"
     legacy_path: /internal/{id}
     extensions: *thing
 `)
@@ -66,7 +68,10 @@ rules:
 
 	for _, test := range []struct{ method, host, path, want string }{
 		{"GET", "north.shop.example", "/things/a?tenant=5", `{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`},
-		{"GET", "north.shop.example:8080", "/things/a?x=1&tenant=5", `{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`},
+		{
+			"GET", "north.shop.example:8080", "/things/a?x=1&tenant=5",
+			`{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`,
+		},
 		{"GET", "shop.example", "/things/a?tenant=5", `{"n":1}`},
 		{"GET", "other.example", "/things/a?tenant=5", `{"n":1}`},
 		{"GET", "north.shop.example", "/things/a", `{"n":1}`},
@@ -82,7 +87,8 @@ rules:
 		{"POST", "x", "/things/" + id + ".json", `{"n":1,"thing":{"v":"thing by ObjectId"}}`},
 		{"PUT", "x", "/things/" + id + ".json", `{"n":1}`},
 		{
-			"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid + "/things/" + id + "/current-version",
+			"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid +
+				"/things/" + id + "/current-version",
 			`{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`,
 		},
 		{"POST", "x", "/things/0123456789abcdef01234567.json", "not done"},

@@ -4,7 +4,7 @@ import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page, type Request } from "playwright-core";
 import { type Demo, startDemo } from "./demo.js";
 
-/** What all tests share. It is there once the first one runs. */
+/** Shared by all tests; set before the first one. */
 export let demo: Demo;
 export let browser: Browser;
 
@@ -19,7 +19,7 @@ before(async () => {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
-      // A name that the attacker of the control endpoint owns, and lets point to this machine.
+      // An attacker's name that resolves to this machine (DNS rebinding).
       "--host-resolver-rules=MAP *.example 127.0.0.1",
     ],
   });
@@ -31,15 +31,15 @@ after(async () => {
 });
 
 interface Options extends BrowserContextOptions {
-  /** What the browser itself may say in the console, as a part of it: that an answer was a 503, for example. */
-  readonly complaints?: readonly string[];
-  /** Where to go; the demo's page if it is left out. */
+  /** Parts of console errors that the browser may print, for example for a 503. */
+  readonly expectedErrors?: readonly string[];
+  /** Default: the demo's page. */
   readonly url?: string;
 }
 
-/** Opens the page, and has the visit fail when anything is wrong in the browser's console. */
-export async function visit(options: Options, visiting: (page: Page) => Promise<void>): Promise<void> {
-  const { complaints = [], url = demo.url, ...rest } = options;
+/** Opens the page and runs a test. Fails on other errors and warnings in the browser's console. */
+export async function visit(options: Options, test: (page: Page) => Promise<void>): Promise<void> {
+  const { expectedErrors = [], url = demo.url, ...rest } = options;
   const context = await browser.newContext({
     reducedMotion: "reduce",
     viewport: { width: 1280, height: 800 },
@@ -56,20 +56,20 @@ export async function visit(options: Options, visiting: (page: Page) => Promise<
   await page.addInitScript(recordProfile);
   try {
     await page.goto(url);
-    await visiting(page);
+    await test(page);
     assert.deepEqual(
-      heard.filter((line) => !complaints.some((complaint) => line.includes(complaint))),
+      heard.filter((line) => !expectedErrors.some((expected) => line.includes(expected))),
       [],
       "the console must be empty",
     );
   } finally {
-    // What the page still asks for as it closes has nobody to answer to: the callbacks of its routes would reject unheard.
+    // Callbacks of routes would reject for requests that are open when the page closes.
     await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   }
 }
 
-/** Runs in the page: notes each state of the profile with its text, even when it is there for one frame only. */
+/** Runs in the page: records each state of the profile with its text, even if it lasts only one frame. */
 function recordProfile(): void {
   const seen: string[] = [];
   Object.assign(window, { seen });
@@ -82,12 +82,12 @@ function recordProfile(): void {
   }).observe(document, { attributes: true, characterData: true, childList: true, subtree: true });
 }
 
-/** All that the profile has shown since the page was opened, as in "loading: Loading user 7 …". */
+/** All states of the profile since the page was opened, such as "loading: Loading user 7 …". */
 export async function seen(page: Page): Promise<string[]> {
   return page.evaluate(() => (window as unknown as { seen: string[] }).seen);
 }
 
-/** Waits until the profile is in a state, and returns its text. */
+/** Waits for a state of the profile and returns its text. */
 export async function state(page: Page, kind: string): Promise<string> {
   const profile = page.locator(`[data-state="${kind}"]`);
   await profile.waitFor().catch(async () => {
@@ -96,15 +96,15 @@ export async function state(page: Page, kind: string): Promise<string> {
   return profile.innerText();
 }
 
-/** What those hear who do not see the page. */
+/** The text of the live region for screen readers. */
 export async function heard(page: Page): Promise<string | null> {
   return page.locator(".results [role=status]").textContent();
 }
 
-/** Asks for a user as one does with the keyboard. */
-export async function askFor(page: Page, userId: string): Promise<void> {
-  await page.getByLabel("User id").fill(userId);
-  await page.getByLabel("User id").press("Enter");
+/** Enters a user ID with the keyboard. */
+export async function enterUser(page: Page, userId: string): Promise<void> {
+  await page.getByLabel("User ID").fill(userId);
+  await page.getByLabel("User ID").press("Enter");
 }
 
 /** Presses a button of the failure board. */
@@ -115,7 +115,7 @@ export async function press(page: Page, group: string, button: string): Promise<
     .click();
 }
 
-/** Finds nothing that axe objects to, be it serious or not. */
+/** Checks that axe finds no violations. */
 export async function checkAccess(page: Page): Promise<void> {
   await page.evaluate(axe.source);
   const found = await page.evaluate(async () => {
@@ -127,13 +127,13 @@ export async function checkAccess(page: Page): Promise<void> {
   assert.deepEqual(found, []);
 }
 
-/** Nothing sticks out to the side. */
+/** Checks that the page does not scroll horizontally. */
 export async function checkWidth(page: Page): Promise<void> {
   const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-  assert.equal(content, window, "the page must not scroll to the side");
+  assert.equal(content, window, "the page must not scroll horizontally");
 }
 
-/** Changes the body of the real answers to a path: for what the demo's services do not say. */
+/** Changes the body of responses to a path, for bodies that the demo's services do not send. */
 export async function changeBody(page: Page, path: string, change: (body: string) => string): Promise<void> {
   await page.route(
     (url) => url.pathname === path,
@@ -148,20 +148,20 @@ export async function changeBody(page: Page, path: string, change: (body: string
 }
 
 interface Held {
-  /** Resolves when the answer has arrived at the browser, which holds it back; rejects when the page does not ask. */
+  /** Resolves when the held response has arrived; rejects if the page sends no request. */
   readonly arrived: () => Promise<void>;
-  /** Lets the page have the answer; resolves when it has dealt with it, or had given up before. */
+  /** Releases the response; resolves when the page has handled it or had aborted the request. */
   readonly release: () => Promise<void>;
-  /** How the request ended: "" with the answer, net::ERR_ABORTED when the page gave it up. */
+  /** How the request ended: "" with the response, net::ERR_ABORTED if the page aborted it. */
   readonly ended: Promise<string>;
 }
 
-/** Holds back the real answer to the next request for a path. */
+/** Holds the response to the next request for a path. */
 export async function hold(page: Page, path: string): Promise<Held> {
   const arrived = gate();
   const released = gate();
   const asked = page.waitForRequest((request) => new URL(request.url()).pathname === path);
-  asked.catch(() => undefined); // who waits for it hears
+  asked.catch(() => undefined); // arrived() reports it
   const ended = new Promise<string>((resolve) => {
     const end = (request: Request) => {
       if (new URL(request.url()).pathname === path) {
@@ -170,7 +170,7 @@ export async function hold(page: Page, path: string): Promise<Held> {
     };
     page.on("requestfailed", end).on("requestfinished", end);
   });
-  let isNext = true; // and not times: 1, since the end of the last route lets go of all that others hold
+  let isNext = true; // not times: 1, because the end of the last route would release all held responses
   await page.route(
     (url) => url.pathname === path,
     async (route) => {
@@ -182,7 +182,7 @@ export async function hold(page: Page, path: string): Promise<Held> {
       const response = await route.fetch();
       arrived.open();
       await released.opened;
-      await route.fulfill({ response }).catch(() => undefined); // given up
+      await route.fulfill({ response }).catch(() => undefined); // aborted
     },
   );
   return {
@@ -199,7 +199,7 @@ export async function hold(page: Page, path: string): Promise<Held> {
   };
 }
 
-/** What one waits for, and another opens. */
+/** A promise with a function that resolves it. */
 function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
   let resolve: () => void;
   const opened = new Promise<void>((each) => {
@@ -213,7 +213,7 @@ function gate(): { readonly open: () => void; readonly opened: Promise<void> } {
   };
 }
 
-/** Two frames later, what the page has heard is on the screen. */
+/** Waits two frames, so that the page has rendered. */
 async function settled(page: Page): Promise<void> {
   await page.evaluate(
     () =>
