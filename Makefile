@@ -11,9 +11,9 @@ MODULES := . examples/legacy bench
 
 .PHONY: help
 help: ## list the targets
-	@echo "weft joins legacy REST responses with MongoDB documents inside Envoy. Targets:"
+	@echo "weft adds data from MongoDB to the responses of a REST service, inside Envoy. Targets:"
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 12
-	@echo 'Start with "make run".'
+	@echo 'Start with "make run". To change weft: "make test" and "make lint".'
 
 .PHONY: run
 run: servers build ## start mongod, a legacy service, weft and Envoy; configure with PORT, ADMIN_PORT, WEFT_ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI
@@ -21,7 +21,7 @@ run: servers build ## start mongod, a legacy service, weft and Envoy; configure 
 
 PAGE := examples/client/dist
 .PHONY: demo
-demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run, with a page that breaks processes and shows responses; needs npm. PAGE=directory serves your own page
+demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run with a page that breaks its processes and shows the answers; needs npm. PAGE=folder serves your own
 	@exec bin/demo -weft bin/weft -legacy bin/legacy -page '$(PAGE)'
 
 .PHONY: examples/client/dist
@@ -29,18 +29,23 @@ examples/client/dist: examples/client/node_modules/.package-lock.json
 	@echo "building the page …"; cd examples/client && npm run --silent build
 
 examples/client/node_modules/.package-lock.json: examples/client/package-lock.json
-	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19, 22.13, 24 or newer with npm, or use make run, which does not need it' >&2; exit 1; }
-	@echo "fetching the page's packages …"; cd examples/client && npm ci --loglevel=error && touch node_modules/.package-lock.json || \
-	  { echo "the page's packages cannot be fetched, for the reason above; make run needs neither Node.js nor npm" >&2; exit 1; }
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19, 22.13, 24 or newer with npm, or use make run, which needs none' >&2; exit 1; }
+	@echo "fetching the dependencies of the page …"; cd examples/client && npm ci --loglevel=error && touch node_modules/.package-lock.json || \
+	  { echo 'the dependencies of the page cannot be fetched, for the reason above; make run needs neither Node.js nor npm' >&2; exit 1; }
 
 .PHONY: test
-test: tools go ## run all tests of all modules, with Envoy and mongod
+test: tools go ## run all tests, with the real Envoy and the real mongod
 	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \
-	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, so the test cache does not see changes of weft; \
+	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, which the test cache does not notice; \
 	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
 
+.PHONY: transparency
+transparency: tools go ## what Envoy and weft change of requests and responses, as a table; a part of make test
+	@out=$$(go test -count=1 -run '^TestTransparency$$' -v ./test/envoy) || { echo "$$out" | grep -v '^ *--- PASS\|^=== RUN'; exit 1; }; \
+	  echo "$$out" | sed -n '/^case /,/^--- /p' | sed '/^--- /d'
+
 .PHONY: test-page
-test-page: page-tools servers build examples/client/dist ## test the page in Chromium against a demo; rewrites docs/images if the page looks different
+test-page: page-tools servers build examples/client/dist ## test the page in Chromium, against a complete demo; writes docs/images if the page looks different
 	@cd examples/client && npm run --silent lint && npm test --silent
 
 # The browser and the fonts of the page. Without fc-match, the test itself looks for the fonts.
@@ -52,20 +57,20 @@ page-tools:
 	  esac; done
 
 PROOFS := ./...
-# The tools of Istio and Envoy Gateway take longest to build and are built only for their proofs. The tools use -trimpath; with the same flag
-# the tests and the linter share their compiled packages.
+# The tools of Istio and Envoy Gateway take longest to build, and only some tests need them. -trimpath is as for the tools, so
+# that packages which they share are compiled once.
 K8S_QUICK = $(if $(filter-out ./manifests ./image ./standalone ./mongodb,$(PROOFS)),,quick)
 .PHONY: test-k8s
-test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## test the manifests in k8s/ with code of the API server, istiod and Envoy Gateway, and with Envoy; faster: PROOFS="./manifests ./image ./standalone ./mongodb"
+test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## test the manifests in k8s/ with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS="./manifests ./image ./standalone ./mongodb" is quicker
 	@cd test/k8s && export GOFLAGS="$$(go env GOFLAGS) -trimpath" && $(CURDIR)/$(GOLANGCI_LINT) run $(PROOFS) && go test -timeout 20m -count=1 -v $(PROOFS)
 
 .PHONY: k8s-tools
 k8s-tools: go ## build the tools that test-k8s needs into .tools/k8s/ (ten minutes, once)
-	@echo "building the tools of the proofs …"
+	@echo "building the tools of the tests of k8s/, if they are missing …"
 	@test/k8s/tools/install.sh .tools/k8s $(K8S_QUICK)
 
 .PHONY: k8s
-k8s: build ## regenerate k8s/ after a change of k8s/base/rules.yaml, docs/dashboards or weft envoy
+k8s: build ## generate Envoy's part of k8s/, after a change of k8s/base/rules.yaml
 	@PATH="$(CURDIR)/bin:$$PATH" k8s/generate.sh
 
 FUZZTIME := 10s
@@ -78,7 +83,7 @@ fuzz: go ## run each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: chaos
-chaos: servers build ## kill, freeze and stop each process under 64 clients, and check every response; faster: CHAOS="-for 5s"
+chaos: servers build ## kill, freeze and stop each process under 64 clients, and check every answer; CHAOS="-for 5s" is quicker
 	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
 
 # Checks out the commit BASE in $$old/tree, which is removed when the shell ends.
@@ -86,7 +91,7 @@ CHECKOUT = old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm
 	git worktree add -q --detach "$$old/tree" $(or $(BASE),HEAD~1)
 
 .PHONY: bench
-bench: servers build .tools/bench-python ## compare weft with its alternatives; results in bin/results; BASE=commit also measures that commit; faster: BENCH="-only weft,no-op -for 1s"
+bench: servers build .tools/bench-python ## compare weft with its alternatives; results in bin/results; BASE=commit measures another weft, too; BENCH="-only weft,no-op -for 1s" is quicker
 	@cd bench && $(BUILD) -o ../bin/bench .
 ifdef BASE
 	@echo "building weft of $(BASE) …"
@@ -133,11 +138,11 @@ $(GOLANGCI_LINT): | go
 	  >$(@D)/build.log 2>&1 || { cat $(@D)/build.log >&2; exit 1; }
 
 .PHONY: vuln
-vuln: go ## report known vulnerabilities in dependencies; needs the vulnerability database
+vuln: go ## list known vulnerabilities in dependencies; needs the vulnerability database
 	@set -e; for module in $(MODULES); do echo "checking $$module …"; (cd $$module && go run $(GOVULNCHECK) ./...); done
 
 .PHONY: sbom
-sbom: build $(CYCLONEDX_GOMOD) ## write bin/weft.cdx.json, the bill of materials (CycloneDX) of bin/weft
+sbom: build $(CYCLONEDX_GOMOD) ## write bin/weft.cdx.json: the modules of bin/weft (CycloneDX)
 	@$(CYCLONEDX_GOMOD) bin -json -std -licenses -version $(VERSION) -output bin/weft.cdx.json bin/weft 2>bin/sbom.log || { cat bin/sbom.log >&2; exit 1; }
 	@go version -m bin/weft | awk '$$1 == "dep" { print "pkg:golang/" $$2 "@" $$3 "?" }' >bin/sbom.log; while read -r module; do \
 	  grep -qF "\"$$module" bin/weft.cdx.json || { echo "bin/weft.cdx.json: $$module is missing" >&2; exit 1; }; done <bin/sbom.log
@@ -148,16 +153,16 @@ $(CYCLONEDX_GOMOD): | go
 	  >$(@D)/build.log 2>&1 || { cat $(@D)/build.log >&2; exit 1; }
 
 .PHONY: image
-image: ## build the container image weft:VERSION with docker or buildah
+image: ## build the container image weft:VERSION, with docker or buildah
 	@if command -v docker >/dev/null; then docker build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \
 	elif command -v buildah >/dev/null; then buildah build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \
-	else echo 'docker or buildah is missing; install one of them' >&2; exit 1; fi
+	else echo 'neither docker nor buildah is installed; install one of them' >&2; exit 1; fi
 
 .PHONY: clean
 clean: ## remove bin/ and the demo's data, but not .tools/
 	@rm -rf bin .demo
 
-# Reports a missing or old Go in one line.
+# If Go is missing or too old, one line says so.
 GO_WANTED := $(shell sed -n 's/^go //p' go.mod)
 .PHONY: go
 go:

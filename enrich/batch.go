@@ -225,7 +225,7 @@ func (b *batch) command(g *group, lookups []*lookup) {
 	if settles {
 		settle(lookups, found)
 	} else if !c.isOverdue {
-		go b.retryFailed(g.src, lookups, err)
+		go b.retryFailed(c, g.src, lookups, err)
 	}
 	if c.isOverdue {
 		b.overdue = slices.DeleteFunc(b.overdue, func(other *command) bool { return other == c })

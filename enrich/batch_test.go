@@ -351,6 +351,34 @@ func TestFailureStaysWhereItIs(t *testing.T) {
 	}
 }
 
+// TestFirstKeysFail: the first keys of a list are those of a shard that fails. The others get their documents, since the
+// database answers another read.
+func TestFirstKeysFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isBad := func(n int64) bool { return n < maxFailures+1 }
+		r := newReader(t, storeFunc(func(_ context.Context, keys []Key) []Extension {
+			time.Sleep(time.Millisecond)
+			if slices.ContainsFunc(numbers(keys), isBad) {
+				return failAll(len(keys), errors.New("shard north is down"))
+			}
+			return extensionsOf(keys, nil)
+		}))
+		var keys []Key
+		for n := range int64(2 * maxFailures) {
+			keys = append(keys, number(n))
+		}
+		result := r.tryRead(t.Context(), keys...)
+		r.read(number(2 * maxFailures))
+		for n, ext := range <-result {
+			if (ext.Err != nil) != isBad(int64(n)) {
+				t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
+			}
+		}
+		r.wait.Wait()
+		r.expectIdle()
+	})
+}
+
 // TestHeldKeysLeavePlaces: half of the keys are never answered, and there are more of them than second tries at a time.
 // The others get their documents all the same, and few commands are left.
 func TestHeldKeysLeavePlaces(t *testing.T) {

@@ -51,7 +51,7 @@ func (r *Rule) join(params []Value, core Core, found Found) Answer {
 	shape, done := r.shape(), 0
 	answer := Answer{Outcome: Outcome{Disposition: Composed}}
 	if shape.object == nil { // otherwise the body is the legacy object with additional members
-		answer.Type = contentType
+		answer.Type = r.ContentType
 	}
 	for i := range core.units {
 		u := &core.units[i]
@@ -80,7 +80,7 @@ func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
 		hasExtension = hasExtension || reason == ""
 	}
 	reason, _ := p.firstMissing()
-	answer := Answer{Type: contentType, Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
+	answer := Answer{Type: r.ContentType, Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
 	if !hasExtension {
 		answer.Status, answer.Body = 503, r.Unavailable()
 		return answer

@@ -37,9 +37,6 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-md5", "digest", "content-digest", "repr-digest",
 }
 
-// contentType is the content-type of bodies that are not the legacy object.
-const contentType = "application/json"
-
 // Headers returns the mutation of the legacy response headers. It forbids caching of degraded responses.
 func (a Answer) Headers() Headers {
 	h := Headers{Remove: legacyBodyHeaderNames(), Set: []Header{a.Outcome.Header()}}

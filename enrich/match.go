@@ -11,6 +11,7 @@ type Request struct {
 	Host        string // with or without a port (":authority" in HTTP/2)
 	Path        string // path and query, as in the request line (":path" in HTTP/2)
 	IfNoneMatch string // value of if-none-match; empty without it
+	IsUpgrade   bool   // the client asks for another protocol, such as WebSocket (RFC 9110, section 7.8)
 }
 
 // Rules are rules in order of priority, with an index of their paths. The zero value has no rules.
@@ -43,9 +44,12 @@ func (r Rules) Named(name string) (*Rule, bool) {
 	return rule, ok
 }
 
-// Match returns the first rule that matches a request, and the values of its Params. HEAD matches rules for GET. The
-// time does not depend on the number of rules for other paths.
+// Match returns the first rule that matches a request, and the values of its Params. HEAD matches rules for GET, and an
+// upgrade matches no rule. The time does not depend on the number of rules for other paths.
 func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
+	if req.IsUpgrade {
+		return nil, nil, false
+	}
 	path, query, _ := strings.Cut(req.Path, "?")
 	for _, rule := range r.candidates(path) {
 		if !rule.hasMethod(req.Method) || !matchHost(rule.Host, req.Host) {

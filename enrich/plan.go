@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,6 +30,7 @@ type node struct {
 
 // Ready returns a copy of the rule that is ready for use.
 func (r Rule) Ready() *Rule {
+	r.ContentType = cmp.Or(r.ContentType, "application/json")
 	p := plan{core: &node{slot: -1}, added: map[string]bool{}}
 	p.root = p.core
 	if r.List != nil {

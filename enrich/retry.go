@@ -15,7 +15,8 @@ const (
 	abandonTime = 100 * time.Millisecond
 
 	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
-	maxFailures = 8
+	// Half of the keys may be of a shard that fails: all of the first 16 are, once in 65,536 commands.
+	maxFailures = 16
 )
 
 // retries are the second tries of a batch: commands for one key, because the one for several failed or is overdue. If
@@ -131,22 +132,21 @@ func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 }
 
 // retryFailed reads the keys of a command that failed one by one: its reason may be one of them, or the server that has
-// it. If all of the first fail, too, the others get the error of the command.
-func (b *batch) retryFailed(src *Source, lookups []*lookup, err error) {
+// it. If all of the first fail, too, and the database has answered no other command since the failed one began, the
+// others get the error of that one.
+func (b *batch) retryFailed(c *command, src *Source, lookups []*lookup, err error) {
 	probes, rest := lookups[:min(len(lookups), maxFailures)], lookups[min(len(lookups), maxFailures):]
 	b.mu.Lock()
 	b.retry(src, probes...)
 	b.mu.Unlock()
-	isAnswered := false
 	for _, l := range probes {
 		<-l.done
-		isAnswered = isAnswered || readError([]Extension{l.ext}) == nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if isAnswered {
-		b.retry(src, rest...)
-	} else {
+	if b.answered.Before(c.began) {
 		settle(rest, failAll(len(rest), err))
+	} else {
+		b.retry(src, rest...)
 	}
 }

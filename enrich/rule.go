@@ -24,10 +24,11 @@ type Rule struct {
 	CoreLimit int         // maximum size of a buffered core, in bytes, after decompression
 	Large     LargeCore   // policy for larger cores
 
-	Shape   Shape
-	MergeAt Pointer // for ShapeMerge: the object in the core to which the extensions are added
-	Members Members // names of members that the shape adds
-	Sources []*Source
+	Shape       Shape
+	ContentType string  // of bodies that are not the legacy object; empty means application/json
+	MergeAt     Pointer // for ShapeMerge: the object in the core to which the extensions are added
+	Members     Members // names of members that the shape adds
+	Sources     []*Source
 
 	NotFound NotFound      // policy for a 404 of the legacy service
 	Degrade  DegradePolicy // who gets extensions without a core when the legacy service fails

@@ -103,6 +103,15 @@ func TestSourceDefault(t *testing.T) {
 	}
 }
 
+// TestUpgradeMatchesNoRule: what follows an upgrade is not HTTP.
+func TestUpgradeMatchesNoRule(t *testing.T) {
+	rules := NewRules(UserProfile())
+	request := Request{Method: "GET", Path: "/api/v1/users/7", IsUpgrade: true}
+	if rule, _, ok := rules.Match(request); ok {
+		t.Errorf("an upgrade matches %s", rule.Name)
+	}
+}
+
 // TestMatchFinds compares Match with a linear search.
 func TestMatchFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

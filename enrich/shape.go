@@ -23,7 +23,7 @@ var shapes = []shape{ //nolint:gochecknoglobals // a table that only a test adds
 type shape struct {
 	name    string             // in rules files
 	about   string             // description, for the JSON Schema
-	options []string           // keys of a rule that not all shapes have: OptionCoreMember, OptionMergeAt
+	options []string           // keys of a rule that not all shapes have: see OptionCoreMember
 	sketch  func(*Rule) string // returns an outline of the body, for weft explain
 
 	head func(dst []byte, r *Rule) []byte // appends the bytes before a core
@@ -36,8 +36,9 @@ type shape struct {
 
 // Keys of a rule in rules files that only some shapes have.
 const (
-	OptionCoreMember = "members.core" // Rule.Members.Core
-	OptionMergeAt    = "merge_at"     // Rule.MergeAt
+	OptionCoreMember  = "members.core" // Rule.Members.Core
+	OptionContentType = "content_type" // Rule.ContentType
+	OptionMergeAt     = "merge_at"     // Rule.MergeAt
 )
 
 // Shapes returns all shapes.

@@ -16,7 +16,7 @@ type Condition struct {
 	From  From
 	Param int     // FromParam: index in the rule's Params
 	At    Pointer // FromCore
-	Type  Type    // FromCore: Int64, String, ObjectID or UUID
+	Type  Type    // FromCore: one of ParamTypes
 	Fixed Value   // FromRule
 }
 

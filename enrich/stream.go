@@ -19,7 +19,7 @@ func (r *Rule) StreamHeaders(found Found) Headers {
 	return Headers{
 		Remove: append(legacyBodyHeaderNames(), "content-length"),
 		Set: []Header{
-			{"content-type", contentType},
+			{"content-type", r.ContentType},
 			{"cache-control", "no-store"}, // the core may be invalid
 			Outcome{Disposition: Streamed, Reason: reason}.Header(),
 		},

@@ -101,6 +101,7 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 		head, tail := r.Frame()
 		fields = append(fields, [][2]string{
 			{"limit", strconv.Itoa(r.CoreLimit)},
+			{"content_type", luaString(r.ContentType)},
 			{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
 			{"both_failed", luaString(string(r.Unavailable()))},
 			{"head", luaString(string(head))},

@@ -13,9 +13,10 @@ local is_param = {
     return #digits < #largest or (#digits == #largest and digits <= largest)
   end,
   string = function(s) return s:find("^[%w%-._~]+$") ~= nil and s ~= "." and s ~= ".." end,
-  objectid = function(s) return #s == 24 and s:find("^[0-9a-f]+$") ~= nil end,
-  uuid = function(s) return s:gsub("[0-9a-f]", "0") == "00000000-0000-0000-0000-000000000000" end,
+  objectid = function(s) return #s == 24 and s:find("^%x+$") ~= nil end,
+  uuid = function(s) return s:gsub("%x", "0") == "00000000-0000-0000-0000-000000000000" end,
 }
+for _, order in ipairs({ "csharp", "java", "python" }) do is_param["uuid-" .. order] = is_param.uuid end
 
 -- has_param reports whether a query has a parameter once, with a value that the rule accepts.
 local function has_param(query, param)
@@ -76,7 +77,7 @@ end
 function envoy_on_request(request)
   local headers = request:headers()
   local rule = rule_for(request, headers)
-  if not rule or not rule.fallback then return end
+  if not rule or not rule.fallback or headers:get("upgrade") then return end
   headers:replace("accept-encoding", "identity")
   local method = headers:get(":method")
   if method ~= "GET" and method ~= "HEAD" then return end
@@ -249,7 +250,7 @@ function envoy_on_response(response)
     headers:remove(name)
   end
   headers:replace(":status", code)
-  headers:replace("content-type", "application/json")
+  headers:replace("content-type", rule.content_type)
   headers:replace("cache-control", "no-store")
   headers:replace("x-weft", "degraded; reason=weft-unavailable")
   headers:replace("content-length", tostring(body:setBytes(answer)))

@@ -5,8 +5,10 @@ import (
 	"embed"
 	"encoding/json"
 	"path"
+	"strconv"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -20,6 +22,7 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{ //nolint:gochecknoglobals // parsed once
 	"json":           toJSON,
+	"seconds":        func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" },
 	"methods":        methods,
 	"rewrite":        rewrite,
 	"loosePattern":   loosePattern,

@@ -17,7 +17,7 @@ import (
 // forward them, and need not forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
-		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
+		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
 }
 
 // IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
@@ -29,6 +29,7 @@ func Attributes() []string { return []string{codeDetails} }
 const (
 	codeDetails = "response.code_details"
 	requestID   = "x-request-id"
+	upgrade     = "upgrade"
 
 	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 	attributesKey = "envoy.filters.http.ext_proc"
@@ -88,6 +89,8 @@ func (f fields) request() enrich.Request {
 			req.Host = valueOf(h)
 		case ":path":
 			req.Path = valueOf(h)
+		case upgrade:
+			req.IsUpgrade = true
 		case "if-none-match", IfNoneMatchHeader:
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}
@@ -189,7 +192,8 @@ func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) 
 	payload := md.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
 	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return value.StringValue == key.String()
+		claimed, ok := enrich.ParseParam(key.Type, value.StringValue)
+		return ok && claimed == key
 	case *structpb.Value_NumberValue:
 		const exact = 1 << 53 // beyond it a double may stand for several integers
 		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact

@@ -105,7 +105,8 @@ func TestPanicEndsTheExchange(t *testing.T) {
 			enrich.Batch(panickingStore{}), nil, 2, "a fault in the store", "panickingStore", enrich.Panicked,
 		},
 		"in the report": {
-			storetest.Mem{}, func(*enrich.Report) { panic("a fault in the report") }, 3,
+			storetest.Mem{},
+			func(*enrich.Report) { panic("a fault in the report") }, 3,
 			"a fault in the report", "TestPanic", "",
 		},
 		"in the exchange": {nil, nil, 2, "", "enrich.(*Read)", enrich.Panicked},

@@ -170,7 +170,8 @@ func TestOutOfOrder(t *testing.T) {
 	}{
 		{"no message of a known kind", messages{{}}, "passed; reason=out-of-order"},
 		{
-			"a kind without content", messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
+			"a kind without content",
+			messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
 			"passed; reason=no-rule",
 		},
 		{"response first, as after RBAC's 403", messages{ok}, "passed; reason=out-of-order"},
@@ -182,7 +183,8 @@ func TestOutOfOrder(t *testing.T) {
 		{"no rule", messages{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
 		{"no headers", messages{requestHeaders()}, "passed; reason=no-rule"},
 		{
-			"bytes that are not UTF-8", messages{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")},
+			"bytes that are not UTF-8",
+			messages{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")},
 			"passed; reason=no-rule",
 		},
 	}
@@ -214,8 +216,13 @@ func TestStreamedByteOrderMark(t *testing.T) {
 	p.server.Rules = func() *extproc.Ruleset { return ruleset }
 	const mark = enrich.ByteOrderMark
 	for _, chunks := range [][]string{
-		{mark + core7}, {mark[:1], mark[1:] + core7}, {mark[:2], mark[2:], core7}, {"", mark, core7, ""},
-		{core7[:1], core7[1:2], core7[2:]}, {"", core7}, {core7},
+		{mark + core7},
+		{mark[:1], mark[1:] + core7},
+		{mark[:2], mark[2:], core7},
+		{"", mark, core7, ""},
+		{core7[:1], core7[1:2], core7[2:]},
+		{"", core7},
+		{core7},
 	} {
 		s := p.stream(t.Context(), t)
 		say(t, s, get7())

@@ -149,8 +149,10 @@ func (p *faultProxy) faultOf(message []byte) *fault {
 // errorReply returns the reply of a mongos that finds no server of a shard.
 func errorReply(request []byte) []byte {
 	body, err := bson.Marshal(bson.D{
-		{Key: "ok", Value: 0.0}, {Key: "errmsg", Value: "Could not find host matching read preference for set north"},
-		{Key: "code", Value: 133}, {Key: "codeName", Value: "FailedToSatisfyReadPreference"},
+		{Key: "ok", Value: 0.0},
+		{Key: "errmsg", Value: "Could not find host matching read preference for set north"},
+		{Key: "code", Value: 133},
+		{Key: "codeName", Value: "FailedToSatisfyReadPreference"},
 	})
 	if err != nil {
 		panic(err)

@@ -109,8 +109,11 @@ func (c config) checkPorts() error {
 		variable string
 		port     int
 	}{
-		{"PORT", c.port}, {"ADMIN_PORT", c.adminPort}, {"WEFT_ADMIN_PORT", c.weftPort},
-		{"LEGACY_PORT", c.legacyPort}, {"MONGODB_PORT", c.mongoPort},
+		{"PORT", c.port},
+		{"ADMIN_PORT", c.adminPort},
+		{"WEFT_ADMIN_PORT", c.weftPort},
+		{"LEGACY_PORT", c.legacyPort},
+		{"MONGODB_PORT", c.mongoPort},
 	} {
 		if p.port == 0 {
 			continue

@@ -30,9 +30,9 @@ func envoyCommand() *cli.Command {
 		Name:  "envoy",
 		Usage: "print Envoy configuration that calls weft",
 		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the
-legacy service; gateway, an EnvoyExtensionPolicy for an HTTPRoute of Envoy Gateway, and new
-HTTPRoutes; weft-ca and weft-client, the two files in the directory of --weft-tls-secrets. The first lines of the output
-list what the format cannot express.
+legacy service; gateway, an EnvoyExtensionPolicy for an HTTPRoute of Envoy Gateway, or new HTTPRoutes;
+weft-ca and weft-client, the two files in the directory of --weft-tls-secrets. The first lines of the
+output list what the format cannot express.
 
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
    weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
@@ -53,6 +53,30 @@ list what the format cannot express.
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
 				"bootstrap: `host:port` of an OTLP/gRPC collector for Envoy's traces; empty: no traces"),
+			&cli.BoolFlag{
+				Name: "legacy-http2", Sources: cli.EnvVars("WEFT_ENVOY_LEGACY_HTTP2"), Destination: &c.LegacyHTTP2,
+				Usage: "bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, " +
+					"go to it over HTTP/2",
+			},
+			&cli.Uint32Flag{
+				Name: "trusted-hops", Value: 0, Sources: cli.EnvVars("WEFT_ENVOY_TRUSTED_HOPS"),
+				Destination: &c.TrustedHops,
+				Usage: "bootstrap: `number` of proxies in front of Envoy that append to x-forwarded-for, such as a load " +
+					"balancer; 0 if clients connect to Envoy. If it is too small, the client's address is the proxy's; " +
+					"if it is too large, clients can forge theirs",
+			},
+			&cli.BoolFlag{
+				Name: "normalize-paths", Sources: cli.EnvVars("WEFT_ENVOY_NORMALIZE_PATHS"),
+				Destination: &c.NormalizePaths,
+				Usage: "bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, " +
+					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical " +
+					"spellings; without, paths pass as they are",
+			},
+			&cli.BoolFlag{
+				Name: "preserve-case", Sources: cli.EnvVars("WEFT_ENVOY_PRESERVE_CASE"), Destination: &c.PreserveCase,
+				Usage: "bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need " +
+					"Content-Type; without, Envoy sends content-type",
+			},
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
 				Destination: &c.TraceSampling, Validator: func(percent float64) error {
@@ -109,6 +133,7 @@ list what the format cannot express.
 				return err
 			}
 			c.Rules, c.Retries, c.WeftTimeout = f.Rules, &f.Envoy.Retries, f.Envoy.MessageTimeout
+			c.LegacyIdleTimeout = f.Envoy.LegacyIdleTimeout
 			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, "127.0.0.1:8081")
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)

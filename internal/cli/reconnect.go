@@ -70,6 +70,10 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 		return
 	}
 	watchfile.Watch(ctx, names, current, func(contents [][]byte, err error) {
+		if errors.Is(err, watchfile.ErrPolled) {
+			s.reportPolling("mongodb", err)
+			return
+		}
 		next := uri
 		if err == nil && s.mongodbURIFile != "" {
 			next, err = parseURIFile(s.mongodbURIFile, contents[0])

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"weft/extproc"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
+	"weft/internal/watchfile"
 )
 
 func serveCommand(version string) *cli.Command {
@@ -226,9 +228,19 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	go s.adviseIndexes(ctx, f.Rules)
 }
 
+// reportPolling reports that changes of files are seen late.
+func (s *server) reportPolling(files string, err error) {
+	s.metrics.FilesPolled.Set(1)
+	s.logger.Warn("polling files; raise fs.inotify.max_user_instances", "files", files, "error", err)
+}
+
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
 	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+		if errors.Is(err, watchfile.ErrPolled) {
+			s.reportPolling("rules", err)
+			return
+		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
 			s.logger.Error("rules file rejected; the previous rules stay in use", "error", err)

@@ -146,7 +146,7 @@ Complete examples, which tests run: [a user profile](../examples/user-profile/ru
 weft reloads the file; Envoy needs no change.
 
 **Parameters** match only in canonical form, and weft decodes nothing: an int64 has no leading zeros and no plus sign,
-a UUID or ObjectId is in lower case, a string has only letters, digits and ` + "`- . _ ~`" + `.
+a string has only letters, digits and ` + "`- . _ ~`" + `. A UUID or ObjectId may be in lower or upper case.
 A request with another form passes unchanged, because two systems might interpret it differently.
 A parameter is always a value in the MongoDB query, never an operator.
 

@@ -22,10 +22,11 @@ type File struct {
 
 // Envoy is the envoy section of a rules file. Missing values have the defaults of package defaults.
 type Envoy struct {
-	Legacy         string // host:port; empty if not set
-	RouteTimeout   time.Duration
-	MessageTimeout time.Duration
-	Retries        uint32
+	Legacy            string // host:port; empty if not set
+	LegacyIdleTimeout time.Duration
+	RouteTimeout      time.Duration
+	MessageTimeout    time.Duration
+	Retries           uint32
 }
 
 // Load reads and parses a rules file. If the text is invalid, the error is of type [Errors].

@@ -48,10 +48,11 @@ func (b *builder) isBroken(steps []string) bool {
 func (b *builder) envoy() Envoy {
 	n := b.root.get("envoy")
 	e := Envoy{
-		Legacy:         n.get("legacy").str(""),
-		RouteTimeout:   b.duration("route_timeout", defaults.RouteTimeout),
-		MessageTimeout: b.duration("message_timeout", defaults.MessageTimeout),
-		Retries:        defaults.Retries,
+		Legacy:            n.get("legacy").str(""),
+		LegacyIdleTimeout: b.duration("legacy_idle_timeout", defaults.LegacyIdleTimeout),
+		RouteTimeout:      b.duration("route_timeout", defaults.RouteTimeout),
+		MessageTimeout:    b.duration("message_timeout", defaults.MessageTimeout),
+		Retries:           defaults.Retries,
 	}
 	if retries, ok := n.get("retries").value.(int64); ok {
 		e.Retries = uint32(retries)
@@ -112,6 +113,7 @@ func (b *ruleBuilder) build() *enrich.Rule {
 	b.legacyPath()
 	b.core()
 	r.Shape, _ = enrich.ParseShape(n.get("shape").str(""))
+	r.ContentType = n.get("content_type").str("")
 	r.MergeAt = enrich.Pointer(n.get("merge_at").str(""))
 	r.Members.Core, r.Members.Errors = n.get("members", "core").str("core"), n.get("members", "errors").str("errors")
 	r.Messages = enrich.Messages{

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -24,6 +25,34 @@ func TestBuiltin(t *testing.T) {
 	f.Rules[0].Name = "changed"
 	if Builtin().Rules[0].Name != "user" {
 		t.Error("two calls return the same rules")
+	}
+}
+
+// TestEnvoySettings: a rules file says what Envoy's configuration needs, and has defaults for the rest.
+func TestEnvoySettings(t *testing.T) {
+	const text = `
+version: 1
+envoy: {legacy_idle_timeout: 900ms, retries: 0}
+rules:
+  - name: r
+    match: {path: "/a/{id:int64}"}
+    content_type: application/vnd.shop.v2+json;charset=UTF-8
+    core: {verify: {id: id}}
+    extensions: {x: {database: d, collection: c, where: {id: {param: id}}, fields: {n: {type: int64}}}}
+`
+	f, err := Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Envoy{LegacyIdleTimeout: 900 * time.Millisecond, RouteTimeout: 3 * time.Second, MessageTimeout: time.Second}
+	if f.Envoy != want {
+		t.Errorf("got %+v, want %+v", f.Envoy, want)
+	}
+	if got := f.Rules[0].ContentType; got != "application/vnd.shop.v2+json;charset=UTF-8" {
+		t.Errorf("content type %q", got)
+	}
+	if got := Builtin().Rules[0].ContentType; got != "application/json" {
+		t.Errorf("content type by default %q", got)
 	}
 }
 

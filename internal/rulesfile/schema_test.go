@@ -24,6 +24,7 @@ func TestSchemaGenerated(t *testing.T) {
 	}
 	for key, value := range map[string]any{
 		"route_timeout": defaults.RouteTimeout, "message_timeout": defaults.MessageTimeout, "retries": defaults.Retries,
+		"legacy_idle_timeout": defaults.LegacyIdleTimeout,
 	} {
 		if !regexp.MustCompile(fmt.Sprintf(`"%s": .* Default %v\."`, key, value)).MatchString(schema) {
 			t.Errorf("the schema does not mention that %s defaults to %v", key, value)

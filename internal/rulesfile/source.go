@@ -113,10 +113,10 @@ func fits(n *node, t enrich.Type) bool {
 	}
 	switch v := n.value.(type) {
 	case string:
-		_, isID := enrich.ParseParam(t, v)
+		id, isID := enrich.ParseParam(t, v)
 		_, err := time.Parse(time.RFC3339, v)
-		return t == enrich.String || t == enrich.Date && err == nil ||
-			(t == enrich.ObjectID || t == enrich.UUID) && isID
+		return t == enrich.String || t == enrich.Date && err == nil || t == enrich.Decimal && isNumber(v) ||
+			(t == enrich.ObjectID || t.IsUUID()) && isID && id.Text == v // as documents have it
 	case bool:
 		return t == enrich.Bool
 	case int64:
@@ -132,11 +132,16 @@ func fits(n *node, t enrich.Type) bool {
 	return false
 }
 
+// isNumber reports whether a text is a number in JSON.
+func isNumber(s string) bool {
+	return strings.Trim(s, "+-.0123456789eE") == "" && json.Valid([]byte(s))
+}
+
 // defaultHint returns what to write as a default of type t.
 func defaultHint(t enrich.Type) string {
 	example, ok := map[enrich.Type]string{
 		enrich.Int64: "0", enrich.Number: "0.0", enrich.String: `""`, enrich.Bool: "false", enrich.Strings: "[]",
-		enrich.Date: `"2020-02-29T12:34:56Z"`, enrich.Array: "[]", enrich.Object: "{}",
+		enrich.Decimal: `"0"`, enrich.Date: `"2020-02-29T12:34:56Z"`, enrich.Array: "[]", enrich.Object: "{}",
 	}[t]
 	if !ok {
 		return "remove it"

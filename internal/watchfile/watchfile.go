@@ -4,6 +4,7 @@ package watchfile
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,6 +27,10 @@ const (
 	// replaced, when it is a symlink that now points elsewhere, or when a file is a symlink and its target changes.
 	pollInterval = 10 * time.Second
 )
+
+// ErrPolled is in the error with which Watch says that the system has no file events for it. Watch goes on: it reads the
+// files from time to time.
+var ErrPolled = errors.New("no file events")
 
 // Read returns the contents of the files, or the first error.
 func Read(names []string) ([][]byte, error) {
@@ -54,7 +59,7 @@ func watch(
 	var errs chan error
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		changed(nil, fmt.Errorf("cannot watch files; polling every %v instead: %w", poll, err))
+		changed(nil, fmt.Errorf("cannot watch files; polling every %v instead: %w: %w", poll, ErrPolled, err))
 	} else {
 		defer func() { _ = w.Close() }()
 		events, errs = w.Events, w.Errors

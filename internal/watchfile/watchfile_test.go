@@ -2,6 +2,7 @@ package watchfile
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,7 +147,7 @@ func TestWatchWithoutEvents(t *testing.T) {
 	w := start(t, time.Millisecond, nil, func() []string { return []string{dir + "/file"} })
 	err := <-w.errs
 	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
-	if !strings.Contains(err.Error(), "every 1ms") {
+	if !errors.Is(err, ErrPolled) || !strings.Contains(err.Error(), "every 1ms") {
 		t.Errorf("error %v", err)
 	}
 	w.await("old")

@@ -38,7 +38,8 @@ func TestErrors(t *testing.T) {
 		},
 		{"unknown log format", []string{"serve", "--log-format", "xml"}, `--log-format "xml": want text or json`, 2},
 		{
-			"unknown log level", []string{"serve", "--log-level", "loud"},
+			"unknown log level",
+			[]string{"serve", "--log-level", "loud"},
 			`--log-level "loud": want debug, info, warn or error`, 2,
 		},
 		{
@@ -54,23 +55,28 @@ func TestErrors(t *testing.T) {
 				": bind: address already in use; choose another path, such as unix:weft.sock", 1,
 		},
 		{
-			"negative duration", []string{"serve", "--drain-window", "-5s"},
+			"negative duration",
+			[]string{"serve", "--drain-window", "-5s"},
 			`invalid value "-5s" for flag -drain-window: want 0s or more; see weft serve --help`, 2,
 		},
 		{
-			"zero", []string{"serve", "--max-waiting-reads", "0"},
+			"zero",
+			[]string{"serve", "--max-waiting-reads", "0"},
 			`invalid value "0" for flag -max-waiting-reads: want 1 or more; see weft serve --help`, 2,
 		},
 		{
-			"more than 100 %", []string{"envoy", "--trace-sampling", "200"},
+			"more than 100 %",
+			[]string{"envoy", "--trace-sampling", "200"},
 			`invalid value "200" for flag -trace-sampling: want 0 to 100; see weft envoy --help`, 2,
 		},
 		{
-			"unexpected argument", []string{"serve", "now"},
+			"unexpected argument",
+			[]string{"serve", "now"},
 			`serve: unexpected argument "now"; see weft serve --help`, 2,
 		},
 		{
-			"unknown flag", []string{"envoy", "--legcy", "x:1"},
+			"unknown flag",
+			[]string{"envoy", "--legcy", "x:1"},
 			"flag provided but not defined: -legcy; see weft envoy --help", 2,
 		},
 		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`, 1},
@@ -81,7 +87,8 @@ func TestErrors(t *testing.T) {
 		},
 		{"unknown command", []string{"sreve"}, `unknown command "sreve"; see weft --help`, 2},
 		{
-			"missing rules file", []string{"serve", "--rules", "nowhere.yaml"},
+			"missing rules file",
+			[]string{"serve", "--rules", "nowhere.yaml"},
 			"rules file: open nowhere.yaml: no such file or directory", 1,
 		},
 		{
@@ -91,7 +98,8 @@ func TestErrors(t *testing.T) {
 				"otherwise the route times out while weft still waits for MongoDB", 2,
 		},
 		{
-			"unknown format", []string{"envoy", "--format", "xml"},
+			"unknown format",
+			[]string{"envoy", "--format", "xml"},
 			`unknown --format "xml"; use one of bootstrap, istio, gateway, weft-ca, weft-client`, 2,
 		},
 		{
@@ -117,7 +125,8 @@ func TestErrors(t *testing.T) {
 				"listen on unix:PATH, or accept the risk with --insecure", 2,
 		},
 		{
-			"certificate without key", []string{"serve", "--tls-cert", file},
+			"certificate without key",
+			[]string{"serve", "--tls-cert", file},
 			"--tls-cert and --tls-key are required together", 2,
 		},
 		{
@@ -126,7 +135,8 @@ func TestErrors(t *testing.T) {
 			"TLS: " + file + " and " + file + ": tls: failed to find any PEM data in certificate input", 1,
 		},
 		{
-			"client CA without TLS", []string{"serve", "--tls-client-ca", file},
+			"client CA without TLS",
+			[]string{"serve", "--tls-client-ca", file},
 			"--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key", 2,
 		},
 		{
@@ -135,7 +145,8 @@ func TestErrors(t *testing.T) {
 			"--allow-spiffe-id needs --tls-client-ca: without it clients send no certificate", 2,
 		},
 		{
-			"TLS and insecure", []string{"serve", "--tls-cert", file, "--tls-key", file, "--insecure"},
+			"TLS and insecure",
+			[]string{"serve", "--tls-cert", file, "--tls-key", file, "--insecure"},
 			"--insecure and --tls-cert exclude each other; remove one", 2,
 		},
 		{
@@ -157,7 +168,8 @@ func TestErrors(t *testing.T) {
 		{"no CA bundle", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca: --weft-tls-ca is required", 1},
 		{"no file to check", []string{"check"}, "check: want a rules file, for example weft check rules.yaml", 2},
 		{
-			"no request to explain", []string{"explain", "/x"},
+			"no request to explain",
+			[]string{"explain", "/x"},
 			"explain: want METHOD URL [FILE], for example weft explain GET /api/v1/users/7 rules.yaml", 2,
 		},
 	}

@@ -73,6 +73,7 @@ type systemOptions struct {
 	message    time.Duration // message timeout; default so long that a busy machine does not matter
 	rules      []*enrich.Rule
 	filters    []*hcmv3.HttpFilter
+	config     func(*envoy.Config)          // nil for none
 	change     func(*bootstrapv3.Bootstrap) // nil for none
 }
 
@@ -97,7 +98,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	s.startWeft(o.mongodbURI)
 	s.profiles = collection(t, o.rules[0].Sources[0])
 
-	bootstrap, err := envoy.Bootstrap(envoy.Config{
+	config := envoy.Config{
 		Rules:          o.rules,
 		Filters:        o.filters,
 		Listen:         "127.0.0.1:0",
@@ -106,7 +107,11 @@ func startSystem(t testing.TB, o systemOptions) *system {
 		Weft:           s.Socket,
 		RouteTimeout:   o.timeout,
 		MessageTimeout: o.message,
-	})
+	}
+	if o.config != nil {
+		o.config(&config)
+	}
+	bootstrap, err := envoy.Bootstrap(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks what people read: words (words.txt, names.txt), line lengths, and links between files.
 
-    test/prose/check.py [FILE]...    without files: all Go and Markdown files of the repository, but for testdata
+    test/prose/check.py [FILE]...    without files: all Go and Markdown files but for testdata, and what cases show
 
 It prints file:line: what is wrong, and what to write instead. The exit status is 1 if there is anything.
 exceptions.txt has files in which a pattern is right, with the reason. later.txt has files that are not yet written to the guide; it must only shrink.
@@ -102,6 +102,13 @@ def check_markdown(path, text):
                 yield match.start(), problem
 
 
+def check_case(path, text):
+    """Checks what a case shows: the text before its first file."""
+    shows = text[: re.search(r"^-- .* --$|\Z", text, re.M).start()]
+    yield from long_lines(shows, lambda line: False)
+    yield from words(path, shows)
+
+
 def dead(path, target):
     """Returns what is wrong with a link of a Markdown file, or None."""
     name, _, anchor = target.partition("#")
@@ -122,19 +129,24 @@ def anchors(path):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+CHECKS = {".go": check_go, ".md": check_markdown, ".txtar": check_case}
+
+
 def main():
     os.chdir(ROOT)
     arguments = [os.path.relpath(argument, ROOT) for argument in sys.argv[1:]]
     files = arguments or subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.go", "*.md"], check=True, capture_output=True, text=True
+        ["git", "ls-files", "-co", "--exclude-standard", "*.go", "*.md", "test/envoy/*.txtar"],
+        check=True, capture_output=True, text=True,
     ).stdout.split("\n")
     count, later = 0, 0
     for path in sorted(filter(os.path.exists, files)):
-        if "/testdata/" in path:
+        check = CHECKS[os.path.splitext(path)[1]]
+        if "/testdata/" in path and check != check_case:
             continue
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read()
-        findings = sorted((check_go if path.endswith(".go") else check_markdown)(path, text))
+        findings = sorted(check(path, text))
         if path in LATER and not arguments:
             later += len(findings)
             if not findings:
