@@ -46,8 +46,8 @@ func fallbackPerRoute(r *enrich.Rule) *luav3.LuaPerRoute {
 	}}
 }
 
-// fallbackScript returns fallback.lua with the tables that it reads. Where it chooses among rules itself, it needs those
-// without a fallback, too: the first rule that matches is the one that counts.
+// fallbackScript returns fallback.lua with the tables that it reads. Where the script chooses among rules itself, it
+// needs those without a fallback, too: the first rule that matches counts.
 func fallbackScript(rules []*enrich.Rule) string {
 	var b strings.Builder
 	var names []string

@@ -74,7 +74,8 @@ func (o GatewayOptions) attachTo(attached []*enrich.Rule) (target, error) {
 	case o.Attach == "":
 		return target{}, nil
 	case parts == nil:
-		return target{}, fmt.Errorf("--attach %q: want httproute/NAME or httproute/NAME/SECTION, as in httproute/users", o.Attach)
+		return target{}, fmt.Errorf("--attach %q: want httproute/NAME or httproute/NAME/SECTION, as in httproute/users",
+			o.Attach)
 	case len(attached) == 0:
 		return target{}, errors.New("--attach has no effect: each rule has a legacy_path, and so a route of its own")
 	}
@@ -119,8 +120,8 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	})
 }
 
-// policyData returns the data for an EnvoyExtensionPolicy with a name: for all rules of a target, or for one on its own route.
-// The fallback finds the name of the rule in the filter context, or "*".
+// policyData returns the data for an EnvoyExtensionPolicy with a name: for all rules of a target, or for one on its own
+// route. The fallback finds the name of the rule in the filter context, or "*".
 func policyData(data map[string]any, name string, to target, rules []*enrich.Rule, rule string) map[string]any {
 	data = maps.Clone(data)
 	data["Name"], data["Target"], data["Rules"], data["Rule"] = name, to, rules, rule

@@ -59,8 +59,8 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	})
 }
 
-// asInbound gives a route the timeouts and retries that Istio gives to the inbound routes of a sidecar: a request ends when
-// its caller gives up, and is sent again only if the connection was reset before anything was sent on it.
+// asInbound gives a route the timeouts and retries that Istio gives to the inbound routes of a sidecar: a request ends
+// when its caller gives up, and is sent again only if the connection was reset before anything was sent on it.
 func asInbound(route *routev3.Route) *routev3.Route {
 	action := route.GetRoute()
 	action.Timeout, action.IdleTimeout = &durationpb.Duration{}, nil

@@ -172,8 +172,7 @@ output list what the format cannot express.
 	}
 }
 
-// warnOfNewRoutes says what to do before objects for Envoy Gateway are applied: its routes take requests, and nobody has
-// said who may send them.
+// warnOfNewRoutes prints what to do before objects for Envoy Gateway are applied: no policy protects the new routes.
 func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) {
 	names, takesRequests := o.NewRoutes(rules)
 	if len(names) == 0 {

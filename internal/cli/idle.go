@@ -10,7 +10,8 @@ import (
 // idleTime is how long after its start weft waits for the first exchange before it warns.
 const idleTime = time.Minute
 
-// idle warns if Envoy never calls weft: nothing else says so, since every response passes. The zero value is ready for use.
+// idle warns if Envoy never calls weft: nothing else reports it, since every response passes. The zero value is ready
+// for use.
 type idle struct{ called atomic.Bool }
 
 // watch observes an exchange.
@@ -26,9 +27,9 @@ func (i *idle) warn(ctx context.Context, logger *slog.Logger) {
 	case <-ctx.Done():
 	case <-time.After(idleTime):
 		if !i.called.Load() {
-			logger.Warn("no exchange since the start", "after", idleTime, "hint", "without requests for its rules this is normal; "+
-				"otherwise Envoy does not call weft: compare its configuration with that of weft envoy "+
-				"(Istio in ambient mode: the pods of the legacy service need a sidecar)")
+			logger.Warn("no exchange since the start", "after", idleTime,
+				"hint", "without requests for the rules this is normal; otherwise Envoy does not call weft: compare its "+
+					"configuration with the output of weft envoy (Istio in ambient mode: the legacy pods need a sidecar)")
 		}
 	}
 }

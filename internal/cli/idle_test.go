@@ -29,7 +29,8 @@ func TestIdle(t *testing.T) {
 				defer cancel()
 				time.AfterFunc(test.firstAt, i.watch)
 				i.warn(ctx, slog.New(slog.NewTextHandler(&log, nil)))
-				if n := strings.Count(log.String(), `level=WARN msg="no exchange since the start" after=1m0s`); n != test.wantCount {
+				const want = `level=WARN msg="no exchange since the start" after=1m0s`
+				if n := strings.Count(log.String(), want); n != test.wantCount {
 					t.Errorf("%d warnings, want %d: %s", n, test.wantCount, &log)
 				}
 			})

@@ -152,14 +152,15 @@ func TestNewRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commented := regexp.MustCompile(`(?m)^#     (apiVersion: .*\n(?:#       ?.*\n|#     .*\n)+)`).FindString(string(routes))
+	commented := regexp.MustCompile(`(?m)^#     apiVersion: .*\n(?:#     .*\n)+`).FindString(string(routes))
 	printed := strings.ReplaceAll("\n"+commented, "\n#     ", "\n")
 	if !strings.Contains(printed, "kind: SecurityPolicy") {
 		t.Fatalf("there is no SecurityPolicy in\n%.3000s", routes)
 	}
 	s.StartWeft(k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"]),
 		"WEFT_TLS_CERT="+filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY="+filepath.Join(dir, "tls.key"))
-	_, base, _ := startGateway(t, s, overlay(t, true, policies(issuer)+"---"+printed+verification(issuer)+"\n"), extensions, dir)
+	all := overlay(t, true, policies(issuer)+"---"+printed+verification(issuer)+"\n")
+	_, base, _ := startGateway(t, s, all, extensions, dir)
 	token := []string{"Authorization", issuer.Bearer("alice")}
 	url := base + "/api/v3/composite-profile/7"
 	k8s.Expect(t, url, 401, "", "Jwt is missing")
@@ -184,7 +185,8 @@ func TestAttachedFallback(t *testing.T) {
 	changed := strings.Replace(string(text), "rules:\n", `rules:
   - name: other-host
     match: {host: "*.shop.example", path: "/api/v1/users/{userId:int64}"}
-    extensions: {e: {database: d, collection: c, where: {id: {param: userId}}, fields: {v: {type: string, default: none}}}}
+    extensions:
+      e: {database: d, collection: c, where: {id: {param: userId}}, fields: {v: {type: string, default: none}}}
 `, 1)
 	changed = strings.Replace(changed, "    degrade: always\n", "    degrade: always\n    fallback: composite\n", 1)
 	if err := os.WriteFile(rules, []byte(changed), 0o644); err != nil {

@@ -101,8 +101,8 @@ func sidecarOf(istiod *xds.FakeDiscoveryServer, app, address string) *model.Prox
 	})
 }
 
-// TestConfiguration: weft's EnvoyFilter adds filters, routes and a cluster to the sidecar of the legacy service. Nothing
-// else changes there, and nothing at all in the sidecar of a caller.
+// TestConfiguration: weft's EnvoyFilter adds filters, routes and a cluster to the sidecar of the legacy service. It
+// changes nothing else there, and nothing at all in the sidecar of a caller.
 func TestConfiguration(t *testing.T) {
 	more := authentication(k8s.NewIssuer(t)) + "---\n" + routing
 	before := withoutWeft(t, more)
@@ -135,7 +135,7 @@ func TestConfiguration(t *testing.T) {
 	got := after.Listeners(sidecarOf(after, "legacy", "127.0.0.1"))
 	connectionManagers := 0
 	for _, listener := range got {
-		listener.PerConnectionBufferLimitBytes = nil // weft's; TestIstio looks at it
+		listener.PerConnectionBufferLimitBytes = nil // weft's; TestIstio checks it
 		for _, chain := range listener.GetFilterChains() {
 			if removeWeft(t, chain) {
 				connectionManagers++
@@ -200,8 +200,8 @@ func removeWeft(t *testing.T, chain *listenerv3.FilterChain) (found bool) {
 	return found
 }
 
-// TestPolicies: with weft's EnvoyFilter and without it, a request without a token is rejected. With a token, the response
-// is a composite as long as the EnvoyFilter is there.
+// TestPolicies: with weft's EnvoyFilter and without it, a request without a token is rejected. With a token, the
+// response is a composite while the EnvoyFilter is there.
 func TestPolicies(t *testing.T) {
 	s := k8s.NewSystem(t)
 	s.StartWeft(k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"]))
@@ -226,8 +226,8 @@ func TestPolicies(t *testing.T) {
 	expectRejections()
 }
 
-// TestWaypoint: a waypoint ignores weft's EnvoyFilter, which selects pods. One that targeted the waypoint would have routes
-// to a cluster that only sidecars have. So in ambient mode, the pods of the legacy service need a sidecar.
+// TestWaypoint: a waypoint ignores weft's EnvoyFilter, which selects pods. If it targeted the waypoint, its routes
+// would name a cluster that only sidecars have. So in ambient mode, the pods of the legacy service need a sidecar.
 func TestWaypoint(t *testing.T) {
 	const ambient = `
 apiVersion: gateway.networking.k8s.io/v1

@@ -160,7 +160,7 @@ func TestWithoutIDs(t *testing.T) {
 	}
 }
 
-// TestNotesOfNewRoutes: whoever installs the chart reads which routes no SecurityPolicy covers.
+// TestNotesOfNewRoutes: the release's notes name the routes that no SecurityPolicy covers.
 func TestNotesOfNewRoutes(t *testing.T) {
 	notes, stderr, err := helm(t, asOverlay, "install", "weft", "--dry-run=client")
 	if want := "New HTTPRoutes: weft-composite-profile, weft-composite-profile-other.\n"; err != nil || !strings.Contains(notes, "\n"+want) {
