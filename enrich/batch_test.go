@@ -610,9 +610,12 @@ func TestListsOfADatabaseThatHangs(t *testing.T) {
 			})
 		}
 		r.wait.Wait()
+		mu.Lock()
+		got := most
+		mu.Unlock()
 		// Until the first commands are overdue, each read has one.
-		if want := callers*int(minOverdue/deadline+1) + 2*maxRetries; most > want {
-			t.Errorf("%d commands at a time for %d reads, want %d at most", most, callers*times, want)
+		if want := callers*int(minOverdue/deadline+1) + 2*maxRetries; got > want {
+			t.Errorf("%d commands at a time for %d reads, want %d at most", got, callers*times, want)
 		}
 		time.Sleep(2 * maxCommandTime)
 		r.expectIdle()

@@ -66,8 +66,8 @@ func (b *batch) startRetries() {
 	}
 }
 
-// pollRetries starts second tries that have become possible, and another one for a key that was held: it may be one that
-// was late for another reason. There are few, so that keys that are held do not cost a connection each time.
+// pollRetries starts second tries that have become possible, and another one for a key that was held: it may have been
+// late for another reason. There are few, so that keys that are held do not cost a connection each time.
 func (b *batch) pollRetries() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
