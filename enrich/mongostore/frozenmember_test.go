@@ -39,7 +39,7 @@ func testFrozenMember(t *testing.T, set *replicaSet, source *enrich.Source, pref
 	must(t, frozen.Freeze())
 	defer func() { _ = frozen.Signal(syscall.SIGCONT) }()
 	const reads = 2000
-	readUsers(t, store, source, load{clients, reads, 1}, func(id int64, ext enrich.Extension) {
+	readUsers(t, store, source, load{clients: clients, reads: reads, users: 1}, func(id int64, ext enrich.Extension) {
 		if !isWhole(t, id, ext) {
 			late.Add(1)
 		}
