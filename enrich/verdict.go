@@ -128,7 +128,7 @@ const (
 	PartialContent Reason = "partial-content"  // passed: 206
 	NotFinal       Reason = "not-final"        // passed: a status below 200
 	NoTransform    Reason = "no-transform"     // passed: cache-control: no-transform
-	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and Rule.Degrade forbids degrading
+	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and Rule.Degrade does not apply
 	HeadRequest    Reason = "head"             // passed: no body; headers that describe one are removed
 	LocalReply     Reason = "local-reply"      // passed: local reply of the proxy
 	OriginNotSaid  Reason = "origin-unknown"   // passed: the origin is not known
@@ -143,7 +143,7 @@ const (
 	LegacyUnreachable Reason = "legacy-unreachable" // core failed: connection error, timeout, no healthy host
 	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with DegradeNotFound
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
-	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON object that the rule requires
+	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON that the rule requires
 
 	KeyMismatch      Reason = "key-mismatch"      // extension withheld: the core belongs to another key
 	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field is missing or has another type
