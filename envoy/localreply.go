@@ -13,20 +13,20 @@ import (
 	"weft/enrich"
 )
 
-// localReplies replaces Envoy's own errors on the paths of composites by the 503 for "core and extension failed".
-// Envoy answers past all filters if the legacy service breaks off in the middle of a body, and without weft if that
-// is down. If weft gets the local reply, it replaces it by the composite.
+// localReplies replaces local replies of Envoy on the paths of composites by the 503 for "core and extension failed".
+// Envoy sends them without any filter if the legacy service fails in the middle of a body, and without weft if weft is
+// down. If weft gets the local reply, it replaces it by the composite.
 func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
-	// The legacy service gave no whole answer. In the order of Envoy's list: no healthy host, request timeout, local
-	// and remote reset, connection failure and termination, overflow, no cluster, retry limit, protocol error,
-	// longest duration.
+	// The legacy service sent no complete response. In the order of Envoy's list: no healthy host, request timeout, local
+	// and remote reset, connection failure and termination, overflow, no cluster, retry limit, protocol error, maximum
+	// duration.
 	unreachable := []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
 	seen := map[string]bool{}
 	for _, r := range c.Rules {
 		path := upstreamPattern(r)
 		if seen[path] || !r.AllowsMissingCore() || !slices.Contains(r.Methods, "GET") {
-			continue // other shapes have no such answer
+			continue // other shapes have no such response
 		}
 		seen[path] = true
 		isRead := []*accesslogv3.AccessLogFilter{
@@ -38,9 +38,9 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 				{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
 					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachable},
 				}},
-				statusFilter(accesslogv3.ComparisonFilter_GE), // weft's own answer, a 200, can be a local reply, too
+				statusFilter(accesslogv3.ComparisonFilter_GE), // weft's response, a 200, can be a local reply, too
 			}, isRead...)),
-			// Envoy's own 500: weft is down, and the body was larger than the buffer in which the fallback waits for it.
+			// A 500 of Envoy: weft is down, and the body exceeds the buffer of the fallback.
 			unavailable(r, "weft-unavailable", append([]*accesslogv3.AccessLogFilter{
 				statusFilter(accesslogv3.ComparisonFilter_EQ),
 			}, isRead...)),
@@ -49,7 +49,7 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	return config
 }
 
-// unavailable answers with a 503 where all filters match.
+// unavailable responds with a 503 if all filters match.
 func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
 	body := inline(strings.ReplaceAll(string(r.Unavailable()), "%", "%%"))
 	return &hcmv3.ResponseMapper{
@@ -91,8 +91,7 @@ func overwrite(h enrich.Header) *corev3.HeaderValueOption {
 	}
 }
 
-// upstreamPattern is a regular expression for the path of a request once its route is taken: that of the legacy
-// service.
+// upstreamPattern returns a regular expression for the path of a request after the rewrite: that of the legacy service.
 func upstreamPattern(r *enrich.Rule) string {
 	if r.LegacyPath.IsZero() {
 		return exactPattern(r.Path)
