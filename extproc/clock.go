@@ -6,10 +6,10 @@ import (
 	"weft/enrich"
 )
 
-// clock divides the time of an exchange in two: weft waits for Envoy, or Envoy waits for weft.
+// clock divides the time of an exchange: either weft waits for Envoy, or Envoy waits for weft.
 type clock struct {
 	now  func() time.Time
-	lap  time.Time // when the last message was received or the last reply was sent
+	lap  time.Time // time of the last message or reply
 	sent bool      // a reply was sent
 }
 
@@ -35,7 +35,7 @@ func (c *clock) sends(t *enrich.Times) {
 	c.lap = now
 }
 
-// waited is called when the wait for the reads, which began at a time, is over.
+// waited is called after the wait for the reads, which began at began.
 func (c *clock) waited(t *enrich.Times, began time.Time, reads []enrich.SourceRead) {
 	now := c.now()
 	if len(reads) == 0 {

@@ -14,7 +14,7 @@ import (
 )
 
 // Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must
-// forward them, and need not forward others.
+// forward them, and does not need to forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
 		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
@@ -31,11 +31,12 @@ const (
 	requestID   = "x-request-id"
 	upgrade     = "upgrade"
 
-	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
+	// attributesKey is the key of the attributes in a message, for any name of the filter in Envoy's configuration.
 	attributesKey = "envoy.filters.http.ext_proc"
 )
 
-// kindOf returns the name of the member of its oneof that a message has, or the Go type of one that is never expected.
+// kindOf returns the name of the oneof field that is set in a message, or the Go type of a field that is never
+// expected.
 func kindOf(m *extprocv3.ProcessingRequest) string {
 	switch m.GetRequest().(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
@@ -49,15 +50,14 @@ func kindOf(m *extprocv3.ProcessingRequest) string {
 	}
 }
 
-// The messages that an exchange consists of.
+// The kinds of messages in an exchange.
 const (
 	requestHeaders  = "request_headers"
 	responseHeaders = "response_headers"
 	responseBody    = "response_body"
 )
 
-// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they
-// are.
+// fields are the headers of a message. Names are in lower case. Values may contain bytes that are not UTF-8.
 type fields []*corev3.HeaderValue
 
 // get returns the value of the last header with a name, and whether there is one.
@@ -70,7 +70,7 @@ func (f fields) get(name string) (value string, ok bool) {
 	return value, ok
 }
 
-// valueOf returns the value of a header. Envoy sends raw_value; value is for processors of an older protocol.
+// valueOf returns the value of a header. Envoy sends raw_value; value is for older versions of the protocol.
 func valueOf(h *corev3.HeaderValue) string {
 	if raw := h.GetRawValue(); len(raw) > 0 {
 		return string(raw)
@@ -78,7 +78,7 @@ func valueOf(h *corev3.HeaderValue) string {
 	return h.GetValue()
 }
 
-// request returns what a rule is matched with.
+// request returns the parts of a request that rules match.
 func (f fields) request() enrich.Request {
 	var req enrich.Request
 	for _, h := range f {
@@ -95,13 +95,13 @@ func (f fields) request() enrich.Request {
 			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
 		}
 	}
-	if req.Method != http.MethodGet { // with others it is a precondition for the legacy service (RFC 9110, section 13.1.2)
+	if req.Method != http.MethodGet { // for others it is a precondition (RFC 9110, section 13.1.2)
 		req.IfNoneMatch = ""
 	}
 	return req
 }
 
-// forged returns the names of the request's headers that only weft may set: the legacy service does not get them.
+// forged returns the names of request headers that only weft may set; they are not forwarded to the legacy service.
 func (f fields) forged() (names []string) {
 	for _, h := range f {
 		if strings.HasPrefix(h.GetKey(), enrich.OutcomeHeader) {
@@ -111,13 +111,13 @@ func (f fields) forged() (names []string) {
 	return names
 }
 
-// response returns what a verdict is given on. details is the attribute response.code_details.
+// response returns the parts of a response that a verdict needs. details is the attribute response.code_details.
 func (f fields) response(details string, endOfStream bool) enrich.Response {
 	resp := enrich.Response{Origin: origin(details), ContentLength: -1, Bodyless: endOfStream}
 	for _, h := range f {
 		switch h.GetKey() {
 		case ":status":
-			if n, err := strconv.Atoi(valueOf(h)); err == nil { // else 0, for which every verdict is pass
+			if n, err := strconv.Atoi(valueOf(h)); err == nil { // else 0, which passes
 				resp.Status = n
 			}
 		case "content-length":
@@ -133,7 +133,7 @@ func (f fields) response(details string, endOfStream bool) enrich.Response {
 	return resp
 }
 
-// join makes one list of the fields with one name (RFC 9110, section 5.3).
+// join combines the values of a repeated header (RFC 9110, section 5.3).
 func join(list, value string) string {
 	if list == "" {
 		return value
@@ -159,7 +159,7 @@ func codeDetailsOf(m *extprocv3.ProcessingRequest) (details string, ok bool) {
 	return value.StringValue, true
 }
 
-// origin returns who made a response, by Envoy's response code details. See "Response Code Details" in Envoy's
+// origin returns the origin of a response by Envoy's response code details. See "Response Code Details" in Envoy's
 // documentation of HTTP connection management.
 func origin(details string) enrich.Origin {
 	switch {
@@ -183,7 +183,7 @@ func origin(details string) enrich.Origin {
 const JWTMetadata = "envoy.filters.http.jwt_authn"
 
 // isVerified reports whether a claim of a token that Envoy has verified equals the first parameter. Envoy's jwt_authn
-// filter keeps the token's payload in the request's metadata, which the configuration forwards.
+// filter stores the token's payload in the request's metadata, which the configuration forwards.
 func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) bool {
 	if len(params) == 0 {
 		return false
@@ -195,7 +195,7 @@ func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) 
 		claimed, ok := enrich.ParseParam(key.Type, value.StringValue)
 		return ok && claimed == key
 	case *structpb.Value_NumberValue:
-		const exact = 1 << 53 // beyond it a double may stand for several integers
+		const exact = 1 << 53 // beyond it a double may represent several integers
 		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact
 	default:
 		return false

@@ -99,7 +99,7 @@ output list what the format cannot express.
 			stringVar(&gateway.Gateway, "gateway", "eg", "WEFT_GATEWAY", "gateway: `name` of the Gateway"),
 			stringVar(&gateway.Attach, "attach", "", "WEFT_ATTACH",
 				"gateway: `httproute/NAME` or httproute/NAME/SECTION, the HTTPRoute that has the paths now: weft is attached "+
-					"to it; default: each rule gets an HTTPRoute of its own"),
+					"to it; default: each rule gets a new HTTPRoute"),
 			durationVar(&c.RouteTimeout, "route-timeout", 0, time.Millisecond, "WEFT_ROUTE_TIMEOUT",
 				fmt.Sprintf("timeout for the response of the legacy service; default: the rules file's, or %v",
 					defaults.RouteTimeout)),
@@ -172,7 +172,7 @@ output list what the format cannot express.
 	}
 }
 
-// warnOfNewRoutes prints what to do before objects for Envoy Gateway are applied: no policy protects the new routes.
+// warnOfNewRoutes warns that no SecurityPolicy protects new routes for Envoy Gateway.
 func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) {
 	names, takesRequests := o.NewRoutes(rules)
 	if len(names) == 0 {
@@ -182,6 +182,6 @@ func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) 
 		"The first lines of the output have one to fill in and apply.\n", strings.Join(names, ", "))
 	if takesRequests {
 		fmt.Fprintln(w, "weft: they take requests from the HTTPRoute that the legacy service has. "+
-			"With --attach httproute/NAME weft is attached to it, and its policies go on acting.")
+			"With --attach httproute/NAME weft is attached to it, and its policies still apply.")
 	}
 }

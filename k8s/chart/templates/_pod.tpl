@@ -50,12 +50,12 @@ volumeMounts:
 WEFT_ADMIN: "0.0.0.0:9902"
 {{- if eq .Values.mode "gateway" }}
 WEFT_LISTEN: "0.0.0.0:50051"
-WEFT_BUDGET: {{ include "weft.said" (list . "--budget ([0-9a-z]+)") }}
+WEFT_BUDGET: {{ include "weft.fromEnvoyConfig" (list . "--budget ([0-9a-z]+)") }}
 WEFT_TLS_CERT: /etc/weft-tls/tls.crt
 WEFT_TLS_KEY: /etc/weft-tls/tls.key
 {{- else }}
 WEFT_LISTEN: "unix:///run/weft/weft.sock"
-WEFT_DRAIN_WINDOW: 0s # when it is told to end, those who asked it have ended
+WEFT_DRAIN_WINDOW: 0s # when it stops, its clients have stopped already
 {{- end }}
 {{- end -}}
 
@@ -117,9 +117,9 @@ checksum/mongodb: {{ include "weft.mongodbURI" . | sha256sum }}
 {{- if eq .Values.mode "standalone" }}
 checksum/envoy: {{ include "weft.envoyConfig" . | sha256sum }}
 {{- else if eq .Values.mode "sidecar" }}
-# Envoy sees weft's socket.
+# Istio's container can open weft's socket.
 sidecar.istio.io/userVolumeMount: '[{"name": "weft-socket", "mountPath": "/run/weft"}]'
-# Prometheus reaches the admin port without mTLS; it answers nothing but health and metrics.
+# Prometheus scrapes the admin port without mTLS. It serves only health and metrics.
 traffic.sidecar.istio.io/excludeInboundPorts: "9902"
 {{- end }}
 {{- end -}}
@@ -151,7 +151,7 @@ volumes:
   - name: weft-socket
     emptyDir: {medium: Memory, sizeLimit: 1Mi}
   - name: weft-rules
-    configMap: {name: weft-rules} # as a folder: with subPath no change would arrive
+    configMap: {name: weft-rules} # as a directory: with subPath it would never be updated
   {{- with .Values.volumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
