@@ -24,7 +24,7 @@ func testStepDown(t *testing.T, set *replicaSet, source *enrich.Source) {
 	underLoad := make(chan struct{})
 	var underWay sync.WaitGroup
 	underWay.Go(func() {
-		readUsers(t, store, source, load{clients, reads, 1}, func(id int64, ext enrich.Extension) {
+		readUsers(t, store, source, load{clients: clients, reads: reads, users: 1}, func(id int64, ext enrich.Extension) {
 			if results.Add(1) == before {
 				close(underLoad)
 			}

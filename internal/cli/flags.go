@@ -21,7 +21,8 @@ func boolVar(p *bool, name string, value bool, env, usage string) cli.Flag {
 // durationVar defines a flag like [flag.DurationVar], with an environment variable and a minimum.
 func durationVar(p *time.Duration, name string, value, least time.Duration, env, usage string) cli.Flag {
 	return &cli.DurationFlag{
-		Name: name, Value: value, Usage: usage, Sources: cli.EnvVars(env), Destination: p, Validator: atLeast(least),
+		Name: name, Value: value, HideDefault: value == 0, // usage describes it
+		Usage: usage, Sources: cli.EnvVars(env), Destination: p, Validator: atLeast(least),
 	}
 }
 
