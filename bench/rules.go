@@ -16,8 +16,8 @@ const (
 )
 
 // rules measures what weft costs a request that no rule matches: on a route without weft, and on one where Envoy asks
-// weft, which is also what other requests of an HTTPRoute cost that weft is attached to. It also measures what 999 other
-// rules cost a request that a rule matches.
+// weft, which is also what other requests of an HTTPRoute cost that weft is attached to. It also measures what 999
+// other rules cost a request that a rule matches.
 func rules(ctx context.Context, b *testbed) (tables []table, err error) {
 	plain := load{
 		connections: 32,

@@ -165,7 +165,7 @@ func (x *exchange) compose(
 }
 
 // receiveResponseBody returns the body, and whether it is complete.
-func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
+func (x *exchange) receiveResponseBody() (body []byte, isComplete bool) {
 	asked := x.err == nil
 	m, ok := x.receive(responseBody)
 	if asked {

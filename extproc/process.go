@@ -14,7 +14,7 @@ type Server struct {
 	Rules func() *Ruleset // called once for each exchange, so that rules can change
 	Store enrich.Store
 
-	// ServerTiming adds a server-timing header to answers.
+	// ServerTiming adds a server-timing header to responses of weft.
 	ServerTiming bool
 
 	// Report, if not nil, is called with the report of each exchange that has ended. It must be safe for concurrent use,
@@ -92,8 +92,8 @@ func (s *Server) Process(stream Stream) error {
 	}
 	x.continueWithBody(response.ContentLength, rule)
 
-	body, whole := x.receiveResponseBody()
-	if !whole {
+	body, isComplete := x.receiveResponseBody()
+	if !isComplete {
 		return x.passBody(enrich.CoreTooLarge, nil)
 	}
 	core, ok := rule.ParseCore(body, response.ContentEncoding)
@@ -146,7 +146,7 @@ func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, a
 		length = -1
 	}
 	x.continueWithBody(length, rule)
-	if _, whole := x.receiveResponseBody(); !whole {
+	if _, isComplete := x.receiveResponseBody(); !isComplete {
 		return x.respondImmediately(answer)
 	}
 	return x.replaceBody(answer)

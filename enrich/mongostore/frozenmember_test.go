@@ -19,7 +19,7 @@ import (
 func testFrozenMember(t *testing.T, set *replicaSet, source *enrich.Source, preference string) {
 	frozen := set.secondary(t)
 	address := strings.TrimPrefix(frozen.URI(), "mongodb://")
-	// Keys that are sent to the member, and commands that wait for a connection to it.
+	// Keys in commands sent to the member, and commands that wait for a connection to it.
 	var keys, waiting, late atomic.Int64
 	store := set.open(t, preference, func(o *options.ClientOptions) {
 		o.SetPoolMonitor(&event.PoolMonitor{Event: func(e *event.PoolEvent) {
@@ -52,7 +52,7 @@ func testFrozenMember(t *testing.T, set *replicaSet, source *enrich.Source, pref
 	awaitFound(t, store, source)
 }
 
-// askedKeys returns for how many keys a find command asks.
+// askedKeys returns the number of keys in a find command.
 func askedKeys(find bson.Raw) int {
 	list, ok := find.Lookup("filter", "id", "$in").ArrayOK()
 	if !ok {

@@ -92,7 +92,7 @@ func awaitFound(t *testing.T, store enrich.Store, source *enrich.Source) {
 // other shard are found, within the budget, and all users are found when the shard is back.
 func TestStoppedShard(t *testing.T) {
 	isStopped := func(id int64) bool { return id%2 == 1 }
-	// On a busy machine a read takes long, too. Keys that are held take their places as long as this.
+	// On a busy machine reads are slow, too, and keys that are held occupy their places for this time.
 	const budget = 3 * time.Second
 	for _, test := range []struct {
 		name  string

@@ -56,7 +56,7 @@ func (d *doc) rows(prefix string, schema yaml.MapSlice) {
 		escape := strings.NewReplacer("|", `\|`).Replace
 		fmt.Fprintf(d, "| `%s%s` | %s | %s |\n", prefix, name, escape(kindOf(value)), escape(description))
 		if prefix == "" && name == "rules" || name == "extensions" {
-			continue // a section of its own
+			continue // a separate section
 		}
 		switch more := get(value, "additionalProperties").(type) {
 		case yaml.MapSlice:

@@ -1,4 +1,4 @@
-{{- /* What values.schema.json cannot say. Each mistake ends the rendering with what to do. */ -}}
+{{- /* Checks that values.schema.json cannot express. Each error says what to do. */ -}}
 {{- define "weft.checks" -}}
 {{- $v := .Values -}}
 {{- $command := printf "\n\n    %s\n\nand add --set-file rules=rules.yaml --set-file envoyConfig=envoy.yaml" (include "weft.envoyCommand" .) -}}
@@ -48,7 +48,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* The command that makes envoyConfig. */ -}}
+{{- /* The command that generates envoyConfig. */ -}}
 {{- define "weft.envoyCommand" -}}
 {{- $l := .Values.legacy -}}
 {{- if eq .Values.mode "sidecar" -}}
@@ -60,7 +60,7 @@ weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.po
 {{- end -}}
 {{- end -}}
 
-{{- /* envoyConfig, or that of the example. */ -}}
+{{- /* envoyConfig; by default that of the example. */ -}}
 {{- define "weft.envoyConfig" -}}
 {{- .Values.envoyConfig | default (.Files.Get (printf "files/%s.yaml" .Values.mode)) -}}
 {{- end -}}
