@@ -60,7 +60,7 @@ func matchesRead(r *enrich.Rule) []*accesslogv3.AccessLogFilter {
 		if q.Type != 0 {
 			value = q.Type.Pattern()
 		}
-		filters = append(filters, headerFilter(path, regex(`[^?]*\?(.*&)?`+regexp.QuoteMeta(q.Name)+"="+value+"(&.*)?")))
+		filters = append(filters, headerFilter(path, regex(`[^?]*\?(.*&)?`+regexp.QuoteMeta(q.Name)+"=("+value+")(&.*)?")))
 	}
 	if r.Host != "" {
 		name := regexp.QuoteMeta(r.Host)

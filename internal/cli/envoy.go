@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,6 +129,9 @@ output list what the format cannot express.
 					"otherwise it reads them only at start"),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
+			if err := checkFormat(cmd, format); err != nil {
+				return err
+			}
 			f, err := loadRules(rules)
 			if err != nil {
 				return err
@@ -185,3 +189,19 @@ func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) 
 			"With --attach httproute/NAME weft is attached to it, and its policies still apply.")
 	}
 }
+
+// checkFormat rejects flags of other formats, which would have no effect. The usage of such a flag begins with the
+// formats that it is for.
+func checkFormat(cmd *cli.Command, format string) error {
+	for _, f := range cmd.Flags {
+		prefix, _, _ := strings.Cut(f.(cli.DocGenerationFlag).GetUsage(), ": ")
+		formats := strings.Split(prefix, ", ")
+		isOfFormats := !slices.ContainsFunc(formats, func(s string) bool { return !slices.Contains(meshFormats, s) })
+		if name := f.Names()[0]; isOfFormats && cmd.IsSet(name) && !slices.Contains(formats, format) {
+			return usageErrorf("--%s is for --format %s, not %s", name, prefix, format)
+		}
+	}
+	return nil
+}
+
+var meshFormats = []string{"bootstrap", "istio", "gateway"} //nolint:gochecknoglobals // read-only
