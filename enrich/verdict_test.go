@@ -50,7 +50,10 @@ func TestVerdict(t *testing.T) {
 			"200 to a HEAD", &never,
 			with(legacy(200), func(r *Response) { r.Method, r.Bodyless = "HEAD", true }), Compose, "",
 		},
-		{"404 to a HEAD", v1, with(legacy(404), func(r *Response) { r.Method, r.Bodyless = "HEAD", true }), Pass, LegacyNotFound},
+		{
+			"404 to a HEAD", v1,
+			with(legacy(404), func(r *Response) { r.Method, r.Bodyless = "HEAD", true }), Pass, LegacyNotFound,
+		},
 		{"206", v1, legacy(206), Pass, PartialContent},
 		{"101", v1, legacy(101), Pass, NotFinal},
 		{"302", v1, legacy(302), Pass, LegacyRedirect},

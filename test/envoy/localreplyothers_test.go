@@ -21,15 +21,17 @@ rules:
   - name: query
     match: {path: "/query/{id:int64}", query: {view: {value: full}, n: {type: int64}}}
     degrade: always
-    extensions: {e: {database: d, collection: c, where: {id: {param: id}, n: {param: n}}, fields: {v: {type: string, default: none}}}}
+    extensions:
+      e:
+        {database: d, collection: c, where: {id: {param: id}, n: {param: n}}, fields: {v: {type: string, default: "-"}}}
   - name: never
     match: {path: "/never/{id:int64}"}
     degrade: never
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
 `
 
-// TestLocalRepliesOfOtherRequests: Envoy's local replies to requests that no rule matches, or whose rule never degrades,
-// stay as they are, with and without weft.
+// TestLocalRepliesOfOtherRequests: Envoy's local replies to requests that no rule matches, or whose rule never
+// degrades, do not change, with and without weft.
 func TestLocalRepliesOfOtherRequests(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, othersRules), change: func(b *bootstrapv3.Bootstrap) {
 		b.GetStaticResources().GetClusters()[0].LoadAssignment.Endpoints = nil
