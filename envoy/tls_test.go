@@ -22,21 +22,29 @@ func TestTLS(t *testing.T) {
 	}{
 		{"none", envoy.TLS{}, nil, "transport_socket", ""},
 		{
-			"a SPIFFE id", envoy.TLS{CA: "/ca", SAN: "spiffe://a/b"},
-			[]string{"filename: /ca", "san_type: URI", "exact: spiffe://a/b", "[h2]"}, "sni:", "",
+			"a SPIFFE id",
+			envoy.TLS{CA: "/ca", SAN: "spiffe://a/b"},
+			[]string{"filename: /ca", "san_type: URI", "exact: spiffe://a/b", "[h2]"},
+			"sni:", "",
 		},
 		{
-			"a DNS name", envoy.TLS{CA: "/ca", SAN: "weft.shop"},
-			[]string{"san_type: DNS", "exact: weft.shop", "sni: weft.shop"}, "tls_certificates", "",
+			"a DNS name",
+			envoy.TLS{CA: "/ca", SAN: "weft.shop"},
+			[]string{"san_type: DNS", "exact: weft.shop", "sni: weft.shop"},
+			"tls_certificates", "",
 		},
 		{"another SNI", envoy.TLS{CA: "/ca", SAN: "weft.shop", SNI: "weft"}, []string{"sni: weft\n"}, "sni: weft.shop", ""},
 		{
-			"an address", envoy.TLS{CA: "/ca", SAN: "10.0.0.1"},
-			[]string{"san_type: IP_ADDRESS", "exact: 10.0.0.1"}, "sni:", "",
+			"an address",
+			envoy.TLS{CA: "/ca", SAN: "10.0.0.1"},
+			[]string{"san_type: IP_ADDRESS", "exact: 10.0.0.1"},
+			"sni:", "",
 		},
 		{
-			"mutual", envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c", Key: "/k"},
-			[]string{"tls_certificates", "filename: /c", "filename: /k"}, "sds", "",
+			"mutual",
+			envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c", Key: "/k"},
+			[]string{"tls_certificates", "filename: /c", "filename: /k"},
+			"sds", "",
 		},
 		{
 			"secrets",
@@ -50,7 +58,9 @@ func TestTLS(t *testing.T) {
 		{"no CA bundle", envoy.TLS{SAN: "w"}, nil, "", required},
 		{"no name", envoy.TLS{CA: "/ca"}, nil, "", required},
 		{
-			"no key", envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c"}, nil, "",
+			"no key",
+			envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c"},
+			nil, "",
 			"TLS to weft: --weft-tls-cert and --weft-tls-key are required together",
 		},
 	}
