@@ -160,6 +160,7 @@ and so does a core that has a member with the name of an extension.
 
 With a core, the legacy service's 2xx status stays. In shape *merge* the content type stays, too;
 in shape *composite* it is ` + "`application/json`" + `, or the rule's ` + "`content_type`" + `.
+The entity tag is weft's: do not join responses whose tag clients send in If-Match.
 
 **UUIDs**: ` + "`uuid`" + ` is binary of subtype 4, as current drivers write it.
 Old drivers write subtype 3, each in its own byte order:
