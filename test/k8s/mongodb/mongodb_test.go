@@ -84,8 +84,9 @@ func (r *replicaSet) start(member int) *harness.Process {
 			arguments = append(arguments, strings.Replace(a, "/etc/mongodb/", r.dir+"/", 1))
 		}
 	}
+	arguments = append(arguments, "--bind_ip", address(member), "--dbpath", data, "--unixSocketPrefix", data)
 	process, err := harness.Start(r.Context(), harness.Command{
-		Name: "mongod", Path: mongod, Args: append(arguments, "--bind_ip", address(member), "--dbpath", data),
+		Name: "mongod", Path: mongod, Args: arguments,
 		Log: filepath.Join(r.dir, fmt.Sprint("log", member)),
 	})
 	if err != nil {
