@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // exchange is one stream, in plain values. Its methods do nothing once err is set.
@@ -25,7 +26,7 @@ type exchange struct {
 	stream Stream
 	config config
 	report enrich.Report
-	clock  clock
+	clock  envoyhttp.Clock
 
 	metadata *corev3.Metadata // of the request
 	forged   []string         // names of the request's headers that only weft may set
@@ -36,9 +37,9 @@ type exchange struct {
 }
 
 func (s *Server) newExchange(stream Stream) *exchange {
-	x := &exchange{server: s, rules: s.Rules(), stream: stream, config: configOf(stream.Context()), clock: clock{now: s.Now}}
+	x := &exchange{server: s, rules: s.Rules(), stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: s.Now}}
 	if s.Now == nil {
-		x.clock.now = time.Now
+		x.clock.Now = time.Now
 	}
 	return x
 }
@@ -56,7 +57,7 @@ func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool
 		return nil, false
 	}
 	m, x.err = x.stream.Receive()
-	x.clock.received(&x.report.Times)
+	x.clock.Received(&x.report.Times)
 	if got := kindOf(m); x.err == nil && got != want {
 		x.err = &unexpectedError{got, want}
 	}
@@ -65,7 +66,7 @@ func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool
 
 func (x *exchange) send(r *reply) {
 	if x.err == nil {
-		x.clock.sends(&x.report.Times)
+		x.clock.Sends(&x.report.Times)
 		x.report.AnswerSize += len(r.body)
 		x.err = x.stream.Send(r.message())
 	}
@@ -74,11 +75,11 @@ func (x *exchange) send(r *reply) {
 // sendLast sends the reply that ends the exchange. It carries the outcome for Envoy's access log.
 func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 	if x.err == nil {
-		x.clock.sends(&x.report.Times)
+		x.clock.Sends(&x.report.Times)
 		x.report.AnswerSize += len(r.body)
 		x.report.Outcome = outcome
 		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
-			r.timing = serverTiming(x.report.Times)
+			r.timing = envoyhttp.ServerTiming(x.report.Times)
 		}
 		m := r.message()
 		m.DynamicMetadata = dynamicMetadata(&x.report)
@@ -133,22 +134,16 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	x.send(&reply{to: responseHeaders, mode: mode})
 }
 
-const (
-	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its buffer
-	// exactly counts as too large, and there must be room for the extension.
-	BufferSlack = 64 << 10
-
-	// maxAnswer is the limit of an answer that Envoy does not have to buffer, in bytes. A list could have any number of
-	// copies of a large document.
-	maxAnswer = 32 << 20
-)
+// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its buffer
+// exactly counts as too large, and there must be room for the extension.
+const BufferSlack = envoyhttp.BufferSlack
 
 // await returns the extensions of a core. It waits no longer than Envoy does. It is called when the core is there, so that
 // what it waits is added to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
-	began := x.clock.now()
+	began := x.clock.Now()
 	found := read.Await(core, cmp.Or(x.config.budget, x.rules.Budget))
-	x.clock.waited(&x.report.Times, began, found.Reads)
+	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	return found
 }
@@ -158,7 +153,7 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 // which has no such limit.
 func (x *exchange) compose(rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found) enrich.Answer {
 	if !x.buffered {
-		return rule.Compose(params, core, found, maxAnswer)
+		return rule.Compose(params, core, found, envoyhttp.MaxAnswer)
 	}
 	answer := rule.Compose(params, core, found, rule.CoreLimit+BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
@@ -189,7 +184,7 @@ func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) err
 // replaceResponse answers in place of the response. Envoy drops its body, if it has one, and its content-length: the client
 // gets a chunked answer.
 func (x *exchange) replaceResponse(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseHeaders, replace: true, change: answerChange(a, false), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{to: responseHeaders, replace: true, change: envoyhttp.AnswerHeaders(a, false), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
@@ -209,7 +204,7 @@ func (x *exchange) passBody(reason enrich.Reason, err error) error {
 // replaceBody replaces the body by the answer. Headers and body change with this one message, so that a weft that dies
 // before it leaves the legacy response whole.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseBody, change: answerChange(a, x.buffered), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{to: responseBody, change: envoyhttp.AnswerHeaders(a, x.buffered), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
@@ -255,12 +250,7 @@ func (x *exchange) recoverPanic() {
 	}
 }
 
-// hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader]. It is the same core if
-// neither the rule nor that of the route has a legacy_path.
+// hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader].
 func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
-	if x.config.rule == "" || x.config.rule == rule.Name {
-		return true
-	}
-	routed, ok := x.rules.rules.Named(x.config.rule)
-	return ok && routed.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
+	return envoyhttp.HasCoreOf(x.rules.rules, x.config.rule, rule)
 }

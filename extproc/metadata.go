@@ -2,15 +2,13 @@ package extproc
 
 import (
 	"context"
-	"strconv"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // Names in the metadata of a call, in which Envoy's configuration tells weft about itself. All of them are optional.
@@ -54,19 +52,7 @@ func metadataValue(ctx context.Context, name string) string {
 // traceOf returns the trace that an exchange is part of. An Envoy that traces makes a span for its call of weft, which it
 // sends in the stream's metadata; one that does not trace may still forward a header of the client.
 func traceOf(ctx context.Context, request fields) enrich.Trace {
-	for _, carrier := range []propagation.MapCarrier{
-		{traceParent: metadataValue(ctx, traceParent)},
-		{traceParent: second(request.get(traceParent))},
-	} {
-		if carrier[traceParent] == "" {
-			continue
-		}
-		extracted := propagation.TraceContext{}.Extract(context.Background(), carrier)
-		if c := trace.SpanContextFromContext(extracted); c.IsValid() {
-			return enrich.Trace{ID: c.TraceID(), Parent: c.SpanID(), Sampled: c.IsSampled()}
-		}
-	}
-	return enrich.Trace{}
+	return envoyhttp.Trace(metadataValue(ctx, traceParent), second(request.get(traceParent)))
 }
 
 func second(_ int, value string) string { return value }
@@ -74,46 +60,23 @@ func second(_ int, value string) string { return value }
 // MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's access
 // log: rule, verdict, reason (two reasons with a plus between them if both halves failed), legacy_ms, mongodb_ms and
 // added_ms. Values that are not known are left out. Envoy's configuration must allow it (receiving_namespaces).
-const MetadataNamespace = "weft"
+const MetadataNamespace = envoyhttp.MetadataNamespace
 
 // dynamicMetadata returns the dynamic_metadata of the last reply.
 func dynamicMetadata(r *enrich.Report) *structpb.Struct {
 	values := map[string]*structpb.Value{
 		"rule":      structpb.NewStringValue(r.Rule),
 		"verdict":   structpb.NewStringValue(string(r.Outcome.Disposition)),
-		"legacy_ms": structpb.NewNumberValue(milliseconds(r.Times.Legacy)),
-		"added_ms":  structpb.NewNumberValue(milliseconds(r.Times.Added)),
+		"legacy_ms": structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Legacy)),
+		"added_ms":  structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Added)),
 	}
-	if reason := string(r.Outcome.Reason); reason != "" {
-		if r.Outcome.Also != "" {
-			reason += "+" + string(r.Outcome.Also)
-		}
+	if reason := r.Outcome.Reasons(); reason != "" {
 		values["reason"] = structpb.NewStringValue(reason)
 	}
 	if r.Times.Read != 0 {
-		values["mongodb_ms"] = structpb.NewNumberValue(milliseconds(r.Times.Read))
+		values["mongodb_ms"] = structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Read))
 	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
 	}}
-}
-
-// milliseconds are exact to a microsecond.
-func milliseconds(d time.Duration) float64 {
-	return float64(d.Round(time.Microsecond).Microseconds()) / 1000
-}
-
-// serverTiming returns the value of a server-timing header (W3C Server Timing), which browsers show: what the legacy
-// service took, what MongoDB took meanwhile, and what weft added, in milliseconds.
-func serverTiming(t enrich.Times) string {
-	b := make([]byte, 0, 64)
-	add := func(name string, d time.Duration) {
-		b = strconv.AppendFloat(append(b, name...), milliseconds(d), 'f', -1, 64)
-	}
-	add("legacy;dur=", t.Legacy)
-	if t.Read != 0 {
-		add(", mongodb;dur=", t.Read)
-	}
-	add(", weft;dur=", t.Added)
-	return string(b)
 }

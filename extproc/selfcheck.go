@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // selfCheck looks for faults in Envoy's configuration, as far as the messages show them. The zero value is ready.
@@ -91,7 +92,7 @@ func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_
 // checkOrder looks at a first message that is no request. Envoy's local replies can come without one.
 func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 	details, _ := codeDetailsOf(first)
-	if kindOf(first) == responseHeaders && origin(details) == enrich.OriginLegacy {
+	if kindOf(first) == responseHeaders && envoyhttp.Origin(details) == enrich.OriginLegacy {
 		x.misconfigured(noRequests, "Envoy does not send requests: set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
 			"until then all responses pass")
 	}
