@@ -51,7 +51,17 @@ func (r *Read) Join(core Core) {
 	}
 }
 
-// Stop cancels the reads that are still under way.
+// Done reports whether the reads that have started are done, so that Await does not wait.
+func (r *Read) Done() bool {
+	for i := range r.sources {
+		if s := &r.sources[i]; s.done != nil && !s.isDone() {
+			return false
+		}
+	}
+	return true
+}
+
+// Stop cancels the reads that are still under way. Any goroutine may call it.
 func (r *Read) Stop() { r.cancel() }
 
 // Await returns the extensions when the reads that have started are done, when ctx ends, or when the budget is over,

@@ -39,38 +39,53 @@ that changes is read again: good rules are for all exchanges from then on, and b
 while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
 how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
 		Flags: slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, s.port.flags(),
-			mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
-				stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
-					"`host:port` for /metrics, /livez and /readyz; empty for none"),
-				boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
-				&cli.Int64Flag{
-					Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
-					Destination: &s.maxReads, Validator: atLeast[int64](1),
-					Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
-				},
-				durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
-					"how long an answer may wait for MongoDB once the core is there, a little less than Envoy's "+
-						"message_timeout; default: nine tenths of the rules file's message_timeout"),
-			}, s.observeFlags(), s.drain.flags()),
-		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
-			s.registry = prometheus.NewRegistry()
-			s.metrics = observe.NewMetrics(s.registry, version)
-			dropped := func(lines int) { s.metrics.DroppedLines.Add(float64(lines)) }
-			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, dropped)
+			mongodbFlags("mongodb://localhost:27017", ""), s.joinFlags(), s.observeFlags(), s.drain.flags()),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			flush, err := s.configure(cmd)
 			defer flush()
-			if s.logger, err = s.newLogger(log); err != nil {
-				return err
-			}
-			if s.mongodbURI, err = mongodbURI(cmd); err != nil {
+			if err != nil {
 				return err
 			}
 			if err := s.port.validate(); err != nil {
 				return err
 			}
-			s.mongodbURIFile = cmd.String("mongodb-uri-file")
 			return s.run(ctx)
 		},
 	}
+}
+
+// joinFlags returns the flags for the join and for what it tells of itself.
+func (s *server) joinFlags() []cli.Flag {
+	return []cli.Flag{
+		stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
+			"`host:port` for /metrics, /livez and /readyz; empty for none"),
+		boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
+		&cli.Int64Flag{
+			Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
+			Destination: &s.maxReads, Validator: atLeast[int64](1),
+			Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
+		},
+		durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
+			"how long an answer may wait for MongoDB once the core is there, a little less than Envoy's "+
+				"message_timeout; default: nine tenths of the rules file's message_timeout"),
+	}
+}
+
+// configure reads the flags that need more than a parser, and makes the logger. flush must be called at the end, also after
+// an error.
+func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
+	s.registry = prometheus.NewRegistry()
+	s.metrics = observe.NewMetrics(s.registry, s.version)
+	dropped := func(lines int) { s.metrics.DroppedLines.Add(float64(lines)) }
+	log, flush := observe.NonBlocking(cmd.Root().ErrWriter, dropped)
+	if s.logger, err = s.newLogger(log); err != nil {
+		return flush, err
+	}
+	if s.mongodbURI, err = mongodbURI(cmd); err != nil {
+		return flush, err
+	}
+	s.mongodbURIFile = cmd.String("mongodb-uri-file")
+	return flush, nil
 }
 
 // server is a weft that serves.
@@ -88,6 +103,8 @@ type server struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	store    *mongostore.Store
+	reads    enrich.Store         // of store, batched and limited
+	report   func(*enrich.Report) // for each exchange that has ended
 	rules    atomic.Pointer[extproc.Ruleset]
 
 	health   *observe.Health
@@ -109,46 +126,22 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}()
 
-	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
-	// environment's GOGC and GOMEMLIMIT are respected.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 	// Near the limit of the cgroup the garbage collector works harder, so that the kernel need not kill weft.
 	if _, err := memlimit.Set(); err != nil {
 		s.logger.Info("GOMEMLIMIT is not taken from a cgroup", "error", err)
 	}
-	file, err := loadRules(s.rulesName)
+	file, stopJoin, err := s.startJoin(ctx)
 	if err != nil {
 		return err
 	}
-	s.health = observe.NewHealth(s.logger)
-	if err := s.connectMongoDB(ctx); err != nil {
-		return err
-	}
-	s.use(file)
-	closeAdmin, err := s.serveAdmin(s.registry)
-	if err != nil {
-		return err
-	}
-	defer closeAdmin()
-
-	record, closeTraces, err := observe.Traces(ctx, s.otlpEndpoint, s.version, s.logger)
-	if err != nil {
-		return fmt.Errorf("--otlp-endpoint: %w", err)
-	}
-	defer closeTraces()
-	log := observe.Log(s.logger)
+	defer stopJoin()
 	processor := &extproc.Server{
 		Rules:         s.rules.Load,
-		Store:         enrich.Limit(enrich.Batch(s.store), s.maxReads),
+		Store:         s.reads,
 		ServerTiming:  s.serverTiming,
-		Report:        func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) },
+		Report:        s.report,
 		Misconfigured: func(fault string) { s.metrics.Misconfigurations.Inc(); s.logger.Warn(fault) },
-		Panicked: func(rule string, err *enrich.PanicError) {
-			s.metrics.Panics.Inc()
-			s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
-		},
+		Panicked:      s.panicked,
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
 	if err != nil {
@@ -162,10 +155,6 @@ func (s *server) run(ctx context.Context) error {
 	health := newHealth() // of the server as a whole, and of the one service
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)
-	go s.adviseIndexes(ctx, file.Rules)
-	if s.rulesName != "" {
-		go s.watch(ctx, file.Text)
-	}
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(listener) }()
@@ -181,12 +170,57 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 
-	// With all exchanges over no read is under way, so there is nothing to wait for.
+	s.closeStore()
+	s.logger.Info("stopped")
+	return nil
+}
+
+// startJoin starts all but the way into Envoy: rules, MongoDB, metrics and traces. What it starts ends with ctx, or when
+// stop is called.
+func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func(), err error) {
+	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
+	// environment's GOGC and GOMEMLIMIT are respected.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if file, err = loadRules(s.rulesName); err != nil {
+		return nil, nil, err
+	}
+	s.health = observe.NewHealth(s.logger)
+	if err := s.connectMongoDB(ctx); err != nil {
+		return nil, nil, err
+	}
+	s.reads = enrich.Limit(enrich.Batch(s.store), s.maxReads)
+	s.use(file)
+	closeAdmin, err := s.serveAdmin(s.registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	record, closeTraces, err := observe.Traces(ctx, s.otlpEndpoint, s.version, s.logger)
+	if err != nil {
+		closeAdmin()
+		return nil, nil, fmt.Errorf("--otlp-endpoint: %w", err)
+	}
+	log := observe.Log(s.logger)
+	s.report = func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) }
+	go s.adviseIndexes(ctx, file.Rules)
+	if s.rulesName != "" {
+		go s.watch(ctx, file.Text)
+	}
+	return file, func() { closeTraces(); closeAdmin() }, nil
+}
+
+// panicked reports a panic in an exchange.
+func (s *server) panicked(rule string, err *enrich.PanicError) {
+	s.metrics.Panics.Inc()
+	s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
+}
+
+// closeStore closes the connections to MongoDB. With all exchanges over no read is under way, so there is nothing to wait for.
+func (s *server) closeStore() {
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.store.Close(now)
-	s.logger.Info("stopped")
-	return nil
 }
 
 // use makes the rules of a file those of all exchanges from now on.
