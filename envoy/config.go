@@ -57,6 +57,9 @@ type Config struct {
 	Collector     string
 	TraceSampling float64
 
+	// Module, if not nil, has Envoy run weft in its own process. Then Weft, TLS, WeftStreams and WeftTimeout mean nothing.
+	Module *Module
+
 	legacyCluster string // cluster of the legacy service: "legacy", or the mesh's own
 }
 
@@ -70,6 +73,9 @@ func (c Config) withDefaults() Config {
 	c.WeftStreams = cmp.Or(c.WeftStreams, DefaultWeftStreams)
 	c.Retries = cmp.Or(c.Retries, new(uint32(defaults.Retries)))
 	c.legacyCluster = "legacy"
+	if c.Module != nil {
+		c.Rules = withoutFallback(c.Rules)
+	}
 	return c
 }
 

@@ -17,8 +17,13 @@ import (
 
 const extProcFilterName = "envoy.filters.http.ext_proc"
 
-// filters returns those of weft: the fallback, if a rule has one, and ext_proc.
-func filters(c Config) []*hcmv3.HttpFilter { return append(fallbackFilters(c.Rules), extProcFilter(c)) }
+// filters returns those of weft: the fallback, if a rule has one, and ext_proc; or the module.
+func filters(c Config) []*hcmv3.HttpFilter {
+	if c.Module != nil {
+		return []*hcmv3.HttpFilter{moduleFilter(c)}
+	}
+	return append(fallbackFilters(c.Rules), extProcFilter(c))
+}
 
 // extProcFilter calls weft. If weft fails, the exchange goes on without it (failure_mode_allow). Envoy sends no body
 // unless weft asks for it (allow_mode_override), and only the headers that weft reads: cookies and credentials stay

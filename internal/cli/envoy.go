@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -22,6 +23,8 @@ func envoyCommand() *cli.Command {
 		c             envoy.Config
 		istio         envoy.IstioOptions
 		gateway       envoy.GatewayOptions
+		mode          string
+		module        moduleOptions
 	)
 	return &cli.Command{
 		Name:  "envoy",
@@ -37,6 +40,12 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 			rulesFlag(&rules),
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
 				"bootstrap, istio, gateway, weft-ca or weft-client"),
+			stringVar(&mode, "mode", extProcMode, "WEFT_MODE",
+				"ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental; bootstrap only)"),
+			stringVar(&module.library, "module-library", "/usr/lib/libweft.so", "WEFT_MODULE_LIBRARY",
+				"module: `FILE` with the library, as Envoy finds it"),
+			stringVar(&module.config, "module-config", "{}", "WEFT_MODULE_CONFIG",
+				"module: flags of \"weft serve\" as a `JSON` object; \"rules\" is --rules unless it is given"),
 			stringVar(&c.Legacy, "legacy", "", "WEFT_LEGACY",
 				"`host:port` of the legacy service (gateway: its Service); "+
 					"default: the rules file's, or 127.0.0.1:8081"),
@@ -110,6 +119,9 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 					c.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
 			}
 			gateway.Namespace = istio.Namespace
+			if c.Module, err = module.parse(mode, format, rules); err != nil {
+				return err
+			}
 			var text []byte
 			var message proto.Message // or its text
 			switch format {
@@ -135,4 +147,33 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 			return err
 		},
 	}
+}
+
+// Values of --mode.
+const (
+	extProcMode = "ext_proc"
+	moduleMode  = "module"
+)
+
+// moduleOptions are the flags for weft in Envoy's process.
+type moduleOptions struct{ library, config string }
+
+// parse returns nil if weft is not in Envoy's process.
+func (o moduleOptions) parse(mode, format, rules string) (*envoy.Module, error) {
+	switch {
+	case mode == extProcMode:
+		return nil, nil //nolint:nilnil // no module is no error
+	case mode != moduleMode:
+		return nil, usageErrorf("unknown --mode %q; use one of %s, %s", mode, extProcMode, moduleMode)
+	case format != "bootstrap":
+		return nil, usageErrorf("--mode %s: there is only --format bootstrap for it, not %s", moduleMode, format)
+	}
+	m := &envoy.Module{Library: o.library}
+	if err := json.Unmarshal([]byte(o.config), &m.Flags); err != nil || m.Flags == nil {
+		return nil, usageErrorf("--module-config %s: want a JSON object, such as {\"admin\": \"127.0.0.1:9902\"}", o.config)
+	}
+	if _, ok := m.Flags["rules"]; !ok && rules != "" {
+		m.Flags["rules"] = rules
+	}
+	return m, checkModuleFlags(m.Flags)
 }
