@@ -24,6 +24,7 @@ type config struct {
 	mongoPort  int    // our mongod; 0 when MONGODB_URI names another
 	legacy     string // host:port of the legacy service
 	mongodbURI string
+	module     bool   // weft runs in Envoy's process
 	page       string // absolute path of the page's folder; "" means no page and no control endpoint
 }
 
@@ -42,6 +43,13 @@ func configure(getenv func(string) string) (config, error) {
 	}
 	if c.weftPort, err = portFrom(getenv, "WEFT_ADMIN_PORT", 9902); err != nil {
 		return config{}, err
+	}
+	switch mode := getenv("MODE"); mode {
+	case "module":
+		c.module = true
+	case "", "ext_proc":
+	default:
+		return config{}, fmt.Errorf("MODE=%s: write MODE=ext_proc or MODE=module", mode)
 	}
 	if c.legacy != "" {
 		if host, port, err := net.SplitHostPort(c.legacy); err != nil || host == "" || port == "" {
@@ -73,6 +81,9 @@ func (c *config) usePage(folder string) error {
 	}
 	if c.legacyPort == 0 {
 		return errors.New("LEGACY: the page is served through the demo's own legacy service; leave LEGACY away, or use \"make run\"")
+	}
+	if c.module {
+		return errors.New("MODE=module: the page breaks and starts weft, which is no process of its own then; use \"make run\"")
 	}
 	page, err := filepath.Abs(folder)
 	if err != nil {

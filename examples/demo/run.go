@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"weft/test/harness"
 )
 
-// binaries are the paths of the programs that this repository builds.
+// binaries are the paths of the programs that this repository builds. The library of weft is beside weft.
 type binaries struct{ weft, legacy string }
+
+func (b binaries) library() string { return filepath.Join(filepath.Dir(b.weft), "libweft.so") }
 
 // runner holds the children in the order in which they were started.
 type runner struct {
@@ -47,7 +50,14 @@ func run(ctx context.Context, c config, b binaries, hurry <-chan struct{}) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stop(hurry)) }()
-	for _, start := range []func(context.Context) error{r.startMongod, r.startLegacy, r.startWeft, r.startEnvoy} {
+	starts := []func(context.Context) error{r.startMongod, r.startLegacy, r.startWeft, r.startEnvoy}
+	if c.module {
+		if _, err := os.Stat(b.library()); err != nil {
+			return fmt.Errorf("MODE=module: %w; \"make build\" builds it if there is a C compiler", err)
+		}
+		starts = slices.Delete(starts, 2, 3)
+	}
+	for _, start := range starts {
 		err := start(ctx)
 		if ctx.Err() != nil {
 			return nil // the user has changed their mind
