@@ -3,15 +3,24 @@
 package envoy_test
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"weft/envoy"
 	userprofile "weft/examples/user-profile"
+	"weft/test/harness"
 )
 
 // library builds libweft.so, once for all tests.
@@ -37,7 +46,7 @@ func startModule(t *testing.T, rules []byte, o systemOptions) *system {
 	}
 	o.rules = parseRules(t, string(rules))
 	o.module = &envoy.Module{Library: lib, Flags: map[string]any{
-		"rules": file, "mongodb-uri": mongod.URI(), "admin": "",
+		"rules": file, "mongodb-uri": cmp.Or(o.mongodbURI, mongod.URI()), "admin": "",
 	}}
 	return startSystem(t, o)
 }
@@ -46,4 +55,104 @@ func startModule(t *testing.T, rules []byte, o systemOptions) *system {
 func TestCasesInModule(t *testing.T) {
 	s := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
 	replayCases(t, s)
+}
+
+// answerEarly starts a legacy service that answers before it reads the body of a request.
+func answerEarly(t *testing.T, addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() {
+				defer func() { _ = c.Close() }()
+				for r := bufio.NewReader(c); ; {
+					request, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					if _, err := io.WriteString(c, legacyUser7); err != nil {
+						return
+					}
+					if _, err := io.Copy(io.Discard, request.Body); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { // after Envoy
+		_ = listener.Close()
+		open.Wait()
+	})
+}
+
+// TestModuleStreams ends and continues streams at points at which an external processor is in another process.
+func TestModuleStreams(t *testing.T) {
+	release, asked := make(chan struct{}, 2), make(chan struct{}, 100)
+	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
+	rules := bytes.ReplaceAll(userprofile.Rules, []byte("path: /api/v1/users/{userId:int64}"),
+		[]byte("{path: \"/api/v1/users/{userId:int64}\", methods: [GET, POST]}"))
+	s := startModule(t, rules, systemOptions{mongodbURI: proxy.uri, timeout: time.Minute})
+	t.Cleanup(sync.OnceFunc(func() { close(release) }))
+	s.legacy.stop()
+	answerEarly(t, s.legacy.addr)
+
+	dial := func(request string) net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	stopped := dial("GET /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+	<-asked
+	// The legacy service has answered; the rest of the request goes on while the response waits for MongoDB.
+	uploading := dial("POST /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 6\r\n\r\none")
+	harness.Eventually(t, "the response of the legacy service has come", func() bool {
+		return s.stat(t, "cluster.legacy.upstream_cx_rx_bytes_total") == 2*len(legacyUser7)
+	})
+	if _, err := io.WriteString(uploading, "two"); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the request is complete", func() bool {
+		return s.stat(t, "cluster.legacy.upstream_rq_active") == 0
+	})
+	_ = stopped.Close()
+	harness.Eventually(t, "the other stream is gone", func() bool { return s.stat(t, "http.main.downstream_rq_active") == 1 })
+	release <- struct{}{} // the read of the stream that is gone, which keeps its connection
+	release <- struct{}{}
+	response, err := http.ReadResponse(bufio.NewReader(uploading), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil || string(body) != compositeUser7 {
+		t.Errorf("%s, %v, want %s", body, err, compositeUser7)
+	}
+
+	// SIGTERM while a stream waits for MongoDB.
+	<-asked // of the POST
+	dial("GET /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+	<-asked
+	if err := s.Envoy.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	harness.ExpectLog(t, s.Envoy.Process, "msg=stopped")
+	<-s.Envoy.Done()
+	if err := s.Envoy.Err(); err != nil {
+		t.Errorf("Envoy ended with %v, want exit status 0", err)
+	}
 }
