@@ -27,6 +27,9 @@ type Config struct {
 	// same time, and must not keep the report.
 	Report func(*enrich.Report)
 
+	// Open, if not nil, is called with 1 when an exchange with a rule begins, and with -1 when its stream is gone.
+	Open func(exchanges int)
+
 	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
 	Panicked func(rule string, err *enrich.PanicError)
 
@@ -160,6 +163,9 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	}
 	stream.ChangeRequest(change)
 	f.clock.Sends(&f.report.Times)
+	if c.Open != nil {
+		c.Open(1)
+	}
 	return f
 }
 
@@ -346,6 +352,9 @@ func (f *Filter) OnDestroy() {
 	defer func() { f.recovered(recover()) }()
 	if f.read != nil {
 		f.read.Stop()
+	}
+	if f.config.Open != nil {
+		f.config.Open(-1)
 	}
 	if !f.reported {
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errGone)

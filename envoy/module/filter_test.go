@@ -86,6 +86,7 @@ type fixture struct {
 	*module.Config
 	reports []enrich.Report
 	panics  int
+	open    int
 }
 
 func newFixture(s enrich.Store) *fixture {
@@ -96,6 +97,7 @@ func newFixture(s enrich.Store) *fixture {
 		Store:        s,
 		ServerTiming: true,
 		Report:       func(r *enrich.Report) { f.reports = append(f.reports, *r) },
+		Open:         func(n int) { f.open += n },
 		Panicked:     func(string, *enrich.PanicError) { f.panics++ },
 	}
 	return f
@@ -206,9 +208,15 @@ func TestGone(t *testing.T) {
 	filter.OnResponse(headers(":status", "200"), "via_upstream", false)
 	s.body = core
 	expect(t, filter.OnBody(true), module.Wait)
+	if f.open != 1 {
+		t.Errorf("%d exchanges are open, want 1", f.open)
+	}
 	filter.OnDestroy()
 	<-s.scheduled
 	f.expectReport(t, "passed; reason=stream-ended")
+	if f.open != 0 {
+		t.Errorf("%d exchanges are open", f.open)
+	}
 	if s.replaced != "" {
 		t.Errorf("replaced the body of a stream that is gone: %s", s.replaced)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -19,11 +20,29 @@ import (
 // Module is weft in Envoy's process.
 type Module struct {
 	*module.Config
-	close func()
+	close  func()
+	logger *slog.Logger
 }
 
 // Close ends the reads and the admin listener. No stream may be left.
 func (m *Module) Close() { m.close() }
+
+// testedEnvoys are the minor versions of Envoy into which tests load the library. Envoy promises its ABI for the version
+// that a library is built for and the next one, and only warns of another one.
+const testedEnvoys = "1.40"
+
+// CheckEnvoy logs a warning if the library was not tested with an Envoy. printed is what its --version prints, such as
+// "envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL".
+func (m *Module) CheckEnvoy(printed string) {
+	version := "unknown"
+	if parts := strings.Split(printed, "/"); len(parts) > 4 {
+		version = parts[len(parts)-4]
+	}
+	if !strings.HasPrefix(version, testedEnvoys+".") {
+		m.logger.Warn("weft's library was not tested with this version of Envoy, whose ABI may differ; "+
+			"use a tested version, or weft as an external processor", "envoy", version, "tested", testedEnvoys)
+	}
+}
 
 // StartModule starts weft for a filter in Envoy. config is the filter's configuration: a JSON object whose members are
 // flags of "weft serve", such as {"rules": "rules.yaml", "admin": "127.0.0.1:9902"}. The environment variables of the flags
@@ -46,8 +65,10 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 				Store:        s.reads,
 				ServerTiming: s.serverTiming,
 				Report:       s.report,
+				Open:         s.metrics.AddOpen,
 				Panicked:     s.panicked,
 			},
+			logger: s.logger,
 			close: func() {
 				cancel()
 				stop()

@@ -156,6 +156,9 @@ func (m *Metrics) CountOpen(
 	return handler(srv, stream)
 }
 
+// AddOpen counts exchanges that have begun, or with a negative number that have ended, where no gRPC server does.
+func (m *Metrics) AddOpen(exchanges int) { m.open.Add(float64(exchanges)) }
+
 // Rules sets the rules in force. The series of rules and collections that are gone are deleted.
 func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	m.rulesInfo.Reset()

@@ -33,14 +33,14 @@ var library = sync.OnceValues(func() (string, error) {
 
 // startModule starts an Envoy that has weft in its process, with rules whose database is user_profiles, as the built-in
 // rules have it.
-func startModule(t *testing.T, rules []byte, o systemOptions) *system {
+func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file string) {
 	t.Helper()
 	lib, err := library()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rules = bytes.ReplaceAll(rules, []byte("database: user_profiles"), []byte("database: "+newDatabase()))
-	file := filepath.Join(t.TempDir(), "rules.yaml")
+	file = filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, rules, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -48,12 +48,12 @@ func startModule(t *testing.T, rules []byte, o systemOptions) *system {
 	o.module = &envoy.Module{Library: lib, Flags: map[string]any{
 		"rules": file, "mongodb-uri": cmp.Or(o.mongodbURI, mongod.URI()), "admin": "",
 	}}
-	return startSystem(t, o)
+	return startSystem(t, o), file
 }
 
 // TestCasesInModule replays testdata/cases with weft in Envoy's process.
 func TestCasesInModule(t *testing.T) {
-	s := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
+	s, _ := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
 	replayCases(t, s)
 }
 
@@ -100,7 +100,7 @@ func TestModuleStreams(t *testing.T) {
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
 	rules := bytes.ReplaceAll(userprofile.Rules, []byte("path: /api/v1/users/{userId:int64}"),
 		[]byte("{path: \"/api/v1/users/{userId:int64}\", methods: [GET, POST]}"))
-	s := startModule(t, rules, systemOptions{mongodbURI: proxy.uri, timeout: time.Minute})
+	s, _ := startModule(t, rules, systemOptions{mongodbURI: proxy.uri, timeout: time.Minute})
 	t.Cleanup(sync.OnceFunc(func() { close(release) }))
 	s.legacy.stop()
 	answerEarly(t, s.legacy.addr)
@@ -154,5 +154,51 @@ func TestModuleStreams(t *testing.T) {
 	<-s.Envoy.Done()
 	if err := s.Envoy.Err(); err != nil {
 		t.Errorf("Envoy ended with %v, want exit status 0", err)
+	}
+}
+
+// TestModuleReload changes the rules file of a module, first to one with an error.
+func TestModuleReload(t *testing.T) {
+	s, file := startModule(t, userprofile.Rules, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	rules, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("version: 1\nrules: no\n")
+	harness.ExpectLog(t, s.Envoy.Process, "the rules file is refused")
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+	write(strings.Replace(string(rules), "default: 0.0", "default: 1.5", 1))
+	harness.ExpectLog(t, s.Envoy.Process, "new rules")
+	checkAnswer(t, "200\nx-weft: composed\n\n"+strings.Replace(compositeUser7, "0.0", "1.5", 1), "", s.get(t, "/api/v1/users/7"))
+}
+
+// TestModuleRejects: a configuration with an error is Envoy's, too, and its log says why.
+func TestModuleRejects(t *testing.T) {
+	lib, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := harness.NewTestSystem(t, "")
+	bootstrap, err := envoy.Bootstrap(envoy.Config{
+		Rules: parseRules(t, string(userprofile.Rules)), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Legacy: "127.0.0.1:1",
+		Module: &envoy.Module{Library: lib, Flags: map[string]any{"rules": "/no/such/file", "admin": ""}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := envoy.YAML(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.StartEnvoyWith(t.Context(), text)
+	if err == nil || !strings.Contains(err.Error(), "weft: filter_config: rules file: open /no/such/file: no such file or directory") {
+		t.Errorf("%v", err)
 	}
 }

@@ -5,11 +5,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/cgo"
 	"sync"
+	"time"
 	"unsafe"
 
 	"weft/enrich"
@@ -58,12 +61,7 @@ type running struct {
 
 //export weftConfigNew
 func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validates C.bool) (handle C.uintptr_t) {
-	defer func() {
-		if err := enrich.AsPanic(recover()); err != nil {
-			fmt.Fprintf(os.Stderr, "weft: %v\n%s", err, err.Stack)
-			handle = 0
-		}
-	}()
+	defer printPanic() // and return 0, which Envoy refuses
 	text := C.GoStringN(config, C.int(length))
 	if bool(validates) {
 		if err := cli.CheckModule(text, version); err != nil {
@@ -86,6 +84,7 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 			fmt.Fprintln(os.Stderr, "weft:", err)
 			return 0
 		}
+		go checkEnvoy(m)
 		r = &running{Module: m, text: text}
 		modules.byConfig[text] = r
 	}
@@ -93,13 +92,25 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 	return C.uintptr_t(cgo.NewHandle(r))
 }
 
+// checkEnvoy has the module compare the version of the Envoy in whose process it is.
+func checkEnvoy(m *cli.Module) {
+	defer printPanic()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	printed, _ := exec.CommandContext(ctx, "/proc/self/exe", "--version").Output() // after an error, the version is unknown
+	m.CheckEnvoy(string(printed))
+}
+
+// printPanic, which must be deferred, prints a panic that would end Envoy.
+func printPanic() {
+	if err := enrich.AsPanic(recover()); err != nil {
+		fmt.Fprintf(os.Stderr, "weft: %v\n%s", err, err.Stack)
+	}
+}
+
 //export weftConfigDestroy
 func weftConfigDestroy(config C.uintptr_t) {
-	defer func() {
-		if err := enrich.AsPanic(recover()); err != nil {
-			fmt.Fprintf(os.Stderr, "weft: %v\n%s", err, err.Stack)
-		}
-	}()
+	defer printPanic()
 	r := cgo.Handle(config).Value().(*running)
 	cgo.Handle(config).Delete()
 	modules.Lock()
