@@ -18,6 +18,10 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"weft/envoy"
 	userprofile "weft/examples/user-profile"
 	"weft/test/harness"
@@ -155,6 +159,33 @@ func TestModuleStreams(t *testing.T) {
 	if err := s.Envoy.Err(); err != nil {
 		t.Errorf("Envoy ended with %v, want exit status 0", err)
 	}
+}
+
+// TestModuleLocalReply has Envoy answer itself, since a stream is idle, while the legacy response waits for MongoDB.
+func TestModuleLocalReply(t *testing.T) {
+	release, asked := make(chan struct{}), make(chan struct{}, 100)
+	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
+	s, _ := startModule(t, userprofile.Rules, systemOptions{
+		mongodbURI: proxy.uri, timeout: time.Minute,
+		change: func(b *bootstrapv3.Bootstrap) {
+			filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
+			var manager hcmv3.HttpConnectionManager
+			if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
+				t.Fatal(err)
+			}
+			manager.StreamIdleTimeout = durationpb.New(200 * time.Millisecond)
+			filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
+		},
+	})
+	free := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(free)
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	if got := s.get(t, "/api/v1/users/7"); got.Status != http.StatusGatewayTimeout || got.Header.Get("x-weft") != "" {
+		t.Errorf("%d %s %v", got.Status, got.Body, got.Header)
+	}
+	<-asked
+	free()
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
 }
 
 // TestModuleReload changes the rules file of a module, first to one with an error.

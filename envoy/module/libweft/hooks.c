@@ -14,6 +14,7 @@
 typedef struct {
   uintptr_t config;
   uintptr_t filter; // handle of Go's filter; 0 until the request has matched a rule
+  bool responded;   // the headers of a response have come
   int next;         // what the last callback wants
   size_t limit;     // weft_collect: the largest body
   weft_response* reply;  // weft_replaced: what to answer
@@ -104,7 +105,9 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
 
 int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void* filter, bool end) {
   stream* s = (stream*)filter;
-  if (s->filter == 0) return weft_headers_Continue;
+  if (s->responded) s->next = weft_continue; // Envoy answers in place of the response that was held
+  if (s->filter == 0 || s->responded) return weft_headers_Continue;
+  s->responded = true;
   const envoy_dynamic_module_type_http_header_type type = envoy_dynamic_module_type_http_header_type_ResponseHeader;
   size_t count = envoy_dynamic_module_callback_http_get_headers_size(envoy, type);
   envoy_dynamic_module_type_envoy_http_header array[few], *headers = array;
@@ -187,6 +190,7 @@ int envoy_dynamic_module_on_http_filter_response_trailers(void* envoy, const voi
 
 void envoy_dynamic_module_on_http_filter_scheduled(void* envoy, const void* filter, uint64_t event) {
   stream* s = (stream*)filter;
+  if (s->next != weft_wait) return; // Envoy has answered
   s->next = weftScheduled(s->filter, &s->reply);
   if (s->next == weft_replaced) {
     respond(s, envoy);
