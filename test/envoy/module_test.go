@@ -6,7 +6,9 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -48,11 +50,17 @@ func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file s
 	if err := os.WriteFile(file, rules, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	admin, err := harness.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
 	o.rules = parseRules(t, string(rules))
 	o.module = &envoy.Module{Library: lib, Flags: map[string]any{
-		"rules": file, "mongodb-uri": cmp.Or(o.mongodbURI, mongod.URI()), "admin": "",
+		"rules": file, "mongodb-uri": cmp.Or(o.mongodbURI, mongod.URI()), "admin": admin,
 	}}
-	return startSystem(t, o), file
+	s = startSystem(t, o)
+	s.weftAdmin = admin
+	return s, file
 }
 
 // TestCasesInModule replays testdata/cases with weft in Envoy's process.
@@ -159,6 +167,50 @@ func TestModuleStreams(t *testing.T) {
 	if err := s.Envoy.Err(); err != nil {
 		t.Errorf("Envoy ended with %v, want exit status 0", err)
 	}
+}
+
+// TestModuleHangUps: whenever clients disconnect, also while a goroutine parses a large body, Envoy lives and nothing is
+// left of their streams.
+func TestModuleHangUps(t *testing.T) {
+	s, _ := startModule(t, userprofile.Rules, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	large := strings.Replace(coreUser7, `"u"`, `"`+strings.Repeat("u", 200<<10)+`"`, 1)
+	s.legacy.answer("/api/v1/users/8", raw(withLength(large, "")))
+	var clients sync.WaitGroup
+	for client := range 8 {
+		clients.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(client)))
+			for range 50 {
+				conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = fmt.Fprintf(conn, "GET /api/v1/users/%d HTTP/1.1\r\nhost: localhost\r\n\r\n", 7+random.IntN(2))
+				_ = conn.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(4000)) * time.Microsecond))
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}
+		})
+	}
+	clients.Wait()
+	harness.Eventually(t, "no stream is left", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0
+	})
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+	if admin := s.metrics(t); !strings.Contains(admin, "weft_exchanges_open 0\n") || !strings.Contains(admin, "weft_panics_total 0\n") {
+		t.Errorf("metrics:\n%s", admin)
+	}
+}
+
+// metrics returns weft's metrics.
+func (s *system) metrics(t *testing.T) string {
+	t.Helper()
+	answer, err := harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Body
 }
 
 // TestModuleLocalReply has Envoy answer itself, since a stream is idle, while the legacy response waits for MongoDB.

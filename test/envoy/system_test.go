@@ -67,6 +67,8 @@ type system struct {
 	rules    []*enrich.Rule
 	profiles *mongo.Collection // that the first source of the first rule reads
 
+	weftAdmin string // host:port of the admin listener of a weft in Envoy's process
+
 	mu            sync.Mutex
 	misconfigured []string
 }
