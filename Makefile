@@ -6,22 +6,22 @@ BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X mai
 GOLANGCI_LINT := .tools/golangci-lint-2.15.0/golangci-lint
 CYCLONEDX_GOMOD := .tools/cyclonedx-gomod-1.10.0/cyclonedx-gomod
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
-# The root module is weft and its demo; the others have dependencies that neither needs.
+# The root module has weft and its demo; the other modules have additional dependencies.
 MODULES := . examples/legacy bench
 
 .PHONY: help
 help: ## list the targets
-	@echo "weft joins a legacy REST answer with a MongoDB document inside Envoy. Targets:"
+	@echo "weft adds data from MongoDB to the responses of a REST service, inside Envoy. Targets:"
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 12
-	@echo 'Start with "make run".'
+	@echo 'Start with "make run". To change weft: "make test" and "make lint".'
 
 .PHONY: run
-run: servers build ## start mongod, a legacy service, weft and Envoy; PORT, ADMIN_PORT, WEFT_ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI change them; MODE=module runs weft in Envoy's process
+run: servers build ## start mongod, a legacy service, weft and Envoy; configure with PORT, ADMIN_PORT, WEFT_ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI, MODE=module
 	@exec bin/demo -weft bin/weft -legacy bin/legacy
 
 PAGE := examples/client/dist
 .PHONY: demo
-demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run, with a page that breaks its processes and shows the answers; needs npm. PAGE=folder shows your own
+demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run with a page that breaks its processes and shows the answers; needs npm. PAGE=folder serves your own
 	@exec bin/demo -weft bin/weft -legacy bin/legacy -page '$(PAGE)'
 
 .PHONY: examples/client/dist
@@ -30,40 +30,52 @@ examples/client/dist: examples/client/node_modules/.package-lock.json
 
 examples/client/node_modules/.package-lock.json: examples/client/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19, 22.13, 24 or newer with npm, or use make run, which needs none' >&2; exit 1; }
-	@echo "fetching what the page is built with …"; cd examples/client && npm ci --loglevel=error && touch node_modules/.package-lock.json || \
-	  { echo 'what the page is built with cannot be fetched, for the reason above; make run needs neither Node.js nor npm' >&2; exit 1; }
+	@echo "fetching the dependencies of the page …"; cd examples/client && npm ci --loglevel=error && touch node_modules/.package-lock.json || \
+	  { echo 'the dependencies of the page cannot be fetched, for the reason above; make run needs neither Node.js nor npm' >&2; exit 1; }
 
 .PHONY: test
-test: tools go ## all tests of all modules, with the real Envoy and the real mongod
+test: tools go ## run all tests, with the real Envoy and the real mongod
 	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \
-	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, and a change of weft is not seen by the cache of tests; \
+	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, which the test cache does not notice; \
 	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
 
+.PHONY: transparency
+transparency: tools go ## what Envoy and weft change of requests and responses, as a table; a part of make test
+	@out=$$(go test -count=1 -run '^TestTransparency$$' -v ./test/envoy) || { echo "$$out" | grep -v '^ *--- PASS\|^=== RUN'; exit 1; }; \
+	  echo "$$out" | sed -n '/^case /,/^--- /p' | sed '/^--- /d'
+
 .PHONY: test-page
-test-page: servers build examples/client/dist ## the page in a real Chromium, against a whole demo; writes docs/images when the page looks different
-	@command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || { echo 'Chromium is missing; on Debian: apt-get install chromium fonts-inter fonts-jetbrains-mono, elsewhere: CHROMIUM=path make test-page' >&2; exit 1; }
+test-page: page-tools servers build examples/client/dist ## test the page in Chromium, against a complete demo; writes docs/images if the page looks different
 	@cd examples/client && npm run --silent lint && npm test --silent
 
+# The browser and the fonts of the page. Without fc-match, the test itself looks for the fonts.
+.PHONY: page-tools
+page-tools:
+	@command -v "$${CHROMIUM:-/usr/bin/chromium}" >/dev/null || { echo 'Chromium is missing; on Debian: apt-get install chromium fonts-inter fonts-jetbrains-mono, elsewhere: CHROMIUM=path make test-page' >&2; exit 1; }
+	@! command -v fc-match >/dev/null || for font in Inter 'JetBrains Mono'; do case "$$(fc-match -f '%{family}' "$$font")" in \
+	  "$$font"*) ;; *) echo "the font $$font is missing; on Debian: apt-get install fonts-inter fonts-jetbrains-mono, elsewhere install Inter and JetBrains Mono" >&2; exit 1 ;; \
+	  esac; done
+
 PROOFS := ./...
-# The tools of Istio and Envoy Gateway, whose build takes longest, are only for the proofs with them. -trimpath as the tools have it, so that
-# what they share is compiled once, for the linter, too.
+# The tools of Istio and Envoy Gateway take longest to build, and only some tests need them. -trimpath is as for the tools, so
+# that packages which they share are compiled once.
 K8S_QUICK = $(if $(filter-out ./manifests ./image ./standalone ./mongodb,$(PROOFS)),,quick)
 .PHONY: test-k8s
-test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## the manifests in k8s/, with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS="./manifests ./image ./standalone ./mongodb" is quicker
+test-k8s: tools k8s-tools $(GOLANGCI_LINT) ## test the manifests in k8s/ with the code of an API server, istiod and Envoy Gateway, and a real Envoy; PROOFS="./manifests ./image ./standalone ./mongodb" is quicker
 	@cd test/k8s && export GOFLAGS="$$(go env GOFLAGS) -trimpath" && $(CURDIR)/$(GOLANGCI_LINT) run $(PROOFS) && go test -timeout 20m -count=1 -v $(PROOFS)
 
 .PHONY: k8s-tools
 k8s-tools: go ## build the tools that test-k8s needs into .tools/k8s/ (ten minutes, once)
-	@echo "building the tools of the proofs, unless they are there …"
+	@echo "building the tools of the tests of k8s/, if they are missing …"
 	@test/k8s/tools/install.sh .tools/k8s $(K8S_QUICK)
 
 .PHONY: k8s
-k8s: build ## write what is Envoy's in k8s/ again, after a change of k8s/base/rules.yaml
+k8s: build ## generate Envoy's part of k8s/, after a change of k8s/base/rules.yaml
 	@PATH="$(CURDIR)/bin:$$PATH" k8s/generate.sh
 
 FUZZTIME := 10s
 .PHONY: fuzz
-fuzz: go ## each fuzz target for FUZZTIME=10s
+fuzz: go ## run each fuzz target for FUZZTIME=10s
 	@set -e; for package in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "fuzzing $$package $$target …"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
@@ -71,15 +83,15 @@ fuzz: go ## each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: chaos
-chaos: servers build ## kill, freeze and stop each process under 64 clients, and look at every answer; CHAOS="-for 5s" is quicker
+chaos: servers build ## kill, freeze and stop each process under 64 clients, and check every answer; CHAOS="-for 5s" is quicker
 	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
 
-# A checkout of the commit BASE in $$old/tree, removed when the shell ends.
+# Checks out the commit BASE in $$old/tree, which is removed when the shell ends.
 CHECKOUT = old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm -rf "$$old"' EXIT; \
 	git worktree add -q --detach "$$old/tree" $(or $(BASE),HEAD~1)
 
 .PHONY: bench
-bench: servers build .tools/bench-python ## compare weft with its alternatives; results in bin/results; BASE=commit measures that weft, too; BENCH="-only weft,no-op -for 1s" is quicker
+bench: servers build .tools/bench-python ## compare weft with its alternatives; results in bin/results; BASE=commit measures another weft, too; BENCH="-only weft,no-op -for 1s" is quicker
 	@cd bench && $(BUILD) -o ../bin/bench .
 ifdef BASE
 	@echo "building weft of $(BASE) …"
@@ -90,7 +102,7 @@ endif
 
 MICRO := go test -run '^$$' -bench . -benchmem -count 8 ./enrich ./enrich/mongostore ./extproc
 .PHONY: benchstat
-benchstat: tools go ## compare the micro-benchmarks of a commit, BASE=HEAD~1, with those of this tree
+benchstat: tools go ## compare the micro-benchmarks of a commit, BASE=HEAD~1, with this tree
 	@$(CHECKOUT) && ln -s $(CURDIR)/.tools "$$old/tree/.tools" && \
 	echo "measuring $(or $(BASE),HEAD~1) …" && (cd "$$old/tree" && $(MICRO) >"$$old/before") && \
 	echo "measuring this tree …" && $(MICRO) >"$$old/after" && cd bench && go tool benchstat "$$old/before" "$$old/after"
@@ -102,7 +114,7 @@ benchstat: tools go ## compare the micro-benchmarks of a commit, BASE=HEAD~1, wi
 # The library for weft in Envoy's process.
 LIBRARY := CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 .PHONY: build
-build: go ## weft and the demo's programs into bin/, and libweft.so if there is a C compiler
+build: go ## build weft and the demo's programs into bin/, and libweft.so if there is a C compiler
 	@echo "building weft …"
 	@$(BUILD) -o bin/weft .
 	@echo "building the demo …"
@@ -112,7 +124,7 @@ build: go ## weft and the demo's programs into bin/, and libweft.so if there is 
 	else echo "libweft.so, which only MODE=module needs, is not built: a C compiler is missing; install gcc"; fi
 
 .PHONY: tools
-tools: servers ## fetch Envoy, mongod and what only tests need into .tools/, once
+tools: servers ## fetch Envoy, mongod and the tools of tests into .tools/, once
 	@python3 test/harness/fetch_tools.py tests
 
 .PHONY: servers
@@ -121,8 +133,8 @@ servers:
 	@python3 test/harness/fetch_tools.py
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## golangci-lint over all modules
-	@status=0; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
+lint: $(GOLANGCI_LINT) ## run golangci-lint over all modules, and check words, line lengths and links with test/prose/check.py
+	@status=0; echo "checking words, lines and links …"; python3 test/prose/check.py || status=1; for module in $(MODULES); do echo "linting $$module …"; (cd $$module && $(CURDIR)/$(GOLANGCI_LINT) run ./...) || status=1; done; exit $$status
 
 $(GOLANGCI_LINT): | go
 	@echo "building golangci-lint 2.15.0 (some minutes, once) …"
@@ -130,14 +142,14 @@ $(GOLANGCI_LINT): | go
 	  >$(@D)/build.log 2>&1 || { cat $(@D)/build.log >&2; exit 1; }
 
 .PHONY: vuln
-vuln: go ## known vulnerabilities in what weft uses; needs the vulnerability database
+vuln: go ## list known vulnerabilities in dependencies; needs the vulnerability database
 	@set -e; for module in $(MODULES); do echo "checking $$module …"; (cd $$module && go run $(GOVULNCHECK) ./...); done
 
 .PHONY: sbom
-sbom: build $(CYCLONEDX_GOMOD) ## bin/weft.cdx.json: what bin/weft is made of (CycloneDX), from the module list inside the binary
+sbom: build $(CYCLONEDX_GOMOD) ## write bin/weft.cdx.json: the modules of bin/weft (CycloneDX)
 	@$(CYCLONEDX_GOMOD) bin -json -std -licenses -version $(VERSION) -output bin/weft.cdx.json bin/weft 2>bin/sbom.log || { cat bin/sbom.log >&2; exit 1; }
 	@go version -m bin/weft | awk '$$1 == "dep" { print "pkg:golang/" $$2 "@" $$3 "?" }' >bin/sbom.log; while read -r module; do \
-	  grep -qF "\"$$module" bin/weft.cdx.json || { echo "bin/weft.cdx.json: no $$module, which bin/weft has" >&2; exit 1; }; done <bin/sbom.log
+	  grep -qF "\"$$module" bin/weft.cdx.json || { echo "bin/weft.cdx.json: $$module is missing" >&2; exit 1; }; done <bin/sbom.log
 	@rm bin/sbom.log; echo "bin/weft.cdx.json: $$(grep -c '"purl"' bin/weft.cdx.json) modules"
 
 $(CYCLONEDX_GOMOD): | go
@@ -145,16 +157,16 @@ $(CYCLONEDX_GOMOD): | go
 	  >$(@D)/build.log 2>&1 || { cat $(@D)/build.log >&2; exit 1; }
 
 .PHONY: image
-image: ## container image weft:VERSION, with docker or buildah
+image: ## build the container image weft:VERSION, with docker or buildah
 	@if command -v docker >/dev/null; then docker build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \
 	elif command -v buildah >/dev/null; then buildah build --build-arg VERSION=$(VERSION) -t weft:$(VERSION) .; \
-	else echo 'neither docker nor buildah is there; install one of them' >&2; exit 1; fi
+	else echo 'neither docker nor buildah is installed; install one of them' >&2; exit 1; fi
 
 .PHONY: clean
-clean: ## remove bin/ and the demo's data; what was fetched into .tools/ stays
+clean: ## remove bin/ and the demo's data, but not .tools/
 	@rm -rf bin .demo
 
-# A Go that is missing or too old is one line, not a page.
+# If Go is missing or too old, one line says so.
 GO_WANTED := $(shell sed -n 's/^go //p' go.mod)
 .PHONY: go
 go:

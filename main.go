@@ -1,4 +1,4 @@
-// Weft is an external processor for Envoy: it joins the responses of a REST service with documents of MongoDB.
+// Weft is an external processor for Envoy. It joins the responses of a REST service with MongoDB documents.
 package main
 
 import (

@@ -16,8 +16,8 @@ import (
 	mongooptions "go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// aggregator is the service that a good team would write instead of weft: both calls run concurrently, connections are
-// kept, and the core is validated but not encoded again.
+// aggregator is a well-written alternative to weft: it runs both calls concurrently, keeps connections, and validates
+// the core but does not re-encode it.
 type aggregator struct {
 	legacy   string
 	client   *http.Client
@@ -52,7 +52,7 @@ func serveAggregator(ctx context.Context, listen, legacy, mongodbURI string) err
 func (a *aggregator) serve(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 	if err != nil {
-		http.Error(w, "no integer", http.StatusUnprocessableEntity)
+		http.Error(w, "not an integer", http.StatusUnprocessableEntity)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
@@ -83,7 +83,7 @@ func (a *aggregator) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// join returns the composite. The core is valid JSON; as a json.RawMessage it would be validated and copied again.
+// join returns the composite. core must be valid JSON; as a json.RawMessage it would be validated and copied again.
 func join(core []byte, extension *profile, failed []string) ([]byte, error) {
 	extensionJSON, err := json.Marshal(extension)
 	if err != nil {

@@ -18,9 +18,9 @@ var update = flag.Bool("update", false, "write the files that the tests compare 
 
 const allocsFile = "results/allocs.txt"
 
-// TestAllocs compares the allocations of weft's benchmarks with those in allocsFile. Compare times with "make benchstat".
+// TestAllocs compares the allocations of weft's benchmarks with allocsFile. Compare times with "make benchstat".
 //
-// The benchmarks run in a process of their own, without the race detector, which allocates, and on one thread. The least of
+// The benchmarks run in a new process without the race detector, which allocates, and on one thread. The minimum of
 // several runs counts, because the allocations of an exchange over gRPC vary.
 func TestAllocs(t *testing.T) {
 	run := exec.CommandContext(t.Context(), "go", "test", "-run", "^$", "-bench", ".", "-benchmem",
@@ -74,7 +74,7 @@ func TestCompareAllocs(t *testing.T) {
 	}{
 		{parse(2, 100), ""},
 		{parse(1, 90), ""},
-		{parse(2, 900), ""}, // the least of the runs
+		{parse(2, 900), ""}, // the minimum of the runs counts
 		{parse(3, 100), "weft/enrich Match: 3 allocs/op, not 2"},
 		{[]allocs{{name: "weft/enrich Match", count: 2, bytes: 111}}, "weft/enrich Match: 111 B/op, not 100"},
 		{append(parse(2, 100), allocs{name: "weft/enrich New"}), "weft/enrich New is not in results/allocs.txt"},
@@ -96,7 +96,7 @@ type allocs struct {
 	count, bytes float64
 }
 
-// allocations parses the output of go test -bench -benchmem. It returns the least of several runs of a benchmark.
+// allocations parses the output of go test -bench -benchmem. It returns the minimum of several runs of a benchmark.
 func allocations(output io.Reader) ([]allocs, error) {
 	var all []allocs
 	index := map[string]int{}
@@ -124,7 +124,7 @@ func allocations(output io.Reader) ([]allocs, error) {
 	return all, r.Err()
 }
 
-// compare returns what has grown. Sizes may grow by a tenth, because buffers grow in steps.
+// compare returns a line for each increase. Sizes may increase by a tenth, because buffers grow in steps.
 func compare(before, now []allocs) (grown []string) {
 	old := map[string]allocs{}
 	for _, a := range before {

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// TestBench runs all parts for a short time, with one weft as both commits and without FastAPI, whose packages a test does
-// not install. It checks that everything was measured, not the figures.
+// TestBench runs all parts for a short time, with the same weft as both commits and without FastAPI, whose packages
+// tests do not install. It checks that everything is measured, not the figures.
 func TestBench(t *testing.T) {
 	bin := t.TempDir()
 	weft, bench := filepath.Join(bin, "weft"), filepath.Join(bin, "bench")
-	for folder, path := range map[string]string{"..": weft, ".": bench} {
+	for dir, path := range map[string]string{"..": weft, ".": bench} {
 		build := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".")
-		build.Dir = folder
+		build.Dir = dir
 		if output, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("go build: %v\n%s", err, output)
 		}
@@ -51,7 +51,7 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// TestIsComposite: a response with another user's half, or with one half, is not valid.
+// TestIsComposite: a response without core or extension, or with another user's, is invalid.
 func TestIsComposite(t *testing.T) {
 	for body, want := range map[string]bool{
 		`{"core":{"userId": 7, "pad": ""},"extension":{"userId":7,"tags":[]},"errors":[]}`:  true,
@@ -94,7 +94,9 @@ func TestTargets(t *testing.T) {
 			{Name: weftNow, Rounds: rounds(90, 192, 60)}, {Name: noopExtProc, Rounds: rounds(100, 200, 50)},
 		}},
 		{Title: "Closed loop, 256 connections, /api/v1/users/{id}", Rows: []row{
-			{Name: weftNow, Rounds: rounds(96)}, {Name: noopExtProc, Rounds: rounds(100)}, {Name: weftBefore, Rounds: rounds(48)},
+			{Name: weftNow, Rounds: rounds(96)},
+			{Name: noopExtProc, Rounds: rounds(100)},
+			{Name: weftBefore, Rounds: rounds(48)},
 		}},
 		{Title: "MongoDB 2.5 ms away (each direction)", Rows: []row{
 			{Name: "weft, 1 connection", Rounds: rounds(100)}, {Name: "weft, 2 connections", Rounds: rounds(180)},

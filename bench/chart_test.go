@@ -13,11 +13,13 @@ func TestChart(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(file); err == nil {
-		t.Error("there is a chart of no results")
+		t.Error("a chart without results")
 	}
 	m := measurement{CPU: map[string]float64{"Envoy": 100, "sidecar": 50, "legacy service": 30}}
 	r := results{Tables: []table{{Title: "Closed loop, 32 connections, /api/v1/users/{id}", Rows: []row{
-		{Name: weftNow, measurement: m}, {Name: fastAPIAggregator, measurement: m}, {Name: goAggregatorInMesh, measurement: m},
+		{Name: weftNow, measurement: m},
+		{Name: fastAPIAggregator, measurement: m},
+		{Name: goAggregatorInMesh, measurement: m},
 	}}}}
 	if err := r.chart(file); err != nil {
 		t.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// serveDelayProxy forwards TCP connections and delays each direction. It is a server on the other side of a network:
-// the delay neither limits the throughput nor keeps commands of one connection from being in flight together.
+// serveDelayProxy forwards TCP connections and delays each direction, like a network: the delay does not limit the
+// throughput, and several commands of a connection may be in flight.
 func serveDelayProxy(ctx context.Context, listen, to string, delay time.Duration) error {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -31,7 +31,7 @@ func serveDelayProxy(ctx context.Context, listen, to string, delay time.Duration
 	}
 }
 
-// relay copies src to dst until one of them fails, and closes both. Each chunk is written a delay after it was read.
+// relay copies src to dst until one of them fails, and closes both. It writes each chunk after the delay.
 func relay(dst io.WriteCloser, src io.ReadCloser, delay time.Duration, sleep func(time.Duration)) {
 	type chunk struct {
 		data []byte
@@ -59,7 +59,7 @@ func relay(dst io.WriteCloser, src io.ReadCloser, delay time.Duration, sleep fun
 	}
 	_ = dst.Close()
 	_ = src.Close()
-	for range inFlight { // so that the reader ends
+	for range inFlight { // unblocks the reader
 	}
 }
 

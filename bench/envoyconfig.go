@@ -29,7 +29,7 @@ func replaceWeft(bootstrap []byte, filters ...any) ([]byte, error) {
 		return nil, err
 	}
 	replaceFilters(config, filters)
-	return json.Marshal(config) // which is YAML, too
+	return json.Marshal(config) // JSON is YAML
 }
 
 func replaceFilters(node any, filters []any) {
@@ -52,7 +52,7 @@ func replaceFilters(node any, filters []any) {
 	}
 }
 
-// noopFilter returns the filter of tutorials: request headers, response headers, and the whole response body.
+// noopFilter returns a typical ext_proc filter: request headers, response headers, and the buffered response body.
 func noopFilter() any {
 	return map[string]any{
 		"name": "envoy.filters.http.ext_proc",

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// serveLegacy serves a legacy service that uses little CPU, since the variants share it. Its responses are chunked, as
-// those of Spring Boot are. The parameter delay=20ms delays a response, pad=1000 makes it larger by 1000 bytes.
+// serveLegacy serves a legacy service that uses little CPU, because all variants share it. Its responses are chunked,
+// like Spring Boot's. The parameter delay=20ms delays a response; pad=1000 adds 1000 bytes.
 func serveLegacy(ctx context.Context, listen string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/users/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
 		if err != nil {
-			http.Error(w, "no integer", http.StatusBadRequest)
+			http.Error(w, "not an integer", http.StatusBadRequest)
 			return
 		}
 		if delay := r.URL.Query().Get("delay"); delay != "" {
@@ -39,7 +39,7 @@ func serveLegacy(ctx context.Context, listen string) error {
 	mux.HandleFunc("GET /api/v1/lists/{n}", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.Atoi(r.PathValue("n"))
 		if err != nil {
-			http.Error(w, "no integer", http.StatusBadRequest)
+			http.Error(w, "not an integer", http.StatusBadRequest)
 			return
 		}
 		chunked(w)

@@ -12,7 +12,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// load says which requests a variant gets, and how many.
+// load describes the requests to a variant.
 type load struct {
 	connections int                         // closed loop: number of connections
 	share       float64                     // open loop: rate as a share of the variant's capacity; 0 is a closed loop
@@ -20,10 +20,10 @@ type load struct {
 	valid       func(url, body string) bool // checks a response; nil means the variant's
 }
 
-// maxInFlight is how many requests of an open loop may wait for their responses.
+// maxInFlight is the maximum number of concurrent requests of an open loop.
 const maxInFlight = 512
 
-// measurement is what a variant did under a load.
+// measurement has the figures of a variant under a load.
 type measurement struct {
 	PerSec   float64            `json:"requests_per_second"`
 	P50      float64            `json:"p50_us"`

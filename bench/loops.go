@@ -12,7 +12,7 @@ type endpoint struct {
 	path func(*rand.Rand) string
 }
 
-// endpoints are a path that the legacy service has, too, and one that exists only with weft.
+// endpoints returns a path that the legacy service also has and one that exists only with weft.
 func endpoints() []endpoint {
 	return []endpoint{{"/api/v1/users/{id}", userPath}, {"/api/v3/composite-profile/{id}", profilePath}}
 }

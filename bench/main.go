@@ -1,6 +1,6 @@
 // Bench compares weft with its alternatives in one run: the variants share a legacy service, a mongod and an Envoy
-// binary, and their measurements are interleaved. "make bench" runs it. The servers of the variants are modes of this
-// program, each in a process of its own.
+// binary, and their measurements are interleaved. "make bench" runs it. The variants' servers are modes of this
+// program, each in its own process.
 package main
 
 import (
@@ -41,7 +41,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.module, "module", "", "`path` of libweft.so, measured as \""+weftInEnvoy+"\"")
 	flag.StringVar(&o.python, "python", "",
 		"`path` of a Python with the packages of bench/aggregator/requirements.txt; required by the FastAPI aggregator")
-	flag.StringVar(&o.results, "results", "bin/results", "`folder` for the results")
+	flag.StringVar(&o.results, "results", "bin/results", "`directory` for the results")
 	flag.DurationVar(&o.length, "for", 3*time.Second, "length of each measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "number of rounds")
 	flag.StringVar(&o.only, "only", "", "comma-separated `words`: measure only variants whose name contains one of them")

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// noop is an external processor that changes nothing: what the protocol costs at least.
+// noop is an external processor that changes nothing. It measures the minimum cost of the protocol.
 type noop struct {
 	extprocv3.UnimplementedExternalProcessorServer
 }

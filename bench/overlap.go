@@ -11,7 +11,7 @@ const (
 	overlapTitle = "Overlap: the legacy service and MongoDB take 20 ms more each, 1 connection"
 )
 
-// overlap shows whether a request waits for the slower of two calls or for one after the other.
+// overlap shows whether the two calls of a request run concurrently or sequentially.
 func overlap(ctx context.Context, b *testbed) ([]table, error) {
 	t, err := b.interleave(ctx, overlapTitle, b.trials(b.only, load{connections: 1, path: func(random *rand.Rand) string {
 		return userPath(random) + "?delay=" + overlapDelay.String()

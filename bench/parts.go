@@ -42,7 +42,7 @@ func parts() []part {
 	return all
 }
 
-// bench measures the parts that o asks for and writes the results.
+// bench measures the selected parts and writes the results.
 func bench(ctx context.Context, o options) (err error) {
 	selected := slices.DeleteFunc(parts(), func(p part) bool {
 		return o.part != "" && !slices.Contains(strings.Split(o.part, ","), p.name)

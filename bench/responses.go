@@ -2,14 +2,14 @@ package main
 
 import "strings"
 
-// isComposite reports whether a body has both halves of the user that a URL names.
+// isComposite reports whether a body has core and extension of the user in a URL.
 func isComposite(url, body string) bool {
 	core, extension, ok := strings.Cut(body, `,"extension":{"userId":`+userID(url)+",")
 	return ok && strings.HasPrefix(core, `{"core":{`) && isCore(url, core[len(`{"core":`):]) &&
 		strings.HasSuffix(extension, `},"errors":[]}`)
 }
 
-// isCore reports whether a body begins with the legacy user that a URL names.
+// isCore reports whether a body begins with the legacy user in a URL.
 func isCore(url, body string) bool {
 	rest, ok := strings.CutPrefix(body, `{"userId":`)
 	return ok && strings.HasPrefix(strings.TrimPrefix(rest, " "), userID(url)+",")

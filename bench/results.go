@@ -44,29 +44,30 @@ func (r *results) find(title, name string) *row {
 	return nil
 }
 
-// write writes results.json, with every round, results.md and results.svg into a folder, and the tables to stdout.
-func (r *results) write(folder string) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+// write writes results.json, with every round, results.md and results.svg into a directory, and the tables to stdout.
+func (r *results) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, "results.json"), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "results.json"), text, 0o644); err != nil {
 		return err
 	}
 	var b strings.Builder
 	r.markdown(&b)
 	fmt.Print(b.String())
-	if err := os.WriteFile(filepath.Join(folder, "results.md"), []byte(b.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte(b.String()), 0o644); err != nil {
 		return err
 	}
-	return r.chart(filepath.Join(folder, "results.svg"))
+	return r.chart(filepath.Join(dir, "results.svg"))
 }
 
 func (r *results) markdown(w io.Writer) {
-	fmt.Fprintf(w, "# Results of make bench\n\n%s.\n%d rounds of %s for each row; each request is for a random one of %s users.\n"+
+	fmt.Fprintf(w, "# Results of make bench\n\n%s.\n"+
+		"%d rounds of %s for each row; each request is for a random one of %s users.\n"+
 		"The tables have the medians of the rounds, and a ratio is the median of the ratios within each round.\n",
 		r.Machine, r.Rounds, r.For, thousands(users))
 	if r.Baseline != "" {

@@ -47,7 +47,7 @@ func (b *testbed) interleave(ctx context.Context, title string, trials []trial) 
 	for round := range b.rounds {
 		for _, i := range random.Perm(len(trials)) {
 			tr := trials[i]
-			runtime.GC() // of the responses to the trial before
+			runtime.GC() // frees the responses of the previous trial
 			m, err := b.measure(ctx, tr.variant, tr.load, b.length)
 			if err == nil {
 				err = ctx.Err()

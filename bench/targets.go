@@ -88,7 +88,9 @@ func distanceTargets() (all []target) {
 			continue
 		}
 		one, two := distanceRow(weftNow, 1), distanceRow(weftNow, 2)
-		all = append(all, target{title: title, what: "throughput", of: two, to: one, figure: throughput, want: 1.9, atLeast: true})
+		all = append(all, target{
+			title: title, what: "throughput", of: two, to: one, figure: throughput, want: 1.9, atLeast: true,
+		})
 		for _, n := range []int{2, 4, 16, 64} {
 			of := distanceRow(weftNow, n)
 			all = append(all, target{title: title, what: "p50", of: of, to: one, figure: p50, want: 1.10})
@@ -118,7 +120,7 @@ func (r *results) ratio(t target) (median, least, largest float64, ok bool) {
 	return ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1], true
 }
 
-// compare writes a table of the targets that were measured, unless there are none.
+// compare writes a table of the measured targets, if any.
 func (r *results) compare(w io.Writer, title string, targets []target) {
 	header := "\n**" + title + "**\n\n| | of | to | | least to largest | target | |\n|---|---|---|--:|--:|--:|---|\n"
 	for _, t := range targets {

@@ -16,44 +16,45 @@ const (
 	// documents of a usual size, comes in one message.
 	maxBatch = 256
 
-	// maxCommandTime bounds a command that nobody waits for any more. Such a command is not canceled: drivers close the
-	// connection of a canceled command, and to open another one costs more than to read the reply.
+	// maxCommandTime bounds a command without callers. Such a command is not canceled: drivers close the connection of a
+	// canceled command, and to open another one costs more than to read the reply.
 	maxCommandTime = 30 * time.Second
 
 	// minOverdue is the shortest time after which a command is overdue; see [batch.overdueAfter].
 	minOverdue = 100 * time.Millisecond
 
-	// maxSingles is the largest number of commands for one key that run at a time because a command for several failed or
-	// is overdue.
-	maxSingles = 64
-
-	// abandonTime is how long after its callers have left a second try can be canceled in favor of another one. It is more
-	// than clients that hang up together differ by.
-	abandonTime = 100 * time.Millisecond
-
-	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
-	maxFailures = 8
+	// maxHeld is the largest number of commands that are held and go on, without second tries; see [batch.isHeld]. Each
+	// has a connection: with maxRetries, they leave some of the 100 that drivers open at most.
+	maxHeld = 16
 )
 
 // Batch returns a Store that reads keys of the same source together. A read with one key joins a command with the keys
-// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under way
-// at the same time depends on the round trip to the database; see [pace].
+// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under
+// way at the same time depends on the round trip to the database; see [pace].
 //
 // A key gets the same Extension among others as alone: if a command for several keys fails, or takes far longer than
-// usual, its keys are asked for one by one. A caller that leaves, since its ctx ends, takes nothing from others.
-func Batch(store Store) Store {
-	return &batch{store: store, groups: map[groupKey]*group{}, singles: make(chan struct{}, maxSingles)}
-}
+// usual, its keys are asked for one by one. A caller whose ctx ends does not affect the others.
+func Batch(store Store) Store { return &batch{store: store, groups: map[groupKey]*group{}} }
 
 type batch struct {
-	store   Store
-	singles chan struct{} // holds an element for each command for one key that is a second try
+	store Store
 
-	mu     sync.Mutex // guards what follows, and the fields of groups and asks
-	pace   pace
-	groups map[groupKey]*group // those with keys that wait or commands that are under way
+	mu      sync.Mutex // guards what follows, and the fields of groups and lookups
+	pace    pace
+	groups  map[groupKey]*group // those with keys that wait or commands that are under way
+	retries retries
 
-	abandoned []*ask // whose second try is under way and whose callers have left, in this order
+	overdue  []*command    // first commands of their keys that are overdue, the oldest first
+	answered time.Time     // when the newest command began that the database has answered
+	typical  time.Duration // moving average of what first commands take; second tries wait for connections
+}
+
+// command is a command to the database.
+type command struct {
+	began     time.Time
+	cancel    context.CancelFunc
+	isOverdue bool
+	hasEnded  bool
 }
 
 // groupKey identifies keys that one command can ask for: they differ in their last value only.
@@ -65,72 +66,76 @@ type groupKey struct {
 // group is the reads of one groupKey.
 type group struct {
 	groupKey
-	waiting   []*ask // in the order of their arrival
-	scheduled bool   // a command will start that takes what waits
-	inFlight  int    // commands that are scheduled or under way, without those that are overdue
-	overdue   int    // commands that are overdue
+	waiting   []*lookup // in the order of their arrival
+	scheduled bool      // a command will start that takes what waits
+	inFlight  int       // commands that are scheduled or under way, without those that are overdue
+	overdue   int       // commands that are overdue
 
-	full    time.Time     // when the token bucket of the pace is full
-	typical time.Duration // moving average of what commands take
+	full time.Time // when the token bucket of the pace is full
 }
 
-// ask is a key that callers wait for.
-type ask struct {
+// lookup is a key that callers wait for.
+type lookup struct {
 	key     Key
-	callers int                // that wait
-	cancel  context.CancelFunc // ends the second try; nil if there is none
-	asked   bool               // the command of the second try is under way
-	left    time.Time          // when the last caller left
+	callers int       // that wait
+	left    time.Time // when the last caller left
 	settled bool
-	done    chan struct{} // closed when the ask is settled: ext is set
+	done    chan struct{} // closed when the lookup is settled: ext is set
 	ext     Extension
 }
 
 // Find implements [Store].
 func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
-	asks := make([]*ask, len(keys))
+	lookups := make([]*lookup, len(keys))
 	if len(keys) == 1 {
-		asks[0] = b.enlist(src, keys[0])
+		lookups[0] = b.join(src, keys[0])
 	} else {
 		for i, key := range keys {
-			asks[i] = newAsk(key)
+			lookups[i] = newLookup(key)
 		}
-		go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, asks)
+		b.startList(src, lookups)
 	}
 	found := make([]Extension, len(keys))
-	for i, a := range asks {
+	for i, l := range lookups {
 		select {
-		case <-a.done:
-			found[i] = a.ext
+		case <-l.done:
+			found[i] = l.ext
 		case <-ctx.Done(): // the next ones may be there
-			found[i] = b.leave(ctx, a)
+			found[i] = b.release(ctx, l)
 		}
 	}
 	return found
 }
 
-// leave takes a caller away from an ask. It returns the Extension that the caller gets. A command that is under way goes on.
-func (b *batch) leave(ctx context.Context, a *ask) Extension {
+// startList starts the command of a read with several keys. If many commands are overdue, the keys are read like those
+// of an overdue command, whose number at a time is limited.
+func (b *batch) startList(src *Source, lookups []*lookup) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if a.settled {
-		return a.ext
+	if len(b.overdue) >= maxRetries {
+		b.retry(src, lookups...)
+		return
 	}
-	if a.callers--; a.callers == 0 && a.cancel != nil {
-		if a.asked {
-			a.left = time.Now()
-			b.abandoned = append(b.abandoned, a)
-		} else {
-			a.cancel()
-		}
+	go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, lookups)
+}
+
+// release removes a caller, whose ctx has ended, from a lookup, and returns the Extension for the caller. A command that
+// is under way continues.
+func (b *batch) release(ctx context.Context, l *lookup) Extension {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.settled {
+		return l.ext
 	}
+	l.callers--
+	l.left = time.Now()
 	return Extension{Err: ctx.Err()}
 }
 
-func newAsk(key Key) *ask { return &ask{key: key, callers: 1, done: make(chan struct{})} }
+func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: make(chan struct{})} }
 
-// enlist has a key read by the next command of its group.
-func (b *batch) enlist(src *Source, key Key) *ask {
+// join adds a key to the next command of its group.
+func (b *batch) join(src *Source, key Key) *lookup {
 	name := groupKey{src, fixedPart(key)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,24 +144,24 @@ func (b *batch) enlist(src *Source, key Key) *ask {
 		g = &group{groupKey: name}
 		b.groups[name] = g
 	}
-	for _, a := range g.waiting {
-		if a.callers > 0 && slices.Equal(a.key, key) {
-			a.callers++
-			return a
+	for _, l := range g.waiting {
+		if l.callers > 0 && slices.Equal(l.key, key) {
+			l.callers++
+			return l
 		}
 	}
-	a := newAsk(key)
+	l := newLookup(key)
 	if g.overdue > 0 { // a key that is never answered would hold up the others of its command
-		go b.alone(g.src, a)
-		return a
+		b.retry(g.src, l)
+		return l
 	}
-	g.waiting = append(g.waiting, a)
+	g.waiting = append(g.waiting, l)
 	b.schedule(g)
-	return a
+	return l
 }
 
-// schedule has the next command of a group start, now or as soon as the pace allows. If too many are under way, the end of
-// one of them calls it again. b.mu is locked.
+// schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are under
+// way, the end of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
 	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
 		return
@@ -172,84 +177,110 @@ func (b *batch) schedule(g *group) {
 	}
 }
 
-// start runs a command with all keys that wait: those that arrived until now, and not only those that were there when the
-// command was scheduled.
+// start runs a command with all keys that wait, including those that arrived after the command was scheduled.
 func (b *batch) start(g *group) {
 	runtime.Gosched() // exchanges that can run now may have keys, too
 	b.mu.Lock()
-	asks := g.take()
+	lookups := g.take()
 	g.scheduled = false
 	b.schedule(g)
 	b.mu.Unlock()
-	b.command(g, asks)
+	b.command(g, lookups)
 }
 
-// take takes the asks of the next command, without those that nobody waits for any more.
-func (g *group) take() (asks []*ask) {
+// take removes and returns the lookups of the next command. It drops those without callers.
+func (g *group) take() (lookups []*lookup) {
 	rest := g.waiting[:0]
-	for _, a := range g.waiting {
+	for _, l := range g.waiting {
 		switch {
-		case a.callers == 0:
-		case len(asks) < maxBatch:
-			asks = append(asks, a)
+		case l.callers == 0:
+		case len(lookups) < maxBatch:
+			lookups = append(lookups, l)
 		default:
-			rest = append(rest, a)
+			rest = append(rest, l)
 		}
 	}
 	clear(g.waiting[len(rest):])
 	g.waiting = rest
-	return asks
+	return lookups
 }
 
-// command reads the keys of asks and settles them. Until it ends or is overdue, it is one of g.inFlight.
-func (b *batch) command(g *group, asks []*ask) {
-	isOverdue := false
-	b.mu.Lock()
-	overdue := time.AfterFunc(g.overdueAfter(), func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		isOverdue = true
-		g.overdue++
-		g.inFlight--
-		b.next(g)
-		if len(asks) > 1 {
-			for _, a := range asks {
-				go b.alone(g.src, a)
-			}
-		}
-	})
-	b.mu.Unlock()
+// command reads the keys of lookups and settles them. Until it ends or is overdue, it is one of g.inFlight.
+func (b *batch) command(g *group, lookups []*lookup) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
 	defer cancel()
-	began := time.Now()
-	found := b.read(ctx, g.src, asks)
-	took := time.Since(began)
+	c := &command{began: time.Now(), cancel: cancel}
+	b.mu.Lock()
+	overdue := time.AfterFunc(b.overdueAfter(), func() { b.markOverdue(g, c, lookups) })
+	b.mu.Unlock()
+	found := b.read(ctx, g.src, lookups)
+	took := time.Since(c.began)
 	err := readError(found)
-	settles := err == nil || len(asks) == 1
+	settles := err == nil || len(lookups) == 1
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	overdue.Stop()
+	c.hasEnded = true // the timer may have fired already
 	if settles {
-		settle(asks, found)
-	} else if !isOverdue {
-		go b.eachAlone(g.src, asks, err)
+		settle(lookups, found)
+	} else if !c.isOverdue {
+		go b.retryFailed(c, g.src, lookups, err)
 	}
-	if err == nil && len(asks) > 0 {
-		b.pace.observe(began.Add(took), took)
-		g.typical += (min(took, time.Second) - g.typical) / 8
-	}
-	if isOverdue {
+	if c.isOverdue {
+		b.overdue = slices.DeleteFunc(b.overdue, func(other *command) bool { return other == c })
 		g.overdue--
 	} else {
 		g.inFlight--
 	}
+	if err == nil && len(lookups) > 0 {
+		b.observe(c, took)
+		if b.typical == 0 {
+			b.typical = took
+		}
+		b.typical += (min(took, b.overdueAfter()) - b.typical) / 8
+	}
 	b.next(g)
 }
 
-// overdueAfter returns the time after which a command counts as overdue. A server that does not answer holds it up, and
-// others should not wait for that.
-func (g *group) overdueAfter() time.Duration { return max(minOverdue, 10*g.typical) }
+// markOverdue retries the keys of a command that takes too long, and lets other commands of its group start.
+func (b *batch) markOverdue(g *group, c *command, lookups []*lookup) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.hasEnded {
+		return
+	}
+	c.isOverdue = true
+	b.overdue = append(b.overdue, c)
+	g.overdue++
+	g.inFlight--
+	b.next(g)
+	if len(lookups) > 1 {
+		b.retry(g.src, lookups...)
+	}
+}
+
+// observe records a command that the database has answered. b.mu is locked.
+func (b *batch) observe(c *command, took time.Duration) {
+	b.pace.observe(c.began.Add(took), took)
+	if c.began.After(b.answered) {
+		b.answered = c.began
+	}
+	for len(b.overdue) > maxHeld && b.isHeld(b.overdue[0]) {
+		b.overdue[0].cancel()
+		b.overdue = slices.Delete(b.overdue, 0, 1)
+	}
+}
+
+// overdueAfter returns the time after which a command counts as overdue: others must not wait for a server that does not
+// answer.
+func (b *batch) overdueAfter() time.Duration { return max(minOverdue, 4*b.typical) }
+
+// isHeld reports whether a command is overdue although the database has answered one that began later: a part of the
+// database, such as a shard, does not answer. If all of it does not, no command is held.
+func (b *batch) isHeld(c *command) bool {
+	return time.Since(c.began) >= b.overdueAfter() && !c.began.After(b.answered)
+}
 
 // next schedules the next command of a group, or drops the group if it is idle. b.mu is locked.
 func (b *batch) next(g *group) {
@@ -259,25 +290,20 @@ func (b *batch) next(g *group) {
 	}
 }
 
-// read reads the keys of asks. A panic is the error of all of them.
-func (b *batch) read(ctx context.Context, src *Source, asks []*ask) (found []Extension) {
-	if len(asks) == 0 {
+// read reads the keys of lookups.
+func (b *batch) read(ctx context.Context, src *Source, lookups []*lookup) []Extension {
+	if len(lookups) == 0 {
 		return nil // all callers have left
 	}
-	defer func() {
-		if err := AsPanic(recover()); err != nil {
-			found = failAll(len(asks), err)
-		}
-	}()
-	keys := make([]Key, len(asks))
-	for i, a := range asks {
-		keys[i] = a.key
+	keys := make([]Key, len(lookups))
+	for i, l := range lookups {
+		keys[i] = l.key
 	}
-	return b.store.Find(ctx, src, keys)
+	return find(ctx, b.store, src, keys)
 }
 
-// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not fit
-// are none.
+// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not
+// fit are not errors of the command.
 func readError(found []Extension) error {
 	for _, ext := range found {
 		if ext.Err == nil || errors.Is(ext.Err, ErrNotFound) || errors.Is(ext.Err, ErrWrongType) {
@@ -290,98 +316,17 @@ func readError(found []Extension) error {
 	return found[0].Err
 }
 
-// settle gives asks their extensions, unless they have one. b.mu is locked.
-func settle(asks []*ask, found []Extension) {
-	for i, a := range asks {
-		if !a.settled {
-			a.settled, a.ext = true, found[i]
-			close(a.done)
+// settle gives lookups their extensions, unless they have one. b.mu is locked.
+func settle(lookups []*lookup, found []Extension) {
+	for i, l := range lookups {
+		if !l.settled {
+			l.settled, l.ext = true, found[i]
+			close(l.done)
 		}
 	}
 }
 
-// eachAlone reads the keys of a command that failed one by one: its reason may be one of them, or the server that has it.
-// If all of the first fail, too, the others get the error of the command.
-func (b *batch) eachAlone(src *Source, asks []*ask, err error) {
-	probes := min(len(asks), maxFailures)
-	var probing sync.WaitGroup
-	for _, a := range asks[:probes] {
-		probing.Go(func() { b.alone(src, a) })
-	}
-	probing.Wait()
-	rest := asks[probes:]
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	failed := func(a *ask) bool { return readError([]Extension{a.ext}) != nil }
-	if !slices.ContainsFunc(asks[:probes], func(a *ask) bool { return !failed(a) }) {
-		settle(rest, failAll(len(rest), err))
-		return
-	}
-	for _, a := range rest {
-		go b.alone(src, a)
-	}
-}
-
-// alone reads the key of an ask with a command of its own, a second try. If all callers leave, it is canceled only when
-// another one needs its place.
-func (b *batch) alone(src *Source, a *ask) {
-	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
-	defer cancel()
-	b.mu.Lock()
-	isWanted := a.callers > 0 && !a.settled
-	a.cancel = cancel
-	b.mu.Unlock()
-	if !isWanted {
-		return
-	}
-	var found []Extension
-	if b.awaitSlot(ctx, a) {
-		b.mu.Lock()
-		a.asked = true
-		b.mu.Unlock()
-		found = b.read(ctx, src, []*ask{a})
-		<-b.singles
-	} else {
-		found = failAll(1, ctx.Err())
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.abandoned = slices.DeleteFunc(b.abandoned, func(other *ask) bool { return other == a })
-	settle([]*ask{a}, found)
-}
-
-// awaitSlot waits until a second try may start. It reports false if the ask is settled or ctx ends before.
-func (b *batch) awaitSlot(ctx context.Context, a *ask) bool {
-	if len(b.singles) == cap(b.singles) {
-		b.cancelAbandoned()
-	}
-	late := time.NewTicker(abandonTime / 10)
-	defer late.Stop()
-	for {
-		select {
-		case b.singles <- struct{}{}:
-			return true
-		case <-late.C:
-			b.cancelAbandoned()
-		case <-a.done:
-			return false
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// cancelAbandoned cancels the second try whose callers have left first, if that was abandonTime ago.
-func (b *batch) cancelAbandoned() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.abandoned) > 0 && time.Since(b.abandoned[0].left) >= abandonTime {
-		b.abandoned[0].cancel()
-		b.abandoned = slices.Delete(b.abandoned, 0, 1)
-	}
-}
-
-// fixedPart spells all values of a key but the last.
+// fixedPart encodes all values of a key but the last.
 func fixedPart(key Key) string {
 	if len(key) == 1 {
 		return ""

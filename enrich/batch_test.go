@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,8 +95,9 @@ func (r *reader) expectIdle() {
 	b := r.store.(*batch)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.groups) != 0 || len(b.abandoned) != 0 {
-		r.t.Errorf("%d groups and %d abandoned commands are left", len(b.groups), len(b.abandoned))
+	retries := len(b.retries.running) + len(b.retries.waiting) + len(b.retries.again)
+	if len(b.groups) != 0 || len(b.overdue) != 0 || retries != 0 {
+		r.t.Errorf("%d groups, %d overdue commands and %d second tries are left", len(b.groups), len(b.overdue), retries)
 	}
 }
 
@@ -210,12 +212,12 @@ func TestSecondTriesOfCallersThatLeave(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		r.tryRead(ctx, number(-1))
 		<-g.asked
-		for n := range int64(2 * maxSingles) {
+		for n := range int64(2 * maxRetries) {
 			r.tryRead(ctx, number(n))
 		}
 		time.Sleep(2 * minOverdue) // both commands are overdue
 		synctest.Wait()
-		if keys := <-g.asked; len(keys) != 2*maxSingles || len(g.asked) != maxSingles {
+		if keys := <-g.asked; len(keys) != 2*maxRetries || len(g.asked) != maxRetries {
 			t.Fatalf("a command for %d keys, then %d", len(keys), len(g.asked))
 		}
 		leave()
@@ -240,12 +242,12 @@ func TestSecondTriesOfCallersThatLeave(t *testing.T) {
 		expectCanceled(1)
 		time.Sleep(time.Second)
 		expectCanceled(0)
-		for range 2 + maxSingles {
+		for range 2 + maxRetries {
 			g.answer <- struct{}{}
 		}
 		r.wait.Wait()
 		synctest.Wait()
-		for range 2 + maxSingles {
+		for range 2 + maxRetries {
 			if err := <-g.ended; err != nil {
 				t.Errorf("a command was canceled: %v", err)
 			}
@@ -349,6 +351,133 @@ func TestFailureStaysWhereItIs(t *testing.T) {
 	}
 }
 
+// TestFirstKeysFail: the first keys of a list are those of a shard that fails. The others get their documents, since the
+// database answers another read.
+func TestFirstKeysFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isBad := func(n int64) bool { return n < maxFailures+1 }
+		r := newReader(t, storeFunc(func(_ context.Context, keys []Key) []Extension {
+			time.Sleep(time.Millisecond)
+			if slices.ContainsFunc(numbers(keys), isBad) {
+				return failAll(len(keys), errors.New("shard north is down"))
+			}
+			return extensionsOf(keys, nil)
+		}))
+		var keys []Key
+		for n := range int64(2 * maxFailures) {
+			keys = append(keys, number(n))
+		}
+		result := r.tryRead(t.Context(), keys...)
+		r.read(number(2 * maxFailures))
+		for n, ext := range <-result {
+			if (ext.Err != nil) != isBad(int64(n)) {
+				t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
+			}
+		}
+		r.wait.Wait()
+		r.expectIdle()
+	})
+}
+
+// TestHeldKeysLeavePlaces: half of the keys are never answered, and there are more of them than second tries at a time.
+// The others get their documents all the same, and few commands are left.
+func TestHeldKeysLeavePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lists, each = 60, 10
+		isHeld := func(n int64) bool { return n%2 == 1 }
+		var underWay atomic.Int64
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			underWay.Add(1)
+			defer underWay.Add(-1)
+			time.Sleep(time.Millisecond)
+			if slices.ContainsFunc(numbers(keys), isHeld) {
+				<-ctx.Done()
+				return failAll(len(keys), ctx.Err())
+			}
+			return extensionsOf(keys, nil)
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+		defer cancel()
+		var results []<-chan []Extension
+		for list := range int64(lists) {
+			var keys []Key
+			for n := range int64(each) {
+				keys = append(keys, number(list*each+n))
+			}
+			results = append(results, r.tryRead(ctx, keys...))
+			time.Sleep(5 * time.Millisecond)
+		}
+		for list, result := range results {
+			for n, ext := range <-result {
+				if (ext.Err != nil) != isHeld(int64(n)) {
+					t.Errorf("list %d, key %d: %v", list, n, ext.Err)
+				}
+			}
+		}
+		if n := underWay.Load(); n > maxRetries+maxHeld {
+			t.Errorf("%d commands are left", n)
+		}
+		r.wait.Wait()
+		time.Sleep(maxCommandTime)
+		r.expectIdle()
+	})
+}
+
+// TestHeldKeyIsTriedAgain: the first second try of a key is not answered, since its connection is broken, for example. It
+// gets another one, although there are more keys that are never answered than second tries at a time.
+func TestHeldKeyIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		isHeld := func(n int64) bool { return n%2 == 1 }
+		var isTried atomic.Bool // key 60
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			time.Sleep(time.Millisecond)
+			if slices.ContainsFunc(numbers(keys), isHeld) || len(keys) == 1 && keys[0][0].Int == 60 && !isTried.Swap(true) {
+				<-ctx.Done()
+			}
+			return extensionsOf(keys, ctx.Err())
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+		defer cancel()
+		var keys []Key
+		for n := range int64(4 * maxRetries) {
+			keys = append(keys, number(n))
+		}
+		for n, ext := range <-r.tryRead(ctx, keys...) {
+			if isHeld(int64(n)) != (ext.Err != nil) {
+				t.Errorf("%d: %s, %v", n, ext.JSON, ext.Err)
+			}
+		}
+		r.wait.Wait()
+		time.Sleep(maxCommandTime)
+		r.expectIdle()
+	})
+}
+
+// TestSlowListsAreReadOnce: what a command usually takes is known from other commands, so that a list that takes as long
+// is not overdue.
+func TestSlowListsAreReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			time.Sleep(2 * minOverdue)
+			return g.Find(ctx, nil, keys)
+		}))
+		for range 1000 {
+			g.answer <- struct{}{}
+		}
+		for n := range int64(20) {
+			r.read(number(n))
+			r.wait.Wait()
+			<-g.asked
+		}
+		<-r.tryRead(t.Context(), number(1), number(2))
+		if keys := <-g.asked; len(keys) != 2 || len(g.asked) > 0 {
+			t.Errorf("a command for %d keys, and %d others", len(keys), len(g.asked))
+		}
+		r.expectIdle()
+	})
+}
+
 // TestOutageIsNotMultiplied: if the database fails every command, a command for many keys is followed by few others.
 func TestOutageIsNotMultiplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -382,7 +511,7 @@ func TestNoAnswerIsAnError(t *testing.T) {
 			<-ctx.Done()
 			return failAll(len(keys), ctx.Err())
 		}))
-		keys := make([]Key, 3*maxSingles)
+		keys := make([]Key, 3*maxRetries)
 		for n := range keys {
 			keys[n] = number(int64(n))
 		}
@@ -441,4 +570,54 @@ func batchUnderLoad(t *testing.T) {
 	r.wait.Wait()
 	time.Sleep(maxCommandTime)
 	r.expectIdle()
+}
+
+// TestOverdueAfterTheEnd: the timer of a command can fire while the command ends. It then changes nothing.
+func TestOverdueAfterTheEnd(t *testing.T) {
+	b := Batch(storeFunc(nil)).(*batch)
+	g := &group{inFlight: 1}
+	b.markOverdue(g, &command{hasEnded: true}, []*lookup{newLookup(number(1)), newLookup(number(2))})
+	if g.inFlight != 1 || g.overdue != 0 || len(b.overdue) != 0 || len(b.retries.running) != 0 {
+		t.Errorf("inFlight %d, overdue %d, %d overdue commands, %d second tries", g.inFlight, g.overdue, len(b.overdue),
+			len(b.retries.running))
+	}
+}
+
+// TestListsOfADatabaseThatHangs: callers that come and leave do not leave more and more commands behind.
+func TestListsOfADatabaseThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running, most := 0, 0
+		var mu sync.Mutex
+		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
+			mu.Lock()
+			running++
+			most = max(most, running)
+			mu.Unlock()
+			<-ctx.Done()
+			mu.Lock()
+			running--
+			mu.Unlock()
+			return failAll(len(keys), ctx.Err())
+		}))
+		const callers, times, deadline = 10, 100, 20 * time.Millisecond
+		for range callers {
+			r.wait.Go(func() {
+				for range times {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					r.store.Find(ctx, r.src, []Key{number(1), number(2)})
+					cancel()
+				}
+			})
+		}
+		r.wait.Wait()
+		mu.Lock()
+		got := most
+		mu.Unlock()
+		// Until the first commands are overdue, each read has one.
+		if want := callers*int(minOverdue/deadline+1) + 2*maxRetries; got > want {
+			t.Errorf("%d commands at a time for %d reads, want %d at most", got, callers*times, want)
+		}
+		time.Sleep(2 * maxCommandTime)
+		r.expectIdle()
+	})
 }

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// Of all benchmarks of this module the allocations are compared with a baseline: see bench/allocs_test.go.
+// bench/allocs_test.go compares the allocations of all benchmarks in this module with a baseline.
 
-// legacyUser is a core as the legacy service writes it.
+// legacyUser is a core from the legacy service.
 const legacyUser = `{"userId": 7, "username": "user7", "email": "user7@example.com", ` +
 	`"createdAt": "2020-02-29T12:34:56.789+00:00"}`
 

@@ -8,7 +8,7 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestMain gives the tests of package enrich the built-in rules, which that package cannot parse itself.
+// TestMain sets UserProfile, because package enrich cannot import the parser of the built-in rules.
 func TestMain(m *testing.M) {
 	enrich.UserProfile = func() []*enrich.Rule { return rulesfile.Builtin().Rules }
 	os.Exit(m.Run())

@@ -1,30 +1,32 @@
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Answer is what the client gets instead of the legacy response.
+// Answer is the response that replaces the legacy response.
 type Answer struct {
-	Status  int    // 0 is that of the legacy response
-	Type    string // content-type; empty is that of the legacy response
+	Status  int    // 0 means the status of the legacy response
+	Type    string // content-type; empty means that of the legacy response
 	Body    []byte // JSON; nil for a 304
-	ETag    string // entity tag of a complete answer; empty for others
+	ETag    string // entity tag of a complete response; empty for others
 	Outcome Outcome
 	Err     error // cause of the outcome, from the core or the store; nil if nothing failed
 }
 
-// Compose joins core and extensions, which it copies byte for byte. The status is that of the legacy response if the core
-// is there, else 200 if an extension is, else 503. Core.Failed must be empty unless the rule [Rule.AllowsMissingCore]. If the body would exceed limit bytes,
-// the extensions are left out as if they had failed.
+// Compose joins core and extensions, byte for byte. The status is that of the legacy response, or without a core 200 if
+// there is an extension and 503 otherwise. If the body would exceed limit bytes, Compose omits the extensions as if
+// they had failed. Only rules with [Rule.AllowsMissingCore] support a missing core. The zero Core is a missing core.
 func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer {
-	if core.Failed != "" {
+	if core.Failed != "" || core.JSON == nil {
+		core.Failed = cmp.Or(core.Failed, CoreEmpty)
 		return r.composeWithoutCore(core, found)
 	}
-	if r.minSize(core, found) <= limit { // else the body is not even allocated
+	if r.minSize(core, found) <= limit { // do not allocate a body that is too large
 		if answer := r.join(params, core, found); len(answer.Body) <= limit {
 			return answer
 		}
@@ -32,7 +34,7 @@ func (r *Rule) Compose(params []Value, core Core, found Found, limit int) Answer
 	return r.join(params, core, found.without(errAnswerTooLarge))
 }
 
-// minSize returns the length of a body without what the shape adds, in bytes.
+// minSize returns the minimum size of a body, in bytes: without the bytes that the shape adds.
 func (r *Rule) minSize(core Core, found Found) int {
 	n := len(core.JSON)
 	for i := range core.units {
@@ -48,8 +50,8 @@ func (r *Rule) join(params []Value, core Core, found Found) Answer {
 	body := make([]byte, 0, r.minSize(core, found)+overhead*(len(core.units)*len(r.Sources)+1))
 	shape, done := r.shape(), 0
 	answer := Answer{Outcome: Outcome{Disposition: Composed}}
-	if shape.object == nil { // else it is the legacy object, with more members
-		answer.Type = contentType
+	if shape.object == nil { // otherwise the body is the legacy object with additional members
+		answer.Type = r.ContentType
 	}
 	for i := range core.units {
 		u := &core.units[i]
@@ -78,7 +80,7 @@ func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
 		hasExtension = hasExtension || reason == ""
 	}
 	reason, _ := p.firstMissing()
-	answer := Answer{Type: contentType, Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
+	answer := Answer{Type: r.ContentType, Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
 	if !hasExtension {
 		answer.Status, answer.Body = 503, r.Unavailable()
 		return answer
@@ -93,7 +95,7 @@ func (r *Rule) Unavailable() []byte {
 	return append(appendQuoted([]byte(`{"detail":`), r.Messages.BothFailed), '}')
 }
 
-// Frame returns what stands around a core if all extensions failed. The rule must [Rule.AllowsMissingCore].
+// Frame returns the bytes before and after a core if all extensions failed. [Rule.AllowsMissingCore] must be true.
 func (r *Rule) Frame() (head, tail []byte) {
 	p := parts{rule: r, missing: make([]Reason, len(r.Sources))}
 	for i := range p.missing {
@@ -102,17 +104,17 @@ func (r *Rule) Frame() (head, tail []byte) {
 	return r.shape().head(nil, r), r.shape().tail(nil, p)
 }
 
-// parts is what an answer adds to one core.
+// parts has the extensions and errors for one core.
 type parts struct {
 	rule    *Rule
 	found   Found
 	unit    int      // index of the core
-	missing []Reason // by source: why the extension is missing; empty if it is there
+	missing []Reason // by source: why the extension is missing; empty if it is not
 	noCore  bool
 }
 
-// parts returns what is added to core u, of which there are several in a list; i is its index. u is nil if it is
-// missing or not known yet. The extensions are withheld if u belongs to another key than the request.
+// parts returns the parts for core u with index i. u is nil if the core is missing or not known yet. The extensions are
+// withheld if u belongs to another key than the request.
 func (r *Rule) parts(params []Value, u *unit, i int, found Found) parts {
 	p := parts{rule: r, found: found, unit: i, missing: make([]Reason, len(r.Sources))}
 	isOther := u != nil && !r.belongs(u, params)
@@ -124,7 +126,7 @@ func (r *Rule) parts(params []Value, u *unit, i int, found Found) parts {
 	return p
 }
 
-// firstMissing returns the reason and the error of the first missing extension. The reason is empty if all are there.
+// firstMissing returns the reason and the error of the first missing extension. The reason is empty if none is missing.
 func (p parts) firstMissing() (Reason, error) {
 	for source, reason := range p.missing {
 		if reason != "" {
@@ -134,7 +136,7 @@ func (p parts) firstMissing() (Reason, error) {
 	return "", nil
 }
 
-// appendExtensions appends the extensions as members of an object, with null for those that are missing.
+// appendExtensions appends the extensions as members of an object, with null for missing ones.
 func (p parts) appendExtensions(dst []byte, isFirst bool) []byte {
 	for source, s := range p.rule.Sources {
 		if !isFirst {
@@ -151,7 +153,7 @@ func (p parts) appendExtensions(dst []byte, isFirst bool) []byte {
 	return dst
 }
 
-// appendErrors appends the errors as another member of an object.
+// appendErrors appends the errors as a member of an object, after others.
 func (p parts) appendErrors(dst []byte) []byte {
 	dst = append(appendQuoted(append(dst, ','), p.rule.Members.Errors), ":["...)
 	empty := len(dst)
@@ -172,7 +174,7 @@ func (p parts) appendErrors(dst []byte) []byte {
 	return append(dst, ']')
 }
 
-// extensionFailure returns the reason for the error of a read; empty for nil.
+// extensionFailure returns the reason for the error of a read; empty if err is nil.
 func extensionFailure(err error) Reason {
 	switch {
 	case err == nil:
@@ -190,7 +192,7 @@ func extensionFailure(err error) Reason {
 	}
 }
 
-// appendQuoted appends a string of the rules, which is valid UTF-8, as a JSON string.
+// appendQuoted appends a JSON string. s is from the rules and valid UTF-8.
 func appendQuoted(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s)
 	return dst

@@ -60,7 +60,7 @@ func TestCompose(t *testing.T) {
 			`degraded; reason=key-mismatch 0 {"core":` + user8 + `,"extension":null,"errors":[` + extensionFailed + `]}`,
 		},
 		{
-			"a core whose key is nobody's",
+			"a core without the key",
 			parse(nobody),
 			extension,
 			`degraded; reason=key-mismatch 0 {"core":` + nobody + `,"extension":null,"errors":[` + extensionFailed + `]}`,
@@ -86,12 +86,23 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// FuzzParseCore compares ParseCore with encoding/json, and shows that a composite is valid JSON that has the core byte
-// for byte.
+// TestComposeZeroValues: without a core and without extensions the response is the 503.
+func TestComposeZeroValues(t *testing.T) {
+	rule := UserProfile()[0]
+	a := rule.Compose([]Value{{Type: Int64, Int: 7}}, Core{}, Found{}, 1<<20)
+	want := `degraded; reason=core-empty+extension-failed 503 {"detail":"All upstream services are unavailable."}`
+	if got := fmt.Sprintf("%s %d %s", a.Outcome, a.Status, a.Body); got != want {
+		t.Errorf(" got %s\nwant %s", got, want)
+	}
+}
+
+// FuzzParseCore compares ParseCore with encoding/json, and checks that a composite is valid JSON that contains the core
+// byte for byte.
 func FuzzParseCore(f *testing.F) {
 	for _, seed := range []string{
-		user7, " " + user7 + "\n", byteOrderMark + user7, user7 + "x", "[" + user7 + "]", "null", "", "{}",
+		user7, " " + user7 + "\n", ByteOrderMark + user7, user7 + "x", "[" + user7 + "]", "null", "", "{}",
 		strings.Replace(user7, "7", "7.0", 1), strings.Replace(user7, "7", "1e400", 1), strings.Replace(user7, "7", "-0", 1),
+		strings.Replace(user7, "7", "0.001e-9223372036854775808", 1),
 		strings.Replace(user7, `"u"`, `"\ud800"`, 1), strings.Replace(user7, `"u"`, "\"\x01\"", 1),
 		strings.Replace(user7, `{`, `{"x":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+",", 1),
 	} {
@@ -128,7 +139,7 @@ func FuzzParseCore(f *testing.F) {
 	})
 }
 
-// FuzzParseCoreAccepts shows the other direction: valid JSON that has the members is a core.
+// FuzzParseCoreAccepts checks that valid JSON with the required members is a core.
 func FuzzParseCoreAccepts(f *testing.F) {
 	f.Add(`"x":1`, int64(7), "u")
 	f.Add(`"x":{"y":[null,true,"\u00fc",1e3]}`, int64(-5), "\U0001f9f5")
@@ -173,22 +184,22 @@ func TestUnless(t *testing.T) {
 		{`,,"abc"`, true},
 	}
 	for _, test := range tests {
-		a := composed.Unless(test.ifNoneMatch)
+		a := composed.WithConditional(test.ifNoneMatch)
 		if (a.Status == 304) != test.notModified || (a.Body == nil) != test.notModified {
 			t.Errorf("%q: %d %q", test.ifNoneMatch, a.Status, a.Body)
 		}
 	}
-	if a := (Answer{Status: 200, Body: []byte("x")}).Unless("*"); a.Status != 200 {
-		t.Errorf("an answer without an entity tag: %d", a.Status)
+	if a := (Answer{Status: 200, Body: []byte("x")}).WithConditional("*"); a.Status != 200 {
+		t.Errorf("without an entity tag: %d", a.Status)
 	}
 }
 
 func FuzzUnless(f *testing.F) {
 	f.Add(`"x", W/"abc"`)
 	f.Fuzz(func(t *testing.T, ifNoneMatch string) {
-		a := Answer{Status: 200, Body: []byte("x"), ETag: `"abc"`}.Unless(ifNoneMatch)
+		a := Answer{Status: 200, Body: []byte("x"), ETag: `"abc"`}.WithConditional(ifNoneMatch)
 		if a.Status == 304 && strings.TrimSpace(ifNoneMatch) != "*" && !strings.Contains(ifNoneMatch, `"abc"`) {
-			t.Errorf("%q does not hold the tag", ifNoneMatch)
+			t.Errorf("%q does not contain the tag", ifNoneMatch)
 		}
 	})
 }

@@ -13,9 +13,9 @@ func entityTag(body []byte) string {
 	return string(append(tag, '"'))
 }
 
-// Unless returns the answer to a request with an If-None-Match header: 304 without a body if the client has the answer
-// already (RFC 9110, section 13.1.2). Only weft can tell: the legacy service knows one half.
-func (a Answer) Unless(ifNoneMatch string) Answer {
+// WithConditional returns the answer to a request with an If-None-Match header: 304 without a body if the client has
+// the answer already (RFC 9110, section 13.1.2). The legacy service cannot decide this, since it knows the core only.
+func (a Answer) WithConditional(ifNoneMatch string) Answer {
 	if a.ETag == "" || !matches(ifNoneMatch, a.ETag) {
 		return a
 	}
@@ -23,8 +23,8 @@ func (a Answer) Unless(ifNoneMatch string) Answer {
 	return a
 }
 
-// matches compares a strong entity tag with a list of them, or with "*". The comparison is weak: a compressor behind
-// weft may have made the client's tag a weak one.
+// matches reports whether a list of entity tags, or "*", contains a tag. The comparison is weak, because a compressor
+// between weft and the client may have weakened the tag.
 func matches(list, tag string) bool {
 	if strings.TrimSpace(list) == "*" {
 		return true

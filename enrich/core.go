@@ -14,36 +14,37 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// maxDepth is how deep the objects and arrays of a core may be nested: the limit of common JSON parsers of clients.
+// maxDepth is the maximum nesting of objects and arrays in a core, as in common JSON parsers.
 const maxDepth = 1000
 
-// Core is the legacy half of an answer, or the reason why it is missing. If the rule has a list, it is all elements.
+// Core is a core, or the reason why it is missing. If the rule has a list, it is the whole list.
 type Core struct {
 	JSON   []byte // one valid JSON text, byte for byte from the legacy service; nil if it is streamed
-	Failed Reason // empty if there is a core
-	Err    error  // what is wrong with the body; nil if the body is not the cause
+	Failed Reason // why the core is missing; empty if it is not
+	Err    error  // error in the body; nil if the body is not the cause
 
 	units []unit
 }
 
 // unit is one core: all of the JSON, or an element of the list.
 type unit struct {
-	start, end  int      // its bytes in Core.JSON
-	insert      int      // where the shape adds members; -1 if the object for them is missing, or the shape adds none
+	start, end  int      // offsets in Core.JSON
+	insert      int      // offset at which the shape adds members to an object; -1 without such an object
 	isEmpty     bool     // that object has no members
-	hasConflict bool     // that object has a member with the name of one to be added
+	hasConflict bool     // that object has a member with the name of a member to be added
 	members     []member // by slot of the plan
 }
 
-// FailedCore returns the core of a response that has none.
+// FailedCore returns a missing core.
 func FailedCore(why Reason) Core { return Core{Failed: why} }
 
-const byteOrderMark = "\xef\xbb\xbf"
+// ByteOrderMark is U+FEFF in UTF-8. Before a JSON text it is ignored (RFC 8259, section 8.1).
+const ByteOrderMark = "\xef\xbb\xbf"
 
-// ParseCore parses the body of a legacy response. The body must be one JSON text in UTF-8 (RFC 8259) with what the rule
-// requires: the list, if the rule has one, and the members of each core. A byte order mark and white space around the
-// text are ignored. The result's JSON is a part of body unless that was compressed. ok is false if the decoded body
-// exceeds the rule's CoreLimit.
+// ParseCore parses the body of a legacy response. A valid body is one JSON text in UTF-8 (RFC 8259) with the rule's
+// list, if any, and the required members of each core. ParseCore ignores a byte order mark and surrounding white space.
+// The result's JSON shares memory with body unless body is compressed. ok is false if the decoded body exceeds
+// CoreLimit.
 func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok bool) {
 	body, err := decode(body, contentEncoding, r.CoreLimit)
 	switch {
@@ -52,16 +53,16 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 	case err != nil:
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
-	body = bytes.Trim(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")
+	body = bytes.Trim(bytes.TrimPrefix(body, []byte(ByteOrderMark)), " \t\r\n")
 	if !utf8.Valid(body) {
 		return Core{Failed: CoreInvalid, Err: encoding.ErrInvalidUTF8}, true
 	}
-	units, err := r.parseUnits(bytes.NewBuffer(body))
+	units, err := r.parseUnits(bytes.NewBuffer(body)) // which jsontext reads in place
 	if err != nil {
 		return Core{Failed: CoreInvalid, Err: err}, true
 	}
 	for _, u := range units {
-		if u.hasConflict { // the member of the legacy service stays
+		if u.hasConflict { // do not overwrite a member of the legacy service
 			return Core{Failed: MemberTaken}, true
 		}
 	}
@@ -70,8 +71,8 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 
 // parseUnits validates the JSON text in body, which must be UTF-8, and returns the cores in it.
 func (r *Rule) parseUnits(body io.Reader) ([]unit, error) {
-	// jsontext calls the escape of a lone surrogate invalid UTF-8; here it is allowed. Of members with the same name,
-	// the last one counts.
+	// To jsontext an escaped lone surrogate is invalid UTF-8; here it is allowed. Of members with the same name, the
+	// last one counts.
 	w := walker{
 		rule: r,
 		dec:  jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
@@ -91,7 +92,7 @@ func (r *Rule) parseUnits(body io.Reader) ([]unit, error) {
 	return w.units, nil
 }
 
-// walker reads a response once, and notes what the plan of the rule asks for.
+// walker reads a response in one pass and records what the rule's plan needs.
 type walker struct {
 	rule    *Rule
 	dec     *jsontext.Decoder
@@ -99,8 +100,8 @@ type walker struct {
 	hasList bool
 }
 
-// read reads the next value, whose place is n; nil if the plan has nothing there. u is the core around it; nil on the
-// way to the list.
+// read reads the next value. n is its node in the plan, or nil. u is the core that contains it, or nil outside the
+// list.
 func (w *walker) read(n *node, u *unit) error {
 	token, err := w.dec.ReadToken()
 	if err != nil {
@@ -132,7 +133,7 @@ func (w *walker) read(n *node, u *unit) error {
 	}
 }
 
-// skip reads the rest of a value whose first token has a kind.
+// skip reads the rest of a value. kind is that of its first token.
 func (w *walker) skip(kind jsontext.Kind) error {
 	if kind != '{' && kind != '[' {
 		return nil
@@ -195,7 +196,7 @@ func (w *walker) readList() error {
 	return err
 }
 
-// readCore reads one core, and checks that it is as the rule requires.
+// readCore reads one core and validates it.
 func (w *walker) readCore() error {
 	token, err := w.dec.ReadToken()
 	if err != nil {
@@ -211,7 +212,7 @@ func (w *walker) readCore() error {
 	u.end = int(w.dec.InputOffset())
 	for i, f := range w.rule.Core {
 		if !u.members[w.rule.plan.fields[i]].is(f.Type) {
-			return fmt.Errorf("member %q is missing or has a wrong type", f.At)
+			return fmt.Errorf("member %q is missing or not of type %s", f.At, f.Type)
 		}
 	}
 	if shape := w.rule.shape(); shape.object != nil && u.insert < 0 {
@@ -221,7 +222,7 @@ func (w *walker) readCore() error {
 	return nil
 }
 
-// belongs reports whether the core has the values of the parameters that the rule verifies.
+// belongs reports whether the core's members equal the parameters that the rule verifies.
 func (r *Rule) belongs(u *unit, params []Value) bool {
 	for i, v := range r.Verify {
 		want := params[v.Param]
@@ -232,8 +233,8 @@ func (r *Rule) belongs(u *unit, params []Value) bool {
 	return true
 }
 
-// isInteger reports whether a JSON number is an integer: 7, 7.0 or 7e0, of any size. A number with a point or an
-// exponent must fit a double, as clients read it.
+// isInteger reports whether a JSON number is an integer of any size: 7, 7.0 or 7e0. With a decimal point or an exponent
+// it must fit a double, because clients parse it as one.
 func isInteger(number string) bool {
 	if _, integer, _ := parseInteger(number); !integer {
 		return false
@@ -242,15 +243,17 @@ func isInteger(number string) bool {
 	return !strings.ContainsAny(number, ".eE") || err == nil && !math.IsInf(f, 0)
 }
 
-// parseInteger parses a JSON number. It compares digits, since a double cannot hold 9007199254740993.0. fits reports
-// whether n is the value.
+// parseInteger parses a JSON number. It works on digits, because a double cannot represent 9007199254740993.0. integer
+// reports whether the number is an integer, fits whether n is its value.
 func parseInteger(number string) (n int64, integer, fits bool) {
 	mantissa, exponent := number, 0
 	if i := strings.IndexAny(number, "eE"); i >= 0 {
 		var err error
 		if exponent, err = strconv.Atoi(number[i+1:]); err != nil {
-			return 0, false, false // the number does not fit a double, either
+			return 0, false, false // does not fit a double either
 		}
+		const most = 1 << 40 // far beyond any double, and sums with lengths of texts do not overflow
+		exponent = max(-most, min(exponent, most))
 		mantissa = number[:i]
 	}
 	sign := ""

@@ -13,7 +13,7 @@ import (
 
 var errTooLarge = errors.New("body over the limit")
 
-// decoderOf returns what removes a content encoding (RFC 9110, section 8.4.1); nil for identity. ok is false if the
+// decoderOf returns the decoder for a content encoding (RFC 9110, section 8.4.1); nil for identity. ok is false if the
 // encoding is not supported.
 func decoderOf(contentEncoding string) (decoder func(io.Reader) (io.Reader, error), ok bool) {
 	switch strings.ToLower(contentEncoding) {
@@ -28,8 +28,8 @@ func decoderOf(contentEncoding string) (decoder func(io.Reader) (io.Reader, erro
 	}
 }
 
-// decode removes the content encoding of a body, which must be supported: weft asks for identity, but some services
-// ignore that. It returns errTooLarge if the result exceeds limit bytes.
+// decode removes a supported content encoding. weft requests identity, but some services ignore that. It returns
+// errTooLarge if the result exceeds limit bytes.
 func decode(body []byte, contentEncoding string, limit int) ([]byte, error) {
 	if decoder, _ := decoderOf(contentEncoding); decoder != nil {
 		r, err := decoder(bytes.NewReader(body))
@@ -46,7 +46,8 @@ func decode(body []byte, contentEncoding string, limit int) ([]byte, error) {
 	return body, nil
 }
 
-// newDeflateReader reads the zlib format, as RFC 9110 requires, and raw deflate, which some services send.
+// newDeflateReader returns a reader for the zlib format, which RFC 9110 requires, or for raw deflate, which some
+// services send.
 func newDeflateReader(r io.Reader) (io.Reader, error) {
 	br := bufio.NewReader(r)
 	if head, err := br.Peek(2); err == nil && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {

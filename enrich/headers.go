@@ -1,6 +1,6 @@
 package enrich
 
-// Headers is a change of a message's headers: names in lower case, Remove first, then Set.
+// Headers is a header mutation: Remove applies before Set. Names are in lower case.
 type Headers struct {
 	Remove []string
 	Set    []Header
@@ -9,9 +9,9 @@ type Headers struct {
 // Header is one header field.
 type Header struct{ Name, Value string }
 
-// LegacyRequest returns how the request for a core differs from the client's: it asks for identity encoding, and has no
-// ranges and conditions, since these are about the legacy body and not the answer (RFC 9110, sections 12.5.3, 13.1 and
-// 14.2). A request that may change something keeps its conditions.
+// LegacyRequest returns the header mutation for a request to the legacy service. It requests identity encoding, and
+// removes ranges and conditions of safe requests, because they apply to the composed response (RFC 9110, sections
+// 12.5.3, 13.1 and 14.2).
 func LegacyRequest(method string) Headers {
 	if !isRead(method) {
 		return Headers{Set: legacyRequest.Set}
@@ -25,9 +25,9 @@ var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
-// describeLegacyBody returns the response headers that describe the bytes of the legacy body, and not those of an
-// answer (RFC 9110, section 8; RFC 9530; RFC 1864).
-func describeLegacyBody() []string {
+// legacyBodyHeaderNames returns the names of response headers that describe the bytes of the legacy body, and so are
+// wrong for a composed one (RFC 9110, section 8; RFC 9530; RFC 1864).
+func legacyBodyHeaderNames() []string {
 	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
 }
 
@@ -37,13 +37,9 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-md5", "digest", "content-digest", "repr-digest",
 }
 
-// contentType is that of answers that are not the legacy object.
-const contentType = "application/json"
-
-// Headers returns how the headers of an answer differ from those of the legacy response. A degraded answer must not be
-// cached.
+// Headers returns the mutation of the legacy response headers. It forbids caching of degraded responses.
 func (a Answer) Headers() Headers {
-	h := Headers{Remove: describeLegacyBody(), Set: []Header{a.Outcome.Header()}}
+	h := Headers{Remove: legacyBodyHeaderNames(), Set: []Header{a.Outcome.Header()}}
 	if a.Type != "" {
 		h.Set = append(h.Set, Header{"content-type", a.Type})
 	}
@@ -56,20 +52,20 @@ func (a Answer) Headers() Headers {
 	return h
 }
 
-// HeadHeaders returns how the headers of a HEAD's response differ from those of the legacy service if weft would
-// compose the GET's: none describe the body, which weft would have to make for that (RFC 9110, section 9.3.2 allows
-// this).
+// HeadHeaders returns the mutation of the legacy response headers for HEAD if weft would compose the response to GET.
+// It removes headers that describe the body, which weft would have to compose for that (allowed by RFC 9110, section
+// 9.3.2).
 func HeadHeaders() Headers {
 	outcome := Outcome{Disposition: Passed, Reason: HeadRequest}
-	return Headers{Remove: append(describeLegacyBody(), "content-length"), Set: []Header{outcome.Header()}}
+	return Headers{Remove: append(legacyBodyHeaderNames(), "content-length"), Set: []Header{outcome.Header()}}
 }
 
-// PassHeaders returns the headers that are added to a response that passes.
+// PassHeaders returns the header mutation for a response that passes.
 func PassHeaders(reason Reason) Headers {
 	return Headers{Set: []Header{Outcome{Disposition: Passed, Reason: reason}.Header()}}
 }
 
-// OutcomeHeader is the response header in which weft says what it did. Only weft sets headers that begin with it.
+// OutcomeHeader is the response header with the outcome. Only weft sets headers that begin with it.
 const OutcomeHeader = "x-weft"
 
 // Header returns the x-weft header, for the client and the access log.

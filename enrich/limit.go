@@ -6,23 +6,23 @@ import (
 	"sync/atomic"
 )
 
-// ErrOverloaded is the error of a read that was rejected, since too many were under way.
-var ErrOverloaded = errors.New("too many reads are under way")
+// ErrOverloaded is the error of a read that [Limit] rejects.
+var ErrOverloaded = errors.New("too many concurrent reads")
 
-// Limit returns a Store that passes at most so many reads to another Store at the same time and rejects the rest
-// immediately, with [ErrOverloaded].
-func Limit(store Store, reads int64) Store { return &limited{store: store, reads: reads} }
+// Limit returns a Store that passes at most maxReads concurrent reads to another Store and rejects others immediately
+// with [ErrOverloaded].
+func Limit(store Store, maxReads int64) Store { return &limited{store: store, maxReads: maxReads} }
 
 type limited struct {
 	store    Store
-	reads    int64 // at most
-	underWay atomic.Int64
+	maxReads int64
+	reads    atomic.Int64 // in progress
 }
 
 // Find implements [Store].
 func (l *limited) Find(ctx context.Context, src *Source, keys []Key) []Extension {
-	defer l.underWay.Add(-1)
-	if l.underWay.Add(1) > l.reads {
+	defer l.reads.Add(-1)
+	if l.reads.Add(1) > l.maxReads {
 		return failAll(len(keys), ErrOverloaded)
 	}
 	return l.store.Find(ctx, src, keys)

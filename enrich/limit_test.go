@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 )
 
-// TestLimitRejects fills a Store that does not answer, tries one read more, and lets the Store go on.
+// TestLimitRejects blocks the maximum number of reads, tries one more, and unblocks them.
 func TestLimitRejects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := newHeldStore()
@@ -45,7 +45,7 @@ func TestLimitRejects(t *testing.T) {
 	})
 }
 
-// TestOverloadedReason: a read that was rejected is not taken for a database that fails.
+// TestOverloadedReason: the reason for a rejected read differs from that for a failed one.
 func TestOverloadedReason(t *testing.T) {
 	rule, params := readRule()
 	read := Fetch(t.Context(), Limit(nil, 0), rule, params)

@@ -5,23 +5,24 @@ import (
 	"strings"
 )
 
-// Request is what the headers of an HTTP request say.
+// Request has the parts of an HTTP request that weft uses.
 type Request struct {
 	Method      string
 	Host        string // with or without a port (":authority" in HTTP/2)
 	Path        string // path and query, as in the request line (":path" in HTTP/2)
-	IfNoneMatch string // entity tags of the client; empty for none
+	IfNoneMatch string // value of if-none-match; empty without it
+	IsUpgrade   bool   // the client asks for another protocol, such as WebSocket (RFC 9110, section 7.8)
 }
 
 // Rules are rules in order of priority, with an index of their paths. The zero value has no rules.
 type Rules struct {
-	// byPrefix has, by the literal prefix of a path (see [Template.Literal]), the rules that can match paths for which
-	// this is the longest prefix in the map.
+	// byPrefix maps a literal prefix (see [Template.Literal]) to the rules that can match the paths for which it is the
+	// longest prefix in the map.
 	byPrefix map[string][]*Rule
 	byName   map[string]*Rule
 }
 
-// NewRules returns rules with their index.
+// NewRules indexes rules, which are in order of priority.
 func NewRules(rules []*Rule) Rules {
 	r := Rules{byPrefix: map[string][]*Rule{}, byName: map[string]*Rule{}}
 	for _, rule := range rules {
@@ -37,15 +38,18 @@ func NewRules(rules []*Rule) Rules {
 	return r
 }
 
-// Named returns the rule with a name.
+// Named returns the rule with a name, and whether there is one.
 func (r Rules) Named(name string) (*Rule, bool) {
 	rule, ok := r.byName[name]
 	return rule, ok
 }
 
-// Match returns the first rule for a request, and the values of the rule's Params. A HEAD matches the rule of its GET.
-// The time does not depend on the number of rules for other paths.
+// Match returns the first rule that matches a request, and the values of its Params. HEAD matches rules for GET, and an
+// upgrade matches no rule. The time does not depend on the number of rules for other paths.
 func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
+	if req.IsUpgrade {
+		return nil, nil, false
+	}
 	path, query, _ := strings.Cut(req.Path, "?")
 	for _, rule := range r.candidates(path) {
 		if !rule.hasMethod(req.Method) || !matchHost(rule.Host, req.Host) {
@@ -61,7 +65,7 @@ func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
 	return nil, nil, false
 }
 
-// candidates returns the rules for the longest prefix of a path. They include those of shorter prefixes.
+// candidates returns the rules for the longest prefix of a path, which include the rules for shorter prefixes.
 func (r Rules) candidates(path string) []*Rule {
 	if rules, ok := r.byPrefix[path]; ok {
 		return rules
@@ -98,8 +102,8 @@ func matchHost(want, got string) bool {
 	return strings.EqualFold(got, want)
 }
 
-// matchQuery appends the values of the parameters to params. Each must be in the query exactly once and not encoded: of
-// two values, one server reads the first, another the last.
+// matchQuery appends the values of the parameters to params. Each must be in the query exactly once and not encoded,
+// because of two values some servers use the first, others the last.
 func matchQuery(params []Value, want []QueryParam, query string) ([]Value, bool) {
 	for _, q := range want {
 		count, value := 0, ""

@@ -3,15 +3,15 @@ package enrich
 import "time"
 
 const (
-	// minPaced is the round trip from which on several commands at a time pay. On a shorter one, as on loopback, where it is
-	// 0.3 ms and more if the machine is busy, a command costs both sides more CPU time than a key loses by waiting.
+	// minPaced is the round trip from which on several commands at a time pay. On a shorter one, as on loopback, where it
+	// is 0.3 ms and more if the machine is busy, a command costs both sides more CPU time than a key loses by waiting.
 	minPaced = 800 * time.Microsecond
 
 	// paceStep is the time between two commands, until there are maxConcurrency of them.
 	paceStep = 400 * time.Microsecond
 
-	// maxConcurrency is the largest number of commands of a group at a time. A key then waits for an eighth of a round trip
-	// at most, half as long on average; more commands would make that a little less, and cost CPU time.
+	// maxConcurrency is the largest number of commands of a group at a time. A key then waits for an eighth of a round
+	// trip at most, half as long on average; more commands would make that a little less, and cost CPU time.
 	maxConcurrency = 8
 
 	// paceWindow is how long the shortest round trip is remembered, once or twice.
@@ -22,8 +22,8 @@ const (
 // are under way, so that a key waits for a fraction of a round trip at most. It is a token bucket: a token comes each
 // [pace.interval], and there are [pace.concurrency] at most, so that keys that come one by one do not wait at all.
 //
-// The round trip is the shortest of the last 10 to 20 seconds: longer ones tell how busy the database or this machine is,
-// which more commands would not help. The zero value is one command at a time.
+// The round trip is the shortest of the last 10 to 20 seconds: longer ones tell how busy the database or this machine
+// is, which more commands would not help. The zero value is one command at a time.
 type pace struct {
 	began         time.Time     // of the current window
 	current, last time.Duration // shortest round trips of the current window and the one before; 0 if there was none
@@ -68,8 +68,8 @@ func (p *pace) limit() int {
 // interval returns the time between two commands that keeps concurrency commands under way.
 func (p *pace) interval() time.Duration { return p.roundTrip() / time.Duration(p.concurrency()) }
 
-// take takes a token. It returns how long the caller must wait for it, and when the bucket will be full again, which full
-// was before (the generic cell rate algorithm; ITU-T I.371).
+// take takes a token. It returns how long the caller must wait for it, and when the bucket will be full again, which
+// full was before (the generic cell rate algorithm; ITU-T I.371).
 func (p *pace) take(now, full time.Time) (wait time.Duration, fullAgain time.Time) {
 	if full.Before(now) {
 		full = now

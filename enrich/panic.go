@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// PanicError is a panic that was recovered in a goroutine that works for an exchange.
+// PanicError is a panic that was recovered in a goroutine of an exchange.
 type PanicError struct {
 	Value any    // of the call to panic
 	Stack []byte // of the goroutine that panicked, as debug.Stack returns it
@@ -13,9 +13,8 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
-// AsPanic returns the error for a recovered value, nil if there is none. It must be called by the deferred function that
-// recovered, whose stack still shows where the panic was. A panic that was raised again, with its PanicError, is returned
-// as it is.
+// AsPanic returns the error for a recovered value, or nil for nil. The deferred function that recovers must call it,
+// because its stack still contains the panic. If the value is a PanicError, AsPanic returns it unchanged.
 func AsPanic(recovered any) *PanicError {
 	switch value := recovered.(type) {
 	case nil:

@@ -1,16 +1,17 @@
 package enrich
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// plan is what a rule notes of a response, prepared once.
+// plan describes the members that a rule needs from a response. [Rule.Ready] prepares it.
 type plan struct {
 	root  *node // of the response
 	core  *node // of one core: the root, or an element of the list
-	slots int   // number of members that are noted
+	slots int   // number of recorded members
 
 	fields []int           // slot of each of Rule.Core
 	verify []int           // slot of each of Rule.Verify
@@ -18,24 +19,25 @@ type plan struct {
 	added  map[string]bool // names of the members that the shape adds to the core
 }
 
-// node is a place in a response that is noted, or that has such places below it.
+// node is a value in a response that is recorded or contains recorded values.
 type node struct {
 	children map[string]*node // by the name of the member
-	slot     int              // index of the value in unit.members; -1 if it is not noted
-	hasText  bool             // the text of a string is noted, too
-	isTarget bool             // this object gets the members that the shape adds
-	elements *node            // of the list, if this is the list; nil for others
+	slot     int              // index of the value in unit.members; -1 if it is not recorded
+	hasText  bool             // the text of a string is recorded too
+	isTarget bool             // the shape adds members to this object
+	elements *node            // of the elements, if this is the list; else nil
 }
 
-// Ready returns the rule prepared for use.
+// Ready returns a copy of the rule that is ready for use.
 func (r Rule) Ready() *Rule {
+	r.ContentType = cmp.Or(r.ContentType, "application/json")
 	p := plan{core: &node{slot: -1}, added: map[string]bool{}}
 	p.root = p.core
 	if r.List != nil {
 		p.root = &node{slot: -1}
 		p.root.at(*r.List).elements = p.core
 	}
-	note := func(at Pointer, hasText bool) int {
+	record := func(at Pointer, hasText bool) int {
 		n := p.core.at(at)
 		if n.slot < 0 {
 			n.slot = p.slots
@@ -45,17 +47,17 @@ func (r Rule) Ready() *Rule {
 		return n.slot
 	}
 	for _, f := range r.Core {
-		p.fields = append(p.fields, note(f.At, false))
+		p.fields = append(p.fields, record(f.At, false))
 	}
 	for _, v := range r.Verify {
-		p.verify = append(p.verify, note(v.At, true))
+		p.verify = append(p.verify, record(v.At, true))
 	}
 	for _, s := range r.Sources {
 		slots := make([]int, len(s.Where))
 		for i, c := range s.Where {
 			slots[i] = -1
 			if c.From == FromCore {
-				slots[i] = note(c.At, true)
+				slots[i] = record(c.At, true)
 			}
 		}
 		p.keys = append(p.keys, slots)
@@ -70,7 +72,7 @@ func (r Rule) Ready() *Rule {
 	return &r
 }
 
-// at returns the node at a pointer, and creates the nodes on the way.
+// at returns the node at a pointer. It creates missing nodes.
 func (n *node) at(p Pointer) *node {
 	for _, name := range p.Names() {
 		child := n.children[name]
@@ -86,10 +88,10 @@ func (n *node) at(p Pointer) *node {
 	return n
 }
 
-// Names returns the names of the members on the way to the place (RFC 6901, section 4).
+// Names returns the member names in the pointer (RFC 6901, section 4).
 func (p Pointer) Names() []string { return slices.Collect(jsontext.Pointer(p).Tokens()) }
 
-// clear removes what was noted at n and below: of members with the same name, the last one counts.
+// clear removes the values recorded at n and below: of members with the same name, the last one counts.
 func (n *node) clear(u *unit) {
 	if n.slot >= 0 {
 		u.members[n.slot] = member{}

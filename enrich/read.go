@@ -7,10 +7,9 @@ import (
 	"time"
 )
 
-// Read is the reads of one exchange, one for each source of its rule. They run concurrently, each in a goroutine of its
-// own. Its methods are for one goroutine.
+// Read runs the reads of an exchange, one per source of its rule, concurrently. It is not safe for concurrent use.
 type Read struct {
-	ctx    context.Context //nolint:containedctx // of the exchange; ends the reads, too
+	ctx    context.Context //nolint:containedctx // of the exchange; its end cancels the reads
 	cancel context.CancelFunc
 	store  Store
 	rule   *Rule
@@ -21,12 +20,11 @@ type Read struct {
 
 // sourceRead is the read of one source.
 type sourceRead struct {
-	done chan struct{} // closed when found is set; nil if the read has not started
-	// found has an extension for each core: the one, or the elements of the list.
-	found []Extension
+	done  chan struct{} // closed when found is set; nil if the read has not started
+	found []Extension   // one per core
 }
 
-// Fetch starts the reads of a request and returns immediately. Reads whose keys are in the core start with [Read.Join].
+// Fetch starts the reads of a request and returns immediately. [Read.Join] starts the reads whose keys are in the core.
 // The caller must call [Read.Stop].
 func Fetch(ctx context.Context, store Store, rule *Rule, params []Value) *Read {
 	r := &Read{store: store, rule: rule, params: params, sources: make([]sourceRead, len(rule.Sources))}
@@ -39,7 +37,7 @@ func Fetch(ctx context.Context, store Store, rule *Rule, params []Value) *Read {
 	return r
 }
 
-// Join starts the reads that need the core. It must be called once at most.
+// Join starts the reads that need the core. It must be called at most once.
 func (r *Read) Join(core Core) {
 	if core.Failed != "" {
 		return
@@ -51,7 +49,7 @@ func (r *Read) Join(core Core) {
 	}
 }
 
-// Done reports whether the reads that have started are done, so that Await does not wait.
+// Done reports whether all started reads have ended, so that Await returns immediately.
 func (r *Read) Done() bool {
 	for i := range r.sources {
 		if s := &r.sources[i]; s.done != nil && !s.isDone() {
@@ -61,12 +59,12 @@ func (r *Read) Done() bool {
 	return true
 }
 
-// Stop cancels the reads that are still under way. Any goroutine may call it.
+// Stop cancels the reads that have not ended. It may be called by any goroutine.
 func (r *Read) Stop() { r.cancel() }
 
-// Await returns the extensions when the reads that have started are done, when ctx ends, or when the budget is over,
-// whichever is first; a budget of 0 has no end. Reads that are not done by then have the error
-// context.DeadlineExceeded. If a read has panicked, Await panics with its [PanicError].
+// Await waits until all started reads have ended, ctx ends, or the budget is used up, and returns the extensions. A
+// budget of 0 is unlimited. Reads that have not ended have the error context.DeadlineExceeded. If a read panicked,
+// Await panics with its [PanicError].
 func (r *Read) Await(core Core, budget time.Duration) Found {
 	r.wait(budget)
 	f := Found{bySource: make([][]Extension, len(r.sources)), Reads: make([]SourceRead, 0, len(r.sources))}
@@ -126,12 +124,12 @@ func (s *sourceRead) isDone() bool {
 	}
 }
 
-// start starts the read of a source for each core. A key that several cores have is asked for once.
+// start starts the read of a source for all cores. It reads a key once even if several cores have it.
 func (r *Read) start(i int, units []unit) {
 	src, s := r.rule.Sources[i], &r.sources[i]
 	s.done, s.found = make(chan struct{}), make([]Extension, len(units))
 	keys := make([]Key, 0, len(units))
-	unitsOf := make([][]int, 0, len(units)) // by key: the units that have it
+	unitsOf := make([][]int, 0, len(units)) // by key: the units with that key
 	known := map[Value]int{}
 	for u := range units {
 		key, varies, err := r.rule.key(i, r.params, &units[u])
@@ -165,14 +163,9 @@ func (r *Read) start(i int, units []unit) {
 	}()
 }
 
-// find reads keys. A document that does not exist is the default, and a panic is the error of all keys.
-func (r *Read) find(src *Source, keys []Key) (found []Extension) {
-	defer func() {
-		if err := AsPanic(recover()); err != nil {
-			found = failAll(len(keys), err)
-		}
-	}()
-	found = r.store.Find(r.ctx, src, keys)
+// find reads keys. It returns the defaults for missing documents.
+func (r *Read) find(src *Source, keys []Key) []Extension {
+	found := find(r.ctx, r.store, src, keys)
 	for n := range found {
 		if errors.Is(found[n].Err, ErrNotFound) {
 			found[n].JSON, found[n].Err = src.Default(keys[n]), nil
@@ -181,8 +174,8 @@ func (r *Read) find(src *Source, keys []Key) (found []Extension) {
 	return found
 }
 
-// key returns the key of a core for a source, and the one value of it that is not the same for all cores of a list. The
-// error is ErrNotFound if the core has no such member, or null there.
+// key returns the key of a core for a source, and the value in it that varies between the cores of a list. The error is
+// ErrNotFound if the member of the core is missing or null.
 func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, err error) {
 	src := r.Sources[source]
 	key = make(Key, len(src.Where))
@@ -196,7 +189,7 @@ func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, 
 			m := u.members[r.plan.keys[source][i]]
 			if m.kind == 0 || m.kind == 'n' {
 				err = ErrNotFound
-				key[i] = Value{Type: Any} // null, if it is asked for
+				key[i] = Value{Type: Any} // null, if a field returns it
 				continue
 			}
 			v, ok := m.value(c.Type)
@@ -213,10 +206,10 @@ func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, 
 type Found struct {
 	bySource [][]Extension
 
-	Reads []SourceRead // that were awaited, in the order of the sources
+	Reads []SourceRead // the reads that were awaited, in the order of the sources
 }
 
-// without returns as many extensions, all with an error.
+// without returns the same number of extensions, all with err.
 func (f Found) without(err error) Found {
 	failed := Found{bySource: make([][]Extension, len(f.bySource))}
 	for source, found := range f.bySource {
@@ -225,9 +218,10 @@ func (f Found) without(err error) Found {
 	return failed
 }
 
-// of returns the extension of a core. If it was not read for want of a core, its error says so.
+// of returns the extension of a core. If it was not read because its key is in a failed core, the error is
+// errCoreFailed.
 func (f Found) of(source, unit int) Extension {
-	if unit >= len(f.bySource[source]) {
+	if source >= len(f.bySource) || unit >= len(f.bySource[source]) {
 		return Extension{Err: errCoreFailed}
 	}
 	return f.bySource[source][unit]

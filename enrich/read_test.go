@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 	"time"
 )
 
-// heldStore is a Store that answers when a test says so.
+// heldStore is a Store whose reads a test releases.
 type heldStore struct {
 	asked  chan []Key
 	answer chan Extension // for all keys of a read
@@ -30,12 +31,14 @@ func (h *heldStore) Find(ctx context.Context, _ *Source, keys []Key) []Extension
 	}
 }
 
-// readRule has one source, whose key is the parameter of the path.
+// readRule returns a rule with one source, whose key is the path's parameter.
 func readRule() (*Rule, []Value) {
 	source := &Source{
-		Name:   "extension",
-		Where:  []Condition{{Field: "id"}},
-		Fields: []Field{{Name: "id", Path: "id", Type: Int64}, {Name: "label", Path: "label", Type: String, Default: `"none"`}},
+		Name:  "extension",
+		Where: []Condition{{Field: "id"}},
+		Fields: []Field{
+			{Name: "id", Path: "id", Type: Int64}, {Name: "label", Path: "label", Type: String, Default: `"none"`},
+		},
 	}
 	return Rule{Sources: []*Source{source}, CoreLimit: 1 << 20}.Ready(), []Value{{Type: Int64, Int: 7}}
 }
@@ -65,8 +68,8 @@ func TestAwaitReturnsTheExtension(t *testing.T) {
 	}
 }
 
-// TestAwaitEnds: Await returns when the budget is over or the exchange ends, although the Store does not answer; and the
-// read that is late changes nothing any more.
+// TestAwaitEnds: Await returns when the budget is used up or the exchange ends while the Store blocks, and a late read
+// does not change the result.
 func TestAwaitEnds(t *testing.T) {
 	for name, test := range map[string]struct {
 		budget, ends time.Duration // 0: never
@@ -105,7 +108,7 @@ type panickingStore struct{ value any }
 
 func (p panickingStore) Find(context.Context, *Source, []Key) []Extension { panic(p.value) }
 
-// TestPanicOfARead is raised in the goroutine that awaits the read, with the stack of the one that panicked.
+// TestPanicOfARead: Await panics in its goroutine, with the stack of the goroutine that panicked.
 func TestPanicOfARead(t *testing.T) {
 	for name, store := range map[string]Store{
 		"alone":   panickingStore{"index out of range"},
@@ -126,5 +129,24 @@ func TestPanicOfARead(t *testing.T) {
 			}()
 			read.Await(Core{}, 0)
 		})
+	}
+}
+
+// TestWrongNumberOfExtensions: a Store with a bug does not mix up keys, and does not end the process.
+func TestWrongNumberOfExtensions(t *testing.T) {
+	for _, n := range []int{0, 2} {
+		faulty := storeFunc(func(context.Context, []Key) []Extension { return make([]Extension, n) })
+		for name, store := range map[string]Store{"alone": faulty, "batched": Batch(faulty)} {
+			t.Run(fmt.Sprint(name, n), func(t *testing.T) {
+				rule, params := readRule()
+				read := Fetch(t.Context(), store, rule, params)
+				defer read.Stop()
+				ext := read.Await(Core{}, 0).of(0, 0)
+				want := fmt.Sprintf("the store returned %d extensions for 1 keys", n)
+				if ext.Err == nil || ext.Err.Error() != want {
+					t.Errorf("%s, %v; want error %s", ext.JSON, ext.Err, want)
+				}
+			})
+		}
 	}
 }

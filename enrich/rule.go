@@ -1,56 +1,57 @@
-// Package enrich decides what happens to an HTTP exchange: which rule it matches ([Rules.Match]), what a response means
-// ([Rule.Verdict]), and what the client gets ([Rule.Compose]). These are pure functions of plain values. Extensions are
-// read concurrently with the upstream request ([Fetch]).
+// Package enrich decides what happens to an HTTP exchange: which rule it matches ([Rules.Match]), what to do with the
+// response ([Rule.Verdict]), and what the client gets ([Rule.Compose]). These are pure functions. [Fetch] reads
+// extensions concurrently with the upstream request.
 //
-// The package knows neither Envoy nor MongoDB: package extproc talks to Envoy, and a [Store] such as mongostore reads
-// the documents.
+// The package does not depend on Envoy or MongoDB: package extproc implements the protocol, and a [Store] such as
+// mongostore reads the documents.
 package enrich
 
-// Rule joins the responses of one REST resource with documents: the legacy response is the core, each document an
-// extension. If the response is a list, each of its elements is a core. A Rule is made by [Rule.Ready], and read-only
-// from then on.
+// Rule joins the responses of a REST resource with documents. The legacy response is the core; each document is an
+// extension. If the response is a list, each element is a core. Call [Rule.Ready] after setting the fields; it returns
+// the Rule, which is read-only from then on.
 type Rule struct {
-	Name    string   // in logs and metrics
-	Methods []string // of the requests; GET includes HEAD
-	Host    string   // of the requests: a name, or *.name for all names that end in .name; empty for any
-	Path    Template // of the requests
+	Name    string   // for logs and metrics
+	Methods []string // GET includes HEAD
+	Host    string   // a name, or *.name for all names that end in .name; empty for any
+	Path    Template
 	Query   []QueryParam
 
-	LegacyPath Template // of the core at the legacy service, to which Envoy rewrites; zero if it is Path
+	LegacyPath Template // path at the legacy service, to which Envoy rewrites; zero means Path
 
 	List      *Pointer    // the array whose elements are cores; nil if the response is one core
-	Core      []CoreField // members that a core must have, else it counts as failed
-	Verify    []Verify    // members of the core that must equal a parameter, so that two users are never mixed
-	CoreLimit int         // bytes of a response, decoded, that weft holds to compose
-	Large     LargeCore   // what happens to a larger one
+	Core      []CoreField // members that a valid core must have
+	Verify    []Verify    // members of the core that must equal a parameter, so that users are not mixed
+	CoreLimit int         // maximum size of a buffered core, in bytes, after decompression
+	Large     LargeCore   // policy for larger cores
 
-	Shape   Shape
-	MergeAt Pointer // for ShapeMerge: the object of the core that gets the extensions as members
-	Members Members // names of members that the shape adds
-	Sources []*Source
+	Shape       Shape
+	ContentType string  // of bodies that are not the legacy object; empty means application/json
+	MergeAt     Pointer // for ShapeMerge: the object in the core to which the extensions are added
+	Members     Members // names of members that the shape adds
+	Sources     []*Source
 
-	NotFound NotFound      // what a 404 of the legacy service means
+	NotFound NotFound      // policy for a 404 of the legacy service
 	Degrade  DegradePolicy // who gets extensions without a core when the legacy service fails
 	Identity Claim         // for DegradeAuthenticated
-	Fallback Fallback      // what the client gets while weft is down
+	Fallback Fallback      // policy while weft is down
 	Messages Messages
 
 	plan plan
 }
 
-// QueryParam is a parameter that a request must have exactly once in its query.
+// QueryParam is a parameter that the query of a request must contain exactly once.
 type QueryParam struct {
-	Param        // Type is 0 if Fixed is the whole value
-	Fixed string // the only value allowed; empty if Type is given
+	Param        // Type is 0 if Fixed is set
+	Fixed string // the only value allowed; empty if Type is set
 }
 
-// Members are the names of members that a shape adds in addition to the extensions.
+// Members are the names of members that a shape adds besides the extensions.
 type Members struct{ Core, Errors string }
 
-// Pointer names a member of a JSON object as in RFC 6901; "" is the whole text. It does not go through arrays.
+// Pointer is a JSON pointer (RFC 6901); "" is the whole text. It cannot point into arrays.
 type Pointer string
 
-// CoreField is a member that a core must have. Its Type is one of [CoreTypes]; an Int64 may have any size.
+// CoreField is a member that a core must have. Type is one of [CoreTypes]; an Int64 may have any size.
 type CoreField struct {
 	At   Pointer
 	Type Type
@@ -62,56 +63,56 @@ type Verify struct {
 	Param int // index in Params
 }
 
-// Messages are the texts for clients when a half is missing. For an extension see Source.Failed.
+// Messages are error messages for clients. For an extension see Source.Failed.
 type Messages struct {
-	CoreFailed string // in "errors"
-	BothFailed string // in "detail" of the 503
+	CoreFailed string // in "errors", if the core is missing
+	BothFailed string // in "detail" of the 503, if core and extensions are missing
 }
 
-// NotFound says what a 404 of the legacy service means.
+// NotFound is the policy for a 404 of the legacy service.
 type NotFound uint8
 
 const (
-	PassNotFound    NotFound = iota // the 404 passes to the client
-	DegradeNotFound                 // the core is null, the extension is given
+	PassNotFound    NotFound = iota // the 404 passes
+	DegradeNotFound                 // the core is null
 )
 
-// LargeCore says what happens to a core over the limit.
+// LargeCore is the policy for a core over the limit.
 type LargeCore uint8
 
 const (
-	PassLarge LargeCore = iota // it passes untouched
-	// StreamLarge writes the answer around the core while it passes, in constant memory. Cores of unknown length are
-	// streamed, too. If a core turns out to be invalid, the body is not JSON. It needs [Rule.AllowsMissingCore], and no
-	// keys from the core.
+	PassLarge LargeCore = iota // the response passes
+	// StreamLarge adds the extensions to the core while the core streams, in constant memory. It also applies to cores
+	// of unknown length. If the core is invalid, the body is not JSON. It requires [Rule.AllowsMissingCore], and
+	// sources without keys from the core.
 	StreamLarge
 )
 
-// DegradePolicy says who gets the extension alone when the legacy service gave no answer or a 5xx. That service may be
-// the only one that authorizes callers, and it has not.
+// DegradePolicy decides who gets the extension without a core when the legacy service fails. The legacy service may be
+// the only service that authorizes callers, and in this case it has not.
 type DegradePolicy uint8
 
 const (
 	DegradeNever         DegradePolicy = iota // nobody: the failure passes
-	DegradeAuthenticated                      // the caller whom the proxy has verified as the first parameter
+	DegradeAuthenticated                      // a caller whose claim, verified by the proxy, equals the first parameter
 	DegradeAlways                             // every caller
 )
 
-// Claim names a claim of a token that the proxy has verified.
+// Claim identifies a claim in a token that the proxy has verified.
 type Claim struct {
-	Payload string // key of the token's payload in the proxy's metadata (jwt_authn's payload_in_metadata)
-	Name    string // for example "sub"; its value, a string or a number, must be the first parameter
+	Payload string // key of the token's payload in the proxy's metadata (payload_in_metadata of jwt_authn)
+	Name    string // for example "sub"; its value, a string or a number, must equal the first parameter
 }
 
-// Fallback says what the proxy does with a legacy response while weft is down.
+// Fallback is the policy of the proxy while weft is down.
 type Fallback uint8
 
 const (
-	FallbackLegacy    Fallback = iota // it passes
-	FallbackComposite                 // it becomes an answer whose extensions are null: clients find the usual shape
+	FallbackLegacy    Fallback = iota // the legacy response passes
+	FallbackComposite                 // the proxy composes a response with null extensions
 )
 
-// Params returns the parameters of the path, then those of the query that have a type.
+// Params returns the parameters of the path, followed by the typed parameters of the query.
 func (r *Rule) Params() []Param {
 	params := r.Path.Params()
 	for _, q := range r.Query {
@@ -122,8 +123,7 @@ func (r *Rule) Params() []Param {
 	return params
 }
 
-// ReadsOnly reports whether the rule is only for requests that change nothing. Then [LegacyRequest] is the same for all
-// of them.
+// ReadsOnly reports whether all methods of the rule are safe. Then [LegacyRequest] is the same for all requests.
 func (r *Rule) ReadsOnly() bool {
 	for _, method := range r.Methods {
 		if !isRead(method) {

@@ -65,7 +65,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// FuzzTemplate shows that a path that matches is the one that its template makes of its parameters.
+// FuzzTemplate checks that a matching path equals the template with its parameters filled in.
 func FuzzTemplate(f *testing.F) {
 	f.Add("/a/{id:int64}", "/a/7")
 	f.Add("/a/{id:int64}/b{name:string}.json", "/a/-5/bc.json")
@@ -100,6 +100,15 @@ func TestSourceDefault(t *testing.T) {
 	want := `{"userId":-5,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
 	if got := string(source.Default(Key{{Type: Int64, Int: -5}})); got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestUpgradeMatchesNoRule: what follows an upgrade is not HTTP.
+func TestUpgradeMatchesNoRule(t *testing.T) {
+	rules := NewRules(UserProfile())
+	request := Request{Method: "GET", Path: "/api/v1/users/7", IsUpgrade: true}
+	if rule, _, ok := rules.Match(request); ok {
+		t.Errorf("an upgrade matches %s", rule.Name)
 	}
 }
 

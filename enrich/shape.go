@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Shape says how a core and its extensions become one JSON text. The zero value is [ShapeComposite].
+// Shape defines how a core and its extensions become one JSON text. The zero value is [ShapeComposite].
 type Shape uint8
 
-// shapes has what weft knows about each Shape. Nothing else depends on a particular one. A new shape is
+// shapes has the implementation of each Shape. Nothing else depends on a particular one. A new shape is
 //   - a file like shape_merge.go, with its Shape and its value of type shape,
 //   - a line here,
 //   - go test ./internal/rulesfile -update, which adds its name to the JSON Schema and to docs/rules.md.
@@ -18,26 +18,27 @@ var shapes = []shape{ //nolint:gochecknoglobals // a table that only a test adds
 	ShapeMerge:     merge(),
 }
 
-// shape describes a Shape. It has head and tail, or object and members. The first kind puts the core into an object of
-// its own, so that null can take the core's place. The second adds members to an object of the core.
+// shape is the implementation of a Shape. It has either head and tail, or object, adds and members. The first kind
+// wraps the core in an object, so the core may be null. The second adds members to an object in the core.
 type shape struct {
 	name    string             // in rules files
-	about   string             // describes it, for the JSON Schema
-	options []string           // keys of a rule that not all shapes have: OptionCoreMember, OptionMergeAt
-	sketch  func(*Rule) string // returns a picture of an answer, for weft explain
+	about   string             // description, for the JSON Schema
+	options []string           // keys of a rule that not all shapes have: see OptionCoreMember
+	sketch  func(*Rule) string // returns an outline of the body, for weft explain
 
-	head func(dst []byte, r *Rule) []byte // appends what stands before a core
-	tail func(dst []byte, p parts) []byte // appends what stands after it
+	head func(dst []byte, r *Rule) []byte // appends the bytes before a core
+	tail func(dst []byte, p parts) []byte // appends the bytes after a core
 
-	object  func(*Rule) Pointer                            // the object of the core that gets members
-	adds    func(*Rule) []string                           // the names of all members that it can get
-	members func(dst []byte, p parts, isEmpty bool) []byte // appends them; isEmpty says that they are the only ones
+	object  func(*Rule) Pointer                            // the object in the core to which members are added
+	adds    func(*Rule) []string                           // the names of all members that may be added
+	members func(dst []byte, p parts, isEmpty bool) []byte // appends the members; isEmpty: the object has no others
 }
 
-// Keys of a rule, as rules files name them, that only some shapes have.
+// Keys of a rule in rules files that only some shapes have.
 const (
-	OptionCoreMember = "members.core" // Rule.Members.Core
-	OptionMergeAt    = "merge_at"     // Rule.MergeAt
+	OptionCoreMember  = "members.core" // Rule.Members.Core
+	OptionContentType = "content_type" // Rule.ContentType
+	OptionMergeAt     = "merge_at"     // Rule.MergeAt
 )
 
 // Shapes returns all shapes.
@@ -49,7 +50,7 @@ func Shapes() []Shape {
 	return all
 }
 
-// ParseShape returns the shape of a name.
+// ParseShape returns the shape with a name, and whether there is one.
 func ParseShape(name string) (s Shape, ok bool) {
 	i := slices.IndexFunc(shapes, func(s shape) bool { return s.name == name })
 	return Shape(max(i, 0)), i >= 0
@@ -58,32 +59,32 @@ func ParseShape(name string) (s Shape, ok bool) {
 // String returns the name of s in rules files.
 func (s Shape) String() string { return shapes[s].name }
 
-// About describes s in one sentence, as in "composite: an object with …".
+// About returns a description of s, such as "composite: an object with …".
 func (s Shape) About() string { return shapes[s].name + ": " + shapes[s].about }
 
-// Options returns the options of rules that s has and other shapes may not have, such as [OptionMergeAt].
+// Options returns the keys of a rule that s has and other shapes may not have, such as [OptionMergeAt].
 func (s Shape) Options() []string { return shapes[s].options }
 
 func (r *Rule) shape() *shape { return &shapes[r.Shape] }
 
-// AllowsMissingCore reports whether answers of the rule can have null in place of the core. Otherwise a failure of the
-// legacy service passes, and a core cannot be streamed.
+// AllowsMissingCore reports whether the core may be null. Otherwise a failure of the legacy service passes, and a core
+// cannot be streamed.
 func (r *Rule) AllowsMissingCore() bool { return r.shape().head != nil && r.List == nil }
 
-// Sketch returns a picture of an answer, for people.
+// Sketch returns an outline of the body, for display.
 func (r *Rule) Sketch() string {
 	one := r.shape().sketch(r)
 	switch {
 	case r.List == nil:
 		return one
 	case *r.List == "":
-		return "the list, each element of it as " + one
+		return "the list, each element as " + one
 	default:
-		return fmt.Sprintf("the list at %s, each element of it as %s", *r.List, one)
+		return fmt.Sprintf("the list at %s, each element as %s", *r.List, one)
 	}
 }
 
-// sketchExtensions returns the extensions as members.
+// sketchExtensions returns an outline of the extensions as members.
 func (r *Rule) sketchExtensions() string {
 	var members []string
 	for _, s := range r.Sources {
@@ -92,7 +93,7 @@ func (r *Rule) sketchExtensions() string {
 	return strings.Join(members, ", ")
 }
 
-// appendUnit appends a core with its extensions. u is where the core is in text.
+// appendUnit appends core u of text with its extensions.
 func (s *shape) appendUnit(dst, text []byte, u *unit, p parts) []byte {
 	if s.head != nil {
 		return s.tail(append(s.head(dst, p.rule), text[u.start:u.end]...), p)

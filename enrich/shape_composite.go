@@ -9,7 +9,7 @@ func composite() shape {
 	return shape{
 		name:    "composite",
 		about:   "an object with the core, the extensions and the errors",
-		options: []string{OptionCoreMember},
+		options: []string{OptionCoreMember, OptionContentType},
 		sketch: func(r *Rule) string {
 			return fmt.Sprintf("{%q: …, %s, %q: […]}", r.Members.Core, r.sketchExtensions(), r.Members.Errors)
 		},

@@ -2,15 +2,15 @@ package enrich
 
 import "fmt"
 
-// ShapeMerge is the core with the extensions as additional members, and the errors if there are any. A core that is not
-// as the rule says passes as it is.
+// ShapeMerge is the core with the extensions as additional members, and the errors if there are any. An invalid core
+// passes.
 const ShapeMerge Shape = 1
 
 func merge() shape {
 	return shape{
 		name: "merge",
 		about: "the core with the extensions as additional members, and the errors if there are any; " +
-			"a response that is not as the rule says passes",
+			"an invalid core passes",
 		options: []string{OptionMergeAt},
 		sketch: func(r *Rule) string {
 			where := "the object"

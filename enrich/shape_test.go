@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// orders returns a rule for a list, whose elements are joined by a member.
+// orders returns a rule for a list whose elements have the key.
 func orders(shape Shape, list Pointer) *Rule {
 	return Rule{
 		Name: "orders", Methods: []string{"GET"}, Path: mustTemplate("/orders"), CoreLimit: 1 << 20,
@@ -25,7 +25,7 @@ func orders(shape Shape, list Pointer) *Rule {
 	}.Ready()
 }
 
-// product returns a rule for an object, which is joined with two collections by a nested member.
+// product returns a rule for an object with two sources, whose keys are nested members.
 func product() *Rule {
 	return Rule{
 		Name: "product", Methods: []string{"GET"}, Path: mustTemplate("/products/{sku:string}"), CoreLimit: 1 << 20,
@@ -44,7 +44,7 @@ func product() *Rule {
 	}.Ready()
 }
 
-// byKey returns a Store that makes an extension of each key, except that the key bad fails.
+// byKey returns a Store with an extension for each key; the key bad fails.
 func byKey(bad string) Store {
 	return storeFunc(func(_ context.Context, keys []Key) []Extension {
 		found := make([]Extension, len(keys))
@@ -106,7 +106,7 @@ func TestShapes(t *testing.T) {
 			`degraded; reason=extension-failed [{"id":1,"shipment":{"of":"1"}},` +
 				`{"id":13,"shipment":null,"errors":["no shipment"]}]`,
 		},
-		{"an element that is none", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
+		{"an element that is not an object", orders(ShapeMerge, ""), nil, `[{"id":1},7]`, "core-invalid"},
 		{"an element without its member", orders(ShapeMerge, ""), nil, `[{"id":1},{}]`, "core-invalid"},
 		{"no list there", orders(ShapeMerge, "/page/items"), nil, `{"page":{}}`, "core-invalid"},
 		{"an object for a list", orders(ShapeMerge, ""), nil, `{"id":1}`, "core-invalid"},
@@ -114,7 +114,7 @@ func TestShapes(t *testing.T) {
 			"the last of two lists", orders(ShapeMerge, "/l"), nil, `{"l":[{"id":1}],"l":[{"id":2}]}`,
 			`composed {"l":[{"id":1}],"l":[{"id":2,"shipment":{"of":"2"}}]}`,
 		},
-		{"the last is no list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
+		{"the last is not a list", orders(ShapeMerge, "/a/l"), nil, `{"a":{"l":[{"id":1}]},"a":{}}`, "core-invalid"},
 		{"a member of that name", orders(ShapeMerge, ""), nil, `[{"id":1,"shipment":0}]`, "member-taken"},
 		{"errors are a member of that name, too", orders(ShapeMerge, ""), nil, `[{"id":1,"errors":[]}]`, "member-taken"},
 		{
@@ -136,7 +136,7 @@ func TestShapes(t *testing.T) {
 				`"errors":["no reviews"]}}`,
 		},
 		{
-			"another one's", product(), sku, `{"data":{"sku":"B-2"}}`,
+			"another key", product(), sku, `{"data":{"sku":"B-2"}}`,
 			`degraded; reason=key-mismatch {"data":{"sku":"B-2","stock":null,"reviews":null,` +
 				`"errors":["no stock","no reviews"]}}`,
 		},
@@ -162,10 +162,10 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestNewShape adds a shape as the comment on shapes says: all extensions in one member of the core.
+// TestNewShape adds a shape, as in the comment on shapes, that puts all extensions into one member of the core.
 func TestNewShape(t *testing.T) {
-	const shapeNested Shape = 2
 	before := shapes
+	shapeNested := Shape(len(before))
 	t.Cleanup(func() { shapes = before })
 	shapes = append(before[:len(before):len(before)], shape{
 		name:   "nested",
@@ -192,18 +192,18 @@ func TestNewShape(t *testing.T) {
 		}
 	}
 	if core, _ := rule.ParseCore([]byte(`[{"id":1,"joined":0}]`), ""); core.Failed != MemberTaken {
-		t.Errorf("a member of that name: %q", core.Failed)
+		t.Errorf("a core with that member: %q", core.Failed)
 	}
 	if rule.AllowsMissingCore() {
 		t.Error("the core can be missing")
 	}
-	want := `the list, each element of it as the object with "joined": {"shipment": …}`
+	want := `the list, each element as the object with "joined": {"shipment": …}`
 	if got := rule.Sketch(); got != want {
 		t.Errorf("sketch %s, want %s", got, want)
 	}
 }
 
-// TestListIsReadOnce: a list takes one read, with each key once.
+// TestListIsReadOnce: a list is one read, with each key once.
 func TestListIsReadOnce(t *testing.T) {
 	body := "[" + strings.Repeat(`{"id":1},{"id":2},`, 500) + `{"id":3}]`
 	var asked [][]Key
@@ -213,11 +213,11 @@ func TestListIsReadOnce(t *testing.T) {
 	})
 	compose(t, orders(ShapeMerge, ""), store, nil, body)
 	if len(asked) != 1 || len(asked[0]) != 3 {
-		t.Errorf("asked %v", asked)
+		t.Errorf("keys %v", asked)
 	}
 }
 
-// FuzzMerge shows that a list with extensions, without these, is the list of the legacy service.
+// FuzzMerge checks that a merged list without the extensions equals the legacy list.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte(`[{"id":1},{"id":2,"x":[{}]} ]`), false)
 	f.Add([]byte(`{"a":{"l":[{"id":1,"data":{}}]}}`), true)
@@ -256,14 +256,14 @@ func FuzzMerge(f *testing.F) {
 
 func decoded(t *testing.T, text []byte) (v any) {
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber() // a number may be over all doubles
+	d.UseNumber() // a number can exceed all doubles
 	if err := d.Decode(&v); err != nil {
-		t.Fatalf("encoding/json does not take %q: %v", text, err)
+		t.Fatalf("encoding/json rejects %q: %v", text, err)
 	}
 	return v
 }
 
-// TestComposeLimit: an answer that would exceed the limit has no extensions, in each shape.
+// TestComposeLimit: in each shape, a body that would exceed the limit has no extensions.
 func TestComposeLimit(t *testing.T) {
 	large := Extension{JSON: []byte(`{"a":"` + strings.Repeat("x", 1000) + `"}`)}
 	for name, test := range map[string]struct {

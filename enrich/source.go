@@ -1,44 +1,44 @@
 package enrich
 
-// Source says where one extension is read, and which fields of its documents leave.
+// Source defines the documents and the fields of an extension.
 type Source struct {
-	Name       string // the member of the answer that holds the extension
+	Name       string // of the member with the extension
 	Database   string
 	Collection string
-	Where      []Condition // all must hold
-	Fields     []Field     // in the order of the output; fields that are not named never leave
-	Failed     string      // what a client reads in "errors" when the extension could not be had
+	Where      []Condition // all must match
+	Fields     []Field     // in output order; other fields are not returned
+	Failed     string      // message in "errors" if the extension fails
 }
 
-// Condition is a field of the documents and what it must equal. It is a value in MongoDB's sense, never an operator.
+// Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.
 type Condition struct {
-	Field string // a path in the document, with dots
+	Field string // dotted path in the document
 	From  From
 	Param int     // FromParam: index in the rule's Params
 	At    Pointer // FromCore
-	Type  Type    // FromCore: Int64, String, ObjectID or UUID
+	Type  Type    // FromCore: one of ParamTypes
 	Fixed Value   // FromRule
 }
 
-// From says where the value of a condition comes from.
+// From is the origin of the value of a condition.
 type From uint8
 
 const (
 	FromParam From = iota // a parameter of the request
-	FromCore              // a member of the core, so that the read begins when that is there
-	FromRule              // the rule itself
+	FromCore              // a member of the core; the read starts when the core has arrived
+	FromRule              // a fixed value in the rule
 )
 
 // Field is one field of an extension.
 type Field struct {
 	Name    string // of the member
-	Path    string // of the field in the document, with dots
+	Path    string // dotted path in the document
 	Type    Type
-	Default string // JSON, for a document without the field; empty if the field must be there. Unused if the field is a Condition's.
+	Default string // JSON, for a document without the field; empty if it is required. Unused for a Condition's field.
 }
 
-// Default is the extension of a key that has no document: every field has its default. If one has none, there is no
-// such extension, and the result is null.
+// Default returns the extension for a key without a document: each field has its default. If a field has none, the
+// result is null.
 func (s *Source) Default(key Key) []byte {
 	b := []byte{'{'}
 	for i, f := range s.Fields {
@@ -59,7 +59,7 @@ func (s *Source) Default(key Key) []byte {
 	return append(b, '}')
 }
 
-// KeyOf returns what the key says of a field.
+// KeyOf returns the value of a field in the key, and whether the field is a Condition's.
 func (s *Source) KeyOf(f Field, key Key) (Value, bool) {
 	for i, c := range s.Where {
 		if c.Field == f.Path {
@@ -69,7 +69,7 @@ func (s *Source) KeyOf(f Field, key Key) (Value, bool) {
 	return Value{}, false
 }
 
-// isLate reports whether the core must be there before the source can be read.
+// isLate reports whether the key depends on the core.
 func (s *Source) isLate() bool {
 	for _, c := range s.Where {
 		if c.From == FromCore {

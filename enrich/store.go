@@ -3,20 +3,21 @@ package enrich
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
-// Store reads extensions. Package storetest holds the tests that every Store must pass, and a small Store in memory.
-// Stores that wrap another one are [Batch] and [Limit].
+// Store reads extensions. Package storetest has tests that every Store must pass, and an in-memory Store. [Batch] and
+// [Limit] wrap a Store.
 type Store interface {
-	// Find returns one Extension for each key, in their order: a JSON object with exactly src.Fields, in their order, made
-	// from the first document that meets all conditions of src. Numbers are equal by value, whatever numeric type either
-	// side has. If there are several keys, they differ in one condition only. Find returns when ctx ends, at the latest.
+	// Find returns one Extension per key, in the order of the keys. Each is a JSON object with the fields of src, in
+	// their order, from the first document that matches all conditions of src. Numbers of different types compare by
+	// value. If there are several keys, they differ in one condition only. Find returns when ctx ends.
 	//
-	// The error of an Extension is [ErrNotFound] if there is no such document. It wraps [ErrWrongType] if one of its
-	// fields is not what src asks for, or is missing and has no default, or if the field of a condition holds something
-	// that equals the key without being one (a Decimal128, an array). Any other error means that the document could not be
-	// read. The bytes must not be changed: other callers may have the same ones.
+	// The error of an Extension is [ErrNotFound] if there is no document. It wraps [ErrWrongType] if a field has
+	// another type than in src, or is missing and has no default, or if the field of a condition matches the key with
+	// another type (Decimal128, array). Any other error means that the document could not be read. Callers must not
+	// modify the bytes, which may be shared.
 	Find(ctx context.Context, src *Source, keys []Key) []Extension
 }
 
@@ -25,8 +26,8 @@ var (
 	ErrNotFound  = errors.New("no such document")
 	ErrWrongType = errors.New("wrong type")
 
-	errCoreFailed     = errors.New("its key is in the core, which failed")
-	errAnswerTooLarge = errors.New("with the extensions the answer would be too large")
+	errCoreFailed     = errors.New("not read, because its key is in the core, which failed")
+	errAnswerTooLarge = errors.New("the response with the extensions would be too large")
 )
 
 // Extension is the result of a read: one JSON object, or an error.
@@ -34,16 +35,31 @@ type Extension struct {
 	JSON []byte
 	Err  error
 
-	Command *Command // that read it; nil if the Store does not say
+	Command *Command // the command that read it; nil if unknown
 }
 
-// Command is a command to the database. Several exchanges may share one.
+// Command is a database command. Exchanges may share a command.
 type Command struct {
 	Began, Ended time.Time
-	Keys         int // how many it asked for
+	Keys         int // number of keys
 }
 
-// failAll returns as many extensions, all with the same error.
+// find calls Find of a Store. After a panic, or if the number of extensions differs from that of the keys, it returns
+// an error for all keys: a bug in a Store must not end the process or mix up keys.
+func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Extension) {
+	defer func() {
+		if err := AsPanic(recover()); err != nil {
+			found = failAll(len(keys), err)
+		}
+	}()
+	found = store.Find(ctx, src, keys)
+	if len(found) != len(keys) {
+		return failAll(len(keys), fmt.Errorf("the store returned %d extensions for %d keys", len(found), len(keys)))
+	}
+	return found
+}
+
+// failAll returns n extensions with the same error.
 func failAll(n int, err error) []Extension {
 	extensions := make([]Extension, n)
 	for i := range extensions {

@@ -9,43 +9,42 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// An answer whose core is too large to hold is streamed: the prefix, the core as it passes, the suffix. Its headers are
-// sent before the core is known to be valid.
+// If a core is too large to buffer, the response is streamed: a prefix, the core, a suffix. The headers are sent before
+// the core is validated.
 
-// StreamHeaders returns how the headers of a streamed answer differ from those of the legacy response. The status is the
-// same.
+// StreamHeaders returns the mutation of the legacy response headers for a streamed response. The status does not
+// change.
 func (r *Rule) StreamHeaders(found Found) Headers {
 	reason, _ := r.parts(nil, nil, 0, found).firstMissing()
 	return Headers{
-		Remove: append(describeLegacyBody(), "content-length"),
+		Remove: append(legacyBodyHeaderNames(), "content-length"),
 		Set: []Header{
-			{"content-type", contentType},
-			{"cache-control", "no-store"}, // the core can still fail
+			{"content-type", r.ContentType},
+			{"cache-control", "no-store"}, // the core may be invalid
 			Outcome{Disposition: Streamed, Reason: reason}.Header(),
 		},
 	}
 }
 
-// StreamPrefix returns what the client gets before the first chunk of the core, and that chunk without a byte order
-// mark.
-func (r *Rule) StreamPrefix(chunk []byte) (prefix, rest []byte) {
-	return r.shape().head(nil, r), bytes.TrimPrefix(chunk, []byte(byteOrderMark))
+// StreamPrefix returns the bytes before the core, and the start of the core without a byte order mark.
+func (r *Rule) StreamPrefix(start []byte) (prefix, rest []byte) {
+	return r.shape().head(nil, r), bytes.TrimPrefix(start, []byte(ByteOrderMark))
 }
 
-// StreamSuffix returns what follows the core: the extensions, unless the core belongs to another key than the request.
-// The error is that of the first missing extension.
+// StreamSuffix returns the bytes after the core: the extensions, or null if the core belongs to another key than the
+// request. The error is that of the first missing extension.
 func (r *Rule) StreamSuffix(params []Value, core Core, found Found) ([]byte, Outcome, error) {
 	p := r.parts(params, &core.units[0], 0, found)
 	reason, err := p.firstMissing()
 	return r.shape().tail(nil, p), Outcome{Disposition: Streamed, Reason: reason}, err
 }
 
-// CheckCore validates a core of any size as ParseCore does, in constant memory. The result has no JSON. It reads body
-// to its end, or to the first error.
+// CheckCore validates a core of any size like [Rule.ParseCore], in constant memory. The result has no JSON. It reads
+// body to the end or the first error.
 func (r *Rule) CheckCore(body io.Reader) Core {
 	in := bufio.NewReader(body)
-	if start, _ := in.Peek(len(byteOrderMark)); string(start) == byteOrderMark {
-		_, _ = in.Discard(len(byteOrderMark))
+	if start, _ := in.Peek(len(ByteOrderMark)); string(start) == ByteOrderMark {
+		_, _ = in.Discard(len(ByteOrderMark))
 	}
 	units, err := r.parseUnits(&shortener{in: transform.NewReader(in, encoding.UTF8Validator)})
 	if err != nil {
@@ -54,16 +53,16 @@ func (r *Rule) CheckCore(body io.Reader) Core {
 	return Core{units: units}
 }
 
-// shortener reads JSON and leaves out most of the inside of long strings: a tokenizer holds at least one token. This
-// hides nothing that a tokenizer checks except the encoding, so in must be UTF-8.
+// shortener reads JSON and shortens long strings, because a tokenizer buffers whole tokens. Except for the encoding,
+// this hides nothing that a tokenizer checks, so in must be UTF-8.
 type shortener struct {
 	in       io.Reader
 	inString bool
-	escape   int // 1 after the backslash of an escape; negative: digits of \uXXXX that are still to come
+	escape   int // 1 after a backslash; negative: the number of digits of \uXXXX that follow
 	length   int // bytes of the string so far
 }
 
-// keep is how many bytes of a string are left in: more than the names of members that rules ask for.
+// keep is the number of bytes of a string that are kept: more than the names of members in rules have.
 const keep = 256
 
 func (s *shortener) Read(p []byte) (int, error) {
@@ -81,7 +80,7 @@ func (s *shortener) Read(p []byte) (int, error) {
 	}
 }
 
-// keeps tracks the strings, and reports whether a byte stays. Quotes, escapes and control characters do.
+// keeps tracks strings and reports whether a byte is kept. Quotes, escapes and control characters are.
 func (s *shortener) keeps(c byte) bool {
 	switch {
 	case !s.inString:

@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// TestCheckCore reads bodies in pieces of any size, with strings longer than the part that the tokenizer gets.
+// TestCheckCore reads bodies in chunks of any size, with strings longer than keep.
 func TestCheckCore(t *testing.T) {
 	rule := UserProfile()[0]
 	long := strings.Repeat("ö", 3*keep)
@@ -29,7 +29,7 @@ func TestCheckCore(t *testing.T) {
 		{"a cut character after a long string", object(`"x":"` + long + "\xc3\","), true},
 		{"a string that does not end", `{"userId":7,"x":"` + long, true},
 		{"a cut character at the end", object("") + "\xc3", true},
-		{"a byte order mark", byteOrderMark + object(""), false},
+		{"a byte order mark", ByteOrderMark + object(""), false},
 		{"more after the object", object("") + "{}", true},
 		{"a member is missing", `{"userId":7}`, true},
 		{"nothing", "", true},
@@ -53,7 +53,7 @@ func TestCheckCore(t *testing.T) {
 	}
 }
 
-// FuzzCheckCore shows that CheckCore and ParseCore agree.
+// FuzzCheckCore checks that CheckCore and ParseCore agree.
 func FuzzCheckCore(f *testing.F) {
 	rule := UserProfile()[0]
 	rule.CoreLimit = 1 << 30
@@ -61,7 +61,7 @@ func FuzzCheckCore(f *testing.F) {
 		strings.Repeat("ab", keep) + `"]}`
 	f.Add([]byte(core), 1)
 	f.Add([]byte(core[:len(core)-1]), 7)
-	f.Add([]byte(byteOrderMark+core), 100)
+	f.Add([]byte(ByteOrderMark+core), 100)
 	f.Fuzz(func(t *testing.T, body []byte, size int) {
 		held, ok := rule.ParseCore(body, "")
 		if !ok {
@@ -79,7 +79,7 @@ func FuzzCheckCore(f *testing.F) {
 	})
 }
 
-// pieces reads at most size bytes at once.
+// pieces is a reader that returns at most size bytes per call.
 type pieces struct {
 	r    io.Reader
 	size int

@@ -11,7 +11,7 @@ import (
 // Param is a parameter of a path or a query.
 type Param struct {
 	Name string
-	Type Type // one of ParamTypes; 0 if it is not given
+	Type Type // one of ParamTypes; 0 if not set
 }
 
 // Template is a path with parameters in braces, at most one in a segment: /shops/{shop:string}/orders/{id:int64}.
@@ -27,15 +27,16 @@ type Segment struct {
 	Param          Param
 }
 
-// ParseTemplate parses a template, in which types are optional. If only types are unknown, it returns the error and the
-// template, in which these types are 0. The error can have several lines, one for each segment.
+// ParseTemplate parses a template. Types are optional. If the only errors are unknown types, it also returns the
+// template, with type 0 for them. The error may have several lines, one per segment.
 func ParseTemplate(text string) (Template, error) {
 	switch i := strings.IndexFunc(text, isNotInPaths); {
 	case !strings.HasPrefix(text, "/"):
 		return Template{}, fmt.Errorf("the path %q does not begin with a slash", text)
 	case i >= 0:
 		c := []rune(text[i:])[0]
-		return Template{}, fmt.Errorf("the path %q contains %q; write printable ASCII, no query, nothing encoded", text, c)
+		return Template{}, fmt.Errorf("the path %q contains %q; use printable ASCII without query and percent-encoding",
+			text, c)
 	}
 	t := Template{text: text}
 	seen := map[string]bool{}
@@ -44,7 +45,7 @@ func ParseTemplate(text string) (Template, error) {
 	for part := range strings.SplitSeq(text[1:], "/") {
 		s, err := parseSegment(part)
 		if err == nil && s.HasParam && seen[s.Param.Name] {
-			err = fmt.Errorf("the parameter {%s} is given twice", s.Param.Name)
+			err = fmt.Errorf("duplicate parameter {%s}", s.Param.Name)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -59,8 +60,8 @@ func ParseTemplate(text string) (Template, error) {
 	return t, errors.Join(errs...)
 }
 
-// isNotInPaths reports whether a character cannot be in the path of a rule: it is encoded in each request (RFC 3986,
-// section 3.3), begins a query or a fragment, or is read in different ways (\ and %). Braces belong to the template.
+// isNotInPaths reports whether a character is not allowed in a path: clients encode it (RFC 3986, section 3.3), it
+// begins a query or a fragment, or servers interpret it differently (\ and %). Braces belong to the template.
 func isNotInPaths(c rune) bool {
 	return c <= ' ' || c > '~' || strings.ContainsRune("\"<>^`|?#\\%", c)
 }
@@ -75,7 +76,8 @@ func (e typeError) Error() string {
 func parseSegment(part string) (Segment, error) {
 	m := regexp.MustCompile(`^([^{}]*)(?:{([A-Za-z_][A-Za-z0-9_]*)(:[^{}]*)?})?([^{}]*)$`).FindStringSubmatch(part)
 	if m == nil {
-		return Segment{}, fmt.Errorf("%q: write at most one parameter: {name:type}; names have letters, digits and _", part)
+		return Segment{}, fmt.Errorf("%q: write at most one parameter, {name:type}; names have letters, digits and _",
+			part)
 	}
 	s := Segment{Prefix: m[1], Suffix: m[4], HasParam: m[2] != "", Param: Param{Name: m[2]}}
 	if typeName, hasType := strings.CutPrefix(m[3], ":"); hasType {
@@ -88,7 +90,7 @@ func parseSegment(part string) (Segment, error) {
 	return s, nil
 }
 
-// String returns the template as it was written.
+// String returns the text of the template.
 func (t Template) String() string { return t.text }
 
 // IsZero reports whether t is the zero Template.
@@ -97,8 +99,8 @@ func (t Template) IsZero() bool { return t.text == "" }
 // Segments returns the parts between the slashes.
 func (t Template) Segments() []Segment { return t.segments }
 
-// Literal returns the text that all paths of the template begin with: up to the slash before the first parameter or,
-// without parameters, the whole path.
+// Literal returns the literal prefix of the template: up to the slash before the first parameter or, without
+// parameters, the whole path.
 func (t Template) Literal() string {
 	brace := strings.IndexByte(t.text, '{')
 	if brace < 0 {
@@ -118,8 +120,8 @@ func (t Template) Params() []Param {
 	return params
 }
 
-// Match reports whether path has the form of the template, and appends the values of the parameters to dst. For what is
-// accepted as a value see [ParseParam].
+// Match reports whether path matches the template, and appends the values of the parameters to dst. See [ParseParam]
+// for valid values.
 func (t Template) Match(dst []Value, path string) ([]Value, bool) {
 	for i := range t.segments {
 		rest, ok := strings.CutPrefix(path, "/")

@@ -12,37 +12,50 @@ import (
 type Type uint8
 
 const (
-	Int64    Type = iota + 1 // an integer; in a document also a double without a fraction
-	Number                   // a number; from MongoDB also a bool or a numeric string, converted without loss of digits
-	String                   // a string
-	Bool                     // true or false
-	Date                     // a date; in JSON an ISO 8601 string in UTC
-	ObjectID                 // an ObjectId; as text 24 hexadecimal digits in lower case
-	UUID                     // binary of subtype 4; as text in canonical form and lower case (RFC 9562, section 4)
-	Strings                  // an array of strings
-	Array                    // an array
-	Object                   // an object or document
-	Any                      // any value
+	Int64      Type = iota + 1 // an integer; in a document also a double without a fraction
+	Number                     // a number; from MongoDB also a bool or a numeric string, converted without loss of digits
+	Decimal                    // a Decimal128 or an Int64 of a document; in JSON a string with all its digits
+	String                     // a string
+	Bool                       // true or false
+	Date                       // a date; in JSON an ISO 8601 string in UTC
+	ObjectID                   // an ObjectId; as text 24 hexadecimal digits
+	UUID                       // binary of subtype 4; as text in canonical form (RFC 9562, section 4)
+	UUIDCSharp                 // a UUID as old drivers for C# write it: binary of subtype 3, in an order of its own
+	UUIDJava                   // the same for Java
+	UUIDPython                 // the same for Python, in the order of UUID
+	Strings                    // an array of strings
+	Array                      // an array
+	Object                     // an object or document
+	Any                        // any value
 )
 
 // ParamTypes returns the types of a parameter, and of a member of the core that a document is found by.
-func ParamTypes() []Type { return []Type{Int64, String, UUID, ObjectID} }
+func ParamTypes() []Type {
+	return []Type{Int64, String, UUID, UUIDCSharp, UUIDJava, UUIDPython, ObjectID}
+}
 
 // CoreTypes returns the types of a [CoreField].
 func CoreTypes() []Type { return []Type{Int64, Number, String, Bool, Object, Array, Any} }
 
 // FieldTypes returns the types of a [Field]: all types.
 func FieldTypes() []Type {
-	return []Type{Int64, Number, String, Bool, Date, ObjectID, UUID, Strings, Array, Object, Any}
+	return []Type{
+		Int64, Number, Decimal, String, Bool, Date, ObjectID, UUID, UUIDCSharp, UUIDJava, UUIDPython, Strings, Array,
+		Object, Any,
+	}
 }
 
 // String returns the name of t in rules files and templates.
 func (t Type) String() string {
 	return [...]string{
-		Int64: "int64", Number: "number", String: "string", Bool: "bool", Date: "date", ObjectID: "objectid",
-		UUID: "uuid", Strings: "strings", Array: "array", Object: "object", Any: "any",
+		Int64: "int64", Number: "number", Decimal: "decimal", String: "string", Bool: "bool", Date: "date",
+		ObjectID: "objectid", UUID: "uuid", UUIDCSharp: "uuid-csharp", UUIDJava: "uuid-java",
+		UUIDPython: "uuid-python", Strings: "strings", Array: "array", Object: "object", Any: "any",
 	}[t]
 }
+
+// IsUUID reports whether t is one of the types of UUIDs, which have the same text.
+func (t Type) IsUUID() bool { return t >= UUID && t <= UUIDPython }
 
 // TypeNames returns the names of types for a message: "int64, string".
 func TypeNames(types []Type) string {
@@ -65,15 +78,15 @@ func ParseType(name string) (t Type, ok bool) {
 // Pattern returns a regular expression (RE2) for the parameters of type t, without a group. It matches all strings that
 // [ParseParam] accepts. It also matches integers of 19 digits that overflow an int64, and the strings "." and "..".
 func (t Type) Pattern() string {
-	switch t {
-	case Int64:
+	switch {
+	case t == Int64:
 		return `0|-?[1-9][0-9]{0,18}`
-	case String:
+	case t == String:
 		return `[A-Za-z0-9._~-]+`
-	case ObjectID:
-		return `[0-9a-f]{24}`
-	case UUID:
-		return `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
+	case t == ObjectID:
+		return `[0-9a-fA-F]{24}`
+	case t.IsUUID():
+		return `[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}`
 	default:
 		return ""
 	}
@@ -81,19 +94,19 @@ func (t Type) Pattern() string {
 
 // ParseParam parses a parameter of a path or query. It accepts one spelling of each value and decodes nothing:
 // languages differ in how they read "007", "+5" or "%37", so the legacy service and MongoDB could be asked for
-// different things. A string consists of unreserved characters (RFC 3986, section 2.3), and is not "." or "..". See
-// also [Type.Pattern].
+// different things. Only the digits of an ObjectId or a UUID may be in capitals, too, which the Value has in lower case.
+// A string consists of unreserved characters (RFC 3986, section 2.3), and is not "." or "..". See also [Type.Pattern].
 func ParseParam(t Type, s string) (Value, bool) {
-	switch t {
-	case Int64:
+	switch {
+	case t == Int64:
 		n, err := strconv.ParseInt(s, 10, 64)
 		var canonical [20]byte // len("-9223372036854775808")
 		return Value{Type: Int64, Int: n}, err == nil && string(strconv.AppendInt(canonical[:0], n, 10)) == s
-	case String:
+	case t == String:
 		ok := s != "" && s != "." && s != ".." && strings.IndexFunc(s, isReserved) < 0
 		return Value{Type: String, Text: s}, ok
-	case ObjectID, UUID:
-		return Value{Type: t, Text: s}, isCanonicalID(t, s)
+	case t == ObjectID || t.IsUUID():
+		return Value{Type: t, Text: strings.ToLower(s)}, isID(t, s)
 	default:
 		return Value{}, false
 	}
@@ -103,14 +116,14 @@ func isReserved(c rune) bool {
 	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~", c)
 }
 
-// isCanonicalID reports whether s is an ObjectID or a UUID in lower case.
-func isCanonicalID(t Type, s string) bool {
+// isID reports whether s is an ObjectID or a UUID.
+func isID(t Type, s string) bool {
 	form := "000000000000000000000000"
-	if t == UUID {
+	if t.IsUUID() {
 		form = "00000000-0000-0000-0000-000000000000"
 	}
 	zero := func(c rune) rune {
-		if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' {
+		if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' {
 			return '0'
 		}
 		return c
@@ -118,12 +131,11 @@ func isCanonicalID(t Type, s string) bool {
 	return len(s) == len(form) && strings.Map(zero, s) == form
 }
 
-// Value is one value of a [Key]. Its Type is [Int64], [String], [Bool], [ObjectID] or [UUID]. Values can be compared
-// with ==.
+// Value is one value of a [Key]. Its Type is [Bool] or one of [ParamTypes]. Values can be compared with ==.
 type Value struct {
 	Type Type
 	Int  int64  // of an Int64; for a Bool, 1 is true
-	Text string // of the other types
+	Text string // of the other types; in lower case for an ObjectID or a UUID
 }
 
 // Key identifies a document: it has a value for each condition of a Source, in their order.
@@ -184,9 +196,8 @@ func (m member) value(t Type) (Value, bool) {
 		return Value{Type: Int64, Int: n}, fits
 	case t == String && m.kind == '"':
 		return Value{Type: String, Text: m.text}, true
-	case (t == ObjectID || t == UUID) && m.kind == '"':
-		text := strings.ToLower(m.text)
-		return Value{Type: t, Text: text}, isCanonicalID(t, text)
+	case (t == ObjectID || t.IsUUID()) && m.kind == '"':
+		return ParseParam(t, m.text)
 	default:
 		return Value{}, false
 	}

@@ -51,9 +51,27 @@ func FuzzPattern(f *testing.F) {
 			if parses && !matches || matches && !parses && !isWider {
 				t.Errorf("%v %q: ParseParam %t, Pattern %t", typ, s, parses, matches)
 			}
-			if parses && (v.String() != s || v.Type != typ) {
+			want := s
+			if typ == ObjectID || typ.IsUUID() {
+				want = strings.ToLower(s)
+			}
+			if parses && (v.String() != want || v.Type != typ) {
 				t.Errorf("%v %q is parsed as %v %q", typ, s, v.Type, v)
 			}
 		}
 	})
+}
+
+// TestInteger: a JSON number is an integer by its value, however it is spelled.
+func TestInteger(t *testing.T) {
+	for number, want := range map[string]bool{
+		"7": true, "-7": true, "0": true, "-0": true, "7.0": true, "7e0": true, "0.7e1": true, "70e-1": true, "0e999999999": true,
+		"99999999999999999999": true, "9007199254740993.0": true,
+		"7.5": false, "7e-1": false, "0.001": false, "1e400": false, "0.001e-9223372036854775808": false,
+		"1e-9223372036854775809": false,
+	} {
+		if got := isInteger(number); got != want {
+			t.Errorf("%s is an integer: %t, want %t", number, got, want)
+		}
+	}
 }

@@ -1,38 +1,38 @@
 package enrich
 
-// Response is what the headers of an HTTP response say, and who made it.
+// Response has the parts of an HTTP response's headers that weft uses, and its origin.
 type Response struct {
 	Origin          Origin
 	Status          int
 	ContentLength   int64  // bytes; -1 if unknown
-	ContentEncoding string // as in the header; empty for none
+	ContentEncoding string // value of content-encoding; empty without it
 	NoTransform     bool   // cache-control has no-transform (RFC 9111, section 5.2.2.6)
 	Bodyless        bool   // the response ends with its headers
-	Verified        bool   // the proxy has verified that the caller is the one in the first parameter (Rule.Identity)
+	Verified        bool   // the caller's verified claim equals the first parameter (Rule.Identity)
 	Method          string // of the request
 }
 
-// Origin says who made a response.
+// Origin is the origin of a response.
 type Origin uint8
 
 const (
-	OriginUnknown     Origin = iota // the proxy did not say
+	OriginUnknown     Origin = iota // not known
 	OriginLegacy                    // the legacy service
-	OriginUnreachable               // the proxy, because the legacy service did not answer
-	OriginProxy                     // the proxy, for another reason: authorization, rate limit, direct response
+	OriginUnreachable               // local reply of the proxy, because the legacy service did not respond
+	OriginProxy                     // local reply for another reason: authorization, rate limit, direct response
 )
 
 // Action is what weft does with a response.
 type Action uint8
 
 const (
-	Pass    Action = iota // the client gets it as it is
-	Degrade               // it has no core: the client gets an answer without one
-	Compose               // read its body, which should be a core, then compose
-	Stream                // its body should be a core, but is too large to read first: see StreamHeaders
+	Pass    Action = iota // pass it to the client
+	Degrade               // respond without a core
+	Compose               // read the body, which should be a core, and compose
+	Stream                // the body should be a core, but is too large to buffer: see StreamHeaders
 )
 
-// Verdict decides from the headers of a response. The reason is empty for Compose and Stream.
+// Verdict returns the action for a response, from its headers. The reason is empty for Compose and Stream.
 func (r *Rule) Verdict(resp Response) (Action, Reason) {
 	action, reason := r.verdict(resp)
 	if action == Degrade && !r.canDegrade(resp.Method) {
@@ -41,20 +41,20 @@ func (r *Rule) Verdict(resp Response) (Action, Reason) {
 	return action, reason
 }
 
-// VerdictOnCore decides from the core. The reason is empty for Compose.
+// VerdictOnCore returns the action after the core was parsed. The reason is empty for Compose.
 func (r *Rule) VerdictOnCore(resp Response, core Core) (Action, Reason) {
 	switch {
 	case core.Failed == "":
 		return Compose, ""
 	case !r.canDegrade(resp.Method):
 		return Pass, core.Failed
-	default: // a body that is not a core may be a login page: the caller may not be authorized
+	default: // the body may be a login page, so the caller may not be authorized
 		return r.applyPolicy(resp, core.Failed)
 	}
 }
 
-// canDegrade reports whether an answer without a core can replace a response. It cannot if the shape needs a core, nor
-// if the request may have changed something: the client must see that it failed.
+// canDegrade reports whether a response without a core can replace a failure. It cannot if the shape needs a core, nor
+// if the method is not safe, because then the client must see the failure.
 func (r *Rule) canDegrade(method string) bool { return r.AllowsMissingCore() && isRead(method) }
 
 func (r *Rule) verdict(resp Response) (Action, Reason) {
@@ -110,50 +110,50 @@ type Disposition string
 
 const (
 	Composed Disposition = "composed" // core and extensions, or a 304 for them
-	Streamed Disposition = "streamed" // a core that was streamed, and extensions
-	Degraded Disposition = "degraded" // an answer of weft in which something is missing
-	Passed   Disposition = "passed"   // untouched
+	Streamed Disposition = "streamed" // a streamed core and extensions
+	Degraded Disposition = "degraded" // a response of weft without the core or an extension
+	Passed   Disposition = "passed"   // the original response
 )
 
-// Reason says why a response was not composed completely. Reasons are few and fixed: they are values of the x-weft
-// header and labels of metrics.
+// Reason is why a response was not composed completely. Reasons are constants, because they are values of the x-weft
+// header and of metric labels.
 type Reason string
 
 const (
 	NoRule         Reason = "no-rule"          // passed: no rule matches the request
-	Misconfigured  Reason = "misconfigured"    // passed: the proxy's configuration lacks something that weft needs
+	Misconfigured  Reason = "misconfigured"    // passed: the proxy's configuration prevents composition
 	LegacyNotFound Reason = "not-found"        // passed: 404
-	LegacyRefused  Reason = "refused"          // passed: another 4xx; without the core the caller gets no extension
+	LegacyRefused  Reason = "refused"          // passed: another 4xx
 	LegacyRedirect Reason = "redirect"         // passed: 3xx, including 304
 	PartialContent Reason = "partial-content"  // passed: 206
 	NotFinal       Reason = "not-final"        // passed: a status below 200
-	NoTransform    Reason = "no-transform"     // passed: the legacy service forbids changes of its body
-	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and the policy is not to degrade
+	NoTransform    Reason = "no-transform"     // passed: cache-control: no-transform
+	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and Rule.Degrade forbids degrading
 	HeadRequest    Reason = "head"             // passed: no body; headers that describe one are removed
-	LocalReply     Reason = "local-reply"      // passed: the proxy's own response
-	OriginNotSaid  Reason = "origin-unknown"   // passed: the proxy did not say who responded
+	LocalReply     Reason = "local-reply"      // passed: local reply of the proxy
+	OriginNotSaid  Reason = "origin-unknown"   // passed: the origin is not known
 	CoreTooLarge   Reason = "core-too-large"   // passed: body over the rule's limit
-	CoreEncoded    Reason = "content-encoding" // passed: body in a content encoding that weft cannot decode
+	CoreEncoded    Reason = "content-encoding" // passed: content encoding not supported
 	StreamEnded    Reason = "stream-ended"     // passed: the client or the proxy ended the exchange
-	OutOfOrder     Reason = "out-of-order"     // passed: unexpected message of the proxy
+	OutOfOrder     Reason = "out-of-order"     // passed: unexpected message from the proxy
 	MemberTaken    Reason = "member-taken"     // passed: the core has a member with the name of an extension
-	Panicked       Reason = "panic"            // passed: weft has panicked
+	Panicked       Reason = "panic"            // passed: weft panicked
 
 	LegacyError       Reason = "legacy-error"       // core failed: 5xx
-	LegacyUnreachable Reason = "legacy-unreachable" // core failed: refused, reset, timeout, no healthy host
-	CoreNotFound      Reason = "core-not-found"     // core failed: 404, and the rule degrades it
+	LegacyUnreachable Reason = "legacy-unreachable" // core failed: connection error, timeout, no healthy host
+	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with DegradeNotFound
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
 	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON object that the rule requires
 
 	KeyMismatch      Reason = "key-mismatch"      // extension withheld: the core belongs to another key
-	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field of a wrong type
-	ExtensionTimeout Reason = "extension-timeout" // extension failed: not read within the proxy's budget
+	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field is missing or has another type
+	ExtensionTimeout Reason = "extension-timeout" // extension failed: not read within the budget
 	ExtensionFailed  Reason = "extension-failed"  // extension failed: the store could not be read
-	AnswerTooLarge   Reason = "answer-too-large"  // extensions left out: with them the body exceeds the proxy's limit
-	Overloaded       Reason = "overloaded"        // extension failed: too many concurrent reads of the store
+	AnswerTooLarge   Reason = "answer-too-large"  // extensions omitted: with them the body exceeds the proxy's limit
+	Overloaded       Reason = "overloaded"        // extension failed: too many concurrent reads
 )
 
-// Outcome is a disposition with its reason, or with two reasons if both halves failed.
+// Outcome is a disposition with its reason, or two reasons if both core and extension failed.
 type Outcome struct {
 	Disposition Disposition
 	Reason      Reason // empty if composed

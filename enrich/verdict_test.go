@@ -2,7 +2,7 @@ package enrich
 
 import "testing"
 
-// TestVerdict has a row for each line of the contract's table, and for each origin of a response.
+// TestVerdict has a case for each row of the contract's table and each origin of a response.
 func TestVerdict(t *testing.T) {
 	const known, unknown = 100, -1
 	legacy := func(status int) Response {

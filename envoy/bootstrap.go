@@ -11,6 +11,7 @@ import (
 	// Messages of bootstrap.yaml.tmpl.
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/http/header_formatters/preserve_case/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/samplers/v3"
 
 	"weft/extproc"
@@ -34,6 +35,9 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 		"Routes":           routes(c),
 		"Filters":          slices.Concat(c.Filters, filters(c)),
 		"LocalReplies":     localReplies(c),
+		"TrustedHops":      c.TrustedHops,
+		"PreserveCase":     c.PreserveCase,
+		"NormalizePaths":   c.NormalizePaths,
 		"Clusters":         clusters,
 		"Collector":        c.Collector,
 		"TracesPerMillion": uint32(c.TraceSampling * 1e4),

@@ -88,6 +88,13 @@ func TestFormats(t *testing.T) {
 		}
 		checkGolden(t, "testdata/gateway-"+name+".yaml", got)
 	}
+	c := config()
+	c.Legacy, c.Weft = "legacy:8080", "weft:50051"
+	got, err := envoy.Gateway(c, envoy.GatewayOptions{Namespace: "shop", Gateway: "eg", Attach: "httproute/users/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "testdata/gateway-attached.yaml", got)
 }
 
 func TestFormatMistakes(t *testing.T) {
@@ -98,6 +105,12 @@ func TestFormatMistakes(t *testing.T) {
 	}{
 		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app", Port: 80}) }, `selector "app": want label=value, as in app=users`},
 		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want a number from 1 to 65535"},
+		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{Attach: "users"}) }, `--attach "users": want httproute/NAME or httproute/NAME/SECTION, as in httproute/users`},
+		{func() ([]byte, error) {
+			c := c
+			c.Rules = c.Rules[1:] // the one with a legacy_path
+			return envoy.Gateway(c, envoy.GatewayOptions{Attach: "httproute/users"})
+		}, `--attach has no effect: each rule has a legacy_path, and so a route of its own`},
 		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": want name:port of a Service, as in weft:8080`},
 	} {
 		if _, err := test.make(); err == nil || err.Error() != test.want {

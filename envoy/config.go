@@ -49,8 +49,21 @@ type Config struct {
 	// WeftTimeout is the message timeout from which weft derives how long it waits for MongoDB: that of its rules file.
 	// If it is another one, Envoy sends weft its own with each exchange, which costs it a twelfth of its CPU time.
 	WeftTimeout time.Duration
-	// Retries is how often a GET is retried. Nil is once.
+	// Retries is how often a request is retried: the GET of a rule if the legacy service fails, others if it has seen
+	// nothing of them. Nil is once.
 	Retries *uint32
+	// LegacyIdleTimeout is how long Envoy keeps an idle connection to the legacy service.
+	LegacyIdleTimeout time.Duration
+
+	// TrustedHops is the number of proxies in front of Envoy that append to x-forwarded-for.
+	TrustedHops uint32
+	// NormalizePaths makes Envoy normalize paths before it selects a route, and sends them so to the legacy service.
+	NormalizePaths bool
+	// PreserveCase keeps the spelling of the names of HTTP/1 headers, which Envoy otherwise sends in lower case.
+	PreserveCase bool
+	// LegacyHTTP2 says that the legacy service also speaks HTTP/2 without TLS. Requests over HTTP/2, such as gRPC, then go to
+	// it over HTTP/2.
+	LegacyHTTP2 bool
 
 	// Collector, if not empty, is host:port of an OTLP collector (gRPC) for Envoy's traces. TraceSampling is the
 	// percentage of the requests to trace that do not belong to a trace already.
@@ -72,6 +85,7 @@ func (c Config) withDefaults() Config {
 	c.WeftTimeout = cmp.Or(c.WeftTimeout, defaults.MessageTimeout)
 	c.WeftStreams = cmp.Or(c.WeftStreams, DefaultWeftStreams)
 	c.Retries = cmp.Or(c.Retries, new(uint32(defaults.Retries)))
+	c.LegacyIdleTimeout = cmp.Or(c.LegacyIdleTimeout, defaults.LegacyIdleTimeout)
 	c.legacyCluster = "legacy"
 	if c.Module != nil {
 		c.Rules = withoutFallback(c.Rules)

@@ -25,7 +25,8 @@ func hasFallback(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComp
 // fallbackFilters returns the Lua filter that keeps the shape of answers while weft is down, or nothing if no rule
 // has a fallback. It is listed before ext_proc, so that it gets a response after ext_proc.
 func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
-	if !slices.ContainsFunc(rules, hasFallback) {
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !hasFallback(r) })
+	if len(rules) == 0 {
 		return nil
 	}
 	return []*hcmv3.HttpFilter{{
@@ -45,16 +46,18 @@ func fallbackPerRoute(r *enrich.Rule) *luav3.LuaPerRoute {
 	}}
 }
 
-// fallbackScript returns fallback.lua with the tables that it reads.
+// fallbackScript returns fallback.lua with the tables that it reads. Where the script chooses among rules itself, it
+// needs those without a fallback, too: the first rule that matches counts.
 func fallbackScript(rules []*enrich.Rule) string {
 	var b strings.Builder
+	var names []string
 	b.WriteString("local rules = {\n")
 	for _, r := range rules {
-		if hasFallback(r) {
-			writeRuleTable(&b, r)
-		}
+		writeRuleTable(&b, r)
+		names = append(names, r.Name)
 	}
-	fmt.Fprintf(&b, "}\nlocal conditions = %s\n", luaStrings(enrich.LegacyRequest("GET").Remove))
+	fmt.Fprintf(&b, "}\nlocal order = %s\n", luaStrings(names))
+	fmt.Fprintf(&b, "local conditions = %s\n", luaStrings(enrich.LegacyRequest("GET").Remove))
 	fmt.Fprintf(&b, "local body_headers = %s\n\n", luaStrings(enrich.Answer{}.Headers().Remove))
 	return b.String() + fallbackCode
 }
@@ -62,7 +65,10 @@ func fallbackScript(rules []*enrich.Rule) string {
 // writeRuleTable writes a rule as an element of the Lua table "rules".
 func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 	path := "^" + pattern(r.Path, quoteLuaPattern, func(enrich.Param) string { return "([^/]*)" }) + "$"
-	var params, query, core []string
+	var list, params, query, core []string
+	for _, m := range methods(r) {
+		list = append(list, fmt.Sprintf("[%s] = true", luaString(m)))
+	}
 	for _, p := range r.Path.Params() {
 		params = append(params, p.Type.String())
 	}
@@ -78,19 +84,33 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 			core = append(core, fmt.Sprintf("[%s] = %s", luaString(names[0]), luaString(f.Type.String())))
 		}
 	}
-	head, tail := r.Frame()
-	fmt.Fprintf(b, "  [%s] = {\n", luaString(r.Name))
-	for _, field := range [][2]string{
+	host := "nil" // any
+	if r.Host != "" {
+		host = luaString(strings.ToLower(r.Host))
+	}
+	fields := [][2]string{
+		{"name", luaString(r.Name)},
+		{"methods", luaTable(list)},
+		{"host", host},
 		{"path", luaString(path)},
 		{"params", luaStrings(params)},
 		{"query", luaTable(query)},
-		{"limit", strconv.Itoa(r.CoreLimit)},
-		{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
-		{"both_failed", luaString(string(r.Unavailable()))},
-		{"head", luaString(string(head))},
-		{"tail", luaString(string(tail))},
-		{"core", luaTable(core)},
-	} {
+		{"fallback", strconv.FormatBool(hasFallback(r))},
+	}
+	if hasFallback(r) {
+		head, tail := r.Frame()
+		fields = append(fields, [][2]string{
+			{"limit", strconv.Itoa(r.CoreLimit)},
+			{"content_type", luaString(r.ContentType)},
+			{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
+			{"both_failed", luaString(string(r.Unavailable()))},
+			{"head", luaString(string(head))},
+			{"tail", luaString(string(tail))},
+			{"core", luaTable(core)},
+		}...)
+	}
+	fmt.Fprintf(b, "  [%s] = {\n", luaString(r.Name))
+	for _, field := range fields {
 		fmt.Fprintf(b, "    %s = %s,\n", field[0], field[1])
 	}
 	b.WriteString("  },\n")

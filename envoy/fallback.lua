@@ -1,7 +1,7 @@
 -- Keeps the composite shape of a rule while weft is down. weft marks each response that it has seen with x-weft. A
 -- response without that mark, to a request of which weft would have made a composite, is made one here, with null for
--- the extensions. Three generated tables stand before this text: rules, conditions and body_headers. The route has the
--- name of its rule in its filter context.
+-- the extensions. Four generated tables stand before this text: rules, their order, conditions and body_headers. A route
+-- that weft made has the name of its rule in its filter context.
 
 -- is_param[type](s) reports whether weft accepts a parameter in this spelling.
 local is_param = {
@@ -13,9 +13,10 @@ local is_param = {
     return #digits < #largest or (#digits == #largest and digits <= largest)
   end,
   string = function(s) return s:find("^[%w%-._~]+$") ~= nil and s ~= "." and s ~= ".." end,
-  objectid = function(s) return #s == 24 and s:find("^[0-9a-f]+$") ~= nil end,
-  uuid = function(s) return s:gsub("[0-9a-f]", "0") == "00000000-0000-0000-0000-000000000000" end,
+  objectid = function(s) return #s == 24 and s:find("^%x+$") ~= nil end,
+  uuid = function(s) return s:gsub("%x", "0") == "00000000-0000-0000-0000-000000000000" end,
 }
+for _, order in ipairs({ "csharp", "java", "python" }) do is_param["uuid-" .. order] = is_param.uuid end
 
 -- has_param reports whether a query has a parameter once, with a value that the rule accepts.
 local function has_param(query, param)
@@ -27,6 +28,15 @@ local function has_param(query, param)
   if found ~= 1 then return false end
   if param.type then return is_param[param.type](value) end
   return value == param.value
+end
+
+-- has_host reports whether an authority, whose port does not matter, is the host of a rule, which is in lower case.
+local function has_host(host, authority)
+  authority = authority:lower()
+  if not authority:find("%]$") then authority = authority:gsub(":[^:]*$", "") end
+  if host:sub(1, 1) ~= "*" then return authority == host end
+  local suffix = host:sub(2)
+  return #authority > #suffix and authority:sub(-#suffix) == suffix
 end
 
 -- matches reports whether weft applies a rule to a request. That the request came by the route of the rule is not
@@ -44,13 +54,30 @@ local function matches(rule, target)
   return true
 end
 
+-- rule_for returns the rule that weft applies to a request, or nil. On a route that weft did not make ("*"), it is the
+-- first of all that matches.
+local function rule_for(request, headers)
+  local name, target = request:filterContext():get("rule"), headers:get(":path")
+  if name ~= "*" then
+    local rule = rules[name]
+    return rule and matches(rule, target) and rule
+  end
+  for _, listed in ipairs(order) do
+    local rule = rules[listed]
+    if rule.methods[headers:get(":method")] and (not rule.host or has_host(rule.host, headers:get(":authority")))
+      and matches(rule, target) then
+      return rule
+    end
+  end
+end
+
 -- The legacy service is asked for a whole body without an encoding, as weft asks for it: neither a part of a body nor
 -- an encoded one can be wrapped. A request that may change something keeps its conditions. weft answers the condition
 -- of a GET itself, so it gets that in another header, which the route removes.
 function envoy_on_request(request)
   local headers = request:headers()
-  local rule = rules[request:filterContext():get("rule")]
-  if not rule or not matches(rule, headers:get(":path")) then return end
+  local rule = rule_for(request, headers)
+  if not rule or not rule.fallback or headers:get("upgrade") then return end
   headers:replace("accept-encoding", "identity")
   local method = headers:get(":method")
   if method ~= "GET" and method ~= "HEAD" then return end
@@ -60,7 +87,7 @@ function envoy_on_request(request)
     headers:remove(name)
   end
   if method == "GET" then
-    request:streamInfo():dynamicMetadata():set("weft.fallback", "matched", true)
+    request:streamInfo():dynamicMetadata():set("weft.fallback", "rule", rule.name)
   end
 end
 
@@ -198,8 +225,9 @@ end
 
 function envoy_on_response(response)
   local headers = response:headers()
-  if headers:get("x-weft") or not response:streamInfo():dynamicMetadata():get("weft.fallback") then return end
-  local rule = rules[response:filterContext():get("rule")]
+  local matched = response:streamInfo():dynamicMetadata():get("weft.fallback")
+  if headers:get("x-weft") or not matched then return end
+  local rule = rules[matched.rule]
   local status = tonumber(headers:get(":status"))
   local legacy_answered = status >= 200 and status < 300 and status ~= 206
   if not legacy_answered and status < 500 and not (status == 404 and rule.degrade_not_found) then return end
@@ -222,7 +250,7 @@ function envoy_on_response(response)
     headers:remove(name)
   end
   headers:replace(":status", code)
-  headers:replace("content-type", "application/json")
+  headers:replace("content-type", rule.content_type)
   headers:replace("cache-control", "no-store")
   headers:replace("x-weft", "degraded; reason=weft-unavailable")
   headers:replace("content-length", tostring(body:setBytes(answer)))

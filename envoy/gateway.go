@@ -4,9 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
+	"weft/enrich"
 	"weft/envoy/defaults"
 	"weft/extproc"
 )
@@ -15,6 +19,67 @@ import (
 type GatewayOptions struct {
 	Namespace string
 	Gateway   string // name of the Gateway
+
+	// Attach names the HTTPRoute that has the paths of the rules now: httproute/NAME, or httproute/NAME/SECTION for one of
+	// its rules. weft is attached to it, and all that it has goes on acting. Rules with a legacy_path, whose path is new,
+	// get routes of their own, and without Attach all rules do.
+	Attach string
+}
+
+// NewRoutes returns the names of the HTTPRoutes that [Gateway] makes for rules, and whether one of them takes requests
+// from a route that the legacy service has already. No SecurityPolicy that targets another HTTPRoute covers them.
+func (o GatewayOptions) NewRoutes(rules []*enrich.Rule) (names []string, takesRequests bool) {
+	_, routed := o.divide(rules)
+	for _, r := range routed {
+		names = append(names, "weft-"+r.Name)
+		if r.LegacyPath.IsZero() {
+			takesRequests = true
+		} else {
+			names = append(names, "weft-"+r.Name+"-other")
+		}
+	}
+	return names, takesRequests
+}
+
+// divide returns the rules for the HTTPRoute to which weft is attached, and those that get routes of their own.
+func (o GatewayOptions) divide(rules []*enrich.Rule) (attached, routed []*enrich.Rule) {
+	for _, r := range rules {
+		if o.Attach != "" && r.LegacyPath.IsZero() {
+			attached = append(attached, r)
+		} else {
+			routed = append(routed, r)
+		}
+	}
+	return attached, routed
+}
+
+// target is a targetRef to an HTTPRoute.
+type target struct {
+	Group       string `json:"group"`
+	Kind        string `json:"kind"`
+	Name        string `json:"name"`
+	SectionName string `json:"sectionName,omitempty"`
+}
+
+func httpRoute(name, section string) target {
+	return target{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute", Name: name, SectionName: section}
+}
+
+var attachPattern = regexp.MustCompile(`^httproute/([a-z0-9][-.a-z0-9]*)(?:/([a-z0-9][-.a-z0-9]*))?$`)
+
+// attachTo returns the target of Attach.
+func (o GatewayOptions) attachTo(attached []*enrich.Rule) (target, error) {
+	parts := attachPattern.FindStringSubmatch(o.Attach)
+	switch {
+	case o.Attach == "":
+		return target{}, nil
+	case parts == nil:
+		return target{}, fmt.Errorf("--attach %q: want httproute/NAME or httproute/NAME/SECTION, as in httproute/users",
+			o.Attach)
+	case len(attached) == 0:
+		return target{}, errors.New("--attach has no effect: each rule has a legacy_path, and so a route of its own")
+	}
+	return httpRoute(parts[1], parts[2]), nil
 }
 
 // Gateway returns the objects for Envoy Gateway, as YAML documents. They are not made with the Go types of the Gateway
@@ -29,22 +94,39 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 		tlsErr = errors.New("--format gateway does not support --weft-tls-…: " +
 			"Envoy Gateway uses TLS to a Service if a BackendTLSPolicy of yours names it")
 	}
-	if err := cmp.Or(legacyErr, tlsErr, weftErr); err != nil {
+	attached, routed := o.divide(c.Rules)
+	to, attachErr := o.attachTo(attached)
+	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr); err != nil {
 		return nil, err
 	}
+	newRoutes, _ := o.NewRoutes(c.Rules)
 	return render("gateway.yaml.tmpl", map[string]any{
 		"Namespace":      o.Namespace,
 		"Gateway":        o.Gateway,
-		"Rules":          c.Rules,
+		"Attached":       attached,
+		"AttachTo":       to,
+		"AttachName":     "weft-" + strings.ReplaceAll(o.Attach, "/", "-"),
+		"Routed":         routed,
+		"NewRoutes":      newRoutes,
 		"Legacy":         legacy,
 		"Weft":           weft,
 		"RouteTimeout":   c.RouteTimeout,
 		"MessageTimeout": c.MessageTimeout,
 		"Budget":         defaults.Budget(c.MessageTimeout),
 		"BufferKiB":      bufferLimit(c)>>10 + 1,
+		"WeftStreams":    c.WeftStreams,
 		"Attributes":     extproc.Attributes(),
 		"Retries":        *c.Retries,
 	})
+}
+
+// policyData returns the data for an EnvoyExtensionPolicy with a name: for all rules of a target, or for one on its own
+// route. The fallback finds the name of the rule in the filter context, or "*".
+func policyData(data map[string]any, name string, to target, rules []*enrich.Rule, rule string) map[string]any {
+	data = maps.Clone(data)
+	data["Name"], data["Target"], data["Rules"], data["Rule"] = name, to, rules, rule
+	data["HasFallback"] = slices.ContainsFunc(rules, hasFallback)
+	return data
 }
 
 // service is a backendRef.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 )
@@ -38,13 +40,11 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	var routes []*routev3.Route
 	for _, r := range c.Rules {
 		if !r.LegacyPath.IsZero() {
-			routes = append(routes, withHost(r, otherRoute(c, r)))
+			routes = append(routes, asInbound(withHost(r, otherRoute(c, r))))
 		}
 	}
 	for _, r := range slices.Backward(c.Rules) {
-		route := ruleRoute(c, r)
-		route.GetRoute().Timeout, route.GetRoute().RetryPolicy = nil, nil
-		routes = append(routes, withHost(r, route))
+		routes = append(routes, asInbound(withHost(r, ruleRoute(c, r))))
 	}
 	return render("istio.yaml.tmpl", map[string]any{
 		"Namespace":    o.Namespace,
@@ -57,6 +57,18 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		"Filters":      filters(c),
 		"Routes":       routes,
 	})
+}
+
+// asInbound gives a route the timeouts and retries that Istio gives to the inbound routes of a sidecar: a request ends
+// when its caller gives up, and is sent again only if the connection was reset before anything was sent on it.
+func asInbound(route *routev3.Route) *routev3.Route {
+	action := route.GetRoute()
+	action.Timeout, action.IdleTimeout = &durationpb.Duration{}, nil
+	action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{
+		MaxStreamDuration: &durationpb.Duration{}, GrpcTimeoutHeaderMax: &durationpb.Duration{},
+	}
+	action.RetryPolicy = &routev3.RetryPolicy{RetryOn: "reset-before-request", NumRetries: wrapperspb.UInt32(2)}
+	return route
 }
 
 // withHost limits a route to the host of its rule: the inbound routes of a sidecar have one virtual host for all.

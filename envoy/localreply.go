@@ -59,7 +59,7 @@ func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.Ac
 		StatusCode: wrapperspb.UInt32(503),
 		BodyFormatOverride: &corev3.SubstitutionFormatString{
 			Format:      &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: body},
-			ContentType: "application/json",
+			ContentType: r.ContentType,
 		},
 		HeadersToAdd: []*corev3.HeaderValueOption{
 			overwrite(enrich.Outcome{Disposition: enrich.Degraded, Reason: reason}.Header()),

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -53,22 +54,51 @@ func virtualHost(c Config, host string) *routev3.VirtualHost {
 	if host != "" {
 		v.Name = "legacy for " + host
 	}
+	if *c.Retries > 0 {
+		v.RetryPolicy = &routev3.RetryPolicy{RetryOn: retryUnsent, NumRetries: wrapperspb.UInt32(*c.Retries)}
+	}
 	var matched, others []route
 	for _, r := range c.Rules {
 		if !servesHost(r, host) {
 			continue
 		}
-		matched = append(matched, route{ruleRoute(c, r), r.Path.Literal()})
+		for _, byMethods := range ruleRoutes(c, r) {
+			matched = append(matched, route{byMethods, r.Path.Literal()})
+		}
 		if !r.LegacyPath.IsZero() {
-			others = append(others, route{otherRoute(c, r), r.Path.Literal()})
+			others = append(others, route{withIdleTimeout(otherRoute(c, r)), r.Path.Literal()})
 		}
 	}
-	setRoutes(v, slices.Concat(matched, others, []route{{&routev3.Route{
+	setRoutes(v, slices.Concat(matched, others, []route{{withIdleTimeout(&routev3.Route{
 		Name:   "other",
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: legacyAction(c)},
-	}, "/"}}))
+	}), "/"}}))
 	return v
+}
+
+// retryUnsent retries requests of which Envoy knows that the legacy service has seen nothing. It is safe for all
+// methods, and the policy of all routes that have no other.
+const retryUnsent = "connect-failure,refused-stream,reset-before-request"
+
+// idleTimeout is how long a stream without a rule may be silent. Envoy's default, 5 minutes, would end WebSockets and
+// server-sent events that have nothing to say. Without any, streams of clients that are gone would stay forever.
+const idleTimeout = time.Hour
+
+func withIdleTimeout(r *routev3.Route) *routev3.Route {
+	r.GetRoute().IdleTimeout = durationpb.New(idleTimeout)
+	return r
+}
+
+// ruleRoutes returns the routes of a rule: two if only a part of its requests may be retried once they are sent.
+func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
+	if retryPolicy(c, r) == nil || r.ReadsOnly() {
+		return []*routev3.Route{ruleRoute(c, r)}
+	}
+	reads, writes := *r, *r
+	reads.Methods = []string{"GET"}
+	writes.Methods = slices.DeleteFunc(slices.Clone(r.Methods), func(m string) bool { return m == "GET" })
+	return []*routev3.Route{ruleRoute(c, &reads), ruleRoute(c, &writes)}
 }
 
 // servesHost reports whether a rule is for requests to a virtual host.
@@ -117,7 +147,7 @@ func extProcPerRoute(c Config, r *enrich.Rule) *extprocv3.ExtProcPerRoute {
 // service has under another path.
 func isAmbiguous(rules []*enrich.Rule, r *enrich.Rule) bool {
 	return slices.ContainsFunc(rules, func(other *enrich.Rule) bool {
-		return other != r && (!r.LegacyPath.IsZero() || !other.LegacyPath.IsZero()) &&
+		return other.Name != r.Name && (!r.LegacyPath.IsZero() || !other.LegacyPath.IsZero()) &&
 			slices.EqualFunc(r.Path.Segments(), other.Path.Segments(), func(a, b enrich.Segment) bool {
 				return a.HasParam || b.HasParam || a.Prefix == b.Prefix
 			})
@@ -136,20 +166,20 @@ func otherRoute(c Config, r *enrich.Rule) *routev3.Route {
 	}
 }
 
+// legacyAction has no route timeout: Envoy's default, 15 seconds, would end server-sent events and large downloads.
 func legacyAction(c Config) *routev3.RouteAction {
-	return &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster}}
+	return &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
+		Timeout:          durationpb.New(0),
+	}
 }
 
-// retryPolicy returns nil if no request is retried. A POST is not: the legacy service may have done it.
+// retryPolicy returns that of a rule for GET, or nil for others: if the legacy service fails a POST, it may have done it.
 func retryPolicy(c Config, r *enrich.Rule) *routev3.RetryPolicy {
 	if *c.Retries == 0 || !slices.Contains(r.Methods, "GET") {
 		return nil
 	}
-	policy := &routev3.RetryPolicy{RetryOn: "5xx,reset,connect-failure", NumRetries: wrapperspb.UInt32(*c.Retries)}
-	if !r.ReadsOnly() {
-		policy.RetriableRequestHeaders = []*routev3.HeaderMatcher{header(":method", regex("GET|HEAD"))}
-	}
-	return policy
+	return &routev3.RetryPolicy{RetryOn: "5xx,reset,connect-failure", NumRetries: wrapperspb.UInt32(*c.Retries)}
 }
 
 // methods returns the methods of a rule. A HEAD matches the rule of its GET.

@@ -5,8 +5,10 @@ import (
 	"embed"
 	"encoding/json"
 	"path"
+	"strconv"
 	"strings"
 	"text/template"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -20,6 +22,7 @@ var templateFiles embed.FS
 
 var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{ //nolint:gochecknoglobals // parsed once
 	"json":           toJSON,
+	"seconds":        func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" },
 	"methods":        methods,
 	"rewrite":        rewrite,
 	"loosePattern":   loosePattern,
@@ -29,7 +32,10 @@ var templates = template.Must(template.New("").Option("missingkey=error").Funcs(
 	"sanType":        TLS.sanType,
 	"join":           path.Join,
 	"hasFallback":    hasFallback,
-	"fallbackScript": func(r *enrich.Rule) string { return fallbackScript([]*enrich.Rule{r}) },
+	"fallbackScript": fallbackScript,
+	"list":           func(rules ...*enrich.Rule) []*enrich.Rule { return rules },
+	"policy":         policyData,
+	"httpRoute":      httpRoute,
 }).ParseFS(templateFiles, "*.yaml.tmpl"))
 
 // render executes a template of YAML documents and formats them, which also proves that they are YAML. Of the comments

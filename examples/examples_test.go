@@ -1,4 +1,4 @@
-// Package examples runs the worked examples: each folder with rules has data and requests for them.
+// Package examples tests the examples: each directory with rules has data and requests for them.
 package examples
 
 import (
@@ -17,11 +17,11 @@ import (
 	"weft/test/harness"
 )
 
-// TestExamples runs each example with a weft, an Envoy and a mongod of its own. A txtar file has
+// TestExamples runs each example with its own weft, Envoy and mongod. A txtar file has
 //
-//	-- mongodb DATABASE.COLLECTION --  documents, as Extended JSON, one on each line
-//	-- legacy PATH --                  the body that the legacy service answers with
-//	-- GET PATH --                     headers ("-" is none), an empty line, and the body that the client gets
+//	-- mongodb DATABASE.COLLECTION --  documents as Extended JSON, one per line
+//	-- legacy PATH --                  the body of the legacy response
+//	-- GET PATH --                     headers ("-" if absent), an empty line, and the body that the client gets
 func TestExamples(t *testing.T) {
 	weft := filepath.Join(t.TempDir(), "weft")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", weft, ".")
@@ -71,12 +71,12 @@ func run(t *testing.T, weft, file string) {
 		case "GET":
 			t.Run(what, func(t *testing.T) { get(t, s.URL+what, body) })
 		default:
-			t.Fatalf("no such section: %s", section.Name)
+			t.Fatalf("unknown section %s", section.Name)
 		}
 	}
 }
 
-// legacyService responds with JSON, in chunks, as Spring Boot does. The keys are paths.
+// legacyService responds with chunked JSON, like Spring Boot. The keys are paths.
 type legacyService map[string]string
 
 func (l legacyService) ServeHTTP(w http.ResponseWriter, r *http.Request) {

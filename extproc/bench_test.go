@@ -9,8 +9,8 @@ import (
 	"weft/extproc"
 )
 
-// BenchmarkProcess is one whole exchange over gRPC, as Envoy has it. What it allocates is that of both ends, and of a store
-// that reads JSON.
+// BenchmarkProcess is one whole exchange over gRPC, as Envoy has it. What it allocates is that of both ends, and of a
+// store that reads JSON.
 func BenchmarkProcess(b *testing.B) {
 	p := newPeer(b, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
 	ctx := metadata.AppendToOutgoingContext(b.Context(), extproc.BudgetHeader, "900ms")

@@ -27,12 +27,16 @@ func TestTimes(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	s := p.stream(metadata.AppendToOutgoingContext(t.Context(), "traceparent", parent), t)
 	// 0: it has come. 1: it goes on.
-	say(t, s, requestHeaders(":method", "GET", ":path", "/api/v1/users/7", "x-request-id", "r", "traceparent", "00-00000000000000000000000000000001-0000000000000001-00"))
+	say(t, s, requestHeaders(":method", "GET", ":path", "/api/v1/users/7", "x-request-id", "r",
+		"traceparent", "00-00000000000000000000000000000001-0000000000000001-00"))
 	say(t, s, responseHeaders("via_upstream", false, ":status", "200")) // 2 and 3
 	say(t, s, responseBody(core7, true))                                // 4; 5 and 6: the wait; 7
 	ends(t, s)
 	r := <-p.reports
-	want := enrich.Times{Began: began, Legacy: 2 * ms, Added: 5 * ms, Waited: ms, Read: 3 * ms, Forwarded: ms, Answered: 4 * ms, Waiting: 5 * ms}
+	want := enrich.Times{
+		Began: began, Legacy: 2 * ms, Added: 5 * ms, Waited: ms, Read: 3 * ms,
+		Forwarded: ms, Answered: 4 * ms, Waiting: 5 * ms,
+	}
 	if r.Times != want {
 		t.Errorf("\n got %+v\nwant %+v", r.Times, want)
 	}

@@ -21,12 +21,12 @@ import (
 
 // exchange is one stream, in plain values. Its methods do nothing once err is set.
 type exchange struct {
-	server *Server
-	rules  *Ruleset
-	stream Stream
-	config config
-	report enrich.Report
-	clock  envoyhttp.Clock
+	server  *Server
+	ruleset *Ruleset
+	stream  Stream
+	config  config
+	report  enrich.Report
+	clock   envoyhttp.Clock
 
 	metadata *corev3.Metadata // of the request
 	forged   []string         // names of the request's headers that only weft may set
@@ -37,21 +37,15 @@ type exchange struct {
 }
 
 func (s *Server) newExchange(stream Stream) *exchange {
-	x := &exchange{server: s, rules: s.Rules(), stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: s.Now}}
-	if s.Now == nil {
-		x.clock.Now = time.Now
+	now := s.Now
+	if now == nil {
+		now = time.Now
 	}
-	return x
+	return &exchange{server: s, stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: now}}
 }
 
-// unexpectedError is a message out of order.
-type unexpectedError struct{ got, want string }
-
-func (e *unexpectedError) Error() string {
-	return fmt.Sprintf("received %s, expected %s", e.got, e.want)
-}
-
-// receive returns the next message. It reports whether the message is of the kind that is expected; if not, x.err is set.
+// receive returns the next message. It reports whether the message is of the kind that is expected; if not, x.err is
+// set.
 func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool) {
 	if x.err != nil {
 		return nil, false
@@ -59,7 +53,7 @@ func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool
 	m, x.err = x.stream.Receive()
 	x.clock.Received(&x.report.Times)
 	if got := kindOf(m); x.err == nil && got != want {
-		x.err = &unexpectedError{got, want}
+		x.err = fmt.Errorf("received %s, expected %s", got, want)
 	}
 	return m, x.err == nil
 }
@@ -87,18 +81,19 @@ func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 	}
 }
 
-// receiveRequestHeaders returns the request, and whether Envoy's configuration allows the exchange to go on.
+// receiveRequestHeaders returns the request, and whether the exchange can go on.
 func (x *exchange) receiveRequestHeaders() (enrich.Request, bool) {
+	x.ruleset = x.server.Rules()
 	m, ok := x.receive(requestHeaders)
 	if !ok {
 		x.checkOrder(m)
-		return enrich.Request{}, true
+		return enrich.Request{}, false
 	}
 	headers := fields(m.GetRequestHeaders().GetHeaders().GetHeaders())
 	x.metadata = m.GetMetadataContext()
 	x.forged = headers.forged()
 	x.report.Trace = traceOf(x.stream.Context(), headers)
-	_, x.report.RequestID = headers.get(requestID)
+	x.report.RequestID, _ = headers.get(requestID)
 	return headers.request(), x.checkFirst(m, headers)
 }
 
@@ -121,13 +116,13 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	return response
 }
 
-// continueWithBody asks for the body of the response. If its length is known to be within the limit, Envoy sends it whole
-// and the new length is set exactly (BUFFERED; a body over Envoy's own limit would end in a 500). Otherwise, or if answers
-// of the rule are known to be large, Envoy sends what fits its buffer (BUFFERED_PARTIAL; there a content-length would end
-// in a 500).
+// continueWithBody asks for the body of the response. If its length is known to be within the limit, Envoy sends it
+// whole and the new length is set exactly (BUFFERED; a body over Envoy's own limit would end in a 500). Otherwise, or
+// if answers of the rule are known to be large, Envoy sends what fits its buffer (BUFFERED_PARTIAL; there a
+// content-length would end in a 500).
 func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
-	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !x.rules.large[rule].Load()
+	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !x.ruleset.large[rule].Load()
 	if x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
 	}
@@ -138,35 +133,37 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 // exactly counts as too large, and there must be room for the extension.
 const BufferSlack = envoyhttp.BufferSlack
 
-// await returns the extensions of a core. It waits no longer than Envoy does. It is called when the core is there, so that
-// what it waits is added to the client's time.
+// await returns the extensions of a core. It waits no longer than Envoy does. It is called when the core is there, so
+// that what it waits is added to the client's time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.Now()
-	found := read.Await(core, cmp.Or(x.config.budget, x.rules.Budget))
+	found := read.Await(core, cmp.Or(x.config.budget, x.ruleset.Budget))
 	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	return found
 }
 
-// compose makes the answer. In place of a body that was buffered whole, Envoy takes no more than its buffer can hold: the
-// client would get a 503. Such an answer goes without extensions, and the rule's next responses in BUFFERED_PARTIAL,
-// which has no such limit.
-func (x *exchange) compose(rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found) enrich.Answer {
+// compose makes the answer. In place of a body that was buffered whole, Envoy takes no more than its buffer can hold:
+// the client would get a 503. Such an answer goes without extensions, and the rule's next responses in
+// BUFFERED_PARTIAL, which has no such limit.
+func (x *exchange) compose(
+	rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found,
+) enrich.Answer {
 	if !x.buffered {
 		return rule.Compose(params, core, found, envoyhttp.MaxAnswer)
 	}
 	answer := rule.Compose(params, core, found, rule.CoreLimit+BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
-		x.rules.large[rule].Store(true)
+		x.ruleset.large[rule].Store(true)
 	}
 	return answer
 }
 
 // receiveResponseBody returns the body, and whether it is complete.
 func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
-	expected := x.err == nil
+	asked := x.err == nil
 	m, ok := x.receive(responseBody)
-	if expected {
+	if asked {
 		x.checkBody(ok)
 	}
 	body = m.GetResponseBody().GetBody()
@@ -181,15 +178,18 @@ func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) err
 	return x.finish(outcome)
 }
 
-// replaceResponse answers in place of the response. Envoy drops its body, if it has one, and its content-length: the client
-// gets a chunked answer.
-func (x *exchange) replaceResponse(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseHeaders, replace: true, change: envoyhttp.AnswerHeaders(a, false), newBody: true, body: a.Body}, a.Outcome)
+// continueAndReplace answers in place of the response. Envoy drops its body, if it has one, and its content-length: the
+// client gets a chunked answer.
+func (x *exchange) continueAndReplace(a enrich.Answer) error {
+	x.sendLast(&reply{
+		to: responseHeaders, replace: true, change: envoyhttp.AnswerHeaders(a, false), newBody: true, body: a.Body,
+	}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
-// replaceImmediately answers before the legacy body is complete. Nothing of the legacy response is left, not even headers.
-func (x *exchange) replaceImmediately(a enrich.Answer) error {
+// respondImmediately answers before the legacy body is complete. Nothing of the legacy response is left, not even
+// headers.
+func (x *exchange) respondImmediately(a enrich.Answer) error {
 	x.sendLast(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
@@ -226,13 +226,17 @@ func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 	return nil
 }
 
-// ended returns the reason for an exchange that ended early. Envoy cancels the stream as often as it closes it, for example
-// when the client has gone or when its message_timeout is over.
+// ended returns the reason for an exchange that ended early. Envoy cancels the stream as often as it closes it, for
+// example when the client has gone or when its message_timeout is over.
 func ended(err error) enrich.Reason {
-	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled {
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled:
 		return enrich.StreamEnded
+	case status.Code(err) == codes.ResourceExhausted: // a message is larger than the gRPC server accepts
+		return enrich.CoreTooLarge
+	default:
+		return enrich.OutOfOrder
 	}
-	return enrich.OutOfOrder
 }
 
 // recoverPanic, which must be deferred, ends an exchange that has panicked like one that ended early.
@@ -241,16 +245,23 @@ func (x *exchange) recoverPanic() {
 	if err == nil {
 		return
 	}
-	if x.server.Panicked != nil {
-		x.server.Panicked(x.report.Rule, err)
-	}
-	if !x.reported { // else it is the report that panicked
+	x.server.panicked(x.report.Rule, err)
+	if !x.reported { // else it is Report that panicked
+		defer x.recoverPanic() // of Report
 		x.err = nil
 		_ = x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.Panicked}, err)
 	}
 }
 
+// panicked calls Panicked. A panic of that has nobody to be reported to.
+func (s *Server) panicked(rule string, err *enrich.PanicError) {
+	if s.Panicked != nil {
+		defer func() { _ = recover() }()
+		s.Panicked(rule, err)
+	}
+}
+
 // hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader].
 func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
-	return envoyhttp.HasCoreOf(x.rules.rules, x.config.rule, rule)
+	return envoyhttp.HasCoreOf(x.ruleset.rules, x.config.rule, rule)
 }

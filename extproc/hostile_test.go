@@ -30,8 +30,8 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// TestMalformedMessages sends what protobuf cannot read, before and in the middle of a conversation. The exchange ends and
-// is reported; others go on.
+// TestMalformedMessages sends what protobuf cannot read, before and in the middle of a conversation. The exchange ends
+// and is reported; others go on.
 func TestMalformedMessages(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	begin, err := proto.Marshal(get7())
@@ -83,8 +83,10 @@ func TestMalformedMessages(t *testing.T) {
 func TestOddHeaders(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	for _, path := range []string{
-		"", "\x00", "/api/v1/users/7\x00", "/api/v1/users/\x7f", "/api/v1/users/7\r\nx-weft: composed", "/api/v1/users/\xff\xfe",
-		"/api/v1/users/" + strings.Repeat("7", 1<<16), strings.Repeat("/", 1<<16), "/api/v1/users/٧", "/api/v1/users/{$gt:1}",
+		"", "\x00", "/api/v1/users/7\x00", "/api/v1/users/\x7f", "/api/v1/users/\xff\xfe",
+		"/api/v1/users/7\r\nx-weft: composed",
+		"/api/v1/users/" + strings.Repeat("7", 1<<16), strings.Repeat("/", 1<<16),
+		"/api/v1/users/٧", "/api/v1/users/{$gt:1}",
 	} {
 		s := p.stream(t.Context(), t)
 		if reply := say(t, s, requestHeaders(":method", "GET", ":path", path)); reply != nil {
@@ -98,17 +100,22 @@ func TestOddHeaders(t *testing.T) {
 	for _, value := range []string{"", "\x00", "-1", "+5", "1e3", "9223372036854775808", "5, 5", "٥", "\xff"} {
 		s := p.stream(t.Context(), t)
 		say(t, s, get7())
-		reply := say(t, s, responseHeaders("via_upstream", false, ":status", "200", "content-length", value, "cache-control", value))
+		reply := say(t, s, responseHeaders("via_upstream", false,
+			":status", "200", "content-length", value, "cache-control", value))
 		if reply.GetModeOverride() == nil {
 			t.Errorf("content-length %q: %v", value, reply)
 		}
 		reply = say(t, s, responseBody(core7, true))
-		if body := reply.GetResponseBody().GetResponse().GetBodyMutation().GetBody(); !strings.HasPrefix(string(body), `{"core":`+core7) {
+		body := string(reply.GetResponseBody().GetResponse().GetBodyMutation().GetBody())
+		if !strings.HasPrefix(body, `{"core":`+core7) {
 			t.Errorf("content-length %q: body %q", value, body)
 		}
 		<-p.reports
 	}
-	for _, status := range []string{"", "\x00", "0", "-200", "200 OK", "2e2", "99", "100", "103", "1000", "99999999999999999999"} {
+	statuses := []string{
+		"", "\x00", "0", "-200", "200 OK", "2e2", "99", "100", "103", "1000", "99999999999999999999",
+	}
+	for _, status := range statuses {
 		s := p.stream(t.Context(), t)
 		say(t, s, get7())
 		reply := say(t, s, responseHeaders("via_upstream", false, ":status", status))
@@ -138,7 +145,8 @@ func TestDeepCore(t *testing.T) {
 			say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
 			say(t, s, responseBody(fmt.Sprintf(`{"userId":7,"username":"u","email":"e","createdAt":"c","x":%s}`, body), true))
 			r := <-p.reports
-			if want := (enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.CoreInvalid}); len(body) < 1<<20 && r.Outcome != want {
+			want := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.CoreInvalid}
+			if len(body) < 1<<20 && r.Outcome != want {
 				t.Errorf("%d deep %s: report %+v", depth, brackets, r)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Listen opens the socket that Envoy connects to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A socket file
-// on which no process listens, as kill -9 leaves it, is replaced. The folder of PATH is created if it is missing.
+// Listen opens the socket that Envoy connects to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A socket
+// file on which no process listens, as kill -9 leaves it, is replaced. The folder of PATH is created if it is missing.
 func Listen(address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix:")
 	if !isUnix {

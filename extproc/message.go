@@ -1,6 +1,7 @@
 package extproc
 
 import (
+	"fmt"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -11,11 +12,11 @@ import (
 	"weft/internal/envoyhttp"
 )
 
-// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must forward
-// them, and need not forward others.
+// Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must
+// forward them, and need not forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
-		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", traceParent, requestID}
+		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
 }
 
 // IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
@@ -27,12 +28,13 @@ func Attributes() []string { return []string{codeDetails} }
 const (
 	codeDetails = "response.code_details"
 	requestID   = "x-request-id"
+	upgrade     = "upgrade"
 
 	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
 	attributesKey = "envoy.filters.http.ext_proc"
 )
 
-// kindOf names the member of its oneof that a message has.
+// kindOf returns the name of the member of its oneof that a message has, or the Go type of one that is never expected.
 func kindOf(m *extprocv3.ProcessingRequest) string {
 	switch m.GetRequest().(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
@@ -41,14 +43,8 @@ func kindOf(m *extprocv3.ProcessingRequest) string {
 		return responseHeaders
 	case *extprocv3.ProcessingRequest_ResponseBody:
 		return responseBody
-	case *extprocv3.ProcessingRequest_RequestBody:
-		return "request_body"
-	case *extprocv3.ProcessingRequest_RequestTrailers:
-		return "request_trailers"
-	case *extprocv3.ProcessingRequest_ResponseTrailers:
-		return "response_trailers"
 	default:
-		return "nothing"
+		return fmt.Sprintf("%T", m.GetRequest())
 	}
 }
 
@@ -59,17 +55,18 @@ const (
 	responseBody    = "response_body"
 )
 
-// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they are.
+// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they
+// are.
 type fields []*corev3.HeaderValue
 
-// get returns how many headers have a name, and the value of the last one.
-func (f fields) get(name string) (n int, value string) {
+// get returns the value of the last header with a name, and whether there is one.
+func (f fields) get(name string) (value string, ok bool) {
 	for _, h := range f {
 		if h.GetKey() == name {
-			n, value = n+1, valueOf(h)
+			value, ok = valueOf(h), true
 		}
 	}
-	return n, value
+	return value, ok
 }
 
 // valueOf returns the value of a header.
@@ -134,7 +131,8 @@ func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) 
 	payload := md.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
 	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
 	case *structpb.Value_StringValue:
-		return value.StringValue == key.String()
+		claimed, ok := enrich.ParseParam(key.Type, value.StringValue)
+		return ok && claimed == key
 	case *structpb.Value_NumberValue:
 		const exact = 1 << 53 // beyond it a double may stand for several integers
 		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact

@@ -18,9 +18,9 @@ const (
 	// ConfigHeader identifies the rules from which Envoy's configuration was made; see [NewRuleset]. It comes with health
 	// checks, not with exchanges.
 	ConfigHeader = "x-weft-config"
-	// RuleHeader is the name of the rule that a route is for. The pattern of a route can match a few requests that the rule
-	// does not, such as a number that is too large. If another rule takes such a request, its core would be that of one
-	// rule and its extension that of another.
+	// RuleHeader is the name of the rule that a route is for. The pattern of a route can match a few requests that the
+	// rule does not, such as a number that is too large. If another rule takes such a request, its core would be that of
+	// one rule and its extension that of another.
 	RuleHeader = "x-weft-rule"
 
 	traceParent = "traceparent" // W3C Trace Context
@@ -49,17 +49,16 @@ func metadataValue(ctx context.Context, name string) string {
 	return values[len(values)-1]
 }
 
-// traceOf returns the trace that an exchange is part of. An Envoy that traces makes a span for its call of weft, which it
-// sends in the stream's metadata; one that does not trace may still forward a header of the client.
+// traceOf returns the trace that an exchange is part of. An Envoy that traces makes a span for its call of weft, which
+// it sends in the stream's metadata; one that does not trace may still forward a header of the client.
 func traceOf(ctx context.Context, request fields) enrich.Trace {
-	return envoyhttp.Trace(metadataValue(ctx, traceParent), second(request.get(traceParent)))
+	ofClient, _ := request.get(traceParent)
+	return envoyhttp.Trace(metadataValue(ctx, traceParent), ofClient)
 }
 
-func second(_ int, value string) string { return value }
-
-// MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's access
-// log: rule, verdict, reason (two reasons with a plus between them if both halves failed), legacy_ms, mongodb_ms and
-// added_ms. Values that are not known are left out. Envoy's configuration must allow it (receiving_namespaces).
+// MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's
+// access log: rule, verdict, reason (two reasons with a plus between them if both halves failed), legacy_ms, mongodb_ms
+// and added_ms. Values that are not known are left out. Envoy's configuration must allow it (receiving_namespaces).
 const MetadataNamespace = envoyhttp.MetadataNamespace
 
 // dynamicMetadata returns the dynamic_metadata of the last reply.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/metadata"
 
 	"weft/enrich"
 	"weft/enrich/storetest"
@@ -43,8 +44,53 @@ func (panickingStore) Find(context.Context, *enrich.Source, []enrich.Key) []enri
 	panic("a fault in the store")
 }
 
-// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed on
-// with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
+// TestPanicOfCallbacks: a callback that panics ends no process, whichever it is.
+func TestPanicOfCallbacks(t *testing.T) {
+	rules := extproc.NewRuleset(rulesfile.Builtin().Rules, "rules")
+	var panics int
+	count := func(string, *enrich.PanicError) { panics++ }
+	for name, test := range map[string]struct {
+		server extproc.Server
+		panics int
+	}{
+		"Rules": {extproc.Server{Rules: func() *extproc.Ruleset { panic("Rules") }, Panicked: count}, 1},
+		"Report, of an exchange that panicked": {extproc.Server{
+			Store: panickingStore{}, Report: func(*enrich.Report) { panic("Report") }, Panicked: count,
+		}, 2},
+		"Misconfigured": {extproc.Server{Misconfigured: func(string) { panic("Misconfigured") }, Panicked: count}, 1},
+		"Panicked": {extproc.Server{
+			Store: panickingStore{}, Panicked: func(string, *enrich.PanicError) { panics++; panic("Panicked") },
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			panics = 0
+			s := test.server
+			if s.Rules == nil {
+				s.Rules = func() *extproc.Ruleset { return rules }
+			}
+			response := responseHeaders("via_upstream", false, ":status", "200")
+			if s.Misconfigured != nil {
+				response.Attributes = nil
+			}
+			stream := &script{ctx: t.Context(), messages: messages{get7(), response, responseBody(core7, true)}}
+			if err := s.Process(stream); err != nil {
+				t.Errorf("Process: %v", err)
+			}
+			if panics != test.panics {
+				t.Errorf("%d panics, want %d", panics, test.panics)
+			}
+			rules := metadata.NewIncomingContext(t.Context(), metadata.Pairs(extproc.ConfigHeader, "others"))
+			if ok, err := s.CheckEnvoyConfig(rules, nil, nil, func(context.Context, any) (any, error) {
+				return "serving", nil
+			}); ok != "serving" || err != nil {
+				t.Errorf("health check: %v, %v", ok, err)
+			}
+		})
+	}
+}
+
+// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed
+// on with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
 func TestPanicEndsTheExchange(t *testing.T) {
 	for name, test := range map[string]struct {
 		store   enrich.Store
@@ -54,9 +100,15 @@ func TestPanicEndsTheExchange(t *testing.T) {
 		stack   string // in it
 		reason  enrich.Reason
 	}{
-		"in a read":       {panickingStore{}, nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
-		"in a batch":      {enrich.Batch(panickingStore{}), nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
-		"in the report":   {storetest.Mem{}, func(*enrich.Report) { panic("a fault in the report") }, 3, "a fault in the report", "TestPanic", ""},
+		"in a read": {panickingStore{}, nil, 2, "a fault in the store", "panickingStore", enrich.Panicked},
+		"in a batch": {
+			enrich.Batch(panickingStore{}), nil, 2, "a fault in the store", "panickingStore", enrich.Panicked,
+		},
+		"in the report": {
+			storetest.Mem{},
+			func(*enrich.Report) { panic("a fault in the report") }, 3,
+			"a fault in the report", "TestPanic", "",
+		},
 		"in the exchange": {nil, nil, 2, "", "enrich.(*Read)", enrich.Panicked},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,10 +140,12 @@ func TestPanicEndsTheExchange(t *testing.T) {
 			if len(stream.replies) != test.replies {
 				t.Errorf("%d replies: %v", len(stream.replies), stream.replies)
 			}
-			if len(panics) != 1 || test.value != "" && panics[0].Value != test.value || !strings.Contains(string(panics[0].Stack), test.stack) {
+			if len(panics) != 1 || test.value != "" && panics[0].Value != test.value ||
+				!strings.Contains(string(panics[0].Stack), test.stack) {
 				t.Errorf("panics: %v", panics)
 			}
-			if len(reports) != 1 || test.reason != "" && reports[0].Outcome != (enrich.Outcome{Disposition: enrich.Passed, Reason: test.reason}) {
+			want := enrich.Outcome{Disposition: enrich.Passed, Reason: test.reason}
+			if len(reports) != 1 || test.reason != "" && reports[0].Outcome != want {
 				t.Errorf("reports: %+v", reports)
 			}
 		})

@@ -68,7 +68,9 @@ func newPeer(t testing.TB, store enrich.Store) *peer {
 	return p
 }
 
-func (p *peer) stream(ctx context.Context, t testing.TB, options ...grpc.CallOption) extprocv3.ExternalProcessor_ProcessClient {
+func (p *peer) stream(
+	ctx context.Context, t testing.TB, options ...grpc.CallOption,
+) extprocv3.ExternalProcessor_ProcessClient {
 	t.Helper()
 	s, err := p.client.Process(ctx, options...)
 	if err != nil {
@@ -112,7 +114,9 @@ func responseBody(body string, end bool) *extprocv3.ProcessingRequest {
 }
 
 // say sends a message and returns the reply, or nil if the stream ends with OK instead.
-func say(t testing.TB, s extprocv3.ExternalProcessor_ProcessClient, msg *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
+func say(
+	t testing.TB, s extprocv3.ExternalProcessor_ProcessClient, msg *extprocv3.ProcessingRequest,
+) *extprocv3.ProcessingResponse {
 	t.Helper()
 	if err := s.Send(msg); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)

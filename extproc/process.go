@@ -1,5 +1,6 @@
-// Package extproc speaks the protocol of Envoy's external processing filter (envoy.service.ext_proc.v3.ExternalProcessor):
-// it turns its messages into the plain values of package enrich, and what that package decides into replies.
+// Package extproc speaks the protocol of Envoy's external processing filter
+// (envoy.service.ext_proc.v3.ExternalProcessor): it turns its messages into the plain values of package enrich, and
+// what that package decides into replies.
 package extproc
 
 import (
@@ -33,8 +34,8 @@ type Server struct {
 	Now func() time.Time
 }
 
-// Process is the conversation about one HTTP exchange. It has a goroutine of its own, so that the position in this function
-// is its state:
+// Process is the conversation about one HTTP exchange. It has a goroutine of its own, so that the position in this
+// function is its state:
 //
 //	Envoy                                weft
 //	  request headers ───────────────────▶  self-check misconfigured ▶ end
@@ -53,8 +54,9 @@ type Server struct {
 //	                                        end
 //
 // When weft ends the stream, Envoy continues with what it has. So the reaction to everything unexpected, from a message
-// out of order to a client that is gone or a panic, is to return: the legacy response passes as it is. The exchange holds
-// the first error; after it nothing is received (the values are zero, which match no rule and pass) and nothing is sent.
+// out of order to a client that is gone or a panic, is to return: the legacy response passes as it is. The exchange
+// holds the first error; after it nothing is received (the values are zero, which match no rule and pass) and nothing
+// is sent.
 //
 // The result is always nil, which is gRPC's OK: an error would count against weft in Envoy, and would fail the exchange
 // where the filter is configured to fail closed.
@@ -66,7 +68,7 @@ func (s *Server) Process(stream Stream) error {
 	if !ok {
 		return x.end(enrich.Misconfigured)
 	}
-	rule, params, ok := x.rules.rules.Match(request)
+	rule, params, ok := x.ruleset.rules.Match(request)
 	if !ok || !x.hasCoreOf(rule) {
 		return x.end(enrich.NoRule)
 	}
@@ -104,11 +106,11 @@ func (s *Server) Process(stream Stream) error {
 		return x.passBody(reason, core.Err)
 	}
 	read.Join(core)
-	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).Unless(request.IfNoneMatch))
+	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch))
 }
 
-// processHead is the conversation about a HEAD. There is no body, so nothing is read; but what the legacy service says
-// about the body of a GET is not true of a composite.
+// processHead is the exchange of a HEAD. There is no body, so nothing is read; but the headers with which the legacy
+// service describes the body of a GET are not true of a composite.
 //
 //	◀───────────── continue, unconditional
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
@@ -125,10 +127,10 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 	return x.passResponse(enrich.HeadRequest, enrich.HeadHeaders())
 }
 
-// processDegraded replaces a response that has no core. Envoy would replace it at once, but would end the answer only when
-// the legacy body ends, so that an error page that never ends would leave the client with a truncated answer. So the body,
-// if there is one, is received, and the answer replaces it. Where Envoy would have to buffer an answer that it cannot hold,
-// the client would get a 503.
+// processDegraded replaces a response that has no core. Envoy would replace it at once, but would end the answer only
+// when the legacy body ends, so that an error page that never ends would leave the client with a truncated answer. So
+// the body, if there is one, is received, and the answer replaces it. Where Envoy would have to buffer an answer that
+// it cannot hold, the client would get a 503.
 //
 //	◀─────────────── continue, with body      or, if no body is to come, replace (answer immediately), end
 //	response body ─────────────────────▶      too large ▶ answer immediately, end
@@ -139,20 +141,20 @@ func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, a
 	length := response.ContentLength
 	switch bodyless := response.Bodyless || response.Origin != enrich.OriginLegacy; {
 	case bodyless && fits:
-		return x.replaceResponse(answer)
+		return x.continueAndReplace(answer)
 	case bodyless:
-		return x.replaceImmediately(answer)
+		return x.respondImmediately(answer)
 	case !fits:
 		length = -1
 	}
 	x.continueWithBody(length, rule)
 	if _, whole := x.receiveResponseBody(); !whole {
-		return x.replaceImmediately(answer)
+		return x.respondImmediately(answer)
 	}
 	return x.replaceBody(answer)
 }
 
-// processStream is the rest of the conversation about a core that is too large to hold. Chunks are answered as they
+// processStream is the rest of the exchange of a core that is too large to hold. Chunks are answered as they
 // arrive, so Envoy's flow control slows the legacy service down if the client is slow.
 //
 //	◀──────── continue, new headers, with body

@@ -10,12 +10,21 @@ import (
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
 	"weft/enrich/storetest"
 	"weft/extproc"
+	"weft/internal/rulesfile"
+)
+
+const (
+	none     = filterv3.ProcessingMode_NONE
+	buffered = filterv3.ProcessingMode_BUFFERED
+	partial  = filterv3.ProcessingMode_BUFFERED_PARTIAL
 )
 
 // TestProcess walks each way through the conversation.
@@ -36,63 +45,63 @@ func TestProcess(t *testing.T) {
 		length   string // content-length that is set; empty for none
 	}{
 		{
-			"of unknown length", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"of unknown length", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody(core7, true), composite, "composed", "",
 		},
 		{
-			"of known length", responseHeaders("via_upstream", false, known...), filterv3.ProcessingMode_BUFFERED,
+			"of known length", responseHeaders("via_upstream", false, known...), buffered,
 			responseBody(core7, true), composite, "composed", strconv.Itoa(len(composite)),
 		},
 		{
-			"of known length, with trailers to come", responseHeaders("via_upstream", false, known...), filterv3.ProcessingMode_BUFFERED,
+			"of known length, with trailers to come", responseHeaders("via_upstream", false, known...), buffered,
 			responseBody(core7, false), composite, "composed", strconv.Itoa(len(composite)),
 		},
 		{
-			"only a part fits", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"only a part fits", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody(core7, false), "", "passed; reason=core-too-large", "",
 		},
 		{
-			"over the limit", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"over the limit", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody(strings.Repeat(" ", 1<<20+1), true), "", "passed; reason=core-too-large", "",
 		},
 		{
-			"invalid", responseHeaders("via_upstream", false, ok...), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"invalid", responseHeaders("via_upstream", false, ok...), partial,
 			responseBody("{", true), coreNull, "degraded; reason=core-invalid", "",
 		},
 		{
-			"500, when its body is over", responseHeaders("via_upstream", false, ":status", "500"), filterv3.ProcessingMode_BUFFERED_PARTIAL,
+			"500, when its body is over", responseHeaders("via_upstream", false, ":status", "500"), partial,
 			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", "",
 		},
 		{
-			"500 of known length", responseHeaders("via_upstream", false, ":status", "500", "content-length", "4"), filterv3.ProcessingMode_BUFFERED,
+			"500 of known length", responseHeaders("via_upstream", false, ":status", "500", "content-length", "4"), buffered,
 			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", strconv.Itoa(len(coreNull)),
 		},
 		{
-			"500 without a body", responseHeaders("via_upstream", true, ":status", "500"), filterv3.ProcessingMode_NONE, nil,
+			"500 without a body", responseHeaders("via_upstream", true, ":status", "500"), none, nil,
 			coreNull, "degraded; reason=legacy-error", "",
 		},
 		{
-			"timeout", responseHeaders("response_timeout", false, ":status", "504"), filterv3.ProcessingMode_NONE, nil,
+			"timeout", responseHeaders("response_timeout", false, ":status", "504"), none, nil,
 			coreNull, "degraded; reason=legacy-unreachable", "",
 		},
 		{
-			"204", responseHeaders("via_upstream", true, ":status", "204"), filterv3.ProcessingMode_NONE, nil,
+			"204", responseHeaders("via_upstream", true, ":status", "204"), none, nil,
 			coreNull, "degraded; reason=core-empty", "",
 		},
 		{
-			"403", responseHeaders("via_upstream", false, ":status", "403"), filterv3.ProcessingMode_NONE, nil,
+			"403", responseHeaders("via_upstream", false, ":status", "403"), none, nil,
 			"", "passed; reason=refused", "",
 		},
 		{
-			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), filterv3.ProcessingMode_NONE, nil,
+			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), none, nil,
 			"", "passed; reason=local-reply", "",
 		},
 		{
-			"an Envoy that sends no attributes", responseHeaders("", false, ok...), filterv3.ProcessingMode_NONE, nil,
+			"an Envoy that sends no attributes", responseHeaders("", false, ok...), none, nil,
 			"", "passed; reason=origin-unknown", "",
 		},
 		{
-			"a status that is none", responseHeaders("via_upstream", false, ":status", "many"), filterv3.ProcessingMode_NONE, nil,
+			"a status that is not a number", responseHeaders("via_upstream", false, ":status", "many"), none, nil,
 			"", "passed; reason=not-final", "",
 		},
 	}
@@ -136,37 +145,48 @@ func TestLargeErrorPage(t *testing.T) {
 	s := p.stream(t.Context(), t)
 	say(t, s, get7())
 	reply := say(t, s, responseHeaders("via_upstream", false, ":status", "500", "content-length", "5000000"))
-	if mode := reply.GetModeOverride().GetResponseBodyMode(); mode != filterv3.ProcessingMode_BUFFERED_PARTIAL {
+	if mode := reply.GetModeOverride().GetResponseBodyMode(); mode != partial {
 		t.Errorf("body mode %v", mode)
 	}
 	immediate := say(t, s, responseBody("<h1>", false)).GetImmediateResponse()
-	if got := string(immediate.GetBody()); immediate.GetStatus().GetCode() != 200 || !strings.HasPrefix(got, `{"core":null,`) {
+	got := string(immediate.GetBody())
+	if immediate.GetStatus().GetCode() != 200 || !strings.HasPrefix(got, `{"core":null,`) {
 		t.Errorf("%v %s", immediate.GetStatus(), got)
 	}
 	ends(t, s)
 }
 
-// TestOutOfOrder sends what a conversation has no place for. The answer is always the end of the stream, with OK.
+type messages = []*extprocv3.ProcessingRequest
+
+// TestOutOfOrder sends messages that Process does not expect. It always ends the stream with OK.
 func TestOutOfOrder(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	ok := responseHeaders("via_upstream", false, ":status", "200")
 	trailers := &extprocv3.ProcessingRequest{Request: &extprocv3.ProcessingRequest_ResponseTrailers{}}
 	tests := []struct {
 		name     string
-		messages []*extprocv3.ProcessingRequest
+		messages messages
 		outcome  string
 	}{
-		{"no message of a known kind", []*extprocv3.ProcessingRequest{{}}, "passed; reason=out-of-order"},
-		{"a kind without content", []*extprocv3.ProcessingRequest{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}}, "passed; reason=no-rule"},
-		{"response first, as after RBAC's 403", []*extprocv3.ProcessingRequest{ok}, "passed; reason=out-of-order"},
-		{"body first", []*extprocv3.ProcessingRequest{responseBody("x", true)}, "passed; reason=out-of-order"},
-		{"request twice", []*extprocv3.ProcessingRequest{get7(), get7()}, "passed; reason=out-of-order"},
-		{"no response headers", []*extprocv3.ProcessingRequest{get7(), responseBody("x", true)}, "passed; reason=out-of-order"},
-		{"response twice", []*extprocv3.ProcessingRequest{get7(), ok, ok}, "passed; reason=out-of-order"},
-		{"trailers for a body", []*extprocv3.ProcessingRequest{get7(), ok, trailers}, "passed; reason=out-of-order"},
-		{"no rule", []*extprocv3.ProcessingRequest{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
-		{"no headers", []*extprocv3.ProcessingRequest{requestHeaders()}, "passed; reason=no-rule"},
-		{"bytes that are no text", []*extprocv3.ProcessingRequest{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")}, "passed; reason=no-rule"},
+		{"no message of a known kind", messages{{}}, "passed; reason=out-of-order"},
+		{
+			"a kind without content",
+			messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
+			"passed; reason=no-rule",
+		},
+		{"response first, as after RBAC's 403", messages{ok}, "passed; reason=out-of-order"},
+		{"body first", messages{responseBody("x", true)}, "passed; reason=out-of-order"},
+		{"request twice", messages{get7(), get7()}, "passed; reason=out-of-order"},
+		{"no response headers", messages{get7(), responseBody("x", true)}, "passed; reason=out-of-order"},
+		{"response twice", messages{get7(), ok, ok}, "passed; reason=out-of-order"},
+		{"trailers for a body", messages{get7(), ok, trailers}, "passed; reason=out-of-order"},
+		{"no rule", messages{requestHeaders(":method", "GET", ":path", "/")}, "passed; reason=no-rule"},
+		{"no headers", messages{requestHeaders()}, "passed; reason=no-rule"},
+		{
+			"bytes that are not UTF-8",
+			messages{requestHeaders(":method", "GET", ":path", "/api/v1/users/\x00\xff")},
+			"passed; reason=no-rule",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -184,6 +204,61 @@ func TestOutOfOrder(t *testing.T) {
 				t.Errorf("report %+v, want %s", r, test.outcome)
 			}
 		})
+	}
+}
+
+// TestStreamedByteOrderMark: a byte order mark is removed from a streamed core, however its bytes are split over chunks.
+func TestStreamedByteOrderMark(t *testing.T) {
+	p := newPeer(t, storetest.Mem{`{"userId":7}`})
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Large = enrich.StreamLarge
+	ruleset := extproc.NewRuleset([]*enrich.Rule{rule.Ready()}, "")
+	p.server.Rules = func() *extproc.Ruleset { return ruleset }
+	const mark = enrich.ByteOrderMark
+	for _, chunks := range [][]string{
+		{mark + core7},
+		{mark[:1], mark[1:] + core7},
+		{mark[:2], mark[2:], core7},
+		{"", mark, core7, ""},
+		{core7[:1], core7[1:2], core7[2:]},
+		{"", core7},
+		{core7},
+	} {
+		s := p.stream(t.Context(), t)
+		say(t, s, get7())
+		say(t, s, responseHeaders("via_upstream", false, ":status", "200", "content-length", "5000000"))
+		var got strings.Builder
+		for i, chunk := range chunks {
+			m := say(t, s, responseBody(chunk, i == len(chunks)-1)).GetResponseBody().GetResponse().GetBodyMutation()
+			if m == nil {
+				got.WriteString(chunk)
+			}
+			got.Write(m.GetBody())
+		}
+		ends(t, s)
+		extension := `{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
+		if want := `{"core":` + core7 + `,"extension":` + extension + `,"errors":[]}`; got.String() != want {
+			t.Errorf("%q:\n got %s\nwant %s", chunks, got.String(), want)
+		}
+		<-p.reports
+	}
+}
+
+// TestMessageTooLarge: grpc-go ends a stream with a message over its limit with an error, after which the response passes
+// if the filter has failure_mode_allow. The reason is that of a large core.
+func TestMessageTooLarge(t *testing.T) {
+	p := newPeer(t, storetest.Mem{})
+	s := p.stream(t.Context(), t)
+	say(t, s, get7())
+	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
+	if err := s.Send(responseBody(strings.Repeat(" ", extproc.MaxMessage), true)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the stream ends with %v", err)
+	}
+	if r := <-p.reports; r.Outcome.String() != "passed; reason=core-too-large" {
+		t.Errorf("report %+v", r)
 	}
 }
 
@@ -266,7 +341,7 @@ func FuzzProcess(f *testing.F) {
 	f.Add([]byte("\x00\x02\x04\x01\x05"), "/", "", "404", raw)
 	f.Add([]byte("\x00\x05\x04"), "/api/v1/users/7", core7, "200", raw)
 	p := newPeer(f, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
-	f.Fuzz(func(t *testing.T, order []byte, path, body, status string, raw []byte) {
+	f.Fuzz(func(t *testing.T, order []byte, path, body, code string, raw []byte) {
 		if len(order) > 10 {
 			return
 		}
@@ -281,9 +356,9 @@ func FuzzProcess(f *testing.F) {
 			case 1:
 				msg = requestHeaders(":method", "HEAD", ":path", path, "if-none-match", body)
 			case 2:
-				msg = responseHeaders("via_upstream", false, ":status", status)
+				msg = responseHeaders("via_upstream", false, ":status", code)
 			case 3:
-				msg = responseHeaders("via_upstream", kind > 6, ":status", status, "content-length", body, "content-encoding", path)
+				msg = responseHeaders("via_upstream", kind > 6, ":status", code, "content-length", body, "content-encoding", path)
 			case 4:
 				msg = responseBody(body, kind > 6)
 			default: // any message that protobuf can read

@@ -46,7 +46,9 @@ func (r *reply) message() *extprocv3.ProcessingResponse {
 	}
 	if r.mode != filterv3.ProcessingMode_NONE {
 		message.ModeOverride = &filterv3.ProcessingMode{
-			RequestHeaderMode: filterv3.ProcessingMode_SEND, ResponseHeaderMode: filterv3.ProcessingMode_SEND, ResponseBodyMode: r.mode,
+			RequestHeaderMode:  filterv3.ProcessingMode_SEND,
+			ResponseHeaderMode: filterv3.ProcessingMode_SEND,
+			ResponseBodyMode:   r.mode,
 		}
 	}
 	return message

@@ -11,8 +11,8 @@ import (
 // [NewRuleset].
 type Ruleset struct {
 	// Budget is how long an answer may wait for MongoDB once the core is there: a little less than the message_timeout of
-	// Envoy's filter, after which Envoy lets the legacy response pass. Envoy can send another one ([BudgetHeader]). 0 has no
-	// end.
+	// Envoy's filter, after which Envoy lets the legacy response pass. Envoy can send another one ([BudgetHeader]). 0 has
+	// no end.
 	Budget time.Duration
 
 	rules       enrich.Rules

@@ -15,7 +15,7 @@ import (
 
 // selfCheck looks for faults in Envoy's configuration, as far as the messages show them. The zero value is ready.
 type selfCheck struct {
-	reported [faults]atomic.Bool
+	reported [numFaults]atomic.Bool
 
 	// An Envoy that does not allow mode overrides never sends a body, and does not say why.
 	bodies, missing atomic.Int64 // exchanges that asked for a body: with one; without one, while there was never one
@@ -35,7 +35,7 @@ const (
 	noStatus
 	noCodeDetails
 	noBodies
-	faults
+	numFaults
 )
 
 // withoutBodies is how many exchanges must end without the body that they asked for to be no coincidence.
@@ -43,7 +43,7 @@ const withoutBodies = 10
 
 // misconfigured reports a fault, once.
 func (x *exchange) misconfigured(f fault, format string, args ...any) {
-	x.server.misconfigured(x.rules, f, format, args...)
+	x.server.misconfigured(x.ruleset, f, format, args...)
 }
 
 func (s *Server) misconfigured(rules *Ruleset, f fault, format string, args ...any) {
@@ -57,12 +57,21 @@ func (s *Server) misconfigured(rules *Ruleset, f fault, format string, args ...a
 func (s *Server) CheckEnvoyConfig(
 	ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (any, error) {
+	s.compareConfig(metadataValue(ctx, ConfigHeader))
+	return handler(ctx, request)
+}
+
+func (s *Server) compareConfig(has string) {
+	defer func() {
+		if err := enrich.AsPanic(recover()); err != nil { // of Rules or Misconfigured
+			s.panicked("", err)
+		}
+	}()
 	rules := s.Rules()
-	if has := metadataValue(ctx, ConfigHeader); has != "" && rules.envoyConfig != "" && has != rules.envoyConfig {
+	if has != "" && rules.envoyConfig != "" && has != rules.envoyConfig {
 		s.misconfigured(rules, otherRules, "Envoy configuration differs: it was made from other rules (%.20s, weft has %s); "+
 			"regenerate it with weft envoy", has, rules.envoyConfig)
 	}
-	return handler(ctx, request)
 }
 
 // checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
@@ -70,7 +79,8 @@ func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bo
 	x.checkForwarded(headers, ":method", noMethod)
 	x.checkForwarded(headers, ":path", noPath)
 	if m.GetObservabilityMode() {
-		x.misconfigured(observabilityMode, "Envoy does not wait for weft: remove observability_mode from the ext_proc filter; "+
+		x.misconfigured(observabilityMode, "Envoy does not wait for weft: "+
+			"remove observability_mode from the ext_proc filter; "+
 			"until then all responses pass")
 		return false
 	}
@@ -93,15 +103,17 @@ func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_
 func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 	details, _ := codeDetailsOf(first)
 	if kindOf(first) == responseHeaders && envoyhttp.Origin(details) == enrich.OriginLegacy {
-		x.misconfigured(noRequests, "Envoy does not send requests: set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
+		x.misconfigured(noRequests, "Envoy does not send requests: "+
+			"set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
 			"until then all responses pass")
 	}
 }
 
 // checkForwarded looks for a header that each message has.
 func (x *exchange) checkForwarded(headers fields, name string, f fault) {
-	if n, _ := headers.get(name); n == 0 {
-		x.misconfigured(f, "Envoy does not forward %s: add {exact: %q} to forward_rules.allowed_headers.patterns of the ext_proc filter, "+
+	if _, ok := headers.get(name); !ok {
+		x.misconfigured(f, "Envoy does not forward %s: "+
+			"add {exact: %q} to forward_rules.allowed_headers.patterns of the ext_proc filter, "+
 			"or regenerate it with weft envoy; until then all responses pass", name, name)
 	}
 }
@@ -110,14 +122,15 @@ func (x *exchange) checkForwarded(headers fields, name string, f fault) {
 func (x *exchange) checkResponse(headers fields, hasDetails bool) {
 	x.checkForwarded(headers, ":status", noStatus)
 	if !hasDetails {
-		x.misconfigured(noCodeDetails, "Envoy does not say who answered: add response_attributes: [%s] to the ext_proc filter; "+
+		x.misconfigured(noCodeDetails, "Envoy does not say who answered: "+
+			"add response_attributes: [%s] to the ext_proc filter; "+
 			"until then all responses pass", codeDetails)
 	}
 }
 
 // checkBody counts the bodies that were asked for.
 func (x *exchange) checkBody(received bool) {
-	check := &x.rules.check
+	check := &x.ruleset.check
 	if received {
 		check.bodies.Add(1)
 	} else if check.bodies.Load() == 0 && check.missing.Add(1) == withoutBodies {

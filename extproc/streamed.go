@@ -21,7 +21,8 @@ func (x *exchange) continueStreamed(change enrich.Headers) {
 type streamedBody struct {
 	exchange *exchange
 	rule     *enrich.Rule
-	begun    bool
+	start    []byte // the body until it is longer than a byte order mark, which can be split over chunks
+	begun    bool   // the prefix is sent
 	last     bool
 	chunk    []byte // the one that was received last, as the client gets it
 	unread   []byte // the rest of it, as it was received
@@ -41,17 +42,18 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 		b.unread, b.last = m.GetResponseBody().GetBody(), m.GetResponseBody().GetEndOfStream()
 		x.report.CoreSize += len(b.unread)
 		b.chunk = b.unread
-		isFirst := !b.begun
-		if isFirst {
-			b.begun = true
-			b.chunk = slices.Concat(b.rule.StreamPrefix(b.chunk))
+		r := &reply{to: responseBody}
+		if !b.begun {
+			b.start = append(b.start, b.chunk...)
+			b.begun = b.last || len(b.start) >= len(enrich.ByteOrderMark)
+			b.chunk = nil
+			if b.begun {
+				b.chunk = slices.Concat(b.rule.StreamPrefix(b.start))
+			}
+			r.newBody, r.body = true, b.chunk
 		}
-		switch {
-		case b.last: // end answers it
-		case isFirst:
-			x.send(&reply{to: responseBody, newBody: true, body: b.chunk})
-		default:
-			x.send(&reply{to: responseBody})
+		if !b.last { // else end answers it
+			x.send(r)
 		}
 	}
 	n := copy(p, b.unread)

@@ -12,7 +12,7 @@ chart=$out/chart/files
 mkdir -p "$overlays/sidecar" "$overlays/gateway" "$overlays/standalone" "$chart"
 
 weft envoy --rules "$rules" --format istio --namespace shop --selector app=legacy --port 8080 >"$overlays/sidecar/envoyfilter.yaml"
-weft envoy --rules "$rules" --format gateway --namespace shop --gateway eg --legacy legacy:8080 --weft weft:50051 >"$overlays/gateway/routes.yaml"
+weft envoy --rules "$rules" --format gateway --namespace shop --gateway eg --attach httproute/legacy --legacy legacy:8080 --weft weft:50051 >"$overlays/gateway/routes.yaml"
 weft envoy --rules "$rules" --listen 0.0.0.0:10000 --legacy 127.0.0.1:8080 >"$overlays/standalone/envoy.yaml"
 
 cp "$overlays/sidecar/envoyfilter.yaml" "$chart/sidecar.yaml"

@@ -40,15 +40,21 @@ func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
 
 // mongosh returns a value as mongosh spells it.
 func mongosh(v enrich.Value) string {
-	switch v.Type {
-	case enrich.Int64:
+	switch {
+	case v.Type == enrich.Int64:
 		return "NumberLong(" + quoteJS(v.String()) + ")"
-	case enrich.Bool:
+	case v.Type == enrich.Bool:
 		return v.String()
-	case enrich.ObjectID:
+	case v.Type == enrich.ObjectID:
 		return "ObjectId(" + quoteJS(v.Text) + ")"
-	case enrich.UUID:
+	case v.Type == enrich.UUID:
 		return "UUID(" + quoteJS(v.Text) + ")"
+	case v.Type.IsUUID():
+		binary, ok := uuidBinary(v)
+		if !ok {
+			return quoteJS(v.Text)
+		}
+		return fmt.Sprintf("HexData(%d, '%x')", binary.Subtype, binary.Data)
 	default:
 		return quoteJS(v.Text)
 	}

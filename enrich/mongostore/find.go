@@ -189,7 +189,8 @@ func (m *matches) fail(err error) []enrich.Extension {
 // document is the first of a key must not depend on the other keys.
 func (m *matches) add(doc bson.Raw) {
 	value, found := lookup(doc, m.Where[m.varies].Field)
-	if key, ok := keyOf(value); found && ok {
+	t := m.keys[0][m.varies].Type
+	if key, ok := keyOf(value, t); found && ok {
 		if i, ok := m.index[key]; ok {
 			if errors.Is(m.found[i].Err, enrich.ErrNotFound) {
 				m.found[i] = m.extension(m.keys[i], doc)
@@ -199,7 +200,7 @@ func (m *matches) add(doc bson.Raw) {
 	}
 	isElement := false
 	if found && value.Type == bson.TypeArray {
-		for _, key := range keysOf(value) {
+		for _, key := range keysOf(value, t) {
 			if i, ok := m.index[key]; ok {
 				isElement, m.again[i] = true, true
 			}

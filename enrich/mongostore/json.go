@@ -11,13 +11,15 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/enrich"
 )
 
 // maxDepth is the number of levels of a document that are converted. MongoDB stores at most 100.
 const maxDepth = 1000
 
 // appendValue appends a BSON value of any type as JSON. A type that JSON lacks becomes a string: a date in ISO 8601 and
-// UTC, an ObjectId in hexadecimal, a UUID in canonical form, other binary in base64, a Decimal128 with all its digits,
+// UTC, an ObjectId in hexadecimal, a UUID (subtype 4) in canonical form, other binary in base64, a Decimal128 with all its digits,
 // code and symbols as their text. NaN and the infinities become null, and all other types relaxed MongoDB Extended JSON
 // v2.
 func appendValue(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
@@ -50,8 +52,11 @@ func appendValue(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 			return append(hex.AppendEncode(append(dst, '"'), id[:]), '"'), nil
 		}
 	case bson.TypeBinary:
-		if subtype, data, ok := v.BinaryOK(); ok {
-			return append(appendBinary(append(dst, '"'), subtype, data), '"'), nil
+		if dst, ok := appendUUID(append(dst, '"'), enrich.UUID, v); ok {
+			return append(dst, '"'), nil
+		}
+		if _, data, ok := v.BinaryOK(); ok {
+			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), data), '"'), nil
 		}
 	case bson.TypeDecimal128:
 		if d, ok := v.Decimal128OK(); ok {
@@ -127,19 +132,6 @@ func appendDate(dst []byte, ms int64) []byte {
 		layout = layout[:len(layout)-len(".000Z")] + "Z"
 	}
 	return t.AppendFormat(dst, layout)
-}
-
-func appendBinary(dst []byte, subtype byte, data []byte) []byte {
-	if subtype == bson.TypeBinaryUUID && len(data) == 16 {
-		for i, group := range [][]byte{data[:4], data[4:6], data[6:8], data[8:10], data[10:]} {
-			if i > 0 {
-				dst = append(dst, '-')
-			}
-			dst = hex.AppendEncode(dst, group)
-		}
-		return dst
-	}
-	return base64.StdEncoding.AppendEncode(dst, data)
 }
 
 func appendRegex(dst []byte, pattern, options string) ([]byte, error) {

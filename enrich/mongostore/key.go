@@ -3,7 +3,6 @@ package mongostore
 import (
 	"encoding/hex"
 	"math/big"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -13,30 +12,31 @@ import (
 // bsonValue returns the value that a field is compared with. It is never a document or a regular expression, which
 // MongoDB would read as an operator.
 func bsonValue(v enrich.Value) any {
-	switch v.Type {
-	case enrich.Int64:
+	switch {
+	case v.Type == enrich.Int64:
 		return v.Int
-	case enrich.Bool:
+	case v.Type == enrich.Bool:
 		return v.Int == 1
-	case enrich.ObjectID:
+	case v.Type == enrich.ObjectID:
 		id, err := bson.ObjectIDFromHex(v.Text)
 		if err != nil {
 			return v.Text // equals no ObjectId
 		}
 		return id
-	case enrich.UUID:
-		data, err := hex.DecodeString(strings.ReplaceAll(v.Text, "-", ""))
-		if err != nil {
+	case v.Type.IsUUID():
+		binary, ok := uuidBinary(v)
+		if !ok {
 			return v.Text // equals no UUID
 		}
-		return bson.Binary{Subtype: bson.TypeBinaryUUID, Data: data}
+		return binary
 	default:
 		return v.Text
 	}
 }
 
-// asValue returns the value of a field as a key, if it is of a type of keys.
-func asValue(v bson.RawValue) (enrich.Value, bool) {
+// asValue returns the value of a field as a key, if it is of a type of keys. Which UUID a binary is depends on the type t
+// of the key that the field is compared with.
+func asValue(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 	if n, ok := asInt64(v); ok {
 		return enrich.Value{Type: enrich.Int64, Int: n}, true
 	}
@@ -54,15 +54,15 @@ func asValue(v bson.RawValue) (enrich.Value, bool) {
 		id, ok := v.ObjectIDOK()
 		return enrich.Value{Type: enrich.ObjectID, Text: hex.EncodeToString(id[:])}, ok
 	case bson.TypeBinary:
-		subtype, data, ok := v.BinaryOK()
-		return enrich.Value{Type: enrich.UUID, Text: string(appendBinary(nil, subtype, data))},
-			ok && subtype == bson.TypeBinaryUUID && len(data) == 16
+		text, ok := appendUUID(nil, t, v)
+		return enrich.Value{Type: t, Text: string(text)}, ok
 	}
 	return enrich.Value{}, false
 }
 
 // keyOf returns the key that MongoDB compares as equal to a value: also that of a Decimal128 and of a symbol.
-func keyOf(v bson.RawValue) (enrich.Value, bool) {
+// For t see [asValue].
+func keyOf(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 	switch v.Type {
 	case bson.TypeDecimal128:
 		return integer(v)
@@ -70,7 +70,7 @@ func keyOf(v bson.RawValue) (enrich.Value, bool) {
 		s, ok := v.SymbolOK()
 		return enrich.Value{Type: enrich.String, Text: s}, ok
 	}
-	return asValue(v)
+	return asValue(v, t)
 }
 
 // integer returns the integer that is equal to a Decimal128.
@@ -92,10 +92,10 @@ func integer(v bson.RawValue) (enrich.Value, bool) {
 }
 
 // keysOf returns the keys that match an array: MongoDB compares each of its elements.
-func keysOf(array bson.RawValue) (keys []enrich.Value) {
+func keysOf(array bson.RawValue, t enrich.Type) (keys []enrich.Value) {
 	e := elementsOf(array.Value)
 	for e.next() {
-		if key, ok := keyOf(e.value); ok {
+		if key, ok := keyOf(e.value, t); ok {
 			keys = append(keys, key)
 		}
 	}

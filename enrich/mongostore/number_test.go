@@ -102,3 +102,39 @@ func TestParseDouble(t *testing.T) {
 		}
 	}
 }
+
+// TestDecimalsAreExact: a decimal field has the text of a Decimal128, or of an integer, as a string, which no client
+// rounds.
+func TestDecimalsAreExact(t *testing.T) {
+	decimal := func(text string) bson.Decimal128 {
+		d, err := bson.ParseDecimal128(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for _, test := range []struct {
+		value any
+		want  string
+	}{
+		{decimal("19.90"), `"19.90"`},
+		{decimal("-0.1"), `"-0.1"`},
+		{decimal("9999999999999999999999999999999999"), `"9999999999999999999999999999999999"`},
+		{decimal("0.1000000000000000055511151231257827"), `"0.1000000000000000055511151231257827"`},
+		{decimal("1E+6000"), `"1E+6000"`},
+		{decimal("NaN"), `"NaN"`},
+		{int32(20), `"20"`},
+		{int64(math.MaxInt64), `"9223372036854775807"`},
+		{20.0, `"20"`}, // as mongosh stores 20
+	} {
+		got, err := appendField(nil, enrich.Decimal, rawValue(t, test.value))
+		if err != nil || string(got) != test.want {
+			t.Errorf("%T %v: %s, %v; want %s", test.value, test.value, got, err, test.want)
+		}
+	}
+	for _, value := range []any{19.9, "19.90", true, bson.Null{}, bson.A{3}} {
+		if got, err := appendField(nil, enrich.Decimal, rawValue(t, value)); !errors.Is(err, enrich.ErrWrongType) {
+			t.Errorf("%T %v: %s, %v", value, value, got, err)
+		}
+	}
+}

@@ -29,7 +29,7 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Ra
 		case !found:
 			return nil, fmt.Errorf("field %q equals the key, but is in an array: %w", c.Field, enrich.ErrWrongType)
 		}
-		if got, ok := asValue(v); !ok || got != key[i] {
+		if got, ok := asValue(v, key[i].Type); !ok || got != key[i] {
 			return nil, fmt.Errorf("field %q equals the key, but is a %s: %w", c.Field, v.Type, enrich.ErrWrongType)
 		}
 	}
@@ -133,9 +133,15 @@ func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 		if v.Type == bson.TypeArray {
 			return appendStrings(dst, v)
 		}
-	case enrich.UUID:
-		subtype, data, ok := v.BinaryOK()
-		fits = ok && subtype == bson.TypeBinaryUUID && len(data) == 16
+	case enrich.UUID, enrich.UUIDCSharp, enrich.UUIDJava, enrich.UUIDPython:
+		if dst, ok := appendUUID(append(dst, '"'), t, v); ok {
+			return append(dst, '"'), nil
+		}
+	case enrich.Decimal:
+		if n, ok := asInt64(v); ok {
+			return append(strconv.AppendInt(append(dst, '"'), n, 10), '"'), nil
+		}
+		fits = v.Type == bson.TypeDecimal128
 	case enrich.Bool:
 		fits = v.Type == bson.TypeBoolean
 	case enrich.Date:

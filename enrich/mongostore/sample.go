@@ -64,7 +64,7 @@ func countKeys(counts map[misfit]int, src *enrich.Source, types []enrich.Type, d
 	isReturned := true
 	for i, c := range src.Where {
 		value, found, err := d.lookup(c.Field)
-		key, isKey := asValue(value)
+		key, isKey := asValue(value, types[i])
 		switch {
 		case err != nil || !found:
 			counts[misfit{fmt.Sprintf("field %q is missing", c.Field), notReturned}]++

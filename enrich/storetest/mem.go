@@ -14,8 +14,8 @@ import (
 	"weft/enrich"
 )
 
-// Mem is a Store of documents in memory: JSON objects, in the order in which a read finds them, of one collection. Its
-// types are those of JSON. The zero value is empty.
+// Mem is an in-memory Store of one collection: JSON objects in read order. Its types are those of JSON. The zero value
+// is empty.
 type Mem []string
 
 var _ enrich.Store = Mem(nil)
@@ -32,7 +32,7 @@ func (m Mem) Find(_ context.Context, src *enrich.Source, keys []enrich.Key) []en
 func (m Mem) find(src *enrich.Source, key enrich.Key) ([]byte, error) {
 	for _, doc := range m {
 		if !json.Valid([]byte(doc)) {
-			return nil, fmt.Errorf("document %s is no JSON", doc)
+			return nil, fmt.Errorf("document %s is not JSON", doc)
 		}
 		meets := true
 		for i, c := range src.Where {
@@ -45,7 +45,7 @@ func (m Mem) find(src *enrich.Source, key enrich.Key) ([]byte, error) {
 	return nil, enrich.ErrNotFound
 }
 
-// at returns the value at a path with dots, or nil.
+// at returns the value at a dotted path, or nil.
 func at(doc, path string) jsontext.Value {
 	name, rest, nested := strings.Cut(path, ".")
 	var fields map[string]jsontext.Value
@@ -70,7 +70,7 @@ func equal(v jsontext.Value, key enrich.Value) bool {
 	}
 }
 
-// integer returns the integer that a number is, however it is spelled.
+// integer returns the value of a number in any notation, and whether it is an integer.
 func integer(v jsontext.Value) (int64, bool) {
 	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
 		return n, true
@@ -106,8 +106,8 @@ func project(src *enrich.Source, key enrich.Key, doc string) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// isDoubleInteger reports whether a number is spelled as an integer and small enough for a double, up to 2^53: as a number,
-// such an integer is spelled as a double.
+// isDoubleInteger reports whether a number is written as an integer and fits a double, up to 2^53. Such an integer is
+// returned as a double if the field is a number.
 func isDoubleInteger(v jsontext.Value) bool {
 	n, err := strconv.ParseInt(string(v), 10, 64)
 	return err == nil && -1<<53 <= n && n <= 1<<53
@@ -145,7 +145,7 @@ func is(v jsontext.Value, t enrich.Type) bool {
 	return false
 }
 
-// canonical spells each string of a text in one way, and leaves out white space.
+// canonical returns JSON with canonical strings and without white space.
 func canonical(t *testing.T, text string) string {
 	t.Helper()
 	v := jsontext.Value(text)

@@ -1,4 +1,4 @@
-// Package storetest holds the tests that every [enrich.Store] must pass, and Mem, a Store in memory that does.
+// Package storetest has the tests that every [enrich.Store] must pass, and [Mem], an in-memory Store.
 package storetest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"weft/enrich"
 )
 
-// Source is what the tests read.
+// Source returns the source that the tests read.
 func Source() *enrich.Source {
 	return &enrich.Source{
 		Database:   "storetest",
@@ -28,8 +28,7 @@ func Source() *enrich.Source {
 	}
 }
 
-// Test runs the tests. open returns a Store that holds the documents, which are JSON objects, in their order, where
-// source says.
+// Test runs the tests. open returns a Store with documents (JSON objects), in their order, in the collection of source.
 func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents ...string) enrich.Store) {
 	tests := []struct {
 		name      string
@@ -49,17 +48,17 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		},
 		{"defaults", []string{`{"id":7}`}, `{"id":7,"names":["nobody"],"score":0.5,"label":"","more":{}}`, nil},
 		{
-			"a whole number is a key and a number",
+			"7.0 is a key, 2 is a number",
 			[]string{`{"id":7.0,"score":2}`},
 			`{"id":7,"names":["nobody"],"score":2.0,"label":"","more":{}}`, nil,
 		},
 		{
-			"an integer that a double holds",
+			"an integer that a double can represent",
 			[]string{`{"id":7,"score":-9007199254740992}`},
 			`{"id":7,"names":["nobody"],"score":-9007199254740992.0,"label":"","more":{}}`, nil,
 		},
 		{
-			"an integer that no double holds",
+			"an integer that a double cannot represent",
 			[]string{`{"id":7,"score":9007199254740993}`},
 			`{"id":7,"names":["nobody"],"score":9007199254740993,"label":"","more":{}}`, nil,
 		},
@@ -74,7 +73,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			`{"id":7,"names":["nobody"],"score":0.5,"label":"\"\\\n\u0000ü🧵","more":{}}`, nil,
 		},
 		{
-			"among others",
+			"other documents",
 			[]string{`{"id":6,"label":"six"}`, `{"id":7,"label":"seven"}`, `{"id":8,"label":"eight"}`},
 			`{"id":7,"names":["nobody"],"score":0.5,"label":"seven","more":{}}`, nil,
 		},
@@ -83,24 +82,28 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			[]string{`{"id":7,"label":"first"}`, `{"id":7,"label":"second"}`},
 			`{"id":7,"names":["nobody"],"score":0.5,"label":"first","more":{}}`, nil,
 		},
-		{"the first of two, though it is bad", []string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`}, "", enrich.ErrWrongType},
+		{
+			"the first of two, which is invalid",
+			[]string{`{"id":7,"label":1}`, `{"id":7,"label":"second"}`},
+			"", enrich.ErrWrongType,
+		},
 
 		{"no document", nil, "", enrich.ErrNotFound},
-		{"a text is another key", []string{`{"id":"7"}`}, "", enrich.ErrNotFound},
+		{"a string is another key", []string{`{"id":"7"}`}, "", enrich.ErrNotFound},
 		{"a fraction is another key", []string{`{"id":7.5}`}, "", enrich.ErrNotFound},
 		{"true is another key", []string{`{"id":true}`}, "", enrich.ErrNotFound},
 		{"null", []string{`{"id":7,"names":null}`}, "", enrich.ErrWrongType},
 		{"names with a number", []string{`{"id":7,"names":["a",1]}`}, "", enrich.ErrWrongType},
-		{"names that are none", []string{`{"id":7,"names":"a"}`}, "", enrich.ErrWrongType},
-		{"a score that is a word", []string{`{"id":7,"score":"high"}`}, "", enrich.ErrWrongType},
-		{"a label that is a number", []string{`{"id":7,"label":7}`}, "", enrich.ErrWrongType},
-		{"an array for more", []string{`{"id":7,"more":[]}`}, "", enrich.ErrWrongType},
+		{"names is not an array", []string{`{"id":7,"names":"a"}`}, "", enrich.ErrWrongType},
+		{"score is a string", []string{`{"id":7,"score":"high"}`}, "", enrich.ErrWrongType},
+		{"label is a number", []string{`{"id":7,"label":7}`}, "", enrich.ErrWrongType},
+		{"more is an array", []string{`{"id":7,"more":[]}`}, "", enrich.ErrWrongType},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			source := Source()
 			store := open(t, source, test.documents...)
-			// Alone, and among others.
+			// One key, and several.
 			for _, keys := range [][]enrich.Key{{number(7)}, {number(7), number(70)}, {number(-7), number(700), number(7)}} {
 				found := store.Find(t.Context(), source, keys)
 				if len(found) != len(keys) {
@@ -113,7 +116,8 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 	}
 	t.Run("many", func(t *testing.T) {
 		source := Source()
-		store := open(t, source, `{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
+		store := open(t, source,
+			`{"id":1,"label":"one"}`, `{"id":2,"label":2}`, `{"id":4,"label":"four"}`, `{"id":1,"label":"again"}`)
 		found := store.Find(t.Context(), source, []enrich.Key{number(4), number(3), number(2), number(1)})
 		rest := `,"names":["nobody"],"score":0.5,"label":`
 		check(t, found[0], `{"id":4`+rest+`"four","more":{}}`, nil)
@@ -121,7 +125,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 		check(t, found[2], "", enrich.ErrWrongType)
 		check(t, found[3], `{"id":1`+rest+`"one","more":{}}`, nil)
 	})
-	t.Run("keys that no double holds", func(t *testing.T) {
+	t.Run("keys that a double cannot represent", func(t *testing.T) {
 		source := Source()
 		const n = 1<<53 + 1
 		store := open(t, source, `{"id":9007199254740992,"label":"before"}`, `{"id":9007199254740993,"label":"n"}`)
@@ -168,7 +172,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			check(t, store.Find(t.Context(), source, []enrich.Key{key(int64(7 + i))})[0], want.json, want.err)
 		}
 	})
-	t.Run("a text that looks like an operator", func(t *testing.T) {
+	t.Run("a string that looks like an operator", func(t *testing.T) {
 		source := Source()
 		source.Where = []enrich.Condition{{Field: "label"}}
 		store := open(t, source, `{"id":7,"label":"a"}`, `{"id":8,"label":"{\"$gt\":\"\"}"}`)
@@ -184,7 +188,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 			}
 		}
 	})
-	t.Run("a context that has ended", func(t *testing.T) {
+	t.Run("canceled context", func(t *testing.T) {
 		source := Source()
 		store := open(t, source, `{"id":7}`)
 		ended, cancel := context.WithCancel(t.Context())
@@ -202,7 +206,7 @@ func Test(t *testing.T, open func(t *testing.T, source *enrich.Source, documents
 
 func number(n int64) enrich.Key { return enrich.Key{{Type: enrich.Int64, Int: n}} }
 
-// check compares an extension with what is wanted: JSON, or an error.
+// check compares an extension with the wanted JSON or error.
 func check(t *testing.T, got enrich.Extension, json string, err error) {
 	t.Helper()
 	switch {
@@ -213,7 +217,7 @@ func check(t *testing.T, got enrich.Extension, json string, err error) {
 	}
 }
 
-// sameJSON compares the texts but for the escapes of strings, which are the writer's choice; the order of members counts.
+// sameJSON compares JSON texts, including the order of members but not the escapes in strings.
 func sameJSON(t *testing.T, a, b string) bool {
 	t.Helper()
 	return canonical(t, a) == canonical(t, b)

@@ -285,7 +285,7 @@ func (f *Filter) compose(core enrich.Core) result {
 	r.reads = found.Reads
 	r.answer = f.rule.Compose(f.params, core, found, envoyhttp.MaxAnswer)
 	if f.degraded == "" {
-		r.answer = r.answer.Unless(f.ifNoneMatch)
+		r.answer = r.answer.WithConditional(f.ifNoneMatch)
 	}
 	return r
 }
@@ -383,6 +383,13 @@ func (f *Filter) recovered(value any) bool {
 	if err == nil {
 		return false
 	}
+	f.reportPanic(err)
+	return true
+}
+
+// reportPanic ends an exchange that has panicked. A panic of the functions that it calls has nobody to be reported to.
+func (f *Filter) reportPanic(err *enrich.PanicError) {
+	defer func() { _ = recover() }()
 	if f.read != nil {
 		f.read.Stop()
 	}
@@ -392,5 +399,4 @@ func (f *Filter) recovered(value any) bool {
 	if !f.reported { // else it is the report that panicked
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.Panicked}, err)
 	}
-	return true
 }

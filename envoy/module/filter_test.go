@@ -276,6 +276,12 @@ func TestPanics(t *testing.T) {
 		t.Errorf("a filter after a panic; %d panics", f.panics)
 	}
 
+	f.Report = func(*enrich.Report) { panic("no") }
+	f.Panicked = func(string, *enrich.PanicError) { panic("no") }
+	if f.OnRequest(&stream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "") != nil {
+		t.Error("a filter after several panics")
+	}
+
 	f = newFixture(store{})
 	f.Report = func(*enrich.Report) { panic("no") }
 	filter, _ = f.begin(t)

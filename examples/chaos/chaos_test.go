@@ -11,17 +11,16 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestChaos runs all scenarios for a short time and with few clients. Timeouts are so long that a busy machine does not
-// matter.
+// TestChaos runs all scenarios for a short time with few clients. Timeouts are long enough for a busy machine.
 func TestChaos(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	bin := t.TempDir()
-	for folder, arguments := range map[string][]string{
+	for dir, arguments := range map[string][]string{
 		"../..":     {"build", "-o", bin + "/", "."},
 		"../legacy": {"build", "-o", bin + "/", "."},
 	} {
 		command := exec.CommandContext(t.Context(), "go", arguments...)
-		command.Dir = folder
+		command.Dir = dir
 		if output, err := command.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", strings.Join(arguments, " "), err, output)
 		}

@@ -11,16 +11,16 @@ import (
 	"weft/test/harness"
 )
 
-// clients send requests for any user, half of them on each route, half of them over HTTP/1.1 and half over HTTP/2.
+// clients send requests for random users: half of the clients on each route, half with HTTP/1.1 and half with HTTP/2.
 type clients struct {
 	system  *system
-	allowed map[harness.Kind]bool // other answers are wrong
+	allowed map[harness.Kind]bool // other responses are wrong
 	load    *harness.Load
 
 	mu      sync.Mutex
 	counts  map[harness.Kind]int
 	slowest time.Duration
-	wrongs  []string // the first few
+	wrong   []string // the first wrong responses
 }
 
 func (s *system) startClients(ctx context.Context, number int, allowed []harness.Kind) *clients {
@@ -37,7 +37,7 @@ func (s *system) startClients(ctx context.Context, number int, allowed []harness
 
 func (c *clients) send(ctx context.Context, client *http.Client, route string) {
 	began := time.Now()
-	kind, what := c.system.ask(ctx, client, c.system.users[rand.IntN(len(c.system.users))], route)
+	kind, description := c.system.get(ctx, client, c.system.users[rand.IntN(len(c.system.users))], route)
 	took := time.Since(began)
 	if ctx.Err() != nil {
 		return // interrupted
@@ -46,16 +46,16 @@ func (c *clients) send(ctx context.Context, client *http.Client, route string) {
 	defer c.mu.Unlock()
 	if !c.allowed[kind] {
 		kind = harness.Wrong
-		if len(c.wrongs) < 5 {
-			c.wrongs = append(c.wrongs, what)
+		if len(c.wrong) < 5 {
+			c.wrong = append(c.wrong, description)
 		}
 	}
 	c.counts[kind]++
 	c.slowest = max(c.slowest, took)
 }
 
-// ask sends a request for a user. It returns what the answer is, and the answer in words.
-func (s *system) ask(ctx context.Context, client *http.Client, user harness.User, route string) (harness.Kind, string) {
+// get requests a user. It returns the kind of the response and a description.
+func (s *system) get(ctx context.Context, client *http.Client, user harness.User, route string) (harness.Kind, string) {
 	path := fmt.Sprint(route, user.ID)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, http.NoBody)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *system) ask(ctx context.Context, client *http.Client, user harness.User
 		return harness.Wrong, fmt.Sprintf("%s: %v", path, err)
 	}
 	kind := user.Kind(answer)
-	if kind == harness.Passed && route != harness.Routes()[0] { // clients of the composite route get the shape, always
+	if kind == harness.Passed && route != harness.Routes()[0] { // the composite route always has the shape
 		kind = harness.Wrong
 	}
 	return kind, fmt.Sprintf("%s: %.400s", path, answer)

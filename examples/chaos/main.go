@@ -1,6 +1,6 @@
-// Chaos kills, freezes and stops a mongod, a legacy service and weft, each a process, while clients send requests to a
-// real Envoy, and compares every byte of the answers. "make chaos" runs it. It prints a Markdown table and exits with 1
-// if an answer was wrong.
+// Chaos kills, freezes and stops a mongod, a legacy service and weft while clients send requests to Envoy, and compares
+// every byte of the responses. "make chaos" runs it. It prints a Markdown table. The exit status is 1 if a response is
+// wrong.
 package main
 
 import (
@@ -17,12 +17,12 @@ func main() {
 	var o options
 	flag.StringVar(&o.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&o.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
-	flag.DurationVar(&o.length, "for", 30*time.Second, "how long each scenario goes on")
+	flag.DurationVar(&o.length, "for", 30*time.Second, "duration of each scenario")
 	flag.IntVar(&o.clients, "clients", 64,
-		"number of clients; at least 200 in the scenarios with a frozen or missing MongoDB")
+		"number of clients; scenarios with a frozen or missing MongoDB use at least 200")
 	flag.DurationVar(&o.messageTimeout, "message-timeout", time.Second,
-		"how long Envoy waits for weft; longer on a machine that is too busy to answer in time")
-	flag.StringVar(&o.only, "only", "", "only the scenarios with this `text` in their names")
+		"how long Envoy waits for weft; set it higher on a busy machine")
+	flag.StringVar(&o.only, "only", "", "run only scenarios whose names contain this `text`")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

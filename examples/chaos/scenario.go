@@ -16,22 +16,22 @@ import (
 	"weft/test/harness"
 )
 
-// scenario disturbs a part of the system. When it is over, everything runs again.
+// scenario disturbs a part of the system. Afterwards everything is running again.
 type scenario struct {
 	name    string
-	allowed []harness.Kind // what clients may get meanwhile
+	allowed []harness.Kind // responses that clients may get
 	many    bool           // at least 200 clients
 	disturb func(s *system, ctx context.Context) error
 }
 
 func scenarios() []scenario {
 	type kinds = []harness.Kind
-	whole := kinds{harness.Composed}
+	composed := kinds{harness.Composed}
 	withoutMongoDB := kinds{harness.Composed, harness.Degraded}
 	withoutWeft := kinds{harness.Composed, harness.Degraded, harness.Passed}
 	withoutLegacy := kinds{harness.Composed, harness.Degraded, harness.Unavailable}
 	return []scenario{
-		{"nothing happens", whole, false, (*system).calm},
+		{"nothing happens", composed, false, (*system).wait},
 		{"weft: kill -9 and start, again and again", withoutWeft, false, (*system).killWeft},
 		{"weft: SIGTERM and start, again and again", withoutWeft, false, (*system).stopWeft},
 		{"weft: SIGSTOP and SIGCONT, again and again", withoutWeft, false, (*system).freezeWeft},
@@ -44,7 +44,7 @@ func scenarios() []scenario {
 	}
 }
 
-// run runs the scenarios and prints a row about each. It returns the number of wrong answers.
+// run runs the scenarios and prints a table row for each. It returns the number of wrong responses.
 func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 	for _, path := range []*string{&o.weft, &o.legacy} {
 		if *path, err = filepath.Abs(*path); err != nil {
@@ -71,7 +71,7 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 	return wrong, nil
 }
 
-// runScenario runs one scenario. It returns the number of wrong answers.
+// runScenario runs one scenario. It returns the number of wrong responses.
 func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writer) (wrong int, err error) {
 	number := s.clients
 	if scenario.many {
@@ -90,7 +90,7 @@ func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writ
 	idle, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := s.Envoy.AwaitIdle(idle); err != nil {
-		return 0, fmt.Errorf("requests are left open: %w", err)
+		return 0, fmt.Errorf("requests are still open: %w", err)
 	}
 	requests := 0
 	for _, n := range c.counts {
@@ -99,40 +99,40 @@ func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writ
 	fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s |\n",
 		scenario.name, requests, c.counts[harness.Composed], c.counts[harness.Degraded], c.counts[harness.Passed],
 		c.counts[harness.Unavailable], c.counts[harness.Wrong], c.slowest.Seconds(), again)
-	for _, what := range c.wrongs {
-		fmt.Fprintln(out, "wrong:", what)
+	for _, description := range c.wrong {
+		fmt.Fprintln(out, "wrong:", description)
 	}
 	return c.counts[harness.Wrong], nil
 }
 
-// awaitComposite sends one request after the other until an answer is a composite. It returns how many it took.
+// awaitComposite sends requests until a response is composed. It returns how many it sent.
 func (s *system) awaitComposite(ctx context.Context) (string, error) {
 	client := harness.NewClient(false)
 	defer client.CloseIdleConnections()
 	const tries = 20
-	var what string
+	var description string
 	for n := 1; n <= tries; n++ {
 		var kind harness.Kind
-		if kind, what = s.ask(ctx, client, s.users[n], harness.Routes()[1]); kind == harness.Composed {
+		if kind, description = s.get(ctx, client, s.users[n], harness.Routes()[1]); kind == harness.Composed {
 			if n == 1 {
 				return "the next request", nil
 			}
 			return fmt.Sprintf("%d requests", n), nil
 		}
 	}
-	return "", fmt.Errorf("no composite in %d requests: %s", tries, what)
+	return "", fmt.Errorf("no composed response in %d requests: %s", tries, description)
 }
 
-// pause waits for a random time, on average as long as it says.
-func pause(ctx context.Context, about time.Duration) {
+// pause waits for a random time with the given mean.
+func pause(ctx context.Context, mean time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(rand.N(2 * about)):
+	case <-time.After(rand.N(2 * mean)):
 	}
 }
 
-// again repeats a step for the length of a scenario, at least once.
-func (s *system) again(ctx context.Context, step func() error) error {
+// repeat repeats a step for the length of a scenario, at least once.
+func (s *system) repeat(ctx context.Context, step func() error) error {
 	for end := time.Now().Add(s.length); ; {
 		if err := step(); err != nil {
 			return err
@@ -143,7 +143,8 @@ func (s *system) again(ctx context.Context, step func() error) error {
 	}
 }
 
-func (s *system) calm(ctx context.Context) error {
+// wait waits for the length of a scenario.
+func (s *system) wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-time.After(s.length):
@@ -152,7 +153,7 @@ func (s *system) calm(ctx context.Context) error {
 }
 
 func (s *system) killWeft(ctx context.Context) error {
-	return s.again(ctx, func() error {
+	return s.repeat(ctx, func() error {
 		pause(ctx, 200*time.Millisecond)
 		if err := s.weft.Kill(); err != nil {
 			return err
@@ -163,7 +164,7 @@ func (s *system) killWeft(ctx context.Context) error {
 }
 
 func (s *system) stopWeft(ctx context.Context) error {
-	return s.again(ctx, func() error {
+	return s.repeat(ctx, func() error {
 		pause(ctx, 200*time.Millisecond)
 		if err := s.weft.Stop(20 * time.Second); err != nil {
 			return err
@@ -176,7 +177,7 @@ func (s *system) stopWeft(ctx context.Context) error {
 }
 
 func (s *system) freezeWeft(ctx context.Context) error {
-	return s.again(ctx, func() error {
+	return s.repeat(ctx, func() error {
 		pause(ctx, 500*time.Millisecond)
 		if err := s.weft.Freeze(); err != nil {
 			return err
@@ -187,7 +188,7 @@ func (s *system) freezeWeft(ctx context.Context) error {
 }
 
 func (s *system) killMongod(ctx context.Context) error {
-	return s.again(ctx, func() error {
+	return s.repeat(ctx, func() error {
 		pause(ctx, 2*time.Second)
 		if err := s.Mongod.Kill(); err != nil {
 			return err
@@ -205,7 +206,7 @@ func (s *system) freezeMongod(ctx context.Context) error {
 	if err := s.Mongod.Freeze(); err != nil {
 		return err
 	}
-	_ = s.calm(ctx)
+	_ = s.wait(ctx)
 	return s.Mongod.Signal(syscall.SIGCONT)
 }
 
@@ -216,7 +217,7 @@ func (s *system) lateMongod(ctx context.Context) error {
 	if err := s.startWeft(ctx); err != nil {
 		return err
 	}
-	_ = s.calm(ctx)
+	_ = s.wait(ctx)
 	if err := s.RestartMongod(ctx); err != nil {
 		return err
 	}
@@ -229,7 +230,7 @@ func (s *system) withoutPrimary(ctx context.Context) error {
 	if err := s.admin(ctx, bson.D{{Key: "replSetStepDown", Value: 3600}, {Key: "force", Value: true}}); err != nil {
 		return err
 	}
-	_ = s.calm(ctx)
+	_ = s.wait(ctx)
 	if err := s.admin(ctx, bson.D{{Key: "replSetFreeze", Value: 0}}); err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (s *system) withoutPrimary(ctx context.Context) error {
 }
 
 func (s *system) killLegacy(ctx context.Context) error {
-	return s.again(ctx, func() error {
+	return s.repeat(ctx, func() error {
 		pause(ctx, 200*time.Millisecond)
 		if err := s.legacy.Kill(); err != nil {
 			return err
@@ -248,7 +249,7 @@ func (s *system) killLegacy(ctx context.Context) error {
 }
 
 func (s *system) freezeLegacy(ctx context.Context) error {
-	return s.again(ctx, func() error {
+	return s.repeat(ctx, func() error {
 		pause(ctx, 500*time.Millisecond)
 		if err := s.legacy.Freeze(); err != nil {
 			return err

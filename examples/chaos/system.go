@@ -12,8 +12,7 @@ import (
 	"weft/test/harness"
 )
 
-// system is what the scenarios disturb: a replica set of one mongod, a legacy service and weft, each a process, and an
-// Envoy.
+// system is a replica set of one mongod, a legacy service, weft and Envoy.
 type system struct {
 	options
 	*harness.System
@@ -21,7 +20,7 @@ type system struct {
 	users        []harness.User // 1 to 499
 }
 
-// start starts all of it. The caller ends it with stop, whether or not there is an error.
+// start starts the system. The caller must call stop, even after an error.
 func (s *system) start(ctx context.Context) (err error) {
 	if s.System, err = harness.NewSystem(s.options.weft); err != nil {
 		return err
@@ -56,7 +55,7 @@ func (s *system) start(ctx context.Context) (err error) {
 		"--route-timeout", max(3*time.Second, 2*s.messageTimeout).String())
 }
 
-// stop ends what runs, frozen or not.
+// stop kills all processes.
 func (s *system) stop() error {
 	if s.System == nil {
 		return nil
@@ -64,7 +63,7 @@ func (s *system) stop() error {
 	return s.Close()
 }
 
-// admin runs a command on the mongod, primary or not.
+// admin runs a command on the mongod, which need not be a primary.
 func (s *system) admin(ctx context.Context, command bson.D) error {
 	_, err := s.Mongod.Run(ctx, "admin", command)
 	return err
@@ -92,7 +91,7 @@ func (s *system) startWeft(ctx context.Context) (err error) {
 	return err
 }
 
-// readUsers asks the legacy service for each user, without Envoy.
+// readUsers reads all users from the legacy service, bypassing Envoy.
 func (s *system) readUsers(ctx context.Context) error {
 	for id := 1; id < harness.Users; id++ { // it has no user 0
 		answer, err := harness.Get(ctx, fmt.Sprintf("http://%s/api/v1/users/%d", s.LegacyAddr, id))

@@ -1,6 +1,6 @@
 import { defineConfig } from "vite";
 
-// "npm run dev" serves the page by itself; what it asks for comes from a "make demo" or "make run" beside it.
+// "npm run dev" serves the page and proxies its requests to a running "make demo" or "make run".
 const envoy = "http://127.0.0.1:10000";
 
 export default defineConfig({

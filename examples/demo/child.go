@@ -11,27 +11,27 @@ import (
 	"weft/test/harness"
 )
 
-// The states of a child. That it ends in another way than by a verb is a failure of the demo.
+// The states of a child.
 const (
 	running = "running"
-	frozen  = "frozen" // SIGSTOP: it is there, and says nothing
+	frozen  = "frozen" // SIGSTOP
 	stopped = "stopped"
 )
 
-// child is a service of the demo: one process after the other, when the page's buttons end it and start it again.
+// child is a service of the demo. The page's buttons stop its process and start a new one.
 type child struct {
 	launch func(context.Context) (*harness.Process, error) // returns when the process is ready
-	died   chan<- *harness.Process                         // takes a process that ended by itself; holds one
+	died   chan<- *harness.Process                         // gets a process that ended unexpectedly; capacity 1
 
-	turn sync.Mutex // held for the whole of a change, which may take seconds
+	changing sync.Mutex // held during a state change, which may take seconds
 
-	mu      sync.Mutex // guards the rest
+	mu      sync.Mutex // guards the following
 	process *harness.Process
 	state   string
 }
 
-// began notes a process that runs, and watches it.
-func (c *child) began(process *harness.Process) {
+// setProcess sets the running process and reports to died if it ends unexpectedly.
+func (c *child) setProcess(process *harness.Process) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.process, c.state = process, running
@@ -42,7 +42,7 @@ func (c *child) began(process *harness.Process) {
 		}
 		select {
 		case c.died <- process:
-		default: // another one has died already, which is enough
+		default: // the first death ends the demo
 		}
 	}()
 }
@@ -58,19 +58,20 @@ func (c *child) current() *harness.Process {
 	return process
 }
 
-func (c *child) become(state string) {
+func (c *child) setState(state string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state = state
 }
 
-// errVerb is what do wraps when there is no such verb.
-var errVerb = errors.New("write run, freeze, stop or kill")
+// errVerb is wrapped by the error of do for an unknown verb.
+var errVerb = errors.New("want run, freeze, stop or kill")
 
-// do brings the child where a verb says, and does nothing when it is there already. The context limits a start.
+// do changes the state of the child: "run", "freeze", "stop" or "kill". It does nothing if the child is in that state.
+// ctx limits a start.
 func (c *child) do(ctx context.Context, verb string) error {
-	c.turn.Lock()
-	defer c.turn.Unlock()
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -91,14 +92,14 @@ func (c *child) do(ctx context.Context, verb string) error {
 func (c *child) run(ctx context.Context, process *harness.Process, state string) error {
 	switch state {
 	case frozen:
-		c.become(running)
+		c.setState(running)
 		return process.Signal(syscall.SIGCONT)
 	case stopped:
 		process, err := c.launch(ctx)
 		if err != nil {
 			return err
 		}
-		c.began(process)
+		c.setProcess(process)
 	}
 	return nil
 }
@@ -107,28 +108,28 @@ func (c *child) freeze(ctx context.Context, process *harness.Process, state stri
 	switch state {
 	case frozen:
 		return nil
-	case stopped: // what does not run cannot be frozen
+	case stopped: // start it first
 		if err := c.run(ctx, process, state); err != nil {
 			return err
 		}
 	}
-	c.become(frozen)
+	c.setState(frozen)
 	return c.current().Freeze()
 }
 
-// finish ends the process on purpose. A frozen one would not hear a SIGTERM.
-func (c *child) finish(how func() error) error {
+// finish ends the process with end. It continues a frozen process first, because that would not handle SIGTERM.
+func (c *child) finish(end func() error) error {
 	process, state := c.now()
-	c.become(stopped)
+	c.setState(stopped)
 	if state == frozen {
-		_ = process.Signal(syscall.SIGCONT) // when it is gone, there is nothing to wake
+		_ = process.Signal(syscall.SIGCONT) // fails only if the process has ended
 	}
-	return how()
+	return end()
 }
 
-// end stops the child for good.
+// end stops the child when the demo ends.
 func (c *child) end() error {
-	c.turn.Lock()
-	defer c.turn.Unlock()
+	c.changing.Lock()
+	defer c.changing.Unlock()
 	return c.finish(func() error { return c.current().Stop(15 * time.Second) })
 }

@@ -14,21 +14,21 @@ import (
 	"weft/test/harness"
 )
 
-// config is what the environment variables say.
+// config is the configuration from environment variables.
 type config struct {
-	data       string // absolute path of the data folder
+	data       string // absolute path of the data directory
 	port       int    // Envoy's listener
 	adminPort  int    // Envoy's admin interface
-	weftPort   int    // weft's: metrics and health
-	legacyPort int    // our legacy service; 0 when LEGACY names another
-	mongoPort  int    // our mongod; 0 when MONGODB_URI names another
+	weftPort   int    // weft's metrics and health
+	legacyPort int    // the demo's legacy service; 0 if LEGACY is set
+	mongoPort  int    // the demo's mongod; 0 if MONGODB_URI is set
 	legacy     string // host:port of the legacy service
 	mongodbURI string
 	module     bool   // weft runs in Envoy's process
-	page       string // absolute path of the page's folder; "" means no page and no control endpoint
+	page       string // absolute path of the page's directory; empty means no page and no control endpoint
 }
 
-// configure reads the environment. Errors name the variable.
+// configure reads the environment. Errors contain the variable.
 func configure(getenv func(string) string) (config, error) {
 	data, err := filepath.Abs(cmp.Or(getenv("DATA"), ".demo"))
 	if err != nil {
@@ -63,7 +63,8 @@ func configure(getenv func(string) string) (config, error) {
 	}
 	if c.mongodbURI != "" {
 		if !strings.HasPrefix(c.mongodbURI, "mongodb://") && !strings.HasPrefix(c.mongodbURI, "mongodb+srv://") {
-			return config{}, errors.New("MONGODB_URI: write a connection string, for example MONGODB_URI=mongodb://127.0.0.1:27017")
+			return config{}, errors.New("MONGODB_URI: write a connection string, for example " +
+				"MONGODB_URI=mongodb://127.0.0.1:27017")
 		}
 	} else {
 		if c.mongoPort, err = portFrom(getenv, "MONGODB_PORT", 27018); err != nil {
@@ -74,75 +75,84 @@ func configure(getenv func(string) string) (config, error) {
 	return c, nil
 }
 
-// usePage notes the folder of the page, "" for none.
-func (c *config) usePage(folder string) error {
-	if folder == "" {
+// usePage sets the directory of the page; empty means no page.
+func (c *config) usePage(dir string) error {
+	if dir == "" {
 		return nil
 	}
 	if c.legacyPort == 0 {
-		return errors.New("LEGACY: the page is served through the demo's own legacy service; leave LEGACY away, or use \"make run\"")
+		return errors.New("LEGACY: the demo's own legacy service serves the page; unset LEGACY, or use \"make run\"")
 	}
 	if c.module {
 		return errors.New("MODE=module: the page breaks and starts weft, which is no process of its own then; use \"make run\"")
 	}
-	page, err := filepath.Abs(folder)
+	page, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(page, "index.html")); err != nil {
-		return fmt.Errorf("the page needs an index.html: %w; \"make demo\" builds one, \"make demo PAGE=folder\" shows your own", err)
+		return fmt.Errorf("the page needs an index.html: %w; \"make demo\" builds one, "+
+			"\"make demo PAGE=directory\" uses your own", err)
 	}
 	c.page = page
 	return nil
 }
 
-func portFrom(getenv func(string) string, variable string, otherwise int) (int, error) {
+func portFrom(getenv func(string) string, variable string, byDefault int) (int, error) {
 	text := getenv(variable)
 	if text == "" {
-		return otherwise, nil
+		return byDefault, nil
 	}
 	port, err := strconv.Atoi(text)
 	if err != nil || port < 1 || port > 65535 {
-		return 0, fmt.Errorf("%s=%s: write a port from 1 to 65535, for example %s=%d", variable, text, variable, otherwise)
+		return 0, fmt.Errorf("%s=%s: write a port from 1 to 65535, for example %s=%d",
+			variable, text, variable, byDefault)
 	}
 	return port, nil
 }
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// checkPorts finds out before anything is started whether each port is free.
+// checkPorts checks that all ports are free, before anything is started.
 func (c config) checkPorts() error {
-	users := make(map[int]string)
-	for _, wanted := range []struct {
+	variables := make(map[int]string)
+	for _, p := range []struct {
 		variable string
 		port     int
-	}{{"PORT", c.port}, {"ADMIN_PORT", c.adminPort}, {"WEFT_ADMIN_PORT", c.weftPort}, {"LEGACY_PORT", c.legacyPort}, {"MONGODB_PORT", c.mongoPort}} {
-		if wanted.port == 0 {
+	}{
+		{"PORT", c.port},
+		{"ADMIN_PORT", c.adminPort},
+		{"WEFT_ADMIN_PORT", c.weftPort},
+		{"LEGACY_PORT", c.legacyPort},
+		{"MONGODB_PORT", c.mongoPort},
+	} {
+		if p.port == 0 {
 			continue
 		}
-		if other, taken := users[wanted.port]; taken {
-			return fmt.Errorf("%s and %s are both %d; choose another for one, for example: %s=%d make run",
-				other, wanted.variable, wanted.port, wanted.variable, freeAfter(wanted.port))
+		if other, ok := variables[p.port]; ok {
+			return fmt.Errorf("%s and %s are both %d; change one, for example: %s=%d make run",
+				other, p.variable, p.port, p.variable, freeAfter(p.port))
 		}
-		users[wanted.port] = wanted.variable
-		if err := freePort(wanted.port); err != nil {
+		variables[p.port] = p.variable
+		if err := awaitFree(p.port); err != nil {
 			return fmt.Errorf("%s: %w; choose another, for example: %s=%d make run",
-				wanted.variable, err, wanted.variable, freeAfter(wanted.port))
+				p.variable, err, p.variable, freeAfter(p.port))
 		}
 	}
 	return nil
 }
 
-// freePort gives the servers of a runner that has just been killed a moment to go.
-func freePort(port int) error {
-	err := harness.CheckPort(port)
-	for end := time.Now().Add(time.Second); errors.Is(err, harness.ErrPortBusy) && time.Now().Before(end); err = harness.CheckPort(port) {
-		time.Sleep(50 * time.Millisecond)
+// awaitFree checks that a port is free. It waits up to a second for the servers of a demo that was just killed.
+func awaitFree(port int) error {
+	for end := time.Now().Add(time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err := harness.CheckPort(port)
+		if !errors.Is(err, harness.ErrPortBusy) || time.Now().After(end) {
+			return err
+		}
 	}
-	return err
 }
 
-// freeAfter is the next port that nobody uses.
+// freeAfter returns the next free port.
 func freeAfter(port int) int {
 	for next := port + 1; next <= 65535; next++ {
 		if harness.CheckPort(next) == nil {
@@ -152,7 +162,7 @@ func freeAfter(port int) int {
 	return 20000
 }
 
-// hosts is the connection string without the credentials and options, fit to be shown.
+// hosts returns the connection string without credentials and options.
 func hosts(uri string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	if at := strings.LastIndex(rest, "@"); at >= 0 {

@@ -9,27 +9,29 @@ import (
 	"strings"
 )
 
-// control is what the page's buttons talk to; it exists only where there is a page.
+// control returns the handler for the page's buttons:
 //
 //	GET  /demo/processes                 {"mongod":"running","weft":"running"}: running, frozen or stopped
-//	POST /demo/processes/{name}/{verb}   run, freeze, stop or kill; answers like the one above when it is done
-//	GET  /demo/legacy/{id}?fault=        what the legacy service itself answers, as a rawAnswer
+//	POST /demo/processes/{name}/{verb}   run, freeze, stop or kill; responds like the previous one when done
+//	GET  /demo/legacy/{id}?fault=        the response of the legacy service, as a rawAnswer
 //
-// It ends processes, so only pages of this machine may use it: the name that was asked must be one of loopback, and a
-// POST must come from the same origin.
+// Because it stops processes, only pages from this machine may use it: the host must be a loopback name, and a POST
+// must come from the same origin.
 //
-// A change that has begun is brought to its end when the page that asked for it is gone; until serving ends, that is.
+// A change continues if the page that requested it disconnects. It ends with the serving context.
 func (r *runner) control(serving context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /demo/processes", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, r.states()) })
-	mux.HandleFunc("POST /demo/processes/{name}/{verb}", func(w http.ResponseWriter, q *http.Request) { r.change(serving, w, q) })
+	mux.HandleFunc("POST /demo/processes/{name}/{verb}", func(w http.ResponseWriter, q *http.Request) {
+		r.change(serving, w, q)
+	})
 	mux.HandleFunc("GET /demo/legacy/{id}", func(w http.ResponseWriter, q *http.Request) {
-		writeJSON(w, askLegacy(q.Context(), r.legacy, q.PathValue("id"), q.URL.Query().Get("fault")))
+		writeJSON(w, fetchLegacy(q.Context(), r.legacy, q.PathValue("id"), q.URL.Query().Get("fault")))
 	})
 	sameOrigin := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !isLoopback(q.Host) {
-			http.Error(w, "ask for 127.0.0.1 or localhost", http.StatusForbidden)
+			http.Error(w, "use 127.0.0.1 or localhost as the host", http.StatusForbidden)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")
@@ -38,8 +40,8 @@ func (r *runner) control(serving context.Context) http.Handler {
 }
 
 func (r *runner) change(ctx context.Context, w http.ResponseWriter, q *http.Request) {
-	child, found := r.buttons()[q.PathValue("name")]
-	if !found {
+	child, ok := r.buttons()[q.PathValue("name")]
+	if !ok {
 		http.Error(w, "no such process", http.StatusNotFound)
 		return
 	}
@@ -53,7 +55,7 @@ func (r *runner) change(ctx context.Context, w http.ResponseWriter, q *http.Requ
 	}
 }
 
-// buttons are the children that the page may end: without Envoy or the legacy service there would be no page.
+// buttons returns the children that the page may stop. The page depends on Envoy and the legacy service.
 func (r *runner) buttons() map[string]*child {
 	found := make(map[string]*child)
 	for _, child := range r.children {
@@ -83,5 +85,5 @@ func isLoopback(hostport string) bool {
 
 func writeJSON(w http.ResponseWriter, value any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // the client has gone, then
+	_ = json.NewEncoder(w).Encode(value) // fails only if the client has disconnected
 }

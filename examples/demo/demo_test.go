@@ -19,16 +19,16 @@ import (
 	"weft/test/harness"
 )
 
-// build makes the three programs the way the Makefile does.
+// build builds the three programs as the Makefile does.
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
-	for folder, arguments := range map[string][]string{
+	for dir, arguments := range map[string][]string{
 		"../..":     {"build", "-o", bin + "/", ".", "./examples/demo"},
 		"../legacy": {"build", "-o", bin + "/", "."},
 	} {
 		command := exec.CommandContext(t.Context(), "go", arguments...)
-		command.Dir = folder
+		command.Dir = dir
 		if output, err := command.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", strings.Join(arguments, " "), err, output)
 		}
@@ -36,21 +36,22 @@ func build(t *testing.T) string {
 	return bin
 }
 
-// demoRun is a runner under test.
+// demoRun is a running demo.
 type demoRun struct {
 	cmd    *exec.Cmd
-	output string // up to the last line of the guide
-	rest   chan string
+	output string      // up to the last line of the guide
+	rest   chan string // gets the output after that
 }
 
 func start(t *testing.T, bin string, environment []string, arguments ...string) *demoRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute)
-	t.Cleanup(cancel) // kills a runner that a failed test has left
-	arguments = append([]string{"-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy")}, arguments...)
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), arguments...)
+	t.Cleanup(cancel) // kills the demo if the test fails
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), append([]string{
+		"-weft", filepath.Join(bin, "weft"), "-legacy", filepath.Join(bin, "legacy"),
+	}, arguments...)...)
 	cmd.Env = append(os.Environ(), environment...)
-	cmd.Dir = "." // inside the repository: .tools is found from there
+	cmd.Dir = "." // in the repository, which has .tools
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func start(t *testing.T, bin string, environment []string, arguments ...string) 
 	lines := bufio.NewScanner(pipe)
 	for lines.Scan() {
 		run.output += lines.Text() + "\n"
-		if strings.HasPrefix(lines.Text(), "Ctrl-C ends") {
+		if strings.HasPrefix(lines.Text(), "Ctrl-C stops") {
 			break
 		}
 	}
@@ -77,7 +78,7 @@ func start(t *testing.T, bin string, environment []string, arguments ...string) 
 	return run
 }
 
-// end sends a signal and returns the exit status and what was printed after the guide.
+// end sends a signal and returns the exit status and the output after the guide.
 func (r *demoRun) end(t *testing.T, signal os.Signal) (int, string) {
 	t.Helper()
 	if err := r.cmd.Process.Signal(signal); err != nil {
@@ -91,11 +92,12 @@ func (r *demoRun) end(t *testing.T, signal os.Signal) (int, string) {
 	return r.cmd.ProcessState.ExitCode(), rest
 }
 
-// pids are the processes that the guide names.
+// pids returns the processes in the guide.
 func (r *demoRun) pids(t *testing.T) map[string]int {
 	t.Helper()
 	found := make(map[string]int)
-	for _, match := range regexp.MustCompile(`(?m)^ +(mongod|legacy|weft|envoy) +(\d+) `).FindAllStringSubmatch(r.output, -1) {
+	row := regexp.MustCompile(`(?m)^ +(mongod|legacy|weft|envoy) +(\d+) `)
+	for _, match := range row.FindAllStringSubmatch(r.output, -1) {
 		pid, err := strconv.Atoi(match[2])
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +107,7 @@ func (r *demoRun) pids(t *testing.T) map[string]int {
 	return found
 }
 
-// checkGone waits a little: who lost its parent is still to be collected by init.
+// checkGone checks that processes have ended. It waits up to five seconds.
 func checkGone(t *testing.T, pids map[string]int) {
 	t.Helper()
 	for name, pid := range pids {
@@ -115,17 +117,17 @@ func checkGone(t *testing.T, pids map[string]int) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Errorf("%s (pid %d) is still there", name, pid)
+				t.Errorf("%s (pid %d) still exists", name, pid)
 				break
 			}
 		}
 	}
 }
 
-// environment gives a run ports of its own.
+// environment returns environment variables with free ports and a new data directory.
 func environment(t *testing.T) []string {
 	t.Helper()
-	variables := []string{"DATA=" + filepath.Join(t.TempDir(), "a data folder"), "LEGACY=", "MONGODB_URI="}
+	variables := []string{"DATA=" + filepath.Join(t.TempDir(), "a data directory"), "LEGACY=", "MONGODB_URI="}
 	for _, name := range []string{"PORT", "ADMIN_PORT", "WEFT_ADMIN_PORT", "LEGACY_PORT", "MONGODB_PORT"} {
 		port, err := harness.FreePort()
 		if err != nil {
@@ -154,23 +156,25 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("want three curl lines and four processes:\n%s%s(exit status %d)", run.output, rest, code)
 	}
 	const core = `{"userId":7,"username":"user7","email":"user7@example.com","createdAt":"2020-02-29T12:34:56.789+00:00"}`
-	for i, want := range []string{core, core[:len(core)-1], `{"core":` + core + `,"extension":{"userId":7,"tags":["vip"],"lastActivityScore":25.9,"customSettings":{"theme":"dark"}},"errors":[]}`} {
+	const composite = `{"core":` + core + `,"extension":{"userId":7,"tags":["vip"],"lastActivityScore":25.9,` +
+		`"customSettings":{"theme":"dark"}},"errors":[]}`
+	for i, want := range []string{core, core[:len(core)-1], composite} {
 		compact := strings.NewReplacer(": ", ":", ", ", ",").Replace
 		if answer := shell(t, curls[i][1]); !strings.Contains(compact(answer), want) {
-			t.Errorf("%s\nanswers %s\nwant    %s", curls[i][1], answer, want)
+			t.Errorf("%s\n got %s\nwant %s", curls[i][1], answer, want)
 		}
 	}
 	checkMetrics(t, run.output)
 	checkOddUsers(t, strings.Replace(curls[2][1], "curl -i", "curl -s", 1))
 
 	second := start(t, bin, variables)
-	if code := exitCode(t, second); code != 1 || strings.Count(second.output, "\n") != 1 || !strings.Contains(second.output, "another \"make run\"") {
-		t.Errorf("a second run in the same folder: exit status %d\n%s", code, second.output)
+	if code := exitCode(t, second); code != 1 || !isLineWith(second.output, `another "make run"`) {
+		t.Errorf("a second run in the same directory: exit status %d\n%s", code, second.output)
 	}
 	other := append(append([]string{}, variables...), "DATA="+t.TempDir())
 	busy := start(t, bin, other)
 	port, _ := strings.CutPrefix(variables[3], "PORT=")
-	if code := exitCode(t, busy); code != 1 || strings.Count(busy.output, "\n") != 1 || !strings.Contains(busy.output, "PORT: port "+port+" is in use") {
+	if code := exitCode(t, busy); code != 1 || !isLineWith(busy.output, "PORT: port "+port+" is in use") {
 		t.Errorf("a busy port: exit status %d\n%s", code, busy.output)
 	}
 
@@ -191,13 +195,19 @@ func TestDemo(t *testing.T) {
 		t.Error(err)
 	}
 	rest := <-again.rest
-	if code := exitCode(t, again); code != 1 || !strings.Contains(rest, "legacy") || !strings.Contains(rest, "signal: killed") {
+	code := exitCode(t, again)
+	if code != 1 || !strings.Contains(rest, "legacy") || !strings.Contains(rest, "signal: killed") {
 		t.Errorf("after the death of a child: exit status %d, want 1 and its name: %s", code, rest)
 	}
 	checkGone(t, again.pids(t))
 }
 
-// checkMetrics looks at the pages that the guide names, after three requests, two of them through weft.
+// isLineWith reports whether output is one line that contains text.
+func isLineWith(output, text string) bool {
+	return strings.Count(output, "\n") == 1 && strings.Contains(output, text)
+}
+
+// checkMetrics checks the metrics pages in the guide after three requests, two of them through weft.
 func checkMetrics(t *testing.T, guide string) {
 	t.Helper()
 	urls := regexp.MustCompile(`http://\S+/(?:metrics|prometheus|readyz)`).FindAllString(guide, -1)
@@ -207,7 +217,7 @@ func checkMetrics(t *testing.T, guide string) {
 		"ok\n",
 	}
 	if len(urls) != len(wants) {
-		t.Fatalf("the guide names %q, want weft's metrics, Envoy's and weft's health", urls)
+		t.Fatalf("the guide has %q, want weft's metrics, Envoy's and weft's health", urls)
 	}
 	for i, want := range wants {
 		if answer := shell(t, "curl -s "+urls[i]); !strings.Contains(answer, want) {
@@ -216,11 +226,12 @@ func checkMetrics(t *testing.T, guide string) {
 	}
 }
 
-// checkOddUsers asks the composite route, with the curl line for user 7, for the others.
+// checkOddUsers requests users on the composite route, with a curl command for user 7.
 func checkOddUsers(t *testing.T, curl string) {
 	t.Helper()
-	ask := func(user string) string {
-		return strings.NewReplacer(": ", ":", ", ", ",").Replace(shell(t, strings.Replace(curl, "profile/7", "profile/"+user, 1)))
+	getUser := func(user string) string {
+		answer := shell(t, strings.Replace(curl, "profile/7", "profile/"+user, 1))
+		return strings.NewReplacer(": ", ":", ", ", ",").Replace(answer)
 	}
 	const failed = `"extension":null,"errors":["Failed to fetch extended user profile."]}`
 	for user, want := range map[string]string{
@@ -236,13 +247,13 @@ func checkOddUsers(t *testing.T, curl string) {
 		"7?fault=500":  `{"core":null,"extension":{"userId":7,`,
 		"17?fault=500": `{"detail":"All upstream services are unavailable."}`,
 	} {
-		if answer := ask(user); !strings.Contains(answer, want) {
+		if answer := getUser(user); !strings.Contains(answer, want) {
 			t.Errorf("user %s: %s\nwant %s", user, answer, want)
 		}
 	}
 }
 
-// exitCode waits for a runner that ends by itself.
+// exitCode waits for the end of a demo and returns its exit status.
 func exitCode(t *testing.T, run *demoRun) int {
 	t.Helper()
 	err := run.cmd.Wait()
@@ -252,7 +263,7 @@ func exitCode(t *testing.T, run *demoRun) int {
 	return run.cmd.ProcessState.ExitCode()
 }
 
-// TestOwnServices joins services that the runner must not start: their ports appear, their processes do not.
+// TestOwnServices: with LEGACY and MONGODB_URI, the guide has their addresses and the demo does not start them.
 func TestOwnServices(t *testing.T) {
 	bin, variables := build(t), environment(t)
 	legacy, err := net.Listen("tcp", "127.0.0.1:0")
@@ -260,10 +271,12 @@ func TestOwnServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer legacy.Close()
-	run := start(t, bin, append(variables, "LEGACY="+legacy.Addr().String(), "MONGODB_URI=mongodb://me:secret@127.0.0.1:1/?x=y"))
+	address := legacy.Addr().String()
+	run := start(t, bin, append(variables, "LEGACY="+address, "MONGODB_URI=mongodb://me:secret@127.0.0.1:1/?x=y"))
 	pids := run.pids(t)
 	code, rest := run.end(t, syscall.SIGTERM)
-	if code != 0 || len(pids) != 2 || strings.Contains(run.output, "secret") || !strings.Contains(run.output, legacy.Addr().String()) {
+	hasSecret, hasAddress := strings.Contains(run.output, "secret"), strings.Contains(run.output, address)
+	if code != 0 || len(pids) != 2 || hasSecret || !hasAddress {
 		t.Errorf("exit status %d, processes %v, want weft and envoy only:\n%s%s", code, pids, run.output, rest)
 	}
 	checkGone(t, pids)
@@ -274,7 +287,10 @@ func TestConfigure(t *testing.T) {
 		{"PORT", "http", "PORT=http: write a port from 1 to 65535, for example PORT=10000"},
 		{"MONGODB_PORT", "0", "MONGODB_PORT=0: write a port from 1 to 65535, for example MONGODB_PORT=27018"},
 		{"LEGACY", "localhost", "LEGACY=localhost: write host:port, for example LEGACY=127.0.0.1:8080"},
-		{"MONGODB_URI", "localhost", "MONGODB_URI: write a connection string, for example MONGODB_URI=mongodb://127.0.0.1:27017"},
+		{
+			"MONGODB_URI", "localhost",
+			"MONGODB_URI: write a connection string, for example MONGODB_URI=mongodb://127.0.0.1:27017",
+		},
 	} {
 		_, err := configure(func(name string) string { return map[string]string{c.variable: c.value}[name] })
 		if err == nil || err.Error() != c.want {

@@ -9,10 +9,10 @@ import (
 	"text/tabwriter"
 )
 
-// row says where one service runs.
+// row is a service in the guide's table.
 type row struct{ name, pid, address, log string }
 
-// guide prints what runs where and what to try.
+// guide prints the running services and commands to try.
 func (r *runner) guide(out io.Writer) {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprint(table, "\n  service\tpid\taddress\tlog\n")
@@ -22,31 +22,31 @@ func (r *runner) guide(out io.Writer) {
 	_ = table.Flush()
 
 	fmt.Fprintf(out, `
-The plain legacy answer, the same path through Envoy, and the composite route:
+The legacy response, the same path through Envoy, and the composite route:
 
   curl -i 'http://%[1]s/api/v1/users/7'
   curl -i 'http://%[2]s/api/v1/users/7'
   curl -i 'http://%[2]s/api/v3/composite-profile/7'
 
 `, r.legacy, local(r.port))
-	fmt.Fprintf(out, "Metrics: http://%[1]s/metrics of weft, http://%[2]s/stats/prometheus of Envoy. weft's health: http://%[1]s/readyz\n",
-		local(r.weftPort), local(r.adminPort))
+	fmt.Fprintf(out, "Metrics of weft: http://%[1]s/metrics, of Envoy: http://%[2]s/stats/prometheus. "+
+		"Health of weft: http://%[1]s/readyz\n", local(r.weftPort), local(r.adminPort))
 	if r.mongoPort != 0 {
-		fmt.Fprint(out, "Odd users: 13 has no profile, 17 and 18 wrong types, 19 Unicode, 20 a number as text, 21 odd BSON types,\n"+
-			"22 an array as settings, 23 a double as userId, 1001 a profile but no legacy user.\n")
+		fmt.Fprint(out, "Odd users: 13 has no profile, 17 and 18 wrong types, 19 Unicode, 20 a number as string, "+
+			"21 rare BSON types,\n22 an array as settings, 23 a double as userId, 1001 a profile but no legacy user.\n")
 	}
 	if r.legacyPort != 0 {
-		fmt.Fprint(out, "Failures: add ?fault=500 to a path; ?fault=help lists the others.\n")
+		fmt.Fprint(out, "Faults: add ?fault=500 to a path; ?fault=help lists all.\n")
 	}
 	if r.page != "" {
-		fmt.Fprintf(out, "\nThe page, with buttons for each failure:\n\n  http://%s/\n", local(r.port))
+		fmt.Fprintf(out, "\nThe page, with buttons for failures:\n\n  http://%s/\n", local(r.port))
 	} else {
-		fmt.Fprint(out, "A page with buttons for each failure: \"make demo\", which needs npm.\n")
+		fmt.Fprint(out, "A page with buttons for failures: \"make demo\", which needs npm.\n")
 	}
-	fmt.Fprint(out, "\nCtrl-C ends all of it.\n")
+	fmt.Fprint(out, "\nCtrl-C stops everything.\n")
 }
 
-// short writes paths below the working directory relative to it.
+// short returns a path relative to the working directory if it is below that.
 func short(path string) string {
 	if !filepath.IsAbs(path) {
 		return path

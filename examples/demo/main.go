@@ -1,5 +1,5 @@
-// Demo runs weft for real: a mongod, a legacy service, weft and an Envoy, each a process of its own. It is behind
-// "make run" and "make demo". Environment variables choose ports and the data folder, or name services of the user's own.
+// Demo starts a mongod, a legacy service, weft and Envoy, for "make run" and "make demo". Environment variables set
+// ports and the data directory, or addresses of the user's own services.
 package main
 
 import (
@@ -17,23 +17,24 @@ func main() {
 	var page string
 	flag.StringVar(&binaries.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&binaries.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
-	flag.StringVar(&page, "page", "", "`folder` of a page to serve at /, with a control endpoint that stops and freezes processes")
+	flag.StringVar(&page, "page", "",
+		"`directory` of a page to serve at /, with a control endpoint that stops and freezes processes")
 	flag.Parse()
 	os.Exit(demo(binaries, page))
 }
 
-// demo returns the exit status: 0 when the user stopped it and everything ended in order.
+// demo runs the demo and returns the exit status: 0 after a clean stop by the user.
 func demo(binaries binaries, page string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	hurry := watchSignals(cancel)
+	kill := watchSignals(cancel)
 
 	c, err := configure(os.Getenv)
 	if err == nil {
 		err = c.usePage(page)
 	}
 	if err == nil {
-		err = run(ctx, c, binaries, hurry)
+		err = run(ctx, c, binaries, kill)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -42,24 +43,23 @@ func demo(binaries binaries, page string) int {
 	return 0
 }
 
-// watchSignals cancels the context at the first Ctrl-C, SIGTERM or hang-up, and closes the channel that it returns at a
-// second one.
+// watchSignals calls cancel at the first SIGINT, SIGTERM or SIGHUP, and closes the returned channel at the second.
 func watchSignals(cancel context.CancelFunc) <-chan struct{} {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	hurry := make(chan struct{})
+	second := make(chan struct{})
 	go func() {
 		first := <-signals
 		at := time.Now()
 		fmt.Printf("\n%v: stopping …\n", first)
 		cancel()
 		for range signals {
-			// One kill can arrive twice, from make and from the group of processes; a person takes longer.
+			// One Ctrl-C may arrive twice, from make and for the process group; a user takes longer.
 			if time.Since(at) > 500*time.Millisecond {
-				close(hurry)
+				close(second)
 				return
 			}
 		}
 	}()
-	return hurry
+	return second
 }

@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// listenForPage takes a free port of 127.0.0.1 for the page; nil if there is none. The legacy service passes on to there
-// what is not for its API, so that the browser finds all of it behind Envoy's one listener.
+// listenForPage listens on a free port of 127.0.0.1 for the page. It returns nil without a page. The legacy service
+// forwards requests outside its API to that port, so that the page has the same origin as the API.
 func (r *runner) listenForPage(ctx context.Context) (net.Listener, error) {
 	if r.page == "" {
 		return nil, nil
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", local(0))
 	if err != nil {
-		return nil, fmt.Errorf("the page needs a port: %w", err)
+		return nil, fmt.Errorf("listen for the page: %w", err)
 	}
 	r.pageURL = "http://" + listener.Addr().String()
 	return listener, nil
 }
 
-// servePage serves the page and its control endpoint, once all children run.
+// servePage serves the page and its control endpoint. All children must be running.
 func (r *runner) servePage(ctx context.Context, listener net.Listener) (closePage func()) {
 	serving, cancel := context.WithCancel(ctx)
 	mux := http.NewServeMux()
 	mux.Handle("/demo/", r.control(serving))
-	mux.Handle("/", fresh(http.FileServerFS(os.DirFS(r.page))))
+	mux.Handle("/", withHeaders(http.FileServerFS(os.DirFS(r.page))))
 
 	server := &http.Server{
 		Handler:           mux,
@@ -38,13 +38,13 @@ func (r *runner) servePage(ctx context.Context, listener net.Listener) (closePag
 	go func() { _ = server.Serve(listener) }() // until Close
 	return func() {
 		cancel()
-		_ = server.Close() // what is under way is of no use any more
+		_ = server.Close()
 	}
 }
 
-// fresh has the browser ask each time whether a file is still the same: the page may be built again under it. And nobody
-// may put the page into a frame of theirs, under which a click would end a process.
-func fresh(files http.Handler) http.Handler {
+// withHeaders makes browsers revalidate files, because the page may be rebuilt, and forbids framing, so that other
+// sites cannot trick users into clicking its buttons.
+func withHeaders(files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'")

@@ -13,28 +13,28 @@ import (
 	"unicode/utf8"
 )
 
-// rawAnswer is what the legacy service sent, down to how it broke off: a browser would not tell.
+// rawAnswer is the response of the legacy service, including errors that a browser does not show.
 type rawAnswer struct {
-	Status  int         `json:"status"`  // 0 when nothing came
+	Status  int         `json:"status"`  // 0 without a response
 	Headers [][2]string `json:"headers"` // names in lower case, sorted
-	Body    string      `json:"body"`    // as text; in hexadecimal, its beginning, if it is none; of a large one the beginning
-	Bytes   int64       `json:"bytes"`   // length of the body, as far as it came
-	Error   string      `json:"error"`   // how it broke off, or ""
+	Body    string      `json:"body"`    // only the beginning of a large body; in hexadecimal if it is not text
+	Bytes   int64       `json:"bytes"`   // number of bytes received
+	Error   string      `json:"error"`   // why the response is incomplete; empty if it is complete
 }
 
-// The page gets a body whole when weft could join it, to compare the two, and of a larger one what can be shown.
+// The page gets the whole body if weft composes it, for a comparison, and only the beginning of a larger one.
 const (
-	whole = 1 << 20 // core.limit of a rule that does not say otherwise
+	whole = 1 << 20 // the default of core.limit
 	shown = 2 << 10
 )
 
-// askLegacy asks the legacy service at host:port itself, past Envoy.
-func askLegacy(ctx context.Context, legacy, id, fault string) rawAnswer {
+// fetchLegacy sends a request to the legacy service at host:port, bypassing Envoy.
+func fetchLegacy(ctx context.Context, legacy, id, fault string) rawAnswer {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	answer, err := fetchRaw(ctx, url.URL{
 		Scheme: "http", Host: legacy, RawQuery: url.Values{"fault": {fault}}.Encode(),
-		Path: "/api/v1/users/" + id, RawPath: "/api/v1/users/" + url.PathEscape(id), // a slash in an id divides no path
+		Path: "/api/v1/users/" + id, RawPath: "/api/v1/users/" + url.PathEscape(id), // escapes slashes in the id
 	})
 	if err != nil {
 		answer.Error = reason(err)
@@ -75,7 +75,7 @@ func fetchRaw(ctx context.Context, target url.URL) (answer rawAnswer, err error)
 	return answer, err
 }
 
-// text shows the beginning of a body, whose last rune may be cut.
+// text formats the beginning of a body, whose last rune may be incomplete.
 func text(start []byte) string {
 	for cut := 0; cut < utf8.UTFMax && cut <= len(start); cut++ {
 		if whole := start[:len(start)-cut]; utf8.Valid(whole) {
@@ -85,13 +85,13 @@ func text(start []byte) string {
 	return fmt.Sprintf("% x …", start[:min(32, len(start))])
 }
 
-// reason is the innermost error, without addresses and ports that change from run to run.
+// reason returns the innermost error, without addresses and ports, which differ between runs.
 func reason(err error) string {
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
 	if errors.Is(err, io.EOF) {
-		return "the connection was closed without an answer"
+		return "the connection was closed without a response"
 	}
 	return err.Error()
 }

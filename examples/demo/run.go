@@ -12,24 +12,25 @@ import (
 	"weft/test/harness"
 )
 
-// binaries are the paths of the programs that this repository builds. The library of weft is beside weft.
+// binaries are paths of programs from this repository.
 type binaries struct{ weft, legacy string }
 
+// library returns the path of libweft.so, which is built next to weft.
 func (b binaries) library() string { return filepath.Join(filepath.Dir(b.weft), "libweft.so") }
 
-// runner holds the children in the order in which they were started.
+// runner starts and stops the children.
 type runner struct {
 	config
 	bin      binaries
-	children []*child
-	rows     []row // what the guide shows
+	children []*child // in start order
+	rows     []row    // of the guide
 	died     chan *harness.Process
-	pageURL  string // where the page is served behind the legacy service; "" for none
+	pageURL  string // of the page, to which the legacy service forwards; empty without a page
 }
 
-// run starts everything, says how to try it, and returns when the context has ended, with nil, or a child has died. All
-// children are gone then. Closing hurry kills those that are still there.
-func run(ctx context.Context, c config, b binaries, hurry <-chan struct{}) (err error) {
+// run starts everything, prints the guide, and returns when ctx ends, with nil, or a child dies. It stops all children
+// before it returns; closing kill kills them.
+func run(ctx context.Context, c config, b binaries, kill <-chan struct{}) (err error) {
 	if err := b.check(); err != nil {
 		return err
 	}
@@ -49,7 +50,7 @@ func run(ctx context.Context, c config, b binaries, hurry <-chan struct{}) (err 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.stop(hurry)) }()
+	defer func() { err = errors.Join(err, r.stop(kill)) }()
 	starts := []func(context.Context) error{r.startMongod, r.startLegacy, r.startWeft, r.startEnvoy}
 	if c.module {
 		if _, err := os.Stat(b.library()); err != nil {
@@ -60,14 +61,14 @@ func run(ctx context.Context, c config, b binaries, hurry <-chan struct{}) (err 
 	for _, start := range starts {
 		err := start(ctx)
 		if ctx.Err() != nil {
-			return nil // the user has changed their mind
+			return nil // interrupted by the user
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if pages != nil {
-		defer r.servePage(ctx, pages)() // closed before the children end: no button may start one again
+		defer r.servePage(ctx, pages)() // closes before the children stop, so that no button restarts one
 	}
 	r.guide(os.Stdout)
 
@@ -79,7 +80,7 @@ func run(ctx context.Context, c config, b binaries, hurry <-chan struct{}) (err 
 	}
 }
 
-// check makes the paths absolute, since the children have working directories of their own.
+// check makes the paths absolute, because the children have other working directories.
 func (b *binaries) check() error {
 	for _, path := range []*string{&b.weft, &b.legacy} {
 		absolute, err := filepath.Abs(*path)
@@ -94,36 +95,36 @@ func (b *binaries) check() error {
 	return nil
 }
 
-// lock keeps a second runner off the data folder. It locks the folder itself, and the kernel drops the lock when this
-// process dies, so that nothing is left to clean up.
+// lock locks the data directory against a second demo. The kernel releases the lock when this process ends.
 func lock(data string) (unlock func(), err error) {
-	folder, err := os.Open(data)
+	dir, err := os.Open(data)
 	if err != nil {
 		return nil, fmt.Errorf("DATA: %w", err)
 	}
-	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another \"make run\" uses the data folder %s; end that one, or choose another, "+
-			"for example: DATA=.demo2 make run (with ports of its own)", data), folder.Close())
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		err := fmt.Errorf("another \"make run\" uses the data directory %s; stop it, or choose another directory and "+
+			"other ports, for example: DATA=.demo2 PORT=10001 make run", data)
+		return nil, errors.Join(err, dir.Close())
 	}
-	return func() { _ = folder.Close() }, nil
+	return func() { _ = dir.Close() }, nil
 }
 
-// stop ends the children in reverse order.
-func (r *runner) stop(hurry <-chan struct{}) error {
+// stop stops the children in reverse order. Closing kill kills them.
+func (r *runner) stop(kill <-chan struct{}) error {
 	finished := make(chan struct{})
 	defer close(finished)
 	go func() {
 		select {
-		case <-hurry:
+		case <-kill:
 			for _, child := range r.children {
 				_ = child.current().Signal(syscall.SIGKILL) // end, below, waits for it
 			}
 		case <-finished:
 		}
 	}()
-	var failures error
+	var errs error
 	for i := len(r.children) - 1; i >= 0; i-- {
-		failures = errors.Join(failures, r.children[i].end())
+		errs = errors.Join(errs, r.children[i].end())
 	}
-	return failures
+	return errs
 }

@@ -11,8 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// seedProfiles puts the profiles that are missing into the demo's own MongoDB, and the index on their key. It leaves
-// profiles that are there as they are.
+// seedProfiles inserts missing profiles into the demo's MongoDB and creates the index on their key. It does not change
+// existing profiles.
 func seedProfiles(ctx context.Context, uri string) (err error) {
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
@@ -23,20 +23,21 @@ func seedProfiles(ctx context.Context, uri string) (err error) {
 	collection := client.Database("user_profiles").Collection("profiles")
 	index := mongo.IndexModel{Keys: bson.D{{Key: "userId", Value: 1}}, Options: options.Index().SetUnique(true)}
 	if _, err := collection.Indexes().CreateOne(ctx, index); err != nil {
-		return fmt.Errorf("index on the demo's profiles: %w", err)
+		return fmt.Errorf("create the index on the demo's profiles: %w", err)
 	}
 	var writes []mongo.WriteModel
 	for _, profile := range profiles() {
 		key, rest := profile[:1], profile[1:]
-		writes = append(writes, mongo.NewUpdateOneModel().SetFilter(key).SetUpdate(bson.D{{Key: "$setOnInsert", Value: rest}}).SetUpsert(true))
+		update := bson.D{{Key: "$setOnInsert", Value: rest}}
+		writes = append(writes, mongo.NewUpdateOneModel().SetFilter(key).SetUpdate(update).SetUpsert(true))
 	}
 	if _, err := collection.BulkWrite(ctx, writes, options.BulkWrite().SetOrdered(false)); err != nil {
-		return fmt.Errorf("the demo's profiles: %w", err)
+		return fmt.Errorf("insert the demo's profiles: %w", err)
 	}
 	return nil
 }
 
-// profiles are 1,000 documents, the same each time. Their first field is the key, userId.
+// profiles returns 1,000 documents, the same in each call. The first field is the key, userId.
 func profiles() []bson.D {
 	odd := oddProfiles()
 	var all []bson.D
@@ -52,7 +53,7 @@ func profiles() []bson.D {
 	return all
 }
 
-// plainProfile is what user 7 of the contract has, varied by the id.
+// plainProfile returns a valid profile, whose values depend on the id.
 func plainProfile(id int32) bson.D {
 	tags := []bson.A{{}, {"trial"}, {"beta", "newsletter"}, {"vip"}}[id%4]
 	theme := []string{"light", "dark"}[id%2]
@@ -73,7 +74,9 @@ func oddProfiles() map[int32]bson.D {
 	return map[int32]bson.D{
 		17: profile(int32(17), nil, 1.5, dark),
 		18: profile(int32(18), bson.A{"vip"}, "high", dark),
-		19: profile(int32(19), bson.A{"größe", "织", "🧵"}, 19.5, bson.D{{Key: "grüße.$\"", Value: "naïve"}, {Key: "", Value: "شكرا"}}),
+		19: profile(int32(19), bson.A{"größe", "织", "🧵"}, 19.5, bson.D{
+			{Key: "grüße.$\"", Value: "naïve"}, {Key: "", Value: "شكرا"},
+		}),
 		20: profile(int32(20), bson.A{}, "3.5", dark),
 		21: profile(int32(21), bson.A{"vip"}, 2.1, bson.D{
 			{Key: "big", Value: int64(1<<53 + 1)},

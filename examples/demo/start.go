@@ -51,7 +51,8 @@ func (r *runner) launchLegacy(ctx context.Context) (*harness.Process, error) {
 	})
 }
 
-// socket is relative to the data folder, where weft and Envoy work: the path of a socket holds 107 bytes at most.
+// socket is relative to the data directory, the working directory of weft and Envoy, because a socket path has at most
+// 107 bytes.
 const socket = "weft.sock"
 
 func (r *runner) startWeft(ctx context.Context) error {
@@ -100,14 +101,16 @@ func (r *runner) startEnvoy(ctx context.Context) error {
 
 func (r *runner) log(name string) string { return filepath.Join(r.data, name+".log") }
 
-// add starts a child and notes that it runs.
-func (r *runner) add(ctx context.Context, launch func(context.Context) (*harness.Process, error), address string) error {
+// add starts a child and adds it to the guide.
+func (r *runner) add(
+	ctx context.Context, launch func(context.Context) (*harness.Process, error), address string,
+) error {
 	process, err := launch(ctx)
 	if err != nil {
 		return err
 	}
 	child := &child{launch: launch, died: r.died}
-	child.began(process)
+	child.setProcess(process)
 	r.children = append(r.children, child)
 	r.rows = append(r.rows, row{process.Name(), strconv.Itoa(process.Pid()), address, process.Log()})
 	return nil

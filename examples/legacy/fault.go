@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// fault is what ?fault= asks for: an optional delay, then at most one misbehaviour by its name.
+// fault is the value of ?fault=: an optional delay and at most one fault by name.
 type fault struct {
 	delay time.Duration
 	name  string
@@ -21,9 +21,9 @@ type fault struct {
 const validFaults = "delay:500ms, 500, 503, 404, 401, 403, 429, 304, redirect, reset, reset-body, truncated, " +
 	"not-json, html, empty, 204, array, gzip, bomb, 200kb, 5mb, drip"
 
-// parseFault reads the values of the query parameter, each a list with commas.
+// parseFault parses the values of the query parameter, each a comma-separated list.
 func parseFault(values []string) (fault, error) {
-	var asked fault
+	var f fault
 	for _, item := range strings.Split(strings.Join(values, ","), ",") {
 		if item == "" {
 			continue
@@ -33,22 +33,22 @@ func parseFault(values []string) (fault, error) {
 			if err != nil || delay < 0 {
 				return fault{}, fmt.Errorf("fault %q: write a delay as in delay:500ms or delay:2s", item)
 			}
-			asked.delay += delay
+			f.delay += delay
 			continue
 		}
 		if !slices.Contains(strings.Split(validFaults, ", "), item) {
-			return fault{}, fmt.Errorf("unknown fault %q; valid are %s", item, validFaults)
+			return fault{}, fmt.Errorf("unknown fault %q; use one of %s", item, validFaults)
 		}
-		if asked.name != "" {
-			return fault{}, fmt.Errorf("faults %s and %s: besides a delay there can be only one", asked.name, item)
+		if f.name != "" {
+			return fault{}, fmt.Errorf("faults %s and %s: use only one, and a delay", f.name, item)
 		}
-		asked.name = item
+		f.name = item
 	}
-	return asked, nil
+	return f, nil
 }
 
-// standsAlone reports whether the fault hides if there is such a user.
-func (f fault) standsAlone() bool {
+// ignoresUser reports whether the response does not depend on the user.
+func (f fault) ignoresUser() bool {
 	switch f.name {
 	case "500", "503", "404", "401", "403", "429", "304", "redirect", "reset":
 		return true
@@ -56,11 +56,11 @@ func (f fault) standsAlone() bool {
 	return false
 }
 
-// answer misbehaves. The body is the user's JSON, nil for a fault that stands alone.
-func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
+// respond sends the faulty response. The body is the user's JSON; nil if ignoresUser.
+func (f fault) respond(w http.ResponseWriter, r *http.Request, body []byte) {
 	header := w.Header()
 	switch f.name {
-	case "404": // as for a user that is not there
+	case "404": // like the response for a missing user
 		w.WriteHeader(http.StatusNotFound)
 	case "500", "503", "401", "403", "429":
 		switch f.name {
@@ -69,7 +69,7 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		case "429", "503":
 			header.Set("Retry-After", "1")
 		}
-		status, _ := strconv.Atoi(f.name) // the case lists numbers
+		status, _ := strconv.Atoi(f.name)
 		springError(w, r, status)
 	case "304":
 		header.Set("ETag", `"demo"`)
@@ -81,7 +81,7 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		reset(w)
 	case "reset-body":
 		writeJSON(w, http.StatusOK, body[:len(body)/2])
-		time.Sleep(50 * time.Millisecond) // a reset overtakes what is still on its way
+		time.Sleep(50 * time.Millisecond) // a reset discards bytes that the client has not received yet
 		reset(w)
 	case "truncated":
 		writeJSON(w, http.StatusOK, body[:len(body)/2])
@@ -97,7 +97,7 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		w.WriteHeader(http.StatusNoContent)
 	case "array":
 		writeJSON(w, http.StatusOK, slices.Concat([]byte("["), body, []byte("]")))
-	case "200kb": // within the limit of a rule that does not say otherwise
+	case "200kb": // less than the default of core.limit
 		header.Set("Content-Type", "application/json")
 		pad(w, body, "ö", 200<<10)
 	case "5mb":
@@ -110,7 +110,7 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 		if f.name == "bomb" {
 			pad(packed, body, "x", 50<<20)
 		} else if _, err := packed.Write(body); err != nil {
-			return // the client has gone
+			return // the client has disconnected
 		}
 		_ = packed.Close()
 	case "drip":
@@ -119,11 +119,11 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
-// reset ends the connection with a TCP reset in place of the rest of the answer.
+// reset ends the connection with a TCP reset instead of the rest of the response.
 func reset(w http.ResponseWriter) {
 	connection, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return // HTTP/2, which this server does not speak
+		return // HTTP/2, which this server does not support
 	}
 	if tcp, ok := connection.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -131,10 +131,10 @@ func reset(w http.ResponseWriter) {
 	_ = connection.Close()
 }
 
-// pad writes the user's JSON with one more member: a string of size bytes, a multiple of a letter's.
+// pad writes the user's JSON with an additional string member of size bytes, a multiple of the letter's size.
 func pad(w io.Writer, body []byte, letter string, size int) {
 	if _, err := fmt.Fprintf(w, `%s,"padding":"`, body[:len(body)-1]); err != nil {
-		return // the client has gone
+		return // the client has disconnected
 	}
 	block := []byte(strings.Repeat(letter, 1<<16/len(letter)))
 	for ; size > 0; size -= len(block) {
@@ -145,7 +145,7 @@ func pad(w io.Writer, body []byte, letter string, size int) {
 	_, _ = io.WriteString(w, `"}`)
 }
 
-// drip sends a byte each 100 ms.
+// drip sends one byte every 100 ms.
 func drip(w http.ResponseWriter, r *http.Request, body []byte) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()

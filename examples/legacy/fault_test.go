@@ -42,7 +42,7 @@ func TestFaults(t *testing.T) {
 	server := serveUsers(t, true)
 	for _, c := range cases {
 		t.Run(c.fault, func(t *testing.T) {
-			response := ask(t, "GET", server.URL+"/api/v1/users/7?fault="+c.fault)
+			response := send(t, "GET", server.URL+"/api/v1/users/7?fault="+c.fault)
 			body := read(t, response)
 			if response.StatusCode != c.status || c.body != anything && body != c.body {
 				t.Errorf("%d %q, want %d %q", response.StatusCode, body, c.status, c.body)
@@ -56,10 +56,10 @@ func TestFaults(t *testing.T) {
 
 func TestNoSuchUserWithFault(t *testing.T) {
 	server := serveUsers(t, true)
-	if response := ask(t, "GET", server.URL+"/api/v1/users/11?fault=array"); response.StatusCode != 404 {
+	if response := send(t, "GET", server.URL+"/api/v1/users/11?fault=array"); response.StatusCode != 404 {
 		t.Errorf("status %d, want 404", response.StatusCode)
 	}
-	if response := ask(t, "GET", server.URL+"/api/v1/users/11?fault=500"); response.StatusCode != 500 {
+	if response := send(t, "GET", server.URL+"/api/v1/users/11?fault=500"); response.StatusCode != 500 {
 		t.Errorf("status %d, want 500", response.StatusCode)
 	}
 }
@@ -67,21 +67,21 @@ func TestNoSuchUserWithFault(t *testing.T) {
 func TestDelay(t *testing.T) {
 	server := serveUsers(t, true)
 	start := time.Now()
-	ask(t, "GET", server.URL+"/api/v1/users/7?fault=delay:80ms")
+	send(t, "GET", server.URL+"/api/v1/users/7?fault=delay:80ms")
 	if took := time.Since(start); took < 80*time.Millisecond {
-		t.Errorf("the answer came after %v, want 80 ms or more", took)
+		t.Errorf("response after %v, want 80 ms or more", took)
 	}
 }
 
 func TestUnknownFault(t *testing.T) {
 	server := serveUsers(t, true)
 	for _, query := range []string{"fault=nonsense", "fault=delay:soon", "fault=delay:-1s", "fault=500&fault=404"} {
-		response := ask(t, "GET", server.URL+"/api/v1/users/7?"+query)
+		response := send(t, "GET", server.URL+"/api/v1/users/7?"+query)
 		if body := read(t, response); response.StatusCode != 400 || strings.Count(body, "\n") != 1 {
 			t.Errorf("%s: %d %q, want 400 and one line", query, response.StatusCode, body)
 		}
 	}
-	if body := read(t, ask(t, "GET", server.URL+"/api/v1/users/7?fault=nonsense")); !strings.Contains(body, validFaults) {
+	if body := read(t, send(t, "GET", server.URL+"/api/v1/users/7?fault=nonsense")); !strings.Contains(body, validFaults) {
 		t.Errorf("%q does not list the valid faults", body)
 	}
 }
@@ -97,13 +97,13 @@ func TestReset(t *testing.T) {
 		_ = response.Body.Close()
 	}
 	if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
-		t.Errorf("got %v, want a connection that was reset", err)
+		t.Errorf("got %v, want a connection reset", err)
 	}
 }
 
 func TestResetBody(t *testing.T) {
 	server := serveUsers(t, true)
-	response := ask(t, "GET", server.URL+"/api/v1/users/7?fault=reset-body")
+	response := send(t, "GET", server.URL+"/api/v1/users/7?fault=reset-body")
 	body, err := io.ReadAll(response.Body)
 	if response.StatusCode != 200 || string(body) != seven[:len(seven)/2] || err == nil {
 		t.Errorf("%d %q (%v), want 200, half a body and a reset", response.StatusCode, body, err)
@@ -112,8 +112,10 @@ func TestResetBody(t *testing.T) {
 
 func TestGzip(t *testing.T) {
 	server := serveUsers(t, true)
-	for name, size := range map[string]int64{"gzip": int64(len(seven)), "bomb": int64(len(seven)+len(`,"padding":""`)) + 50<<20} {
-		response := ask(t, "GET", server.URL+"/api/v1/users/7?fault="+name)
+	for name, size := range map[string]int64{
+		"gzip": int64(len(seven)), "bomb": int64(len(seven)+len(`,"padding":""`)) + 50<<20,
+	} {
+		response := send(t, "GET", server.URL+"/api/v1/users/7?fault="+name)
 		packed := read(t, response)
 		reader, err := gzip.NewReader(strings.NewReader(packed))
 		if err != nil {
@@ -131,7 +133,7 @@ func TestGzip(t *testing.T) {
 func TestLargeBody(t *testing.T) {
 	server := serveUsers(t, true)
 	for name, size := range map[string]int{"200kb": 200 << 10, "5mb": 5 << 20} {
-		body := read(t, ask(t, "GET", server.URL+"/api/v1/users/7?fault="+name))
+		body := read(t, send(t, "GET", server.URL+"/api/v1/users/7?fault="+name))
 		if len(body) != len(seven)+len(`,"padding":""`)+size || !json.Valid([]byte(body)) || !utf8.ValidString(body) ||
 			!strings.HasPrefix(body, seven[:len(seven)-1]) {
 			t.Errorf("%s: %d bytes, want valid JSON that begins with the user and a string of %d bytes", name, len(body), size)
@@ -157,6 +159,6 @@ func TestDrip(t *testing.T) {
 		t.Errorf("%q (%v), want %q", three, err, seven[:3])
 	}
 	if took := time.Since(start); took < 100*time.Millisecond {
-		t.Errorf("three bytes came within %v, want one each 100 ms", took)
+		t.Errorf("three bytes within %v, want one every 100 ms", took)
 	}
 }

@@ -1,4 +1,4 @@
-// Legacy is the demo's stand-in for the legacy service: users from an SQL database, answered as Spring Boot answers.
+// Legacy is the demo's legacy service: it serves users from an SQL database and responds like Spring Boot.
 package main
 
 import (
@@ -24,11 +24,11 @@ type config struct {
 
 func main() {
 	var c config
-	flag.StringVar(&c.listen, "listen", "127.0.0.1:8081", "`host:port` to serve on")
+	flag.StringVar(&c.listen, "listen", "127.0.0.1:8081", "`host:port` to listen on")
 	flag.StringVar(&c.db, "db", "legacy.db", "`path` of the SQLite database")
-	flag.IntVar(&c.users, "users", 1000, "how many users to put into an empty database")
-	flag.BoolVar(&c.faults, "faults", false, "obey the query parameter fault=: "+validFaults)
-	flag.StringVar(&c.others, "others", "", "`URL` of a server that gets what is not below /api/; none means 404")
+	flag.IntVar(&c.users, "users", 1000, "number of users to insert into an empty database")
+	flag.BoolVar(&c.faults, "faults", false, "enable the query parameter fault=: "+validFaults)
+	flag.StringVar(&c.others, "others", "", "`URL` of a server for requests that are not below /api/; empty: 404")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "legacy: unexpected argument %q; see -help\n", flag.Arg(0))
@@ -53,9 +53,9 @@ func run(ctx context.Context, c config) (err error) {
 		return fmt.Errorf("%s is in use by another process; choose another address with -listen", c.listen)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", c.listen, err)
+		return fmt.Errorf("listen on %s: %w", c.listen, err)
 	}
-	// The port is taken first, but answers only once the users are there.
+	// Report a busy port before filling the database.
 	store, err := openUsers(ctx, c.db, c.users)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -74,7 +74,7 @@ func run(ctx context.Context, c config) (err error) {
 		return err
 	case <-ctx.Done():
 	}
-	// Answers under way may finish, except that the slow faults would take too long.
+	// Open responses may finish, but not the slowest faults.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if server.Shutdown(grace) != nil {

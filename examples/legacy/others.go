@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// forward returns a handler that passes requests on to the server at a URL, as they are, or nil for "".
+// forward returns a reverse proxy for a URL, or nil if it is empty.
 func forward(target string) (http.Handler, error) {
 	if target == "" {
 		return nil, nil
@@ -18,6 +18,6 @@ func forward(target string) (http.Handler, error) {
 	}
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
-		r.Out.Host = r.In.Host // the server looks at who was asked
+		r.Out.Host = r.In.Host // the server checks the host
 	}}, nil
 }

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// service answers GET /api/v1/users/{userId} the way Spring Boot does.
+// service serves GET /api/v1/users/{userId} like Spring Boot.
 type service struct {
 	users  *users
-	faults bool         // obey ?fault=
-	others http.Handler // takes what is not below /api/; nil means 404
+	faults bool         // enables ?fault=
+	others http.Handler // for requests that are not below /api/; nil means 404
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -47,37 +47,37 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		springError(w, r, http.StatusBadRequest)
 		return
 	}
-	var asked fault
+	var f fault
 	if s.faults {
-		if asked, err = parseFault(r.URL.Query()["fault"]); err != nil {
+		if f, err = parseFault(r.URL.Query()["fault"]); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 	}
-	if asked.delay > 0 {
+	if f.delay > 0 {
 		select {
-		case <-time.After(asked.delay):
+		case <-time.After(f.delay):
 		case <-r.Context().Done():
 			return
 		}
 	}
 	person, err := s.users.find(r.Context(), id)
 	switch {
-	case asked.standsAlone():
-		asked.answer(w, r, nil)
+	case f.ignoresUser():
+		f.respond(w, r, nil)
 	case errors.Is(err, sql.ErrNoRows):
 		w.WriteHeader(http.StatusNotFound)
 	case err != nil:
 		fmt.Fprintf(os.Stderr, "legacy: user %d: %v\n", id, err)
 		springError(w, r, http.StatusInternalServerError)
-	case asked.name != "":
-		asked.answer(w, r, encode(person))
+	case f.name != "":
+		f.respond(w, r, encode(person))
 	default:
 		writeJSON(w, http.StatusOK, encode(person))
 	}
 }
 
-// parseLong reads a path segment as Java's Long.parseLong does, for ASCII digits: a sign and leading zeros may stand.
+// parseLong parses a path segment like Java's Long.parseLong for ASCII digits: a sign and leading zeros are allowed.
 func parseLong(segment string) (int64, error) {
 	text, err := url.PathUnescape(segment)
 	if err != nil {
@@ -86,7 +86,7 @@ func parseLong(segment string) (int64, error) {
 	return strconv.ParseInt(text, 10, 64)
 }
 
-// springError answers with the JSON of Spring Boot's BasicErrorController.
+// springError responds with the JSON of Spring Boot's BasicErrorController.
 func springError(w http.ResponseWriter, r *http.Request, status int) {
 	writeJSON(w, status, encode(struct {
 		Timestamp string `json:"timestamp"`
@@ -96,14 +96,15 @@ func springError(w http.ResponseWriter, r *http.Request, status int) {
 	}{time.Now().UTC().Format(jacksonTime), status, http.StatusText(status), r.URL.EscapedPath()}))
 }
 
-// writeJSON sends a body in chunks and without a content-length, Spring's default.
+// writeJSON sends a chunked body without content-length, Spring's default.
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	writeChunk(w, body)
 }
 
-// writeChunk sends bytes now, so that net/http cannot work out a content-length. False means that the client has gone.
+// writeChunk flushes bytes, so that net/http does not set content-length. It returns false if the client has
+// disconnected.
 func writeChunk(w http.ResponseWriter, body []byte) bool {
 	if _, err := w.Write(body); err != nil {
 		return false
@@ -111,13 +112,13 @@ func writeChunk(w http.ResponseWriter, body []byte) bool {
 	return http.NewResponseController(w).Flush() == nil
 }
 
-// encode writes JSON the way Jackson does: compact, and only what must be escaped is.
+// encode returns JSON like Jackson's: compact and with minimal escaping.
 func encode(value any) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		return []byte("null") // not reached: the structs of this package can always be encoded
+		return []byte("null") // unreachable: encoding the structs of this package does not fail
 	}
 	return bytes.TrimRight(text.Bytes(), "\n")
 }

@@ -12,12 +12,12 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// user is one row, in the key order of the legacy service's JSON.
+// user is a table row. The fields have the order of the legacy service's JSON.
 type user struct {
 	ID        int64  `json:"userId"`
 	Username  string `json:"username"`
 	Email     string `json:"email"`
-	CreatedAt string `json:"createdAt"` // as Jackson writes a date: 2020-02-29T12:34:56.789+00:00
+	CreatedAt string `json:"createdAt"` // in Jackson's format: 2020-02-29T12:34:56.789+00:00
 }
 
 const jacksonTime = "2006-01-02T15:04:05.000-07:00"
@@ -29,10 +29,10 @@ const schema = `CREATE TABLE IF NOT EXISTS users (
 	created_at TIMESTAMP NOT NULL
 )`
 
-// users is the table of the same name.
+// users is the users table.
 type users struct{ db *sql.DB }
 
-// openUsers opens the database, makes the table if need be, and fills it with so many users if it is empty.
+// openUsers opens the database, creates the table if necessary, and inserts count users if it is empty.
 func openUsers(ctx context.Context, path string, count int) (*users, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func openUsers(ctx context.Context, path string, count int) (*users, error) {
 
 func (u *users) close() error { return u.db.Close() }
 
-// find returns one user; the error is sql.ErrNoRows when there is none.
+// find returns a user, or sql.ErrNoRows if there is no such user.
 func (u *users) find(ctx context.Context, id int64) (user, error) {
 	found := user{ID: id}
 	var created time.Time
@@ -65,7 +65,7 @@ func (u *users) find(ctx context.Context, id int64) (user, error) {
 	return found, nil
 }
 
-// seed fills an empty table, all or nothing, with the same users each time.
+// seed fills an empty table in one transaction, always with the same users.
 func seed(ctx context.Context, db *sql.DB, count int) error {
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return err
@@ -74,7 +74,7 @@ func seed(ctx context.Context, db *sql.DB, count int) error {
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
+	defer tx.Rollback() //nolint:errcheck // has no effect after a commit
 	var present int
 	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM users").Scan(&present); err != nil || present > 0 {
 		return err
@@ -83,7 +83,7 @@ func seed(ctx context.Context, db *sql.DB, count int) error {
 	if err != nil {
 		return err
 	}
-	defer insert.Close() //nolint:errcheck // the commit says whether the rows are there
+	defer insert.Close() //nolint:errcheck // Commit reports errors
 	names := map[int]string{
 		19: "Zoë Ångström",
 		42: "山田太郎",

@@ -1,4 +1,4 @@
-// Package userprofile holds the example that weft serves when it is given no rules file.
+// Package userprofile embeds the built-in rules, which weft uses without a rules file.
 package userprofile
 
 import _ "embed"

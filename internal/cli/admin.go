@@ -12,14 +12,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// serveAdmin serves what operators ask weft for.
+// serveAdmin serves metrics, health checks and profiles on --admin, and returns a function that closes the server.
 func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), err error) {
 	if s.admin == "" {
 		return func() {}, nil
 	}
 	listener, err := net.Listen("tcp", s.admin)
 	if err != nil {
-		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" for none", err)
+		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" to disable it", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -33,20 +33,20 @@ func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), e
 	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			s.logger.Error("admin", "error", err)
+			s.logger.Error("admin server failed", "error", err)
 		}
 	}()
 	return func() { _ = admin.Close() }, nil
 }
 
-// ready says whether weft takes exchanges. It does so without MongoDB, too: an extension that is null is better than no
-// weft.
+// ready responds whether weft accepts exchanges. It does so without MongoDB too, since a null extension is better than
+// no composition.
 func (s *server) ready(w http.ResponseWriter) {
 	switch {
 	case s.stopping.Load():
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 	case s.health.Failing():
-		fmt.Fprintln(w, "degraded: MongoDB does not answer, extensions are null")
+		fmt.Fprintln(w, "degraded: MongoDB is unavailable, extensions are null")
 	default:
 		fmt.Fprintln(w, "ok")
 	}

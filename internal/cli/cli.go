@@ -1,4 +1,4 @@
-// Package cli is weft's command line.
+// Package cli implements weft's commands.
 package cli
 
 import (
@@ -13,10 +13,10 @@ import (
 // Exit statuses.
 const (
 	failed     = 1 // the command failed, or a rules file has errors
-	wrongUsage = 2 // the command line or the environment is wrong
+	wrongUsage = 2 // the command line or the environment is invalid
 )
 
-// Run runs a command line and returns the exit status. Errors are printed to stderr.
+// Run runs a command line, prints its error to stderr, and returns the exit status.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version string) int {
 	root := New(version)
 	root.Writer, root.ErrWriter = stdout, stderr
@@ -31,7 +31,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version s
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(stderr, "weft:", text)
 	}
-	// The library returns errors of the environment without OnUsageError, before the command begins.
+	// The library does not call OnUsageError for errors in environment variables; it returns them before Before.
 	if !began || errors.As(err, new(usageError)) {
 		return wrongUsage
 	}
@@ -54,23 +54,23 @@ func New(version string) *cli.Command {
 		Name:    "weft",
 		Usage:   "join the responses of a legacy service with MongoDB documents, inside Envoy",
 		Version: version,
-		Description: `weft serves Envoy's external processing filter. Envoy shows it each response of the legacy service; while that one
-works, weft reads the matching documents, and it puts both into the answer.
+		Description: `weft is a server for Envoy's external processing filter. While the legacy service
+handles a request, weft reads the matching documents. It then composes one response from both.
 
-A rules file says which responses are joined with which documents. From nothing to an Envoy that runs:
+A rules file defines which responses are joined with which documents. From a rules file to a running Envoy:
 
-   weft schema > rules.schema.json     for the editor
-   weft check rules.yaml               all errors at once
+   weft schema > rules.schema.json     for your editor
+   weft check rules.yaml               reports all errors
    weft explain GET /api/v1/users/7 rules.yaml
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml
    weft serve --rules rules.yaml & envoy -c envoy.yaml
 
-Without a rules file weft serves its built-in rules, for a user profile. Exit status: 0 done, 1 failed (or errors in a
-rules file), 2 wrong usage. Shell completion: weft completion bash|zsh|fish|pwsh.`,
+Without a rules file, weft uses built-in rules for a user profile. Exit status: 0 success, 1 failure or errors in a
+rules file, 2 invalid usage. Shell completion: weft completion bash|zsh|fish|pwsh.`,
 		Commands: commands,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
-				return usageErrorf("no such command: %q; see weft --help", cmd.Args().First())
+				return usageErrorf("unknown command %q; see weft --help", cmd.Args().First())
 			}
 			return cli.ShowRootCommandHelp(cmd)
 		},
@@ -81,17 +81,17 @@ rules file), 2 wrong usage. Shell completion: weft completion bash|zsh|fish|pwsh
 	}
 }
 
-// usageError is an error of the command line or the environment.
+// usageError is an error in the command line or the environment.
 type usageError struct{ error }
 
 func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// onUsageError returns a line, which replaces the whole help.
+// onUsageError returns one line, instead of the whole help.
 func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 	return usageErrorf("%w; see %s --help", err, cmd.FullName())
 }
 
-// noArguments is the ArgValidator of a command without arguments.
+// noArguments is the ArgValidator for commands without arguments.
 func noArguments(_ context.Context, cmd *cli.Command) error {
 	if cmd.Args().Present() {
 		return usageErrorf("%s: unexpected argument %q; see weft %s --help", cmd.Name, cmd.Args().First(), cmd.Name)

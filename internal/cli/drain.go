@@ -7,34 +7,33 @@ import (
 	"google.golang.org/grpc"
 )
 
-// drain is how weft stops: its health checks report it first, then it serves new exchanges for a while longer, then
-// those in progress finish.
+// drain has the settings for a graceful shutdown: health checks fail first, weft accepts new exchanges during a window,
+// and then open exchanges finish.
 type drain struct {
-	window   time.Duration // how long weft accepts exchanges after its health checks have reported that it stops
-	deadline time.Duration // how long exchanges may finish after that
-	maxAge   time.Duration // of a connection, give or take a tenth; 0 for no limit
+	window   time.Duration // how long weft accepts exchanges after health checks fail
+	deadline time.Duration // how long open exchanges may take after the window
+	maxAge   time.Duration // of a connection, ±10 %; 0: no limit
 }
 
 func (d *drain) flags() []cli.Flag {
 	return []cli.Flag{
 		durationVar(&d.window, "drain-window", 5*time.Second, 0, "WEFT_DRAIN_WINDOW",
-			"after SIGTERM, how long weft still takes exchanges while its health checks say that it stops; "+
-				"more than Envoy's interval of checks, 0 for none"),
+			"after SIGTERM, how long weft accepts exchanges while its health checks fail; "+
+				"set it longer than Envoy's health check interval; 0: none"),
 		durationVar(&d.deadline, "drain-deadline", 10*time.Second, 0, "WEFT_DRAIN_DEADLINE",
-			"how long exchanges may finish after the drain window; more than the route's timeout"),
+			"after the drain window, how long open exchanges may take; set it longer than the route timeout"),
 		durationVar(&d.maxAge, "max-connection-age", 30*time.Minute, 0, "WEFT_MAX_CONNECTION_AGE",
-			"after that, a tenth more or less, Envoy is asked to open a new connection, "+
-				"so that new instances and certificates come into use; 0 for never"),
+			"age at which weft closes a connection gracefully (±10 %), so that Envoy connects to new instances "+
+				"and uses new certificates; 0: never"),
 	}
 }
 
-// finish returns when the exchanges have ended, at the latest after the drain deadline. In the window Envoy, which
-// checks weft's health, begins to send new exchanges elsewhere, so that the GOAWAY afterwards refuses none.
+// finish drains the server. It returns when all exchanges have ended, at the latest after the drain deadline. During
+// the window Envoy's health checks fail and Envoy sends new exchanges elsewhere, so the later GOAWAY rejects none.
 func (s *server) finish(server *grpc.Server, health *health, served <-chan error) error {
 	s.stopping.Store(true)
 	health.Shutdown() // NOT_SERVING
-	s.logger.Info("stopping: exchanges are taken for the drain window, then those under way finish",
-		"window", s.drain.window, "deadline", s.drain.deadline)
+	s.logger.Info("draining", "window", s.drain.window, "deadline", s.drain.deadline)
 	window := time.NewTimer(s.drain.window)
 	defer window.Stop()
 	select {
@@ -44,7 +43,7 @@ func (s *server) finish(server *grpc.Server, health *health, served <-chan error
 	}
 	health.endWindow()
 	late := time.AfterFunc(s.drain.deadline, func() {
-		s.logger.Warn("the drain deadline is over: what is under way ends; Envoy lets these responses pass")
+		s.logger.Warn("drain deadline exceeded; closing open exchanges, whose legacy responses pass")
 		server.Stop()
 	})
 	defer late.Stop()

@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
 	"google.golang.org/protobuf/proto"
 
+	"weft/enrich"
 	"weft/envoy"
 	"weft/envoy/defaults"
 )
@@ -28,14 +31,15 @@ func envoyCommand() *cli.Command {
 	)
 	return &cli.Command{
 		Name:  "envoy",
-		Usage: "print the configuration of an Envoy that calls weft",
-		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the legacy service;
-gateway, an HTTPRoute and an EnvoyExtensionPolicy for Envoy Gateway; weft-ca and weft-client, the two files in the
-folder of --weft-tls-secrets. The first lines of the output say what a format cannot express.
+		Usage: "print Envoy configuration that calls weft",
+		Description: `Formats: bootstrap, for a standalone Envoy; istio, an EnvoyFilter for the sidecar of the
+legacy service; gateway, an EnvoyExtensionPolicy for an HTTPRoute of Envoy Gateway, or new HTTPRoutes;
+weft-ca and weft-client, the two files in the directory of --weft-tls-secrets. The first lines of the
+output list what the format cannot express.
 
    weft envoy --rules rules.yaml --legacy users:8080 > envoy.yaml && envoy -c envoy.yaml
    weft envoy --rules rules.yaml --format istio --selector app=users --port 8080 | kubectl apply -f -
-   weft envoy --format gateway --gateway eg --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
+   weft envoy --format gateway --attach httproute/users --legacy users:8080 --weft weft:50051 | kubectl apply -f -`,
 		Flags: []cli.Flag{
 			rulesFlag(&rules),
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
@@ -50,24 +54,48 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				"`host:port` of the legacy service (gateway: its Service); "+
 					"default: the rules file's, or 127.0.0.1:8081"),
 			stringVar(&c.Weft, "weft", defaultSocket, "WEFT_LISTEN",
-				"address of weft, as in \"weft serve --listen\", or several with commas "+
+				"address of weft, as in \"weft serve --listen\", or several separated by commas "+
 					"(gateway: `host:port` of a Service)"),
 			stringVar(&c.Listen, "listen", "0.0.0.0:10000", "WEFT_ENVOY_LISTEN",
 				"bootstrap: `host:port` on which Envoy listens for clients"),
 			stringVar(&c.Admin, "admin", "127.0.0.1:9901", "WEFT_ENVOY_ADMIN",
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
-				"bootstrap: `host:port` of an OTLP collector (gRPC) for Envoy's traces; empty for none"),
+				"bootstrap: `host:port` of an OTLP/gRPC collector for Envoy's traces; empty: no traces"),
+			&cli.BoolFlag{
+				Name: "legacy-http2", Sources: cli.EnvVars("WEFT_ENVOY_LEGACY_HTTP2"), Destination: &c.LegacyHTTP2,
+				Usage: "bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, " +
+					"go to it over HTTP/2",
+			},
+			&cli.Uint32Flag{
+				Name: "trusted-hops", Value: 0, Sources: cli.EnvVars("WEFT_ENVOY_TRUSTED_HOPS"),
+				Destination: &c.TrustedHops,
+				Usage: "bootstrap: `number` of proxies in front of Envoy that append to x-forwarded-for, such as a load " +
+					"balancer; 0 if clients connect to Envoy. If it is too small, the client's address is the proxy's; " +
+					"if it is too large, clients can forge theirs",
+			},
+			&cli.BoolFlag{
+				Name: "normalize-paths", Sources: cli.EnvVars("WEFT_ENVOY_NORMALIZE_PATHS"),
+				Destination: &c.NormalizePaths,
+				Usage: "bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, " +
+					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical " +
+					"spellings; without, paths pass as they are",
+			},
+			&cli.BoolFlag{
+				Name: "preserve-case", Sources: cli.EnvVars("WEFT_ENVOY_PRESERVE_CASE"), Destination: &c.PreserveCase,
+				Usage: "bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need " +
+					"Content-Type; without, Envoy sends content-type",
+			},
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
 				Destination: &c.TraceSampling, Validator: func(percent float64) error {
-					if !(0 <= percent && percent <= 100) { // NaN is neither
+					if !(0 <= percent && percent <= 100) { // rejects NaN too
 						return errors.New("want 0 to 100")
 					}
 					return nil
 				},
-				Usage: "bootstrap: `percent` of the requests that Envoy traces, " +
-					"in addition to those that their client traces",
+				Usage: "bootstrap: `percent` of requests that Envoy traces, " +
+					"in addition to requests with a sampled trace context",
 			},
 			stringVar(&istio.Namespace, "namespace", "default", "WEFT_NAMESPACE",
 				"istio, gateway: `namespace` of the objects"),
@@ -78,32 +106,35 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				Usage: "istio: `port` of the legacy service's container",
 			},
 			stringVar(&gateway.Gateway, "gateway", "eg", "WEFT_GATEWAY", "gateway: `name` of the Gateway"),
+			stringVar(&gateway.Attach, "attach", "", "WEFT_ATTACH",
+				"gateway: `httproute/NAME` or httproute/NAME/SECTION, the HTTPRoute that has the paths now: weft is attached "+
+					"to it; default: each rule gets an HTTPRoute of its own"),
 			durationVar(&c.RouteTimeout, "route-timeout", 0, time.Millisecond, "WEFT_ROUTE_TIMEOUT",
-				fmt.Sprintf("how long the legacy service may take for a response; default: the rules file's, or %v",
+				fmt.Sprintf("timeout for the response of the legacy service; default: the rules file's, or %v",
 					defaults.RouteTimeout)),
 			durationVar(&c.MessageTimeout, "message-timeout", 0, time.Millisecond, "WEFT_MESSAGE_TIMEOUT",
-				"how long Envoy waits for weft; less a tenth, how long weft waits for MongoDB once the core is there; "+
+				"how long Envoy waits for weft; weft waits for MongoDB nine tenths of it, after the core has arrived; "+
 					fmt.Sprintf("default: the rules file's, or %v", defaults.MessageTimeout)),
-			// The connections to weft. Envoy reads the files.
+			// The connections to weft. Envoy reads the files, not this command.
 			&cli.Uint32Flag{
 				Name: "weft-max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
 				Destination: &c.WeftStreams, Validator: atLeast[uint32](1),
 				Usage: "concurrent exchanges on one connection, as in \"weft serve --max-streams\"",
 			},
 			stringVar(&c.TLS.CA, "weft-tls-ca", "", "WEFT_ENVOY_TLS_CA",
-				"TLS with weft: `FILE`, as Envoy finds it, with the CA bundle (PEM) for weft's certificate"),
+				"TLS to weft: `FILE` in Envoy's file system with the CA bundle (PEM) for weft's certificate"),
 			stringVar(&c.TLS.SAN, "weft-tls-san", "", "WEFT_ENVOY_TLS_SAN",
-				"`NAME` that weft's certificate must have: a SPIFFE ID, DNS name or IP address"),
+				"subject alternative `NAME` that weft's certificate must have: a SPIFFE ID, DNS name or IP address"),
 			stringVar(&c.TLS.SNI, "weft-tls-sni", "", "WEFT_ENVOY_TLS_SNI",
-				"`NAME` that Envoy sends as SNI; default: that of --weft-tls-san, if it is a DNS name"),
+				"`NAME` that Envoy sends as SNI; default: --weft-tls-san, if it is a DNS name"),
 			stringVar(&c.TLS.Cert, "weft-tls-cert", "", "WEFT_ENVOY_TLS_CERT",
 				"mutual TLS: `FILE` with Envoy's client certificate (PEM)"),
 			stringVar(&c.TLS.Key, "weft-tls-key", "", "WEFT_ENVOY_TLS_KEY",
-				"`FILE` with the key of --weft-tls-cert (PEM)"),
+				"`FILE` with the private key of --weft-tls-cert (PEM)"),
 			stringVar(&c.TLS.Secrets, "weft-tls-secrets", "", "WEFT_ENVOY_TLS_SECRETS",
-				"`FOLDER` with weft-ca.yaml and weft-client.yaml, made with --format weft-ca and weft-client: "+
-					"with them Envoy reloads the certificates when their files are replaced; "+
-					"without, it reads them only at its start"),
+				"`DIR` with weft-ca.yaml and weft-client.yaml, from --format weft-ca and weft-client: "+
+					"Envoy then reloads certificates when their files are replaced; "+
+					"otherwise it reads them only at start"),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			f, err := loadRules(rules)
@@ -111,12 +142,13 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				return err
 			}
 			c.Rules, c.Retries, c.WeftTimeout = f.Rules, &f.Envoy.Retries, f.Envoy.MessageTimeout
+			c.LegacyIdleTimeout = f.Envoy.LegacyIdleTimeout
 			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, "127.0.0.1:8081")
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)
 			if c.MessageTimeout >= c.RouteTimeout {
-				return usageErrorf("--message-timeout %v is not less than --route-timeout %v: %s", c.MessageTimeout,
-					c.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
+				return usageErrorf("--message-timeout %v must be less than --route-timeout %v: %s", c.MessageTimeout,
+					c.RouteTimeout, "otherwise the route times out while weft still waits for MongoDB")
 			}
 			gateway.Namespace = istio.Namespace
 			if c.Module, err = module.parse(mode, format, rules); err != nil {
@@ -133,6 +165,9 @@ folder of --weft-tls-secrets. The first lines of the output say what a format ca
 				text, err = envoy.Istio(c, istio)
 			case "gateway":
 				text, err = envoy.Gateway(c, gateway)
+				if err == nil {
+					warnOfNewRoutes(cmd.Root().ErrWriter, gateway, c.Rules)
+				}
 			default:
 				return usageErrorf("unknown --format %q; use one of %s", format,
 					"bootstrap, istio, gateway, weft-ca, weft-client")
@@ -176,4 +211,18 @@ func (o moduleOptions) parse(mode, format, rules string) (*envoy.Module, error) 
 		m.Flags["rules"] = rules
 	}
 	return m, checkModuleFlags(m.Flags)
+}
+
+// warnOfNewRoutes prints what to do before objects for Envoy Gateway are applied: no policy protects the new routes.
+func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) {
+	names, takesRequests := o.NewRoutes(rules)
+	if len(names) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "weft: new HTTPRoutes %s: no SecurityPolicy that targets another HTTPRoute covers them. "+
+		"The first lines of the output have one to fill in and apply.\n", strings.Join(names, ", "))
+	if takesRequests {
+		fmt.Fprintln(w, "weft: they take requests from the HTTPRoute that the legacy service has. "+
+			"With --attach httproute/NAME weft is attached to it, and its policies go on acting.")
+	}
 }

@@ -18,12 +18,15 @@ func explainCommand() *cli.Command {
 		Name:      "explain",
 		Usage:     "show what weft does with a request",
 		ArgsUsage: "METHOD URL [FILE]",
-		Description: `Prints the rule that a request matches, its parameters, the MongoDB query, and the shape of the answer.
-The URL is a path, or has a host, too: weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
+		Description: `Prints the rule that a request matches, its parameters, the MongoDB query, and the shape
+of the answer. The URL is a path, or a full URL with a host:
+
+   weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			args := cmd.Args().Slice()
 			if len(args) < 2 || len(args) > 3 {
-				return usageErrorf("explain: write weft explain GET /api/v1/users/7 rules.yaml")
+				return usageErrorf("explain: want METHOD URL [FILE], for example %s",
+					"weft explain GET /api/v1/users/7 rules.yaml")
 			}
 			f, err := loadRules(cmd.Args().Get(2))
 			if err != nil {
@@ -41,20 +44,20 @@ The URL is a path, or has a host, too: weft explain GET http://shop.example.com/
 
 // explain prints what weft does with a request.
 func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
-	say := func(name, format string, args ...any) {
+	line := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-14s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	rule, params, ok := enrich.NewRules(rules).Match(request)
 	if !ok {
-		say("rule", "none: the response of the legacy service passes untouched")
+		line("rule", "none: the response of the legacy service passes unchanged")
 		for _, r := range rules {
-			say("", "%s is for %s %s%s", r.Name, strings.Join(r.Methods, ", "), r.Host, r.Path)
+			line("", "%s matches %s %s%s", r.Name, strings.Join(r.Methods, ", "), r.Host, r.Path)
 		}
 		return
 	}
-	say("rule", "%s (%s %s%s)", rule.Name, strings.Join(rule.Methods, ", "), rule.Host, rule.Path)
+	line("rule", "%s (%s %s%s)", rule.Name, strings.Join(rule.Methods, ", "), rule.Host, rule.Path)
 	for i, p := range rule.Params() {
-		say("parameter", "%s = %s (%s)", p.Name, params[i], p.Type)
+		line("parameter", "%s = %s (%s)", p.Name, params[i], p.Type)
 	}
 	path, query, hasQuery := strings.Cut(request.Path, "?")
 	if !rule.LegacyPath.IsZero() {
@@ -66,19 +69,19 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 	if hasQuery {
 		path += "?" + query
 	}
-	say("Envoy route", "%s, to the legacy service as %s", rule.Name, path)
+	line("Envoy route", "%s, to the legacy service as %s", rule.Name, path)
 	if request.Method == "HEAD" {
-		say("answer", "the response of the legacy service, without headers that describe the body of a GET")
+		line("answer", "the response of the legacy service, without headers that describe the body of a GET")
 		return
 	}
 	for _, s := range rule.Sources {
-		say("query", "%s", mongostore.Describe(s, params, rule.List != nil))
-		say("", "no such document: %s", s.Default(describeKey(s, params)))
+		line("query", "%s", mongostore.Describe(s, params, rule.List != nil))
+		line("", "no document: %s", s.Default(describeKey(s, params)))
 	}
-	say("shape", "%s", rule.Sketch())
+	line("shape", "%s", rule.Sketch())
 }
 
-// describeKey returns the key of a source, with … for values from the core.
+// describeKey returns the key of a source, with "…" for values from the core.
 func describeKey(s *enrich.Source, params []enrich.Value) enrich.Key {
 	key := make(enrich.Key, len(s.Where))
 	for i, c := range s.Where {

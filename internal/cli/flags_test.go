@@ -13,7 +13,7 @@ import (
 	"weft/internal/cli"
 )
 
-// TestEnvironment: each flag has an environment variable, and those for operators are in their document.
+// TestEnvironment: each flag has an environment variable, and docs/operations.md explains the flags for operators.
 func TestEnvironment(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
@@ -23,24 +23,26 @@ func TestEnvironment(t *testing.T) {
 		for _, flag := range c.Flags {
 			name := flag.Names()[0]
 			variables := flag.(urfave.DocGenerationFlag).GetEnvVars()
-			isOther := func(v string) bool { return !strings.HasPrefix(v, "OTEL_") } // those are OpenTelemetry's own
-			if len(variables) == 0 || !strings.HasPrefix(variables[0], "WEFT_") || slices.ContainsFunc(variables[1:], isOther) {
+			isOther := func(v string) bool { return !strings.HasPrefix(v, "OTEL_") } // OTEL_ are OpenTelemetry's own
+			if len(variables) == 0 || !strings.HasPrefix(variables[0], "WEFT_") ||
+				slices.ContainsFunc(variables[1:], isOther) {
 				t.Errorf("weft %s --%s: environment variables %v", c.Name, name, variables)
 				continue
 			}
-			for _, prefix := range []string{"drain-", "max-", "tls-", "weft-tls-", "allow-", "insecure", "mongodb-uri-file"} {
-				if strings.HasPrefix(name, prefix) && !slices.Contains(strings.Fields(plain(string(doc))), variables[0]) {
-					t.Errorf("docs/operations.md does not have %s of weft %s --%s", variables[0], c.Name, name)
-				}
+			prefixes := []string{"drain-", "max-", "tls-", "weft-tls-", "allow-", "insecure", "mongodb-uri-file"}
+			isForOperators := slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+			if isForOperators && !slices.Contains(words(string(doc)), "--"+name) {
+				t.Errorf("docs/operations.md does not explain weft %s --%s", c.Name, name)
 			}
 		}
 	}
 }
 
-// TestEnvironmentErrors: errors in the environment are wrong usage, as on the command line.
+// TestEnvironmentErrors: an invalid environment variable has exit status 2, like an invalid flag.
 func TestEnvironmentErrors(t *testing.T) {
 	tests := []struct{ variable, value, want string }{
-		{"WEFT_MAX_STREAMS", "many", `could not parse "many" as uint32 value from environment variable "WEFT_MAX_STREAMS" for flag max-streams`},
+		{"WEFT_MAX_STREAMS", "many", `could not parse "many" as uint32 value from environment variable ` +
+			`"WEFT_MAX_STREAMS" for flag max-streams`},
 		{"WEFT_DRAIN_WINDOW", "5", `"WEFT_DRAIN_WINDOW" for flag drain-window: time: missing unit in duration "5"`},
 		{"WEFT_MAX_WAITING_READS", "0", `"WEFT_MAX_WAITING_READS" for flag max-waiting-reads: want 1 or more`},
 		{"WEFT_INSECURE", "maybe", `"WEFT_INSECURE" for flag insecure: parse error`},
@@ -51,14 +53,15 @@ func TestEnvironmentErrors(t *testing.T) {
 			t.Setenv(test.variable, test.value)
 			var stderr bytes.Buffer
 			status := cli.Run(t.Context(), []string{"weft", "serve"}, io.Discard, &stderr, "")
-			if status != 2 || !strings.HasPrefix(stderr.String(), "weft: ") || !strings.Contains(stderr.String(), test.want) {
-				t.Errorf("%d, want 2\n got %s\nwant %s", status, stderr.String(), test.want)
+			got := stderr.String()
+			if status != 2 || !strings.HasPrefix(got, "weft: ") || !strings.Contains(got, test.want) {
+				t.Errorf("%d, want 2\n got %s\nwant %s", status, got, test.want)
 			}
 		})
 	}
 }
 
-// plain is a text without what stands around words.
-func plain(s string) string {
-	return strings.NewReplacer("`", " ", ",", " ", "(", " ", ")", " ", ";", " ").Replace(s)
+// words returns the words of a Markdown text, without punctuation around them.
+func words(s string) []string {
+	return strings.Fields(strings.NewReplacer("`", " ", `"`, " ", ",", " ", "(", " ", ")", " ", ";", " ").Replace(s))
 }

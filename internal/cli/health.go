@@ -7,10 +7,11 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// health is grpc.health.v1. Its watches end with the drain window, so that weft need not wait for clients to end them.
+// health implements grpc.health.v1. Its Watch streams end with the drain window, because GracefulStop would wait for
+// clients to close them.
 type health struct {
 	*grpchealth.Server
-	windowOver context.Context //nolint:containedctx // an event, of the server as a whole
+	windowOver context.Context //nolint:containedctx // an event of the server, not a request's context
 	endWindow  context.CancelFunc
 }
 
@@ -27,17 +28,18 @@ func (h *health) Watch(in *healthpb.HealthCheckRequest, stream healthpb.Health_W
 	defer context.AfterFunc(h.windowOver, cancel)()
 	w := &watch{Health_WatchServer: stream, ctx: ctx}
 	err := h.Server.Watch(in, w)
-	// Without a window the end may come before the news.
-	if now, unknown := h.Check(ctx, in); unknown == nil && now.GetStatus() != w.last && stream.Context().Err() == nil {
+	// Without a drain window, the stream may end before the embedded server has sent NOT_SERVING.
+	now, checkErr := h.Check(ctx, in)
+	if checkErr == nil && now.GetStatus() != w.last && stream.Context().Err() == nil {
 		_ = stream.Send(now)
 	}
 	return err
 }
 
-// watch is the stream of a Watch.
+// watch is the stream of one Watch call. It remembers the last status sent.
 type watch struct {
 	healthpb.Health_WatchServer
-	ctx  context.Context //nolint:containedctx // the stream's, with an earlier end
+	ctx  context.Context //nolint:containedctx // the stream's, canceled when the drain window ends
 	last healthpb.HealthCheckResponse_ServingStatus
 }
 

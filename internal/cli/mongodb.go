@@ -11,35 +11,37 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// mongodbFlags say where MongoDB is. The connection string may hold a password, so that it is never printed.
+// mongodbFlags returns the flags for the connection string. It may contain a password, so help and errors never print
+// its value.
 func mongodbFlags(value, usage string) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "mongodb-uri", Value: value, DefaultText: value, Sources: cli.EnvVars("WEFT_MONGODB_URI"),
-			Usage: "MongoDB connection `STRING`" + usage + "; with a password only in the environment, or in a file",
+			Usage: "MongoDB connection `STRING`" + usage +
+				"; if it has a password, use the environment or --mongodb-uri-file instead",
 		},
 		&cli.StringFlag{
 			Name: "mongodb-uri-file", Sources: cli.EnvVars("WEFT_MONGODB_URI_FILE"),
-			Usage: "`FILE` that holds it, as a mounted Secret does",
+			Usage: "`FILE` with the connection string, such as a mounted Secret; reloaded when it changes",
 		},
 	}
 }
 
-// mongodbURI returns the connection string.
+// mongodbURI returns the connection string, from the flag, the environment or the file.
 func mongodbURI(cmd *cli.Command) (string, error) {
 	uri, file := cmd.String("mongodb-uri"), cmd.String("mongodb-uri-file")
 	if file == "" {
-		// Everybody on the machine can read the command lines of others.
-		isVisible := slices.ContainsFunc(os.Args, func(arg string) bool { return strings.Contains(arg, uri) })
-		if isVisible && hasSecret(uri) {
-			return "", usageError{errors.New("--mongodb-uri has a password in it, which ps shows to everybody: " +
-				"use WEFT_MONGODB_URI or --mongodb-uri-file, and take another password")}
+		// Every user on the machine can read the command lines of all processes.
+		hasURI := func(arg string) bool { return strings.Contains(arg, uri) }
+		if isVisible := slices.ContainsFunc(os.Args, hasURI); isVisible && hasSecret(uri) {
+			return "", usageError{errors.New("--mongodb-uri contains a password, which ps shows to every user: " +
+				"use WEFT_MONGODB_URI or --mongodb-uri-file, and change the password")}
 		}
 		return uri, nil
 	}
 	if cmd.IsSet("mongodb-uri") {
-		return "", usageError{errors.New("--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file (WEFT_MONGODB_URI_FILE) " +
-			"are both given: which?")}
+		return "", usageError{errors.New("--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file " +
+			"(WEFT_MONGODB_URI_FILE) are both set; set only one")}
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -48,7 +50,7 @@ func mongodbURI(cmd *cli.Command) (string, error) {
 	return parseURIFile(file, text)
 }
 
-// parseURIFile returns the connection string in the text of a file.
+// parseURIFile returns the connection string in the text of a file. The name is for errors.
 func parseURIFile(name string, text []byte) (string, error) {
 	uri := strings.TrimSpace(string(text))
 	if uri == "" {
@@ -58,20 +60,20 @@ func parseURIFile(name string, text []byte) (string, error) {
 	return uri, nil
 }
 
-// hasSecret reports whether a connection string may contain a secret: a password of a user or of a key, or a token.
+// hasSecret reports whether a connection string may contain a secret: the password of a user or a key, or a token.
 func hasSecret(uri string) bool {
 	lower := strings.ToLower(uri)
 	return strings.Contains(uri, "@") || strings.Contains(lower, "password") || strings.Contains(lower, "token")
 }
 
-// uriError returns the error that a user reads about a connection string. The driver's parser quotes what it does not
-// understand, which may be half a password.
+// uriError returns the error to report for a connection string. It hides the error of the driver's parser if that may
+// quote part of a password.
 func uriError(uri string, err error) error {
 	isParser := strings.HasPrefix(err.Error(), "error parsing uri: ") && !errors.As(err, new(*net.DNSError))
 	switch {
 	case isParser && hasSecret(uri):
-		return errors.New("--mongodb-uri: this is no connection string; what is wrong is not shown, since it may have a " +
-			"password in it: user name and password must be percent-encoded; want, for example, " +
+		return errors.New("--mongodb-uri: invalid connection string; details are not shown because they may contain " +
+			"a password; percent-encode the user name and password, for example " +
 			"mongodb://user:p%40ss@db.internal:27017")
 	case isParser:
 		return fmt.Errorf("--mongodb-uri: %w; want, for example, mongodb://localhost:27017", err)

@@ -14,17 +14,17 @@ func (s *server) observeFlags() []cli.Flag {
 			"`LEVEL`: debug (a line for each exchange), info, warn or error"),
 		stringVar(&s.logFormat, "log-format", "text", "WEFT_LOG_FORMAT", "text or json"),
 		boolVar(&s.serverTiming, "server-timing", true, "WEFT_SERVER_TIMING",
-			"have answers carry a server-timing header, which browsers show"),
+			"add a server-timing header to answers, which browsers show"),
 		&cli.StringFlag{
 			Name: "otlp-endpoint", Destination: &s.otlpEndpoint, Sources: cli.EnvVars(
 				"WEFT_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-			Usage: "`URL` of a collector that takes OTLP over gRPC, as http://localhost:4317: " +
-				"weft's part of the traces that Envoy records; empty for none",
+			Usage: "`URL` of an OTLP/gRPC collector such as http://localhost:4317, " +
+				"for weft's spans in the traces that Envoy samples; empty: no traces",
 		},
 	}
 }
 
-// newLogger returns the logger for the flags.
+// newLogger returns the logger that the flags define.
 func (s *server) newLogger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(s.logLevel)); err != nil {

@@ -19,50 +19,51 @@ import (
 	"weft/internal/observe"
 )
 
-// port is the address of the gRPC server, who may connect, and the limits of a connection.
+// port has the settings of the gRPC server: its address, TLS, and the limits of a connection.
 type port struct {
 	listen     string
 	insecure   bool
 	tls        mtls.Options
 	allowed    []string // SPIFFE IDs
-	streams    uint32   // maximum of a connection
-	message    int      // maximum, in bytes
+	streams    uint32   // maximum per connection
+	message    int      // maximum size, in bytes
 	reflection bool
 }
 
 func (p *port) flags() []cli.Flag {
 	return []cli.Flag{
-		stringVar(&p.listen, "listen", defaultSocket, "WEFT_LISTEN", "unix:`PATH`, or host:port with TLS, to serve on"),
+		stringVar(&p.listen, "listen", defaultSocket, "WEFT_LISTEN",
+			"address to listen on: unix:`PATH`, or host:port with TLS"),
 		stringVar(&p.tls.Cert, "tls-cert", "", "WEFT_TLS_CERT",
-			"`FILE` with weft's certificate (PEM); this and the other two are read again when they change"),
-		stringVar(&p.tls.Key, "tls-key", "", "WEFT_TLS_KEY", "`FILE` with its key (PEM)"),
+			"`FILE` with weft's certificate (PEM); the TLS files are reloaded when they change"),
+		stringVar(&p.tls.Key, "tls-key", "", "WEFT_TLS_KEY", "`FILE` with the private key of --tls-cert (PEM)"),
 		stringVar(&p.tls.ClientCA, "tls-client-ca", "", "WEFT_TLS_CLIENT_CA",
 			"`FILE` with the CA bundle (PEM) for client certificates: mutual TLS"),
 		&cli.StringSliceFlag{
 			Name: "allow-spiffe-id", Sources: cli.EnvVars("WEFT_ALLOW_SPIFFE_ID"), Destination: &p.allowed,
-			Usage: "SPIFFE `ID` of a client that may connect; may be repeated, or have commas " +
-				"(default: all clients with a certificate of --tls-client-ca)",
+			Usage: "SPIFFE `ID` of a client that may connect; repeat it, or separate IDs by commas " +
+				"(default: any client that --tls-client-ca verifies)",
 		},
 		boolVar(&p.insecure, "insecure", false, "WEFT_INSECURE",
 			"serve on host:port without TLS: any client that reaches the port can read the documents of all users"),
 		&cli.Uint32Flag{
 			Name: "max-streams", Value: envoy.DefaultWeftStreams, Sources: cli.EnvVars("WEFT_MAX_STREAMS"),
 			Destination: &p.streams, Validator: atLeast[uint32](1),
-			Usage: "exchanges at once on one connection, as in \"weft envoy --weft-max-streams\"; " +
-				"Envoy opens another one for more",
+			Usage: "concurrent exchanges on one connection, as in \"weft envoy --weft-max-streams\"; " +
+				"Envoy opens another connection for more",
 		},
 		&cli.IntFlag{
 			Name: "max-message-bytes", Value: extproc.MaxMessage, Sources: cli.EnvVars("WEFT_MAX_MESSAGE_BYTES"),
 			Destination: &p.message, Validator: atLeast(1),
-			Usage: "size of the largest message, which holds a body: more than the largest core limit of the rules; " +
-				"a response that is larger passes",
+			Usage: "maximum size of a gRPC message, which contains a body; set it higher than every core.limit in " +
+				"the rules; a larger response passes",
 		},
 		boolVar(&p.reflection, "grpc-reflection", false, "WEFT_GRPC_REFLECTION",
 			"serve gRPC reflection, for tools such as grpcurl"),
 	}
 }
 
-// validate checks the flags together.
+// validate parses the SPIFFE IDs and checks that the flags are consistent.
 func (p *port) validate() error {
 	for _, text := range p.allowed {
 		id, err := spiffeid.FromString(strings.TrimSpace(text))
@@ -74,24 +75,25 @@ func (p *port) validate() error {
 	}
 	switch hasTLS := p.tls.Cert != ""; {
 	case hasTLS != (p.tls.Key != ""):
-		return usageErrorf("--tls-cert and --tls-key go together")
+		return usageErrorf("--tls-cert and --tls-key are required together")
 	case !hasTLS && (p.tls.ClientCA != "" || len(p.allowed) > 0):
 		return usageErrorf("--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key")
 	case p.tls.ClientCA == "" && len(p.allowed) > 0:
-		return usageErrorf("--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate")
+		return usageErrorf("--allow-spiffe-id needs --tls-client-ca: without it clients send no certificate")
 	case hasTLS && p.insecure:
-		return usageErrorf("--insecure is without TLS: leave it out, or --tls-cert")
+		return usageErrorf("--insecure and --tls-cert exclude each other; remove one")
 	case !hasTLS && !p.insecure && !strings.HasPrefix(p.listen, "unix:"):
-		return usageErrorf("--listen %s is TCP, where others may read and ask: %s", p.listen,
-			"give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure")
+		return usageErrorf("--listen %s is TCP without TLS: %s", p.listen,
+			"set --tls-cert, --tls-key and --tls-client-ca, listen on unix:PATH, or accept the risk with --insecure")
 	}
 	return nil
 }
 
-// streamWorkers is the number of exchanges that are served by goroutines that wait for the next one.
+// streamWorkers is the number of goroutines that serve one exchange after another. Further concurrent exchanges get a
+// new goroutine each.
 const streamWorkers = 128
 
-// grpcServer returns the gRPC server, without services.
+// grpcServer returns the gRPC server. Only reflection is registered.
 func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.Server) (*grpc.Server, error) {
 	transport := insecure.NewCredentials()
 	if s.port.tls.Cert != "" {
@@ -102,7 +104,7 @@ func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.S
 		transport = withTLS
 		observe.WatchCertificate(registry, certificate)
 		if s.port.tls.ClientCA == "" {
-			s.logger.Warn("TLS without --tls-client-ca: any client that reaches the port can read the documents of all users")
+			s.logger.Warn("no --tls-client-ca: any client that reaches the port can read the documents of all users")
 		}
 	}
 	server := grpc.NewServer(
@@ -112,15 +114,15 @@ func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.S
 		grpc.MaxRecvMsgSize(s.port.message),
 		grpc.StreamInterceptor(s.metrics.CountOpen), grpc.UnaryInterceptor(processor.CheckEnvoyConfig),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			// A connection to an Envoy that is gone without closing it, as after a power failure, is closed soon.
+			// Close the connections of an Envoy that disappeared without closing them, for example in a power failure.
 			Time: time.Minute, Timeout: 20 * time.Second,
-			// A connection of this age is drained, like all of them when weft stops; its streams have the time they need.
+			// No MaxConnectionAgeGrace: open streams finish.
 			MaxConnectionAge: s.drain.maxAge,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
-		// Goroutines that serve one exchange after another have stacks of the right size already.
+		// Reused goroutines do not have to grow their stacks again.
 		grpc.NumStreamWorkers(streamWorkers),
-		// A body of the default limit arrives without waiting for a window update.
+		// A body of the default core.limit fits the flow-control window.
 		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
 	)
 	if s.port.reflection {

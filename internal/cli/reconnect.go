@@ -12,35 +12,33 @@ import (
 )
 
 const (
-	// dnsStartTimeout bounds how long the start of weft waits for the hosts of a mongodb+srv URI.
+	// dnsStartTimeout limits how long weft waits at start for DNS to resolve a mongodb+srv URI.
 	dnsStartTimeout = 2 * time.Second
 
-	// connectTimeout bounds how long MongoDB may take to accept a new connection string. The timeouts in the string may
-	// be infinite.
+	// connectTimeout limits an attempt to connect with a new connection string, whose own timeouts may be infinite.
 	connectTimeout = 30 * time.Second
 
-	// After an attempt that failed, the next one follows after minConnectDelay, then after twice the delay, and so on
-	// up to maxConnectDelay.
+	// The delay after a failed attempt doubles from minConnectDelay to maxConnectDelay.
 	minConnectDelay = time.Second
 	maxConnectDelay = 10 * time.Second
 )
 
 // Log messages.
 const (
-	hostsUnknown          = "MongoDB's hosts cannot be looked up; until they can, extensions are null"
-	hostsKnown            = "MongoDB's hosts have been looked up"
-	connectionRejected    = "the MongoDB connection string or its certificates are rejected; the previous ones stay in use"
-	connectionNotAccepted = "MongoDB does not accept the new connection string or certificates; the previous ones stay in use"
-	connectionReplaced    = "MongoDB accepts the new connection string or certificates"
+	hostsUnresolved   = "mongodb hosts not resolved; extensions are null"
+	hostsResolved     = "mongodb hosts resolved"
+	connectionInvalid = "mongodb connection string or certificates invalid; the previous ones stay in use"
+	connectionFailed  = "mongodb rejects the new connection string or certificates; the previous ones stay in use"
+	connectionUpdated = "mongodb accepts the new connection string or certificates"
 )
 
-// connectMongoDB opens the store and keeps it connected until ctx ends: as soon as DNS knows the hosts, and with the
-// current contents of --mongodb-uri-file and of the certificates that the connection string names. It fails if the
-// connection string is invalid.
+// connectMongoDB opens the store and keeps it connected until ctx ends. It retries until DNS resolves the hosts, and
+// reconnects when --mongodb-uri-file or a certificate that the connection string names changes. It returns an error if
+// the connection string is invalid.
 func (s *server) connectMongoDB(ctx context.Context) error {
 	current, err := watchfile.Read(s.mongodbFiles(s.mongodbURI))
 	if err != nil || s.mongodbURIFile != "" && strings.TrimSpace(string(current[0])) != s.mongodbURI {
-		current = nil // changed since the start
+		current = nil // the file has changed since mongodbURI read it
 	}
 	s.store = mongostore.New(s.metrics.WatchDriver)
 	s.store.Ended = s.metrics.Command
@@ -56,7 +54,7 @@ func (s *server) connectMongoDB(ctx context.Context) error {
 	return nil
 }
 
-// mongodbFiles returns the files of a connection to MongoDB.
+// mongodbFiles returns the files that a connection depends on: --mongodb-uri-file and those that uri names.
 func (s *server) mongodbFiles(uri string) []string {
 	if s.mongodbURIFile == "" {
 		return mongostore.Files(uri)
@@ -64,7 +62,7 @@ func (s *server) mongodbFiles(uri string) []string {
 	return append([]string{s.mongodbURIFile}, mongostore.Files(uri)...)
 }
 
-// watchMongoDBFiles sends the connection string each time that it, or a file that it names, changes.
+// watchMongoDBFiles sends the connection string to uris each time it, or a file that it names, changes.
 func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris chan string) {
 	uri := s.mongodbURI
 	names := func() []string { return s.mongodbFiles(uri) }
@@ -72,6 +70,10 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 		return
 	}
 	watchfile.Watch(ctx, names, current, func(contents [][]byte, err error) {
+		if errors.Is(err, watchfile.ErrPolled) {
+			s.reportPolling("mongodb", err)
+			return
+		}
 		next := uri
 		if err == nil && s.mongodbURIFile != "" {
 			next, err = parseURIFile(s.mongodbURIFile, contents[0])
@@ -82,11 +84,11 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 			}
 		}
 		if err != nil {
-			s.logger.Error(connectionRejected, "error", err)
+			s.logger.Error(connectionInvalid, "error", err)
 			return
 		}
 		uri = next
-		select { // only the latest one counts
+		select { // replace a string that has not been received yet
 		case <-uris:
 		default:
 		}
@@ -94,17 +96,17 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 	})
 }
 
-// keepConnected connects the store if the first attempt has failed with an error, and again with each connection
-// string.
+// keepConnected retries if the first attempt failed with err, and then reconnects with each connection string from
+// uris.
 func (s *server) keepConnected(ctx context.Context, err error, uris <-chan string) {
 	uri := s.mongodbURI
 	if err != nil {
 		s.health.Set(true)
-		if !s.retryConnect(ctx, uri, err, uris, hostsUnknown) {
+		if !s.retryConnect(ctx, uri, err, uris, hostsUnresolved) {
 			return
 		}
 		s.health.Set(false)
-		s.logger.Info(hostsKnown)
+		s.logger.Info(hostsResolved)
 	}
 	for {
 		select {
@@ -112,10 +114,10 @@ func (s *server) keepConnected(ctx context.Context, err error, uris <-chan strin
 			return
 		case uri = <-uris:
 		}
-		if err := s.tryConnect(ctx, uri); err != nil && !s.retryConnect(ctx, uri, err, uris, connectionNotAccepted) {
+		if err := s.tryConnect(ctx, uri); err != nil && !s.retryConnect(ctx, uri, err, uris, connectionFailed) {
 			return
 		}
-		s.logger.Info(connectionReplaced)
+		s.logger.Info(connectionUpdated)
 	}
 }
 
@@ -125,8 +127,8 @@ func (s *server) tryConnect(ctx context.Context, uri string) error {
 	return s.store.Connect(ctx, uri)
 }
 
-// retryConnect follows an attempt to connect that failed. It tries again, with the latest connection string, until it
-// succeeds, or reports false when ctx ends. It logs the first error of each connection string.
+// retryConnect retries after a failed attempt, always with the latest connection string. It returns true when an
+// attempt succeeds and false when ctx ends. It logs the first error for each connection string.
 func (s *server) retryConnect(ctx context.Context, uri string, err error, uris <-chan string, message string) bool {
 	s.logger.Warn(message, "error", uriError(uri, err))
 	for delay := minConnectDelay; ; delay = min(2*delay, maxConnectDelay) {

@@ -24,11 +24,11 @@ import (
 	"weft/test/harness"
 )
 
-// connecting is a server that is connected to MongoDB, and no more.
+// connecting is a server that only connects to MongoDB.
 type connecting struct {
 	*server
 	t   *testing.T
-	log chan string // its lines
+	log chan string // lines of its log
 }
 
 func newConnecting(t *testing.T, uri, file string) *connecting {
@@ -52,7 +52,7 @@ func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
 var _ io.Writer = writerFunc(nil)
 
-// expectLog waits for the next line of the log.
+// expectLog waits for the next log line and returns it. The test fails if the line does not contain want.
 func (c *connecting) expectLog(want string) string {
 	c.t.Helper()
 	line := <-c.log
@@ -62,13 +62,13 @@ func (c *connecting) expectLog(want string) string {
 	return line
 }
 
-// read returns the error of a read.
+// read reads a document and returns the error.
 func (c *connecting) read() error {
 	key := enrich.Key{{Type: enrich.Int64, Int: 7}}
 	return c.store.Find(c.t.Context(), storetest.Source(), []enrich.Key{key})[0].Err
 }
 
-// expectReads expects that MongoDB answers.
+// expectReads checks that reads succeed.
 func (c *connecting) expectReads() {
 	c.t.Helper()
 	if err := c.read(); !errors.Is(err, enrich.ErrNotFound) {
@@ -97,8 +97,7 @@ func startMongod(t *testing.T) *harness.Mongod {
 	return mongod
 }
 
-// TestStartWithoutDNS: weft starts while the hosts of its connection string cannot be looked up, and reads when they
-// can.
+// TestStartWithoutDNS: weft starts while DNS does not resolve its connection string, and connects when it does.
 func TestStartWithoutDNS(t *testing.T) {
 	mongod := startMongod(t)
 	u, err := url.Parse(mongod.URI())
@@ -116,25 +115,25 @@ func TestStartWithoutDNS(t *testing.T) {
 	if err := c.connectMongoDB(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if line := c.expectLog(hostsUnknown); !strings.Contains(line, `error="--mongodb-uri: lookup cluster.weft.test`) {
+	if line := c.expectLog(hostsUnresolved); !strings.Contains(line, `error="--mongodb-uri: lookup cluster.weft.test`) {
 		t.Error(line)
 	}
 	if err := c.read(); !mongostore.IsUnavailable(err) {
 		t.Error(err)
 	}
 	if !c.health.Failing() {
-		t.Error("nobody sees that MongoDB is away")
+		t.Error("health does not report that MongoDB is unavailable")
 	}
 	dns.SetDown(false)
-	c.expectLog(hostsKnown)
+	c.expectLog(hostsResolved)
 	c.expectReads()
 	if c.health.Failing() {
-		t.Error("MongoDB is still said to be away")
+		t.Error("health still reports that MongoDB is unavailable")
 	}
 }
 
-// TestWrongURIWithoutDNS: what is wrong with a connection string in itself ends weft, whether there is DNS or not.
-func TestWrongURIWithoutDNS(t *testing.T) {
+// TestInvalidURIWithoutDNS: an invalid connection string is an error at start, with or without DNS.
+func TestInvalidURIWithoutDNS(t *testing.T) {
 	dns := harness.NewDNS("cluster.weft.test", "db.weft.test", 1)
 	defer dns.Use()()
 	for _, isDown := range []bool{true, false} {
@@ -143,18 +142,19 @@ func TestWrongURIWithoutDNS(t *testing.T) {
 			"mongodb+srv://cluster.weft.test/?maxPoolSize=x":            `invalid value for "maxPoolSize": "x"`,
 			"mongodb+srv://cluster.weft.test:27017":                     "has one host, without a port",
 			"mongodb+srv://u:p@h.weft.test/?tlsCAFile=/nowhere":         "open /nowhere: no such file or directory",
-			"mongodb+srv://u:hidden:p@cluster.weft.test/?maxPoolSize=1": "is not shown",
+			"mongodb+srv://u:hidden:p@cluster.weft.test/?maxPoolSize=1": "details are not shown",
 		} {
 			err := newConnecting(t, uri, "").connectMongoDB(t.Context())
-			if err == nil || !strings.HasPrefix(err.Error(), "--mongodb-uri: ") || !strings.Contains(err.Error(), want) {
+			if err == nil {
+				t.Errorf("%s: no error", uri)
+			} else if got := err.Error(); !strings.HasPrefix(got, "--mongodb-uri: ") || !strings.Contains(got, want) {
 				t.Errorf("%s: %v, want %s", uri, err, want)
 			}
 		}
 	}
 }
 
-// TestConnectionStringRotates: a file with another connection string is used when MongoDB accepts it, without a
-// restart.
+// TestConnectionStringRotates: weft uses a new connection string in the file as soon as MongoDB accepts it.
 func TestConnectionStringRotates(t *testing.T) {
 	mongod := startMongod(t)
 	run := func(command bson.D) {
@@ -185,11 +185,11 @@ func TestConnectionStringRotates(t *testing.T) {
 
 	for text, want := range map[string]string{
 		"":                    "is empty",
-		"mongodb://u:a:b@c":   "is not shown",
+		"mongodb://u:a:b@c":   "details are not shown",
 		"mongodb://h/?tls=no": "invalid value",
 	} {
 		replace(t, file, text)
-		if line := c.expectLog(connectionRejected); !strings.Contains(line, want) {
+		if line := c.expectLog(connectionInvalid); !strings.Contains(line, want) {
 			t.Errorf("%s: %s", text, line)
 		}
 		c.expectReads()
@@ -197,24 +197,24 @@ func TestConnectionStringRotates(t *testing.T) {
 
 	setPassword("second")
 	replace(t, file, uri("second")+"\n")
-	c.expectLog(connectionReplaced)
+	c.expectLog(connectionUpdated)
 	c.expectReads()
 
 	replace(t, file, uri("third"))
-	c.expectLog(connectionNotAccepted)
+	c.expectLog(connectionFailed)
 	c.expectReads()
 	setPassword("third")
-	c.expectLog(connectionReplaced) // by a later attempt, and no line for those that failed before
+	c.expectLog(connectionUpdated) // by a later attempt; failed attempts in between log nothing
 	c.expectReads()
 
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	c.expectLog(connectionRejected)
+	c.expectLog(connectionInvalid)
 	c.expectReads()
 }
 
-// TestCertificatesOfConnectionString: the files that a connection string names are read again when they change.
+// TestCertificatesOfConnectionString: weft reconnects when a file that the connection string names changes.
 func TestCertificatesOfConnectionString(t *testing.T) {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
@@ -226,10 +226,10 @@ func TestCertificatesOfConnectionString(t *testing.T) {
 		t.Fatal(err)
 	}
 	replace(t, ca, "bad")
-	line := c.expectLog(connectionRejected)
+	line := c.expectLog(connectionInvalid)
 	if !strings.Contains(line, "the specified CA file does not contain any valid certificates") {
 		t.Error(line)
 	}
 	replace(t, ca, string(certificate)+"\n")
-	c.expectLog(connectionNotAccepted) // this mongod has no TLS
+	c.expectLog(connectionFailed) // this mongod has no TLS
 }

@@ -18,26 +18,31 @@ import (
 
 var update = flag.Bool("update", false, "write docs/reference.md")
 
-// TestReference compares docs/reference.md with the flags and the metrics, from which it is made.
+// TestReference checks that docs/reference.md, which it generates from the flags and metrics, is up to date.
 func TestReference(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# Flags and metrics\n\nMade from the code by `go test ./internal/cli -run TestReference -update`.\n")
+	b.WriteString("# Which flags and metrics does weft have?\n\n" +
+		"Generated: `go test ./internal/cli -run TestReference -update`.\n")
 	for _, c := range cli.New("").Commands {
 		if len(c.Flags) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## weft %s\n\n%s.\n\n| flag | environment | default | |\n|---|---|---|---|\n", c.Name, c.Usage)
+		fmt.Fprintf(&b, "\n## weft %s\n\n%s.\n\n", c.Name, c.Usage)
+		b.WriteString("| flag | environment | default | |\n|---|---|---|---|\n")
 		for _, f := range c.Flags {
 			d := f.(urfave.DocGenerationFlag)
 			value := d.GetValue()
 			if value != "" {
 				value = "`" + value + "`"
 			}
-			// The word between backquotes names the value: it is an operand's name in --help.
-			fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Names()[0], strings.Join(d.GetEnvVars(), "`, `"), value, strings.ReplaceAll(d.GetUsage(), "|", `\|`))
+			// A word in backquotes is the placeholder of the value in --help; Markdown shows it as code.
+			variables, usage := strings.Join(d.GetEnvVars(), "`, `"), strings.ReplaceAll(d.GetUsage(), "|", `\|`)
+			fmt.Fprintf(&b, "| `--%s` | `%s` | %s | %s |\n", f.Names()[0], variables, value, usage)
 		}
 	}
-	b.WriteString("\n## Metrics\n\nOn `--admin`, at `/metrics`, in Prometheus' text format or OpenMetrics. Those of Go (`go_…`) and of the process (`process_…`) are there, too.\n\n| metric | labels | |\n|---|---|---|\n")
+	b.WriteString("\n## Metrics\n\n" +
+		"`--admin` serves them at `/metrics`, in the format of Prometheus or OpenMetrics,\n" +
+		"with those of Go (`go_…`) and of the process (`process_…`).\n\n| metric | labels | |\n|---|---|---|\n")
 	for _, m := range metrics() {
 		b.WriteString(m)
 	}
@@ -48,39 +53,41 @@ func TestReference(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != b.String() {
-		t.Errorf("docs/reference.md is not what the code says: go test ./internal/cli -run TestReference -update (%v)", err)
+		t.Errorf("docs/reference.md is out of date: go test ./internal/cli -run TestReference -update (%v)", err)
 	}
 }
 
-// described keeps what is registered.
-type described struct {
+// recorder is a registry that records its collectors.
+type recorder struct {
 	prometheus.Registerer
 	collectors []prometheus.Collector
 }
 
-func (d *described) MustRegister(cs ...prometheus.Collector) {
-	d.collectors = append(d.collectors, cs...)
-	d.Registerer.MustRegister(cs...)
+func (r *recorder) MustRegister(cs ...prometheus.Collector) {
+	r.collectors = append(r.collectors, cs...)
+	r.Registerer.MustRegister(cs...)
 }
 
-func (d *described) Register(c prometheus.Collector) error {
-	d.collectors = append(d.collectors, c)
-	return d.Registerer.Register(c)
+func (r *recorder) Register(c prometheus.Collector) error {
+	r.collectors = append(r.collectors, c)
+	return r.Registerer.Register(c)
 }
 
-// metrics returns a row of a table for each metric of weft's own.
+// metrics returns a table row for each of weft's own metrics.
 func metrics() (rows []string) {
-	d := &described{Registerer: prometheus.NewRegistry()}
-	observe.NewMetrics(d, "")
-	observe.WatchCertificate(d, nil)
-	parts := regexp.MustCompile(`^Desc\{fqName: "(weft_[^"]*)", help: "(.*?)"(?:, unit: "[^"]*")?, constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
-	for _, c := range d.collectors {
+	r := &recorder{Registerer: prometheus.NewRegistry()}
+	observe.NewMetrics(r, "")
+	observe.WatchCertificate(r, nil)
+	parts := regexp.MustCompile(`^Desc\{fqName: "(weft_[^"]*)", help: "(.*?)"(?:, unit: "[^"]*")?, ` +
+		`constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
+	for _, c := range r.collectors {
 		descs := make(chan *prometheus.Desc, 100)
 		c.Describe(descs)
 		close(descs)
 		for desc := range descs {
 			if m := parts.FindStringSubmatch(desc.String()); m != nil {
-				rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], strings.ReplaceAll(m[3], ",", ", "), m[2]))
+				labels := strings.ReplaceAll(m[3], ",", ", ")
+				rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", m[1], labels, m[2]))
 			}
 		}
 	}

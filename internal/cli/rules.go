@@ -13,9 +13,9 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// rulesFlag returns the flag for the name of a rules file.
+// rulesFlag returns the --rules flag.
 func rulesFlag(name *string) cli.Flag {
-	return stringVar(name, "rules", "", "WEFT_RULES", "rules `FILE`; default: the built-in rules, for a user profile")
+	return stringVar(name, "rules", "", "WEFT_RULES", "rules `FILE`; default: built-in rules for a user profile")
 }
 
 // loadRules loads a rules file, or returns the built-in rules if name is empty.
@@ -30,7 +30,8 @@ func schemaCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "schema",
 		Usage: "print the JSON Schema of a rules file",
-		Description: `Editors complete and check with it: weft schema > rules.schema.json, and at the top of the rules file
+		Description: `Editors use it for completion and validation. Run weft schema > rules.schema.json, and begin
+the rules file with
 
    # yaml-language-server: $schema=rules.schema.json`,
 		Action: func(_ context.Context, cmd *cli.Command) error {
@@ -45,13 +46,14 @@ func checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "report all errors in rules files",
 		ArgsUsage: "FILE...",
-		Description: `Prints all errors at once, as file:line:column: what is wrong and what to write instead. With errors,
-the exit status is 1. Warnings are about what is allowed but may not be intended; given a MongoDB, also
-about missing indexes, and about documents whose types do not fit, in a sample.`,
-		Flags: mongodbFlags("", ": check the indexes and a sample of the documents"),
+		Description: `Prints every error as file:line:column, what is wrong, and what to write instead. If there are
+errors, the exit status is 1. Warnings point out rules that are valid but probably not intended. With a
+MongoDB connection string, check also warns about missing indexes and, in a sample, documents with
+wrong types.`,
+		Flags: mongodbFlags("", ", to check indexes and a sample of documents"),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if !cmd.Args().Present() {
-				return usageErrorf("check: the file is missing; write weft check rules.yaml")
+				return usageErrorf("check: want a rules file, for example weft check rules.yaml")
 			}
 			uri, err := mongodbURI(cmd)
 			if err != nil {
@@ -69,7 +71,7 @@ about missing indexes, and about documents whose types do not fit, in a sample.`
 	}
 }
 
-// check checks a file and prints its warnings. The error has the errors in the file.
+// check validates a file and prints its warnings. It returns the errors in the file.
 func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 	f, err := rulesfile.Load(name)
 	if err != nil {
@@ -91,7 +93,7 @@ func check(ctx context.Context, out io.Writer, name, mongodbURI string) error {
 	return err
 }
 
-// checkMongoDB warns about sources whose collection has no index for their key, or documents that do not fit.
+// checkMongoDB prints a warning for each source whose collection has no index on the key or documents with other types.
 func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enrich.Rule, uri string) error {
 	store, err := mongostore.Open(uri)
 	if err != nil {
@@ -109,7 +111,7 @@ func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enri
 				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
 			}
 			if index != "" {
-				warnings = append(warnings, "no index on the key: each read scans the whole collection; run in mongosh: "+index)
+				warnings = append(warnings, noIndex+"; run in mongosh: "+index)
 			}
 			for _, w := range warnings {
 				fmt.Fprintf(out, "%s: rule %q, extension %q: %s (warning)\n", name, r.Name, src.Name, w)
@@ -119,7 +121,7 @@ func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enri
 	return nil
 }
 
-// keyTypes returns the types of the conditions of a source.
+// keyTypes returns the type of each condition of a source.
 func keyTypes(r *enrich.Rule, src *enrich.Source) []enrich.Type {
 	types := make([]enrich.Type, len(src.Where))
 	for i, c := range src.Where {

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"weft/extproc"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
+	"weft/internal/watchfile"
 )
 
 func serveCommand(version string) *cli.Command {
@@ -33,11 +35,12 @@ func serveCommand(version string) *cli.Command {
 	return &cli.Command{
 		Name:  "serve",
 		Usage: "serve Envoy's external processing filter",
-		Description: `Serves until SIGTERM or SIGINT; then its health checks say that it stops, it takes exchanges for a drain window, and lets
-those under way finish. A second signal ends it at once. A rules file
-that changes is read again: good rules are for all exchanges from then on, and bad ones are refused with what is wrong,
-while those from before go on. weft starts and stays up while MongoDB is down. It has no timeouts: Envoy's message_timeout says
-how long an answer may wait for MongoDB, and the connection string has MongoDB's own.`,
+		Description: `Serves until SIGTERM or SIGINT. Then health checks fail, weft accepts exchanges for the drain
+window, and open exchanges finish. A second signal stops weft immediately.
+
+weft reloads the rules file when it changes. New exchanges use the new rules. If the file has errors,
+weft logs them and the previous rules stay in use. weft starts and runs without MongoDB; extensions
+are then null.`,
 		Flags: slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, s.port.flags(),
 			mongodbFlags("mongodb://localhost:27017", ""), s.joinFlags(), s.observeFlags(), s.drain.flags()),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -58,16 +61,16 @@ how long an answer may wait for MongoDB, and the connection string has MongoDB's
 func (s *server) joinFlags() []cli.Flag {
 	return []cli.Flag{
 		stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
-			"`host:port` for /metrics, /livez and /readyz; empty for none"),
+			"`host:port` for /metrics, /livez and /readyz; empty: disabled"),
 		boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
 		&cli.Int64Flag{
 			Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
 			Destination: &s.maxReads, Validator: atLeast[int64](1),
-			Usage: "how many reads may wait for MongoDB; beyond it exchanges do not wait, and get no extension",
+			Usage: "maximum number of reads waiting for MongoDB; further exchanges get no extension",
 		},
 		durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
-			"how long an answer may wait for MongoDB once the core is there, a little less than Envoy's "+
-				"message_timeout; default: nine tenths of the rules file's message_timeout"),
+			"how long an exchange waits for MongoDB after the core has arrived; set it a little less than "+
+				"Envoy's message_timeout; default: nine tenths of the rules file's message_timeout"),
 	}
 }
 
@@ -88,7 +91,7 @@ func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
 	return flush, nil
 }
 
-// server is a weft that serves.
+// server is the state of weft serve.
 type server struct {
 	rulesName, admin, version         string
 	mongodbURI, mongodbURIFile        string
@@ -107,41 +110,48 @@ type server struct {
 	report   func(*enrich.Report) // for each exchange that has ended
 	rules    atomic.Pointer[extproc.Ruleset]
 
+	stopAdvice context.CancelFunc // ends adviseIndexes for the rules in use
+
 	health   *observe.Health
 	stopping atomic.Bool
 }
 
-// run runs until the first signal, and a little longer.
+// run serves until the first signal, and then drains.
 func (s *server) run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	// SIGHUP means "read your files again" to many servers, and would end weft without a drain.
+	// Many servers reload their configuration on SIGHUP; its default action would stop weft without a drain.
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer close(hangUp)
 	defer signal.Stop(hangUp)
 	go func() {
 		for range hangUp {
-			s.logger.Info("SIGHUP does nothing: the rules file and certificates are read again when they change")
+			s.logger.Info("ignoring SIGHUP; the rules file and certificates are reloaded when they change")
 		}
 	}()
 
-	// Near the limit of the cgroup the garbage collector works harder, so that the kernel need not kill weft.
+	// Set GOMEMLIMIT from the cgroup's memory limit, so that the garbage collector works harder before the kernel kills
+	// weft.
 	if _, err := memlimit.Set(); err != nil {
-		s.logger.Info("GOMEMLIMIT is not taken from a cgroup", "error", err)
+		s.logger.Info("memory limit not set from cgroup", "error", err)
 	}
 	file, stopJoin, err := s.startJoin(ctx)
 	if err != nil {
 		return err
 	}
 	defer stopJoin()
+	var idle idle
 	processor := &extproc.Server{
-		Rules:         s.rules.Load,
-		Store:         s.reads,
-		ServerTiming:  s.serverTiming,
-		Report:        s.report,
-		Misconfigured: func(fault string) { s.metrics.Misconfigurations.Inc(); s.logger.Warn(fault) },
-		Panicked:      s.panicked,
+		Rules:        s.rules.Load,
+		Store:        s.reads,
+		ServerTiming: s.serverTiming,
+		Report:       func(r *enrich.Report) { s.report(r); idle.watch() },
+		Misconfigured: func(fault string) {
+			s.metrics.Misconfigurations.Inc()
+			s.logger.Warn("envoy misconfigured", "error", fault)
+		},
+		Panicked: s.panicked,
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
 	if err != nil {
@@ -152,9 +162,11 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	processor.Register(grpcServer)
-	health := newHealth() // of the server as a whole, and of the one service
+	health := newHealth() // has the status of the server; the next line adds the service's
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)
+
+	go idle.warn(ctx, s.logger)
 
 	served := make(chan error, 1)
 	go func() { served <- grpcServer.Serve(listener) }()
@@ -165,7 +177,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	stop() // from here on a signal has its default effect: a second one ends weft at once
+	stop() // restore the default action: a second signal ends weft immediately
 	if err := s.finish(grpcServer, health, served); err != nil {
 		return err
 	}
@@ -178,8 +190,7 @@ func (s *server) run(ctx context.Context) error {
 // startJoin starts all but the way into Envoy: rules, MongoDB, metrics and traces. What it starts ends with ctx, or when
 // stop is called.
 func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func(), err error) {
-	// weft's heap is a few megabytes, so that Go would collect it all the time. make bench: a tenth of the CPU. The
-	// environment's GOGC and GOMEMLIMIT are respected.
+	// The heap is a few megabytes, so with the default of 100 garbage collection takes a tenth of the CPU (make bench).
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
@@ -191,7 +202,7 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 		return nil, nil, err
 	}
 	s.reads = enrich.Limit(enrich.Batch(s.store), s.maxReads)
-	s.use(file)
+	s.applyRules(ctx, file)
 	closeAdmin, err := s.serveAdmin(s.registry)
 	if err != nil {
 		return nil, nil, err
@@ -203,7 +214,6 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 	}
 	log := observe.Log(s.logger)
 	s.report = func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) }
-	go s.adviseIndexes(ctx, file.Rules)
 	if s.rulesName != "" {
 		go s.watch(ctx, file.Text)
 	}
@@ -213,59 +223,85 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 // panicked reports a panic in an exchange.
 func (s *server) panicked(rule string, err *enrich.PanicError) {
 	s.metrics.Panics.Inc()
-	s.logger.Error("panic in an exchange, whose legacy response passes", "rule", rule, "error", err, "stack", string(err.Stack))
+	s.logger.Error("panic in exchange; the legacy response passes",
+		"rule", rule, "error", err, "stack", string(err.Stack))
 }
 
-// closeStore closes the connections to MongoDB. With all exchanges over no read is under way, so there is nothing to wait for.
+// closeStore closes the connections to MongoDB. All exchanges have ended, so no read is in progress and Close need not
+// wait.
 func (s *server) closeStore() {
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.store.Close(now)
 }
 
-// use makes the rules of a file those of all exchanges from now on.
-func (s *server) use(f *rulesfile.File) {
+// applyRules sets the rules for new exchanges.
+func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	for _, w := range f.Warnings {
-		s.logger.Warn(w.Error())
+		s.logger.Warn("rules file warning", "warning", w.Error())
+	}
+	for _, r := range f.Rules {
+		if s.port.message > 0 && r.CoreLimit+extproc.BufferSlack > s.port.message { // 0 in Envoy's process
+			s.logger.Warn("core limit exceeds --max-message-bytes; larger cores pass", "rule", r.Name,
+				"core_limit", r.CoreLimit, "max_message_bytes", s.port.message)
+		}
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
 	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
 	s.rules.Store(ruleset)
+	if s.stopAdvice != nil {
+		s.stopAdvice() // it is about other rules
+	}
+	ctx, s.stopAdvice = context.WithCancel(ctx)
+	go s.adviseIndexes(ctx, f.Rules)
+}
+
+// reportPolling reports that changes of files are seen late.
+func (s *server) reportPolling(files string, err error) {
+	s.metrics.FilesPolled.Set(1)
+	s.logger.Warn("polling files; raise fs.inotify.max_user_instances", "files", files, "error", err)
 }
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
 	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+		if errors.Is(err, watchfile.ErrPolled) {
+			s.reportPolling("rules", err)
+			return
+		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
-			s.logger.Error("the rules file is refused; the rules from before go on", "error", err)
+			s.logger.Error("rules file rejected; the previous rules stay in use", "error", err)
 			return
 		}
 		before := s.rules.Load().EnvoyConfig()
-		s.use(f)
-		s.logger.Info("new rules", "rules", len(f.Rules), "hash", f.Hash)
+		s.applyRules(ctx, f)
+		s.logger.Info("rules reloaded", "rules", len(f.Rules), "hash", f.Hash)
 		if now := s.rules.Load().EnvoyConfig(); now != before {
-			s.logger.Warn("Envoy configuration differs: regenerate it with weft envoy --rules "+s.rulesName, "before", before, "now", now)
+			s.logger.Warn("envoy configuration differs; regenerate it",
+				"run", "weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
-		go s.adviseIndexes(ctx, f.Rules)
 	})
 }
 
-// adviseIndexes warns of reads that scan a whole collection. MongoDB may be down for now: the driver waits for it as
-// long as the connection string says, and the next try follows.
+// noIndex is a warning of weft serve and weft check.
+const noIndex = "no index on the key; each read scans the whole collection"
+
+// adviseIndexes logs a warning for each collection without an index on the key. While MongoDB is unavailable it
+// retries; the driver's server selection timeout paces the attempts.
 func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
-	asked, seen := map[string]bool{}, map[string]bool{}
+	checked, logged := map[string]bool{}, map[string]bool{}
 	for _, r := range rules {
 		for _, src := range r.Sources {
-			of := mongostore.Indexed(src)
-			if asked[of] {
+			index := mongostore.Indexed(src)
+			if checked[index] {
 				continue
 			}
-			asked[of] = true
+			checked[index] = true
 			advice, err := s.store.IndexAdvice(ctx, src)
 			if mongostore.IsUnavailable(err) && ctx.Err() == nil {
-				s.logger.Warn("MongoDB does not answer; until it does, extensions are null", "error", err)
+				s.logger.Warn("mongodb unavailable; extensions are null", "error", err)
 				s.health.Set(true)
 			}
 			for mongostore.IsUnavailable(err) && ctx.Err() == nil {
@@ -277,10 +313,10 @@ func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				s.logger.Warn("could not look for an index", "error", err)
-			case advice != "" && !seen[advice]:
-				seen[advice] = true
-				s.logger.Warn("no index on the key: each read scans the whole collection", "rule", r.Name, "run in mongosh", advice)
+				s.logger.Warn("index check failed", "error", err)
+			case advice != "" && !logged[advice]:
+				logged[advice] = true
+				s.logger.Warn(noIndex, "rule", r.Name, "mongosh", advice)
 			}
 		}
 	}

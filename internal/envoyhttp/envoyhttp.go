@@ -42,6 +42,8 @@ func AddRequestHeader(req *enrich.Request, name string, value []byte) {
 		req.Host = string(value)
 	case ":path":
 		req.Path = string(value)
+	case "upgrade":
+		req.IsUpgrade = true
 	case "if-none-match", IfNoneMatchHeader:
 		req.IfNoneMatch = join(req.IfNoneMatch, string(value))
 	}
@@ -49,7 +51,7 @@ func AddRequestHeader(req *enrich.Request, name string, value []byte) {
 
 // EndRequestHeaders is called when all headers have been added.
 func EndRequestHeaders(req *enrich.Request) {
-	if req.Method != http.MethodGet { // for others it guards a change, and the legacy service sees it (RFC 9110, section 13.1.2)
+	if req.Method != http.MethodGet { // with others it is a precondition for the legacy service (RFC 9110, section 13.1.2)
 		req.IfNoneMatch = ""
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// files are the PEM files of Options, and the configuration made from them.
+// files are the PEM files of Options and the TLS configuration made from them.
 type files struct {
 	Options
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	content [3]string   // of the files, in current
-	current *tls.Config // of the last files without errors
-	failure string      // last error in the log
+	content [3]string   // of the files that current was made from
+	current *tls.Config // from the last files without errors
+	failure string      // the last error logged; empty after a success
 }
 
 // config returns the configuration for a handshake.
@@ -31,12 +31,12 @@ func (f *files) config() *tls.Config {
 		f.failure = ""
 	case err.Error() != f.failure:
 		f.failure = err.Error()
-		f.logger.Error("the certificate files are refused; those from before stay in use", "error", err)
+		f.logger.Error("certificate files rejected; the previous ones stay in use", "error", err)
 	}
 	return f.current
 }
 
-// load reads the files, and makes a configuration from them if they have changed.
+// load reads the files and, if they have changed, makes a new configuration.
 func (f *files) load() error {
 	var content [3]string
 	for i, name := range []string{f.Cert, f.Key, f.ClientCA} {
@@ -52,28 +52,28 @@ func (f *files) load() error {
 	if f.current != nil && content == f.content {
 		return nil
 	}
-	cert, err := tls.X509KeyPair([]byte(content[0]), []byte(content[1])) // its errors quote nothing of the key
+	cert, err := tls.X509KeyPair([]byte(content[0]), []byte(content[1])) // its errors do not quote the key
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", f.Cert, f.Key, err)
 	}
 	level := slog.LevelInfo
 	if time.Now().After(cert.Leaf.NotAfter) {
 		if f.current != nil {
-			return fmt.Errorf("%s: the certificate has expired, %v", f.Cert, cert.Leaf.NotAfter)
+			return fmt.Errorf("%s: the certificate expired at %v", f.Cert, cert.Leaf.NotAfter)
 		}
-		level = slog.LevelWarn // there is no other
+		level = slog.LevelWarn // at start there is no previous certificate to keep
 	}
 	// A resumed session would not be verified with the current CA bundle.
 	config := &tls.Config{Certificates: []tls.Certificate{cert}, SessionTicketsDisabled: true}
 	if f.ClientCA != "" {
 		config.ClientCAs = x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM([]byte(content[2])) {
-			return fmt.Errorf("%s: no certificate in it", f.ClientCA)
+			return fmt.Errorf("%s: contains no certificate", f.ClientCA)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		config.VerifyConnection = f.verify
 	}
-	f.logger.Log(context.Background(), level, "TLS certificate", "subject", cert.Leaf.Subject.String(),
+	f.logger.Log(context.Background(), level, "certificate loaded", "subject", cert.Leaf.Subject.String(),
 		"serial", cert.Leaf.SerialNumber.Text(16), "not_after", cert.Leaf.NotAfter)
 	f.content, f.current = content, config
 	return nil

@@ -11,41 +11,41 @@ import (
 	"weft/enrich"
 )
 
-// Health monitors whether MongoDB answers. It logs when MongoDB stops answering and when it answers again, at most
-// once in ten seconds: clients get answers all the same, so that nobody would notice.
+// Health monitors whether MongoDB is available. Clients still get responses without it, so Health logs when MongoDB
+// becomes unavailable and available again, at most once in ten seconds.
 type Health struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
 	failing bool
-	warned  bool // since MongoDB last answered
+	warned  bool // since MongoDB was last available
 	warning rate.Sometimes
 }
 
-// NewHealth returns a Health for a MongoDB that answers.
+// NewHealth returns a Health that considers MongoDB available.
 func NewHealth(logger *slog.Logger) *Health {
 	return &Health{logger: logger, warning: rate.Sometimes{Interval: 10 * time.Second}}
 }
 
-// Failing reports whether MongoDB did not answer when it was last asked.
+// Failing reports whether the last exchange or command failed or timed out.
 func (h *Health) Failing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.failing
 }
 
-// Set sets whether MongoDB fails, after a command that is of no exchange.
+// Set records the result of a command that belongs to no exchange.
 func (h *Health) Set(failing bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failing = failing
 }
 
-// Watch observes an exchange that has ended.
+// Watch records the result of an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
-	failed := isMissing(r.Outcome.Reason) || isMissing(r.Outcome.Also)
-	whole := r.Outcome.Disposition == enrich.Composed
-	if !failed && !whole {
+	failed := isUnavailable(r.Outcome.Reason) || isUnavailable(r.Outcome.Also)
+	succeeded := r.Outcome.Disposition == enrich.Composed
+	if !failed && !succeeded {
 		return
 	}
 	h.mu.Lock()
@@ -56,15 +56,15 @@ func (h *Health) Watch(r *enrich.Report) {
 		h.warning.Do(func() {
 			h.warned = true
 			h.logger.LogAttrs(context.Background(), slog.LevelWarn,
-				"MongoDB does not answer in time, or not at all; until it does, extensions are null",
+				"mongodb unavailable; extensions are null",
 				append(ids(r), slog.String("rule", r.Rule), slog.Any("error", r.Err))...)
 		})
-	case whole && h.warned:
+	case succeeded && h.warned:
 		h.warned = false
-		h.logger.Info("MongoDB answers again")
+		h.logger.Info("mongodb available again")
 	}
 }
 
-func isMissing(r enrich.Reason) bool {
+func isUnavailable(r enrich.Reason) bool {
 	return r == enrich.ExtensionFailed || r == enrich.ExtensionTimeout
 }

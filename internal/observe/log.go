@@ -1,4 +1,4 @@
-// Package observe makes the reports of exchanges visible.
+// Package observe turns the report of each exchange into logs, metrics and traces.
 package observe
 
 import (
@@ -13,11 +13,11 @@ import (
 	"weft/enrich"
 )
 
-// NonBlocking returns a writer that never waits for w, and a function that flushes it, for a second at most. If w
-// blocks, as a pipe that nobody reads does, lines are dropped, and dropped is called with their number.
+// NonBlocking returns a writer that never blocks on w, and a function that flushes it within one second. If w blocks,
+// for example a pipe without a reader, lines are dropped and dropped is called with their number.
 func NonBlocking(w io.Writer, dropped func(lines int)) (_ io.Writer, flush func()) {
 	const lines = 1000
-	writer := diode.NewWriter(struct{ io.Writer }{w}, lines, 0, dropped) // without w's Close
+	writer := diode.NewWriter(struct{ io.Writer }{w}, lines, 0, dropped) // hides w's Close
 	return writer, func() {
 		done := make(chan struct{})
 		go func() {
@@ -31,8 +31,8 @@ func NonBlocking(w io.Writer, dropped func(lines int)) (_ io.Writer, flush func(
 	}
 }
 
-// Log returns a function that writes a line for each report, at level debug: Envoy's access log has a line for each
-// request already. The line has no keys and no bodies.
+// Log returns a function that logs each report at level debug; Envoy's access log already has a line for each request.
+// The line contains no keys and no bodies.
 func Log(logger *slog.Logger) func(*enrich.Report) {
 	return func(r *enrich.Report) {
 		if !logger.Enabled(context.Background(), slog.LevelDebug) {
@@ -42,11 +42,11 @@ func Log(logger *slog.Logger) func(*enrich.Report) {
 			slog.String("rule", r.Rule),
 			slog.String("outcome", string(r.Outcome.Disposition)),
 			slog.String("reason", string(r.Outcome.Reason)),
-			unlessZero("also", string(r.Outcome.Also)),
-			unlessZero("status", r.Status),
-			unlessZero("legacy", r.Times.Legacy),
-			unlessZero("mongodb", r.Times.Read),
-			unlessZero("added", r.Times.Added),
+			optional("also", string(r.Outcome.Also)),
+			optional("status", r.Status),
+			optional("legacy", r.Times.Legacy),
+			optional("mongodb", r.Times.Read),
+			optional("added", r.Times.Added),
 		}
 		attrs = append(attrs, ids(r)...)
 		if r.Err != nil {
@@ -56,17 +56,17 @@ func Log(logger *slog.Logger) func(*enrich.Report) {
 	}
 }
 
-// ids returns the attributes that lead to the request in Envoy's access log and in traces.
+// ids returns the attributes that identify the request in Envoy's access log and in traces.
 func ids(r *enrich.Report) []slog.Attr {
 	var trace string
 	if r.Trace.ID != [16]byte{} {
 		trace = hex.EncodeToString(r.Trace.ID[:])
 	}
-	return []slog.Attr{unlessZero("trace_id", trace), unlessZero("request_id", r.RequestID)}
+	return []slog.Attr{optional("trace_id", trace), optional("request_id", r.RequestID)}
 }
 
-// unlessZero returns an attribute, or an empty one, which handlers ignore, for a zero value.
-func unlessZero[T comparable](name string, value T) slog.Attr {
+// optional returns an attribute. For a zero value it returns an empty one, which handlers omit.
+func optional[T comparable](name string, value T) slog.Attr {
 	if value == *new(T) {
 		return slog.Attr{}
 	}

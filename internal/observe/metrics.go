@@ -17,8 +17,8 @@ import (
 	"weft/enrich"
 )
 
-// Metrics are weft's metrics. The values of their labels are few, whatever clients send: names of rules and
-// collections, which are from the rules file, and reasons, which are constants.
+// Metrics are weft's metrics. Their cardinality does not depend on clients: label values are the names of rules and
+// collections in the rules file, and reasons, which are constants.
 type Metrics struct {
 	exchanges            *prometheus.CounterVec // by rule, disposition, reason, also
 	legacy, added, reads *prometheus.HistogramVec
@@ -30,57 +30,61 @@ type Metrics struct {
 	reloaded             prometheus.Gauge
 	rulesInfo            *prometheus.GaugeVec
 
-	Misconfigurations prometheus.Counter // faults in Envoy's configuration
+	Misconfigurations prometheus.Counter // errors in Envoy's configuration
 	Panics            prometheus.Counter // in exchanges
 	DroppedLines      prometheus.Counter // of the log
+	FilesPolled       prometheus.Gauge   // 1 if changes of files are seen late
 }
 
-// NewMetrics returns metrics that are registered with r.
+// NewMetrics returns metrics registered with r.
 func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 	f := factory{promauto.With(r)}
 	m := &Metrics{
 		exchanges: f.counters("weft_exchanges_total",
-			"Exchanges that have ended, by rule, by what became of the response, and why.",
+			"Exchanges that ended, by rule, disposition of the response, and reason.",
 			"rule", "disposition", "reason", "also"),
 		legacy: f.histograms("weft_legacy_duration_seconds",
-			"Time from forwarding the request until the legacy service's response was there, as far as weft asked "+
-				"for it. Envoy's own time is included.", waits(), "rule"),
+			"Time from forwarding the request until the part of the legacy response that weft needs arrived. "+
+				"Includes Envoy's own time.", waits(), "rule"),
 		added: f.histograms("weft_added_duration_seconds",
-			"Time that weft added to the legacy service's response. Waiting for MongoDB is included.",
-			// Mostly microseconds, and at worst Envoy's message_timeout.
+			"Latency that weft added to the legacy response. Includes waiting for MongoDB.",
+			// Usually microseconds; at most Envoy's message_timeout.
 			[]float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5}, "rule"),
 		reads: f.histograms("weft_mongodb_duration_seconds",
-			"Time from the start of an exchange's reads until they were done or given up. "+
-				"Most of it passes while the legacy service works.", waits(), "rule"),
-		coreSize:   f.histograms("weft_core_size_bytes", "Size of the legacy bodies that weft received.", sizes(), "rule"),
-		answerSize: f.histograms("weft_answer_size_bytes", "Size of the bodies that weft made.", sizes(), "rule"),
+			"Time from the start of an exchange's reads until they ended or were abandoned. "+
+				"Reads run concurrently with the legacy request.", waits(), "rule"),
+		coreSize:   f.histograms("weft_core_size_bytes", "Size of legacy bodies received.", sizes(), "rule"),
+		answerSize: f.histograms("weft_answer_size_bytes", "Size of bodies composed.", sizes(), "rule"),
 		waited: f.counters("weft_mongodb_wait_seconds_total",
-			"Time that exchanges waited for MongoDB once the core was there: a part of weft_added_duration_seconds.",
+			"Time that exchanges waited for MongoDB after the core arrived; a part of weft_added_duration_seconds.",
 			"rule"),
-		open: f.gauge("weft_exchanges_open", "Exchanges that are under way: streams of Envoy."),
+		open: f.gauge("weft_exchanges_open", "Exchanges in progress: ext_proc streams from Envoy."),
 		reloads: f.counters("weft_rules_reloads_total",
-			"Changes of the rules file: applied, or refused because it has errors.", "result"),
+			"Changes of the rules file, by result: applied, or rejected because of errors.", "result"),
 		reloaded: f.gauge("weft_rules_last_reload_successful",
-			"0 while the rules file has errors, so that the previous rules stay in force; 1 otherwise."),
-		rulesInfo: f.gauges("weft_rules_info", "1 for the rules in force, by the hash of their file.", "hash"),
+			"0 while the rules file has errors and the previous rules stay in use; 1 otherwise."),
+		FilesPolled: f.gauge("weft_files_polled",
+			"1 while weft polls the rules file or those of the MongoDB connection, because the system has no inotify "+
+				"instance left; 0 otherwise."),
+		rulesInfo: f.gauges("weft_rules_info", "1 for the rules in use, by the hash of their file.", "hash"),
 		Misconfigurations: f.counter("weft_envoy_misconfigurations_total",
-			"Faults in Envoy's configuration that keep weft from its work. The log names them."),
+			"Errors in Envoy's configuration that prevent composition. The log describes each."),
 		Panics: f.counter("weft_panics_total",
-			"Panics that ended an exchange, whose legacy response passed. The log has the stack."),
+			"Panics recovered in exchanges; their legacy responses passed. The log has the stack."),
 		DroppedLines: f.counter("weft_log_lines_dropped_total",
-			"Log lines that were dropped because standard error did not accept them in time."),
+			"Log lines dropped because standard error blocked."),
 		mongodb: newMongodbMetrics(f),
 	}
-	f.gauges("weft_build_info", "1, by the versions of weft and Go.", "version", "goversion").
+	f.gauges("weft_build_info", "1, with the versions of weft and Go as labels.", "version", "goversion").
 		WithLabelValues(version, runtime.Version()).Set(1)
 	m.reloads.WithLabelValues("applied")
-	m.reloads.WithLabelValues("refused")
+	m.reloads.WithLabelValues("rejected")
 	m.reloaded.Set(1)
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// factory makes metrics and registers them.
+// factory creates and registers metrics.
 type factory struct{ promauto.Factory }
 
 func (f factory) counter(name, help string) prometheus.Counter {
@@ -103,15 +107,15 @@ func (f factory) histograms(name, help string, buckets []float64, labels ...stri
 	return f.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// waits returns the buckets for times of other services: up to Envoy's usual timeouts.
+// waits returns buckets for waiting times, in seconds, up to the usual timeouts in Envoy.
 func waits() []float64 {
 	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 }
 
-// sizes returns buckets from 256 bytes to 64 MiB.
+// sizes returns buckets for sizes, from 256 bytes to 64 MiB.
 func sizes() []float64 { return prometheus.ExponentialBuckets(256, 4, 10) }
 
-// Count counts an exchange.
+// Count records an exchange that has ended.
 func (m *Metrics) Count(r *enrich.Report) {
 	o := r.Outcome
 	m.exchanges.WithLabelValues(r.Rule, string(o.Disposition), string(o.Reason), string(o.Also)).Inc()
@@ -136,7 +140,7 @@ func (m *Metrics) Count(r *enrich.Report) {
 	}
 }
 
-// observe adds a value. If the trace of the exchange is recorded, it becomes the exemplar.
+// observe records a duration, with the trace as exemplar if the trace is sampled.
 func observe(o prometheus.Observer, value time.Duration, r *enrich.Report) {
 	if e, ok := o.(prometheus.ExemplarObserver); ok && r.Trace.Sampled {
 		e.ObserveWithExemplar(value.Seconds(), prometheus.Labels{"trace_id": hex.EncodeToString(r.Trace.ID[:])})
@@ -159,7 +163,7 @@ func (m *Metrics) CountOpen(
 // AddOpen counts exchanges that have begun, or with a negative number that have ended, where no gRPC server does.
 func (m *Metrics) AddOpen(exchanges int) { m.open.Add(float64(exchanges)) }
 
-// Rules sets the rules in force. The series of rules and collections that are gone are deleted.
+// Rules sets the rules in use. It deletes the series of rules and collections that are not in rules.
 func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	m.rulesInfo.Reset()
 	m.rulesInfo.WithLabelValues(hash).Set(1)
@@ -170,10 +174,10 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 		for _, src := range r.Sources {
 			collections = append(collections, src.Collection)
 		}
-		// Zeros, so that the first exchange that is counted shows as an increase.
+		// Without an initial zero, increase() misses the first exchange.
 		m.exchanges.WithLabelValues(r.Name, string(enrich.Composed), "", "")
 		m.exchanges.WithLabelValues(r.Name, string(enrich.Passed), string(enrich.NotDegraded), "")
-		for _, reason := range []enrich.Reason{ // alerts are about these, from the first one on
+		for _, reason := range []enrich.Reason{ // alerts fire on these
 			enrich.LegacyError, enrich.LegacyUnreachable, enrich.CoreEmpty, enrich.CoreInvalid, enrich.KeyMismatch,
 			enrich.ExtensionFailed, enrich.ExtensionTimeout, enrich.ExtensionInvalid, enrich.Overloaded,
 		} {
@@ -193,7 +197,7 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	prune(m.mongodb.keys.MetricVec, "collection", collections)
 }
 
-// prune deletes the series of which a label has none of the values.
+// prune deletes the series whose label has a value that is not in values.
 func prune(v *prometheus.MetricVec, label string, values []string) {
 	series := make(chan prometheus.Metric)
 	go func() {
@@ -203,7 +207,7 @@ func prune(v *prometheus.MetricVec, label string, values []string) {
 	gone := map[string]bool{}
 	for s := range series {
 		var m dto.Metric
-		_ = s.Write(&m) // after an error it has no labels
+		_ = s.Write(&m) // after an error m has no labels
 		for _, pair := range m.GetLabel() {
 			if pair.GetName() == label && !slices.Contains(values, pair.GetValue()) {
 				gone[pair.GetValue()] = true
@@ -215,23 +219,21 @@ func prune(v *prometheus.MetricVec, label string, values []string) {
 	}
 }
 
-// WatchCertificate adds the times before and after which weft's certificate is not valid. It calls current for each
-// scrape.
+// WatchCertificate registers gauges for the validity period of weft's certificate. Each scrape calls current.
 func WatchCertificate(r prometheus.Registerer, current func() *x509.Certificate) {
 	gauge := func(name string, value func() float64) {
 		promauto.With(r).NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "weft_tls_certificate_not_" + name + "_timestamp_seconds",
-			Help: "Time " + name + " which weft's own certificate is not valid, in seconds since 1970. " +
-				"Only with --tls-cert.",
+			Help: "Unix time " + name + " which weft's certificate is not valid. Only with --tls-cert.",
 		}, value)
 	}
 	gauge("before", func() float64 { return float64(current().NotBefore.Unix()) })
 	gauge("after", func() float64 { return float64(current().NotAfter.Unix()) })
 }
 
-// Reloaded counts a change of the rules file.
+// Reloaded records a change of the rules file, which was applied or rejected.
 func (m *Metrics) Reloaded(applied bool) {
-	result, value := "refused", 0.
+	result, value := "rejected", 0.
 	if applied {
 		result, value = "applied", 1
 	}

@@ -26,21 +26,21 @@ type mongodbMetrics struct {
 func newMongodbMetrics(f factory) mongodbMetrics {
 	m := mongodbMetrics{
 		commands: f.histograms("weft_mongodb_command_duration_seconds",
-			"Duration of commands to MongoDB, by collection and result: ok, failed, or cancelled. "+
-				"Waiting for a connection is included.", waits(), "collection", "result"),
+			"Duration of MongoDB commands, by collection and result: ok, failed or cancelled. "+
+				"Includes waiting for a connection.", waits(), "collection", "result"),
 		keys: f.histograms("weft_mongodb_command_keys",
-			"Number of keys that a command to MongoDB asked for, of all exchanges that shared it.",
+			"Keys per MongoDB command, from all exchanges that shared it.",
 			prometheus.ExponentialBuckets(1, 2, 10), "collection"),
-		servers:     f.gauge("weft_mongodb_servers", "MongoDB servers that the driver reaches."),
-		connections: f.gauge("weft_mongodb_pool_connections", "Connections to MongoDB that are open."),
-		inUse:       f.gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB that a command uses."),
-		waiting:     f.gauge("weft_mongodb_pool_waiting", "Commands that wait for a connection to MongoDB."),
+		servers:     f.gauge("weft_mongodb_servers", "Reachable MongoDB servers."),
+		connections: f.gauge("weft_mongodb_pool_connections", "Open connections to MongoDB."),
+		inUse:       f.gauge("weft_mongodb_pool_connections_in_use", "Connections to MongoDB used by a command."),
+		waiting:     f.gauge("weft_mongodb_pool_waiting", "Commands waiting for a connection to MongoDB."),
 		created: f.counter("weft_mongodb_pool_connections_created_total",
-			"Connections to MongoDB that were opened."),
+			"Connections to MongoDB opened."),
 		cleared: f.counter("weft_mongodb_pool_cleared_total",
-			"Number of times that all connections to a server were closed because it failed."),
+			"Times the driver closed all connections to a server because the server failed."),
 		closed: f.counters("weft_mongodb_pool_connections_closed_total",
-			"Connections to MongoDB that were closed, by the driver's reason.", "reason"),
+			"Connections to MongoDB closed, by the driver's reason.", "reason"),
 		failed: f.counters("weft_mongodb_pool_checkouts_failed_total",
 			"Commands that got no connection to MongoDB, by the driver's reason.", "reason"),
 	}
@@ -53,7 +53,7 @@ func newMongodbMetrics(f factory) mongodbMetrics {
 	return m
 }
 
-// Command counts a command that has ended.
+// Command records a command that has ended.
 func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
 	result := "ok"
 	switch {
@@ -66,8 +66,8 @@ func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
 	m.mongodb.keys.WithLabelValues(src.Collection).Observe(float64(c.Keys))
 }
 
-// WatchDriver makes a client of the driver report its servers and connections. There may be several clients at a time: one
-// replaces another when its connection string or its certificates change.
+// WatchDriver sets the monitors of a driver client, for the metrics of servers and connections. Two clients exist at a
+// time while one replaces the other because the connection string or a certificate has changed.
 func (m *Metrics) WatchDriver(o *options.ClientOptions) {
 	var reached atomic.Int64
 	o.SetServerMonitor(&event.ServerMonitor{TopologyDescriptionChanged: func(e *event.TopologyDescriptionChangedEvent) {
@@ -77,10 +77,10 @@ func (m *Metrics) WatchDriver(o *options.ClientOptions) {
 	o.SetPoolMonitor(&event.PoolMonitor{Event: m.mongodb.pool})
 }
 
-// reachedServers returns how many servers the driver reaches. A client that is disconnected has none.
+// reachedServers returns the number of servers that the driver reaches; 0 after the client is disconnected.
 func reachedServers(d event.TopologyDescription) (n int64) {
 	for _, s := range d.Servers {
-		if s.Kind != "Unknown" { // the specification's name of a server that did not answer
+		if s.Kind != "Unknown" { // in the specification: a server that has not responded
 			n++
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// TestServersOfClients: the servers of a client that is replaced are not those of the one that replaces it.
+// TestServersOfClients: while one client replaces another, weft_mongodb_servers counts the servers of both.
 func TestServersOfClients(t *testing.T) {
 	m := NewMetrics(prometheus.NewRegistry(), "")
 	describe := func(kinds ...string) *event.TopologyDescriptionChangedEvent {

@@ -28,15 +28,17 @@ func report(d enrich.Disposition, reason, also enrich.Reason) *enrich.Report {
 	return r
 }
 
-// TestHealth: a MongoDB that goes and comes is two lines, however many exchanges there are, and however often it flickers.
+// TestHealth: an outage is two log lines, regardless of the number of exchanges, and changes are logged at most once in
+// ten seconds.
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		health := observe.NewHealth(slog.New(slog.NewTextHandler(&log, nil)))
-		whole, failed := report(enrich.Composed, "", ""), report(enrich.Degraded, enrich.LegacyError, enrich.ExtensionTimeout)
-		for _, r := range []*enrich.Report{whole, failed, failed, report(enrich.Passed, enrich.NoRule, ""), failed, whole, whole, failed, whole} {
+		ok, passed := report(enrich.Composed, "", ""), report(enrich.Passed, enrich.NoRule, "")
+		failed := report(enrich.Degraded, enrich.LegacyError, enrich.ExtensionTimeout)
+		for _, r := range []*enrich.Report{ok, failed, failed, passed, failed, ok, ok, failed, ok} {
 			health.Watch(r)
-			if failed := r.Outcome.Disposition == enrich.Degraded; r.Outcome.Disposition != enrich.Passed && health.Failing() != failed {
+			if want := r.Outcome.Disposition == enrich.Degraded; r != passed && health.Failing() != want {
 				t.Errorf("failing: %t after %v", health.Failing(), r)
 			}
 		}
@@ -54,7 +56,7 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// TestMetrics has the names that dashboards use.
+// TestMetrics checks metric names that dashboards use.
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	m := observe.NewMetrics(registry, "v1")
@@ -64,21 +66,22 @@ func TestMetrics(t *testing.T) {
 	m.Rules("new", []*enrich.Rule{{Name: "user"}})
 	m.Reloaded(true)
 	want := `
-# HELP weft_rules_info 1 for the rules in force, by the hash of their file.
+# HELP weft_rules_info 1 for the rules in use, by the hash of their file.
 # TYPE weft_rules_info gauge
 weft_rules_info{hash="new"} 1
-# HELP weft_rules_reloads_total Changes of the rules file: applied, or refused because it has errors.
+# HELP weft_rules_reloads_total Changes of the rules file, by result: applied, or rejected because of errors.
 # TYPE weft_rules_reloads_total counter
 weft_rules_reloads_total{result="applied"} 1
-weft_rules_reloads_total{result="refused"} 0
+weft_rules_reloads_total{result="rejected"} 0
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "weft_rules_info", "weft_rules_reloads_total"); err != nil {
+	names := []string{"weft_rules_info", "weft_rules_reloads_total"}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), names...); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestRulesThatAreGone: their series are deleted, and those of the others stay.
-func TestRulesThatAreGone(t *testing.T) {
+// TestRemovedRules: the series of removed rules are deleted, and those of the others stay.
+func TestRemovedRules(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	m := observe.NewMetrics(registry, "v1")
 	rules := func(name string) []*enrich.Rule {
@@ -113,7 +116,7 @@ func TestRulesThatAreGone(t *testing.T) {
 	}
 }
 
-// TestLog: a line for each exchange, at debug only, with what leads to the request in Envoy's log and in traces.
+// TestLog: each exchange has a line at level debug, with the IDs of its request and trace.
 func TestLog(t *testing.T) {
 	r := report(enrich.Degraded, enrich.CoreInvalid, enrich.ExtensionFailed)
 	r.Status, r.RequestID = 200, "r-1"
@@ -121,8 +124,9 @@ func TestLog(t *testing.T) {
 	r.Times = enrich.Times{Legacy: 20 * time.Millisecond, Added: 300 * time.Microsecond}
 	for level, want := range map[slog.Level]string{
 		slog.LevelInfo: "",
-		slog.LevelDebug: `level=DEBUG msg=exchange rule=user outcome=degraded reason=core-invalid also=extension-failed ` +
-			`status=200 legacy=20ms added=300µs trace_id=00000000000000000000000000000001 request_id=r-1 error="context deadline exceeded"`,
+		slog.LevelDebug: `level=DEBUG msg=exchange rule=user outcome=degraded reason=core-invalid ` +
+			`also=extension-failed status=200 legacy=20ms added=300µs ` +
+			`trace_id=00000000000000000000000000000001 request_id=r-1 error="context deadline exceeded"`,
 	} {
 		var log bytes.Buffer
 		observe.Log(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level})))(r)
@@ -132,19 +136,21 @@ func TestLog(t *testing.T) {
 	}
 }
 
-// BenchmarkCount is what the metrics cost an exchange: it must not allocate.
+// BenchmarkCount measures what the metrics cost per exchange.
 func BenchmarkCount(b *testing.B) {
 	m := observe.NewMetrics(prometheus.NewRegistry(), "v1")
 	r := report(enrich.Composed, "", "")
 	r.Status, r.CoreSize, r.AnswerSize = 200, 100, 200
-	r.Times = enrich.Times{Began: time.Now(), Legacy: 20 * time.Millisecond, Added: 300 * time.Microsecond, Read: time.Millisecond}
+	r.Times = enrich.Times{
+		Began: time.Now(), Legacy: 20 * time.Millisecond, Added: 300 * time.Microsecond, Read: time.Millisecond,
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Count(r)
 	}
 }
 
-// TestCountAllocatesNothing for an exchange whose labels are known and whose trace is not recorded.
+// TestCountAllocatesNothing: Count does not allocate for known labels and a trace that is not sampled.
 func TestCountAllocatesNothing(t *testing.T) {
 	m := observe.NewMetrics(prometheus.NewRegistry(), "v1")
 	r := report(enrich.Composed, "", "")
@@ -154,7 +160,7 @@ func TestCountAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestExemplars: a slow exchange leads to its trace, if it is recorded.
+// TestExemplars: the exemplar of a sampled exchange is its trace ID.
 func TestExemplars(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	m := observe.NewMetrics(registry, "v1")
@@ -166,7 +172,8 @@ func TestExemplars(t *testing.T) {
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	request.Header.Set("Accept", "application/openmetrics-text")
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP(recorder, request)
-	const want = `weft_legacy_duration_seconds_bucket{rule="user",le="5.0"} 1 # {trace_id="00000000000000000000000000000001"} 3.0`
+	const want = `weft_legacy_duration_seconds_bucket{rule="user",le="5.0"} 1 ` +
+		`# {trace_id="00000000000000000000000000000001"} 3.0`
 	if !strings.Contains(recorder.Body.String(), want) {
 		t.Errorf("no %s in\n%s", want, recorder.Body)
 	}

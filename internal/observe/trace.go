@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -18,11 +19,12 @@ import (
 	"weft/enrich"
 )
 
-// Traces returns a function that makes the spans of a report and sends them to an OTLP endpoint over gRPC, such as
-// http://localhost:4317, and one that sends the last spans, for two seconds at most. Without an endpoint both do nothing.
+// Traces returns a function that exports the spans of a report over OTLP/gRPC to an endpoint such as
+// http://localhost:4317, and a function that exports the remaining spans within two seconds. If endpoint is empty, both
+// do nothing.
 //
-// Only exchanges that belong to a recorded trace have spans: Envoy decides which requests are traced. OpenTelemetry's
-// environment variables apply, such as OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
+// Only exchanges of a sampled trace have spans; Envoy decides which requests are sampled. OpenTelemetry's environment
+// variables apply, such as OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES.
 func Traces(
 	ctx context.Context, endpoint, version string, logger *slog.Logger,
 ) (record func(*enrich.Report), closeTraces func(), err error) {
@@ -31,34 +33,34 @@ func Traces(
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, nil, fmt.Errorf("%q: want http://host:port, or https for TLS", endpoint)
+		return nil, nil, fmt.Errorf("%q: want http://host:port, or https://host:port for TLS", endpoint)
 	}
-	// The SDK has no other place for it.
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("traces are lost", "error", err) }))
+	// The SDK reports export errors only to this global handler.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { logger.Warn("trace export failed", "error", err) }))
 	exporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(endpoint))
 	if err != nil {
 		return nil, nil, err
 	}
-	of, err := resource.New(ctx,
+	res, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", "weft"), attribute.String("service.version", version)),
 		resource.WithFromEnv(), resource.WithHost(), resource.WithTelemetrySDK())
 	if err != nil {
 		return nil, nil, err
 	}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(of),
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.NeverSample())))
 	t := tracer{provider.Tracer("weft")}
 	return t.record, func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		_ = provider.Shutdown(ctx) // the error handler logs lost spans
+		_ = provider.Shutdown(ctx) // the error handler logs export errors
 	}, nil
 }
 
-// tracer makes spans of reports.
+// tracer creates the spans of reports.
 type tracer struct{ trace.Tracer }
 
-// record makes the spans of an exchange: itself, MongoDB's commands, the wait for them, and the composition.
+// record creates the spans of an exchange: the exchange, its MongoDB commands, the wait for them, and the composition.
 func (t tracer) record(r *enrich.Report) {
 	if !r.Trace.Sampled {
 		return
@@ -76,7 +78,7 @@ func (t tracer) record(r *enrich.Report) {
 			attribute.Int("http.response.status_code", r.Status),
 			attribute.Int("weft.core.size", r.CoreSize),
 			attribute.Int("weft.answer.size", r.AnswerSize),
-			attribute.String("weft.request_id", r.RequestID),
+			attribute.String("weft.request_id", strings.ToValidUTF8(r.RequestID, "\uFFFD")),
 		))
 	if r.Outcome.Disposition == enrich.Degraded {
 		exchange.SetStatus(codes.Error, string(r.Outcome.Reason))
@@ -97,7 +99,8 @@ func (t tracer) record(r *enrich.Report) {
 	exchange.End(trace.WithTimestamp(end))
 }
 
-// recordRead makes the span of a command. Of one that was given up, only the exchange's side is known.
+// recordRead creates the span of a command. If the exchange stopped waiting for the command, the span ends with the
+// wait.
 func (t tracer) recordRead(ctx context.Context, r *enrich.Report, read enrich.SourceRead) {
 	began, ended := r.Times.Began, r.Times.Began.Add(r.Times.Waiting+r.Times.Waited)
 	if read.Late {
@@ -111,12 +114,13 @@ func (t tracer) recordRead(ctx context.Context, r *enrich.Report, read enrich.So
 	}
 	if c := read.Command; c != nil {
 		began, ended = c.Began, c.Ended
-		attributes = append(attributes, attribute.Int("db.operation.batch.size", c.Keys)) // of all its exchanges
+		// The keys of all exchanges that shared the command.
+		attributes = append(attributes, attribute.Int("db.operation.batch.size", c.Keys))
 	}
 	_, span := t.Start(ctx, "find "+read.Source.Collection, trace.WithTimestamp(began),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
 	if read.Command == nil {
-		span.SetStatus(codes.Error, "given up")
+		span.SetStatus(codes.Error, "abandoned")
 	}
 	span.End(trace.WithTimestamp(ended))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// TestDoc compares docs/rules.md with the schema, from which it is generated.
+// TestDoc checks that docs/rules.md, which it generates from the schema, is up to date.
 func TestDoc(t *testing.T) {
 	var schema yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions([]byte(generatedSchema(t)), &schema, yaml.UseOrderedMap()); err != nil {
@@ -31,7 +31,7 @@ func TestDoc(t *testing.T) {
 	}
 }
 
-// doc is the text made of a schema.
+// doc is the text generated from a schema.
 type doc struct {
 	strings.Builder
 	defs yaml.MapSlice
@@ -114,13 +114,10 @@ func child(m yaml.MapSlice, key string) yaml.MapSlice {
 	return c
 }
 
-const docHead = `# The rules file
+const docHead = `# How do I write rules?
 
-This page is generated from [the schema](../internal/rulesfile/rules.schema.json):
-` + "`go test ./internal/rulesfile -update`" + `.
-
-A rules file says which responses of the legacy service are joined with which documents of MongoDB.
-Complete files that are run by a test: [a user profile](../examples/user-profile/rules.yaml),
+A rules file defines which responses of the legacy service are joined with which MongoDB documents.
+Complete examples, which tests run: [a user profile](../examples/user-profile/rules.yaml),
 [a list of orders](../examples/orders/rules.yaml),
 [a product with two collections](../examples/products/rules.yaml).
 
@@ -143,27 +140,34 @@ Complete files that are run by a test: [a user profile](../examples/user-profile
 
 ` + "`weft check rules.yaml`" + ` reports all errors in a file.
 ` + "`weft explain GET /api/v1/users/7 rules.yaml`" + ` shows what weft does with a request.
-` + "`weft schema`" + ` prints the schema, with which editors complete and check.
+` + "`weft schema`" + ` prints the schema, for completion and validation in editors.
 
-**Parameters** match in one spelling only, and nothing is decoded: an int64 without leading zeros or a plus, a UUID or
-ObjectId in lower case, a string of letters, digits and ` + "`- . _ ~`" + `.
-A request with another spelling passes to the legacy service untouched, since two systems may read it in two ways.
-For MongoDB a parameter is only ever a value: no text becomes an operator.
+**To add a field**, add a line to ` + "`fields`" + `: its name, its type, and a default if documents may lack it.
+weft reloads the file; Envoy needs no change.
 
-**The core** keeps its bytes.
-In shape *composite*, a core that is missing or not as the rule says is ` + "`null`" + `,
-and ` + "`errors`" + ` says so.
-Shape *merge* and lists have no place for a missing core: such a response passes as it is.
-So does a failure of any request other than GET.
-A core that has a member with the name of an extension passes as it is, too.
+**Parameters** match only in canonical form, and weft decodes nothing: an int64 has no leading zeros and no plus sign,
+a string has only letters, digits and ` + "`- . _ ~`" + `. A UUID or ObjectId may be in lower or upper case.
+A request with another form passes unchanged, because two systems might interpret it differently.
+A parameter is always a value in the MongoDB query, never an operator.
 
-**No document** is not an error: the extension has the defaults of its fields, or is ` + "`null`" + ` if one has none.
-A document with a field of a wrong type, or without a field that has no default, is an error:
-the extension is ` + "`null`" + `, and ` + "`errors`" + ` says so.
+**The core** is copied byte for byte.
+In shape *composite*, a core that is missing or invalid is ` + "`null`" + `, and ` + "`errors`" + ` has an entry.
+Shape *merge* and lists cannot represent a missing core, so such a response passes.
+A failed response to a method other than GET passes too,
+and so does a core that has a member with the name of an extension.
 
-**Choose ` + "`degrade`" + ` with care.** If the legacy service fails, or answers 200 with something that is not a core
-(a login page, for example), nobody may have authorized the caller.
-*never* (the default) lets that response pass.
-*authenticated* gives the extension to the caller whose token Envoy's jwt_authn filter has verified.
-*always* gives it to every caller.
+**A missing document** is not an error: the extension has the defaults of its fields,
+or is ` + "`null`" + ` if a field has no default.
+A document with a field of another type, or without a field that has no default, is an error:
+the extension is ` + "`null`" + `, and ` + "`errors`" + ` has an entry.
+
+**Choose ` + "`degrade`" + ` with care.**
+If the legacy service fails, or responds 200 with something else than a core, such as a login page,
+it may not have authorized the caller.
+*never* (the default) passes that response.
+*authenticated* gives the extension to a caller whose token Envoy's jwt_authn filter has verified.
+*always* gives it to every caller, and ` + "`weft check`" + ` warns about it.
+
+The tables are generated from [the schema](../internal/rulesfile/rules.schema.json):
+` + "`go test ./internal/rulesfile -update`" + `.
 `

@@ -9,7 +9,7 @@ import (
 	"github.com/hbollon/go-edlib"
 )
 
-// Error is an error in a rules file, or a warning: where, what, and what would be right.
+// Error is an error or a warning in a rules file: its position, what is wrong, and what to write instead.
 type Error struct {
 	File string
 	position
@@ -37,7 +37,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// in returns the errors of a file, in its order and without duplicates.
+// in sets the file name and returns the errors sorted by position, without duplicates.
 func (e Errors) in(file string) Errors {
 	for i := range e {
 		e[i].File = file
@@ -48,7 +48,7 @@ func (e Errors) in(file string) Errors {
 	return slices.Compact(e)
 }
 
-// pathOf writes the steps to a value.
+// pathOf formats the steps to a value, for example rules[0].match.path.
 func pathOf(steps []string) string {
 	var b strings.Builder
 	for _, s := range steps {

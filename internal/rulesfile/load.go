@@ -1,4 +1,4 @@
-// Package rulesfile parses the file in which users write their rules (YAML), and reports all errors in it.
+// Package rulesfile parses the rules file (YAML) and reports all errors in it.
 package rulesfile
 
 import (
@@ -15,20 +15,21 @@ import (
 type File struct {
 	Rules    []*enrich.Rule
 	Envoy    Envoy
-	Warnings Errors // about what is allowed but may not be intended
-	Hash     string // of the text, to distinguish versions
+	Warnings Errors // valid but probably not intended
+	Hash     string // of Text, to identify the version
 	Text     []byte
 }
 
-// Envoy is what a rules file says about Envoy's configuration, with the defaults of package defaults.
+// Envoy is the envoy section of a rules file. Missing values have the defaults of package defaults.
 type Envoy struct {
-	Legacy         string // host:port; empty if it is not given
-	RouteTimeout   time.Duration
-	MessageTimeout time.Duration
-	Retries        uint32
+	Legacy            string // host:port; empty if not set
+	LegacyIdleTimeout time.Duration
+	RouteTimeout      time.Duration
+	MessageTimeout    time.Duration
+	Retries           uint32
 }
 
-// Load reads and parses a rules file. The error is of type [Errors] if they are in the text.
+// Load reads and parses a rules file. If the text is invalid, the error is of type [Errors].
 func Load(name string) (*File, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -37,7 +38,7 @@ func Load(name string) (*File, error) {
 	return Parse(name, text)
 }
 
-// Parse parses the text of a rules file. The name is for messages.
+// Parse parses the text of a rules file. The name is for errors. If the text is invalid, the error is of type [Errors].
 func Parse(name string, text []byte) (*File, error) {
 	root, errs := parse(text)
 	if len(errs) > 0 {
@@ -55,9 +56,9 @@ func Parse(name string, text []byte) (*File, error) {
 	return f, nil
 }
 
-// Builtin returns the rules that weft serves without a rules file: those of examples/user-profile, whose text is part
-// of the program. It has no warnings, since users cannot change that text. Each call returns a new File. It panics if
-// the text has errors, which a test of this package excludes.
+// Builtin returns the rules that weft uses without a rules file: those of examples/user-profile, which are embedded.
+// Warnings is nil, because users cannot change the text. Each call returns a new File. Builtin panics if the text is
+// invalid; a test ensures that it is not.
 func Builtin() *File {
 	f, err := Parse("built-in rules", userprofile.Rules)
 	if err != nil {

@@ -19,18 +19,18 @@ type position struct{ line, column int }
 // node is a value of the file, with its position.
 type node struct {
 	at       position
-	value    any    // as encoding/json decodes it, but for integers, which are int64
-	text     string // of a scalar, as it is written
+	value    any    // as encoding/json decodes it, except that integers are int64
+	text     string // of a scalar, as written in the file
 	isMap    bool
 	isList   bool
-	keys     []string // of a mapping, in their order
+	keys     []string // of a mapping, in file order
 	keyAt    map[string]position
 	children map[string]*node // of a mapping
 	elements []*node          // of a list
-	size     int              // number of values in it after expanding aliases; at most maxValues+1
+	size     int              // number of values after expanding aliases; at most maxValues+1
 }
 
-// reader makes nodes of the tree of the YAML library.
+// reader converts the YAML library's tree to nodes.
 type reader struct {
 	anchors    map[string]*node
 	errs       Errors
@@ -41,7 +41,7 @@ func (r *reader) fail(at position, format string, args ...any) {
 	r.errs = append(r.errs, Error{position: at, Text: fmt.Sprintf(format, args...)})
 }
 
-// read makes a node. Nodes of aliases are shared.
+// read converts a node. Aliases share the node of their anchor.
 func (r *reader) read(from ast.Node) *node {
 	n := &node{at: at(from.GetToken()), size: 1}
 	switch v := from.(type) {
@@ -69,7 +69,7 @@ func (r *reader) read(from ast.Node) *node {
 		n.value, n.text = v.Value, v.Value
 		_, err := strconv.ParseInt(v.Value, 10, 64)
 		if errors.Is(err, strconv.ErrRange) && v.GetToken().Type == token.StringType {
-			r.fail(n.at, "%s does not fit a 64-bit integer; put it in quotes if it is a text", v.Value)
+			r.fail(n.at, "%s does not fit a 64-bit integer; put it in quotes if it is a string", v.Value)
 		}
 	case *ast.LiteralNode:
 		n.value, n.text = v.Value.Value, v.Value.Value
@@ -115,8 +115,8 @@ func (r *reader) readMap(n *node, from ast.MapNode) {
 	n.isMap, n.value = true, value
 }
 
-// merge adds the keys of a mapping, or of a list of mappings, that n does not have. Keys written in n win, wherever
-// they stand; of several mappings the first wins.
+// merge adds the keys of a mapping, or of a list of mappings, that n does not have. Keys in n take precedence over
+// merged keys, and earlier mappings over later ones.
 func (r *reader) merge(n, from *node) {
 	mappings := []*node{from}
 	if from.isList {
@@ -141,8 +141,8 @@ func (n *node) add(name string, at position, child *node) {
 	n.children[name], n.keyAt[name] = child, at
 }
 
-// get returns the node at a path. If it is missing, the result is an empty node with the position of the last step that
-// is there.
+// get returns the node at a path. If the path does not exist, it returns an empty node with the position of the last
+// node on the path that exists.
 func (n *node) get(path ...string) *node {
 	for _, step := range path {
 		next := n.children[step]
@@ -165,8 +165,8 @@ func (n *node) str(byDefault string) string {
 	return byDefault
 }
 
-// json returns the node as JSON, with members in their order, and numbers as they are written where JSON allows it. The
-// result is not valid JSON if the node has a number that JSON does not have, such as .inf.
+// json returns the node as JSON, with members in file order and numbers as written where JSON allows it. The result is
+// not valid JSON if the node contains a number that JSON does not support, such as .inf.
 func (n *node) json() []byte {
 	var parts [][]byte
 	switch {

@@ -11,12 +11,12 @@ import (
 	"weft/envoy/defaults"
 )
 
-// builder makes rules of the nodes of a file, and checks what the schema cannot express. It also works on a file that
-// the schema rejects, so that all errors are reported at once.
+// builder builds rules from nodes and checks what the schema cannot express. It accepts nodes that the schema rejects,
+// so that all errors are reported at once.
 type builder struct {
 	root       *node
 	errs       Errors
-	schemaErrs Errors // the part of errs that is from the schema
+	schemaErrs Errors // the errors in errs that the schema found
 	warnings   Errors
 }
 
@@ -24,7 +24,7 @@ func (b *builder) newError(steps []string, format string, args ...any) Error {
 	return Error{position: b.root.get(steps...).at, Path: pathOf(steps), Text: fmt.Sprintf(format, args...)}
 }
 
-// fail adds an error about a value, unless the schema found one of this value: the new one would be a consequence.
+// fail adds an error about a value, unless the schema found one about the same value, of which this is a consequence.
 func (b *builder) fail(steps []string, format string, args ...any) {
 	e := b.newError(steps, format, args...)
 	if !slices.ContainsFunc(b.schemaErrs, func(other Error) bool { return other.Path == e.Path }) {
@@ -36,7 +36,7 @@ func (b *builder) warn(steps []string, format string, args ...any) {
 	b.warnings = append(b.warnings, b.newError(steps, format, args...))
 }
 
-// isBroken reports whether the schema found an error of a value or in it.
+// isBroken reports whether the schema found an error in a value.
 func (b *builder) isBroken(steps []string) bool {
 	path := pathOf(steps)
 	return slices.ContainsFunc(b.schemaErrs, func(e Error) bool {
@@ -48,22 +48,23 @@ func (b *builder) isBroken(steps []string) bool {
 func (b *builder) envoy() Envoy {
 	n := b.root.get("envoy")
 	e := Envoy{
-		Legacy:         n.get("legacy").str(""),
-		RouteTimeout:   b.duration("route_timeout", defaults.RouteTimeout),
-		MessageTimeout: b.duration("message_timeout", defaults.MessageTimeout),
-		Retries:        defaults.Retries,
+		Legacy:            n.get("legacy").str(""),
+		LegacyIdleTimeout: b.duration("legacy_idle_timeout", defaults.LegacyIdleTimeout),
+		RouteTimeout:      b.duration("route_timeout", defaults.RouteTimeout),
+		MessageTimeout:    b.duration("message_timeout", defaults.MessageTimeout),
+		Retries:           defaults.Retries,
 	}
 	if retries, ok := n.get("retries").value.(int64); ok {
 		e.Retries = uint32(retries)
 	}
 	if e.RouteTimeout > 0 && e.MessageTimeout >= e.RouteTimeout {
-		b.fail([]string{"envoy", "message_timeout"}, "%v is not less than the route_timeout of %v: %s",
-			e.MessageTimeout, e.RouteTimeout, "Envoy would give up a response while weft may still wait for MongoDB")
+		b.fail([]string{"envoy", "message_timeout"}, "%v must be less than the route_timeout %v: %s",
+			e.MessageTimeout, e.RouteTimeout, "otherwise the route times out while weft still waits for MongoDB")
 	}
 	return e
 }
 
-// duration returns a duration of the envoy section, or the default if there is none; 0 after an error.
+// duration returns a duration in the envoy section, the default if it is not set, or 0 after an error.
 func (b *builder) duration(key string, byDefault time.Duration) time.Duration {
 	n := b.root.get("envoy", key)
 	if n.value == nil {
@@ -84,7 +85,7 @@ func (b *builder) rules() []*enrich.Rule {
 		r := ruleBuilder{builder: b, n: n, steps: []string{"rules", strconv.Itoa(i)}, used: map[string]bool{}}
 		name := n.get("name").str("")
 		if name != "" && names[name] {
-			b.fail(r.path("name"), "there is a rule %q already; names are unique", name)
+			b.fail(r.path("name"), "duplicate name %q; rename one of the rules", name)
 		}
 		names[name] = true
 		rules = append(rules, r.build())
@@ -92,15 +93,15 @@ func (b *builder) rules() []*enrich.Rule {
 	return rules
 }
 
-// ruleBuilder makes one rule.
+// ruleBuilder builds one rule.
 type ruleBuilder struct {
 	*builder
 	n      *node
 	steps  []string // to n
 	rule   enrich.Rule
 	params []enrich.Param
-	used   map[string]bool // names of params
-	unsure bool            // an error hides which parameters are used
+	used   map[string]bool // by name of a parameter
+	unsure bool            // because of an error, used may be incomplete
 }
 
 func (b *ruleBuilder) path(steps ...string) []string { return slices.Concat(b.steps, steps) }
@@ -112,6 +113,7 @@ func (b *ruleBuilder) build() *enrich.Rule {
 	b.legacyPath()
 	b.core()
 	r.Shape, _ = enrich.ParseShape(n.get("shape").str(""))
+	r.ContentType = n.get("content_type").str("")
 	r.MergeAt = enrich.Pointer(n.get("merge_at").str(""))
 	r.Members.Core, r.Members.Errors = n.get("members", "core").str("core"), n.get("members", "errors").str("errors")
 	r.Messages = enrich.Messages{
@@ -150,18 +152,18 @@ func (b *ruleBuilder) match() {
 	if r.Methods == nil {
 		r.Methods = []string{"GET"}
 	}
-	r.Host = strings.ToLower(n.get("host").str("")) // Envoy, too, ignores the case of names
+	r.Host = strings.ToLower(n.get("host").str("")) // Envoy also matches hosts case-insensitively
 	for _, name := range n.get("query").keys {
 		_, isName := enrich.ParseParam(enrich.String, name)
 		if !isName {
-			b.fail(b.path("match", "query", name), "%q cannot be a name: write letters, digits and - . _ ~", name)
+			b.fail(b.path("match", "query", name), "invalid name %q; use letters, digits and - . _ ~", name)
 		}
 		b.used[name] = !isName || b.isBroken(b.path("match", "query", name))
 		q := enrich.QueryParam{Param: enrich.Param{Name: name}, Fixed: n.get("query", name, "value").str("")}
 		if typ := n.get("query", name, "type").str(""); typ != "" {
 			q.Type, _ = enrich.ParseType(typ)
 			if slices.ContainsFunc(b.params, func(p enrich.Param) bool { return p.Name == name }) {
-				b.fail(b.path("match", "query", name), "{%s} is in the path, too; rename one of them", name)
+				b.fail(b.path("match", "query", name), "the path has a parameter {%s} too; rename one of them", name)
 			}
 			b.params = append(b.params, q.Param)
 		}
@@ -169,10 +171,10 @@ func (b *ruleBuilder) match() {
 	}
 }
 
-// maxRewritten is how many groups Envoy's substitution can name: \1 to \9.
+// maxRewritten is the number of groups that Envoy's substitution can refer to: \1 to \9.
 const maxRewritten = 9
 
-// legacyPath sets Rule.LegacyPath, with the types of the parameters of the path.
+// legacyPath sets Rule.LegacyPath. Its parameters get their types from match.path.
 func (b *ruleBuilder) legacyPath() {
 	text := b.n.get("legacy_path").str("")
 	if text == "" {
@@ -195,10 +197,10 @@ func (b *ruleBuilder) legacyPath() {
 			b.unsure = true
 			continue
 		case i >= maxRewritten:
-			fail("{%s} is parameter %d of match.path; Envoy can put only the first %d into another path",
+			fail("{%s} is parameter %d of match.path; Envoy can use only the first %d in legacy_path",
 				p.Name, i+1, maxRewritten)
 		case p.Type != 0:
-			fail("{%s:%s} has its type from match.path; write {%s}", p.Name, p.Type, p.Name)
+			fail("{%s:%s} gets its type from match.path; write {%s}", p.Name, p.Type, p.Name)
 		}
 		b.used[p.Name] = true
 		text = strings.ReplaceAll(text, "{"+p.Name+"}", "{"+p.Name+":"+params[i].Type.String()+"}")
@@ -223,14 +225,14 @@ func (b *ruleBuilder) core() {
 	r.CoreLimit = parseSize(n.get("limit").str("1MiB"))
 	if r.CoreLimit > 256<<20 {
 		b.fail(b.path("core", "limit"),
-			"is more than 256MiB, which Envoy and weft would each hold; write large: stream for larger cores")
+			"is more than 256MiB, which Envoy and weft each buffer; write large: stream for larger cores")
 	}
 	if n.get("large").str("") == "stream" {
 		r.Large = enrich.StreamLarge
 	}
 }
 
-// pointer returns the pointer to a member that is given by its name or as a pointer.
+// pointer returns the JSON pointer to a member. The member is written as its name or as a pointer.
 func pointer(name string) enrich.Pointer {
 	if strings.HasPrefix(name, "/") {
 		return enrich.Pointer(name)
@@ -238,7 +240,7 @@ func pointer(name string) enrich.Pointer {
 	return enrich.Pointer("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
 
-// param returns the index of a parameter.
+// param returns the index of a parameter, and whether it exists. It marks the parameter as used.
 func (b *ruleBuilder) param(steps []string, name string) (int, bool) {
 	var names []string
 	for i, p := range b.params {
@@ -250,9 +252,9 @@ func (b *ruleBuilder) param(steps []string, name string) (int, bool) {
 	}
 	b.unsure = true
 	switch {
-	case b.rule.Path.IsZero(): // after an error, which hides the parameters
+	case b.rule.Path.IsZero(): // because of an error, the parameters are not known
 	case len(names) == 0:
-		b.fail(steps, "unknown parameter %q: the path has none", name)
+		b.fail(steps, "unknown parameter %q; the path has no parameters", name)
 	default:
 		b.fail(steps, "unknown parameter %q; %s", name, suggest(name, names))
 	}
@@ -267,7 +269,7 @@ func (b *ruleBuilder) policies() {
 	if n.get("fallback").str("") == "composite" {
 		r.Fallback = enrich.FallbackComposite
 		if !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
-			b.fail(b.path("fallback"), "composite is for GET, which is not one of the methods")
+			b.fail(b.path("fallback"), "composite applies only to GET, which is not in match.methods")
 		}
 	}
 	switch n.get("degrade").str("") {
@@ -278,20 +280,20 @@ func (b *ruleBuilder) policies() {
 				"with the payload_in_metadata of Envoy's jwt_authn filter")
 		}
 		if len(b.params) == 0 && !r.Path.IsZero() {
-			b.fail(b.path("degrade"), "authenticated compares the claim with the first parameter: the path has none")
+			b.fail(b.path("degrade"), "authenticated compares the claim with the first parameter; the path has none")
 		}
 	case "always":
 		r.Degrade = enrich.DegradeAlways
-		b.warn(b.path("degrade"), "always: if the legacy service fails, every caller gets the extension, %s",
-			"although nobody has authorized the caller; never and authenticated are safe")
+		b.warn(b.path("degrade"), "always: if the legacy service fails, every caller gets the extension %s",
+			"without authorization; never and authenticated are safe")
 	}
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}
 	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated && !b.isBroken(b.path("degrade")) {
-		b.fail(b.path("identity"), "is only for degrade: authenticated; leave it out")
+		b.fail(b.path("identity"), "is only for degrade: authenticated; remove it")
 	}
 }
 
-// checkShape checks which options go together with the shape.
+// checkShape checks that the shape supports the rule's options.
 func (b *ruleBuilder) checkShape() {
 	if b.isBroken(b.path("shape")) {
 		return
@@ -312,7 +314,7 @@ func (b *ruleBuilder) checkShape() {
 		for _, option := range shape.Options() {
 			steps := strings.Split(option, ".")
 			if n.get(steps...).value != nil && !slices.Contains(r.Shape.Options(), option) {
-				b.fail(b.path(steps...), "is for shape: %s; leave it out", shape)
+				b.fail(b.path(steps...), "is only for shape: %s; remove it", shape)
 			}
 		}
 	}
@@ -326,12 +328,12 @@ func (b *ruleBuilder) checkShape() {
 	for _, s := range r.Sources {
 		if what := reserved[s.Name]; what != "" {
 			b.errs = append(b.errs, b.newError(b.path("extensions", s.Name),
-				"%q is the name of %s; rename one of them, with members", s.Name, what))
+				"%q is also the name of %s; rename the extension, or set members", s.Name, what))
 		}
 	}
 	if len(r.Verify) == 0 && r.List == nil && slices.ContainsFunc(r.Sources, hasParam) {
-		b.warn(b.path(), "core.verify is missing: if the legacy service responds with the core of another user, %s",
-			"it gets the extension of this one; write, for example, core: {verify: {userId: userId}}")
+		b.warn(b.path(), "core.verify is missing: if the legacy service responds with another user's core, %s",
+			"it is joined with this user's extension; write, for example, core: {verify: {userId: userId}}")
 	}
 }
 
@@ -339,7 +341,7 @@ func hasParam(s *enrich.Source) bool {
 	return slices.ContainsFunc(s.Where, func(c enrich.Condition) bool { return c.From == enrich.FromParam })
 }
 
-// checkUnused reports parameters that are not used, unless another error hides whether they are.
+// checkUnused reports unused parameters, unless another error may be the reason that they look unused.
 func (b *ruleBuilder) checkUnused() {
 	isRuleBroken := slices.ContainsFunc(b.schemaErrs, func(e Error) bool { return e.Path == pathOf(b.steps) })
 	if b.unsure || isRuleBroken || b.isBroken(b.path("core")) || b.isBroken(b.path("extensions")) {
@@ -347,13 +349,13 @@ func (b *ruleBuilder) checkUnused() {
 	}
 	for _, p := range b.params {
 		if !b.used[p.Name] && !strings.HasPrefix(p.Name, "_") {
-			b.fail(b.path("match"), "the parameter %q is not used; %s", p.Name,
-				"name it in where, core.verify or legacy_path, or begin its name with _")
+			b.fail(b.path("match"), "unused parameter %q; %s", p.Name,
+				"use it in where, core.verify or legacy_path, or begin its name with _")
 		}
 	}
 }
 
-// parseSize parses a size that has the pattern of the schema.
+// parseSize returns a size in bytes. The schema has checked its format.
 func parseSize(size string) (n int) {
 	var unit string
 	_, _ = fmt.Sscanf(size, "%d%s", &n, &unit)

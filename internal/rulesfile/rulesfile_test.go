@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -23,11 +24,39 @@ func TestBuiltin(t *testing.T) {
 	}
 	f.Rules[0].Name = "changed"
 	if Builtin().Rules[0].Name != "user" {
-		t.Error("two calls share their rules")
+		t.Error("two calls return the same rules")
 	}
 }
 
-// TestBadConfig checks the exact messages for files with errors.
+// TestEnvoySettings: a rules file says what Envoy's configuration needs, and has defaults for the rest.
+func TestEnvoySettings(t *testing.T) {
+	const text = `
+version: 1
+envoy: {legacy_idle_timeout: 900ms, retries: 0}
+rules:
+  - name: r
+    match: {path: "/a/{id:int64}"}
+    content_type: application/vnd.shop.v2+json;charset=UTF-8
+    core: {verify: {id: id}}
+    extensions: {x: {database: d, collection: c, where: {id: {param: id}}, fields: {n: {type: int64}}}}
+`
+	f, err := Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Envoy{LegacyIdleTimeout: 900 * time.Millisecond, RouteTimeout: 3 * time.Second, MessageTimeout: time.Second}
+	if f.Envoy != want {
+		t.Errorf("got %+v, want %+v", f.Envoy, want)
+	}
+	if got := f.Rules[0].ContentType; got != "application/vnd.shop.v2+json;charset=UTF-8" {
+		t.Errorf("content type %q", got)
+	}
+	if got := Builtin().Rules[0].ContentType; got != "application/json" {
+		t.Errorf("content type by default %q", got)
+	}
+}
+
+// TestBadConfig checks the exact errors and warnings for the files in testdata/badconfig.
 func TestBadConfig(t *testing.T) {
 	files, err := filepath.Glob("testdata/badconfig/*.txtar")
 	if err != nil || len(files) < 40 {
@@ -58,7 +87,7 @@ func TestBadConfig(t *testing.T) {
 	}
 }
 
-// TestEveryErrorAtOnce has errors of the structure and others, which are reported in the order of the file.
+// TestEveryErrorAtOnce: errors that the schema finds and other errors are reported together, in file order.
 func TestEveryErrorAtOnce(t *testing.T) {
 	_, err := Parse("rules.yaml", []byte(`version: 1
 rules:
@@ -72,7 +101,8 @@ rules:
 `))
 	want := []string{
 		"4:19: rules[0].match.path: ", "6:59: rules[0].extensions.x.where.id.param", "6:101",
-		"7:5: rules[1]: match is missing", "7:11: rules[1].name", "8:5: rules[1]: unknown key", "9:17: rules[1].extensions: ",
+		"7:5: rules[1]: match is missing", "7:11: rules[1].name", "8:5: rules[1]: unknown key",
+		"9:17: rules[1].extensions: ",
 	}
 	if err == nil {
 		t.Fatal("no errors")
@@ -111,7 +141,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestSpellings parses one file in spellings that mean the same.
+// TestSpellings: a byte order mark, a YAML directive and CRLF do not change the rules.
 func TestSpellings(t *testing.T) {
 	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
 	if err != nil {
@@ -126,12 +156,12 @@ func TestSpellings(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if !reflect.DeepEqual(f.Rules, Builtin().Rules) {
-			t.Errorf("%s: other rules", name)
+			t.Errorf("%s: different rules", name)
 		}
 	}
 }
 
-// TestHost ignores the case of a name: Envoy rejects two virtual hosts with one name.
+// TestHost: hosts are lower-cased, because Envoy rejects two virtual hosts that differ only in case.
 func TestHost(t *testing.T) {
 	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
 	if err != nil {

@@ -17,16 +17,15 @@ import (
 	"golang.org/x/text/message"
 )
 
-// Schema is the JSON Schema of a rules file, for editors and for the first checks of a file. A test generates the parts
-// of it that are known elsewhere.
+// Schema is the JSON Schema of a rules file, for editors and for [Parse]. A test generates the parts that the code
+// defines.
 //
 //go:embed rules.schema.json
 var Schema []byte
 
 const schemaURL = "https://weft.invalid/rules.schema.json"
 
-// checkSchema returns the errors in the structure of a file. It panics if the schema, which is part of the program, is
-// invalid.
+// checkSchema validates a file against the schema. It panics if the schema, which is embedded, is invalid.
 func checkSchema(root *node) (errs Errors) {
 	schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema))
 	compiler := jsonschema.NewCompiler()
@@ -49,7 +48,7 @@ func checkSchema(root *node) (errs Errors) {
 	return errs
 }
 
-// part returns the part of a schema at a URL.
+// part returns the part of a schema that the fragment of a URL points to.
 func part(schema any, at string) map[string]any {
 	part, _ := schema.(map[string]any)
 	if u, err := url.Parse(at); err == nil {
@@ -60,11 +59,12 @@ func part(schema any, at string) map[string]any {
 	return part
 }
 
-// describe returns an error of the validator in the words of the format. The part is that of the schema.
+// describe translates a validator error into errors about YAML. The part is the part of the schema that rejected the
+// value.
 func describe(e *jsonschema.ValidationError, root *node, part map[string]any) (errs Errors) {
 	steps := e.InstanceLocation
 	n := root.get(steps...)
-	hint, _ := part["patternErrorMessage"].(string) // editors show it, too
+	hint, _ := part["patternErrorMessage"].(string) // editors show it too
 	properties, _ := part["properties"].(map[string]any)
 	failAt := func(at position, format string, args ...any) {
 		errs = append(errs, Error{position: at, Path: pathOf(steps), Text: fmt.Sprintf(format, args...)})
@@ -76,8 +76,8 @@ func describe(e *jsonschema.ValidationError, root *node, part map[string]any) (e
 		for _, key := range k.Properties {
 			if len(known) > 0 {
 				failAt(n.keyAt[key], "unknown key %q; %s", key, suggest(key, known))
-			} else { // of where, fields or extensions, whose keys are the user's
-				failAt(n.keyAt[key], "%.50q cannot be a name here; write one such as userId or settings.theme", key)
+			} else { // in where, fields or extensions, whose keys are names chosen by the user
+				failAt(n.keyAt[key], "invalid name %.50q; write a name such as userId or settings.theme", key)
 			}
 		}
 	case *kind.Required:
@@ -110,29 +110,29 @@ func describe(e *jsonschema.ValidationError, root *node, part map[string]any) (e
 	case *kind.MinItems, *kind.MinProperties, *kind.MinLength:
 		fail("is empty; write, for example, %s", example(steps[len(steps)-1], part))
 	case *kind.MaxProperties:
-		fail("has both type and value; write type for a parameter that varies, value for a fixed one")
-	default: // bounds of numbers and texts, for example
+		fail("has both type and value; use type for a variable parameter, value for a fixed one")
+	default: // for example, limits of numbers and lengths
 		fail("%s", k.LocalizedString(message.NewPrinter(language.English)))
 	}
 	return errs
 }
 
-// typeWord names types of JSON for people who write YAML.
+// typeWord returns the YAML terms for JSON types.
 func typeWord(names ...string) string {
 	var words []string
 	for _, name := range names {
 		words = append(words, map[string]string{
-			"object": "a mapping (key: value)", "array": "a list", "string": "a text", "integer": "a whole number",
-			"number": "a number", "boolean": "true or false", "null": "nothing",
+			"object": "a mapping (key: value)", "array": "a list", "string": "a string", "integer": "an integer",
+			"number": "a number", "boolean": "true or false", "null": "null",
 		}[name])
 	}
 	return strings.Join(words, " or ")
 }
 
-// example returns how a key is written, as its part of the schema says.
+// example returns an example of a key and its value, from its part of the schema.
 func example(key string, part any) string {
 	if keywords, _ := part.(map[string]any); keywords["example"] != nil {
 		return fmt.Sprintf("%s: %s", key, keywords["example"])
 	}
-	return "a text"
+	return "a string"
 }

@@ -12,8 +12,7 @@ import (
 	"weft/envoy/defaults"
 )
 
-// TestSchemaGenerated compares the parts of the schema that are known elsewhere: the types, the shapes and the
-// defaults.
+// TestSchemaGenerated checks that types, shapes and defaults in the schema are those of the code.
 func TestSchemaGenerated(t *testing.T) {
 	schema := generatedSchema(t)
 	if *update {
@@ -25,9 +24,10 @@ func TestSchemaGenerated(t *testing.T) {
 	}
 	for key, value := range map[string]any{
 		"route_timeout": defaults.RouteTimeout, "message_timeout": defaults.MessageTimeout, "retries": defaults.Retries,
+		"legacy_idle_timeout": defaults.LegacyIdleTimeout,
 	} {
 		if !regexp.MustCompile(fmt.Sprintf(`"%s": .* Default %v\."`, key, value)).MatchString(schema) {
-			t.Errorf("the schema does not say that the default of %s is %v", key, value)
+			t.Errorf("the schema does not mention that %s defaults to %v", key, value)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func generatedSchema(t *testing.T) string {
 	set(`("coreType": { "enum": )\[.*\]( })`, names(enrich.CoreTypes()))
 	set(`("fieldType": { "enum": )\[.*\]( })`, names(enrich.FieldTypes()))
 	set(`("shape": { "enum": )\[.*\](, "description")`, names(enrich.Shapes()))
-	about := "How core and extensions become one answer."
+	about := "How core and extensions become one response."
 	for _, shape := range enrich.Shapes() {
 		about += " " + shape.About() + "."
 	}

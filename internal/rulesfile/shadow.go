@@ -7,7 +7,7 @@ import (
 	"weft/enrich"
 )
 
-// warnShadowed warns about rules that never match, because an earlier rule matches all their requests.
+// warnShadowed warns about rules that never match because an earlier rule matches all their requests.
 func (b *builder) warnShadowed(rules []*enrich.Rule) {
 	for i, rule := range rules {
 		n := slices.IndexFunc(rules[:i], func(earlier *enrich.Rule) bool { return covers(earlier, rule) })
@@ -18,7 +18,7 @@ func (b *builder) warnShadowed(rules []*enrich.Rule) {
 	}
 }
 
-// covers reports whether rule a matches each request that b matches.
+// covers reports whether a matches every request that b matches.
 func covers(a, b *enrich.Rule) bool {
 	return containsAll(a.Methods, b.Methods) && containsAll(b.Query, a.Query) && (a.Host == "" || a.Host == b.Host) &&
 		slices.EqualFunc(a.Path.Segments(), b.Path.Segments(), coversSegment)

@@ -9,7 +9,7 @@ import (
 	"weft/enrich"
 )
 
-// source makes the source of an extension.
+// source returns the source of an extension.
 func (b *ruleBuilder) source(name string) *enrich.Source {
 	n, steps := b.n.get("extensions", name), b.path("extensions", name)
 	s := &enrich.Source{
@@ -30,10 +30,10 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 	switch {
 	case !n.get("where").isMap:
 	case b.rule.List != nil && fromCore != 1 && !b.isBroken(where):
-		b.fail(where, "in a list exactly one field must equal a member of the element: %s",
+		b.fail(where, "with core.list, exactly one field must equal a member of the element; %s",
 			"write, for example, orderId: {core: id, type: int64}")
 	case fromCore > 0 && b.rule.Large == enrich.StreamLarge:
-		b.fail(where, "with large: stream the extension is read before the core is there; compare with parameters")
+		b.fail(where, "with large: stream, the extension is read before the core arrives; use param instead of core")
 	}
 	for _, member := range n.get("fields").keys {
 		s.Fields = append(s.Fields, b.field(slices.Concat(steps, []string{"fields", member}), member, s))
@@ -53,7 +53,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	}
 	typ, hasType := n.children["type"]
 	if hasType && kinds[0] != "core" {
-		b.fail(append(steps, "type"), "is only for core; parameters and values have a type already; leave it out")
+		b.fail(append(steps, "type"), "is only for core; parameters and values already have a type; remove it")
 	}
 	switch kinds[0] {
 	case "param":
@@ -90,7 +90,7 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 	f := enrich.Field{Name: member, Path: n.get("path").str(member)}
 	f.Type, _ = enrich.ParseType(n.str(n.get("type").str("")))
 	if n.get("path").value == nil && strings.ContainsAny(member, ".$") {
-		b.fail(steps, "a name with . or $ needs a path: write {type: …, path: settings.theme}")
+		b.fail(steps, "a name with . or $ needs a path; write {type: …, path: settings.theme}")
 	}
 	def := n.children["default"]
 	if def == nil || f.Type == 0 {
@@ -99,24 +99,24 @@ func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enr
 	f.Default = string(def.json())
 	switch _, isKey := s.KeyOf(f, make(enrich.Key, len(s.Where))); {
 	case isKey:
-		b.fail(append(steps, "default"), "is never used: documents are found by this field; leave it out")
+		b.fail(append(steps, "default"), "is never used, because documents are found by this field; remove it")
 	case !fits(def, f.Type) || !json.Valid([]byte(f.Default)):
 		b.fail(append(steps, "default"), "%s is not of type %s; %s", f.Default, f.Type, defaultHint(f.Type))
 	}
 	return f
 }
 
-// fits reports whether a default has a type.
+// fits reports whether a default value has type t.
 func fits(n *node, t enrich.Type) bool {
 	if t == enrich.Any {
 		return true
 	}
 	switch v := n.value.(type) {
 	case string:
-		_, isID := enrich.ParseParam(t, v)
+		id, isID := enrich.ParseParam(t, v)
 		_, err := time.Parse(time.RFC3339, v)
-		return t == enrich.String || t == enrich.Date && err == nil ||
-			(t == enrich.ObjectID || t == enrich.UUID) && isID
+		return t == enrich.String || t == enrich.Date && err == nil || t == enrich.Decimal && isNumber(v) ||
+			(t == enrich.ObjectID || t.IsUUID()) && isID && id.Text == v // as documents have it
 	case bool:
 		return t == enrich.Bool
 	case int64:
@@ -132,14 +132,19 @@ func fits(n *node, t enrich.Type) bool {
 	return false
 }
 
-// defaultHint returns what to write for a default.
+// isNumber reports whether a text is a number in JSON.
+func isNumber(s string) bool {
+	return strings.Trim(s, "+-.0123456789eE") == "" && json.Valid([]byte(s))
+}
+
+// defaultHint returns what to write as a default of type t.
 func defaultHint(t enrich.Type) string {
 	example, ok := map[enrich.Type]string{
 		enrich.Int64: "0", enrich.Number: "0.0", enrich.String: `""`, enrich.Bool: "false", enrich.Strings: "[]",
-		enrich.Date: `"2020-02-29T12:34:56Z"`, enrich.Array: "[]", enrich.Object: "{}",
+		enrich.Decimal: `"0"`, enrich.Date: `"2020-02-29T12:34:56Z"`, enrich.Array: "[]", enrich.Object: "{}",
 	}[t]
 	if !ok {
-		return "leave it out"
+		return "remove it"
 	}
 	return "write, for example, " + example
 }

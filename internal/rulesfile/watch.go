@@ -7,8 +7,8 @@ import (
 	"weft/internal/watchfile"
 )
 
-// Watch calls changed with each new version of a rules file, or with what is wrong with it, until ctx ends. current is the
-// text that the caller has.
+// Watch calls changed with each new version of a rules file, or with the error in it, until ctx ends. current is the
+// text that the caller has loaded.
 func Watch(ctx context.Context, name string, current []byte, changed func(*File, error)) {
 	names := func() []string { return []string{name} }
 	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// maxValues and maxDepth are far more than a rules file needs. They bound the memory that aliases of aliases take, and
-// the parser's time.
+// maxValues and maxDepth limit the memory that nested aliases need and the parser's time. They are far more than a
+// rules file needs.
 const (
 	maxValues = 200_000
 	maxDepth  = 100
@@ -29,7 +29,7 @@ func parse(text []byte) (*node, Errors) {
 	fail := func(at position, format string, args ...any) (*node, Errors) {
 		return nil, Errors{{position: at, Text: fmt.Sprintf(format, args...)}}
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff")) // some editors write it (YAML 1.2, section 5.2)
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // YAML 1.2, section 5.2
 	if _, n, err := transform.Bytes(encoding.UTF8Validator, text); err != nil {
 		line := text[bytes.LastIndexByte(text[:n], '\n')+1 : n]
 		return fail(position{bytes.Count(text[:n], []byte{'\n'}) + 1, utf8.RuneCount(line) + 1},
@@ -37,7 +37,7 @@ func parse(text []byte) (*node, Errors) {
 	}
 	tokens := lexer.Tokenize(string(text))
 	if t := tooDeep(tokens); t != nil {
-		return fail(at(t), "nested deeper than %d levels; write fewer", maxDepth)
+		return fail(at(t), "nested deeper than %d levels", maxDepth)
 	}
 	file, err := parser.Parse(tokens, 0)
 	var syntax *yaml.SyntaxError
@@ -64,8 +64,7 @@ func parse(text []byte) (*node, Errors) {
 	}
 }
 
-// tooDeep returns the first token at which brackets, or the dashes of a line, are nested too deep; nil if there is
-// none.
+// tooDeep returns the first token at which brackets, or the dashes in a line, are nested deeper than maxDepth, or nil.
 func tooDeep(tokens token.Tokens) *token.Token {
 	brackets, dashes := 0, 0
 	for _, t := range tokens {

@@ -1,9 +1,10 @@
-// Package watchfile watches files that are read again when they change: rules, connection strings, certificates.
+// Package watchfile reloads files when they change: rules, connection strings, certificates.
 package watchfile
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,20 +15,24 @@ import (
 )
 
 const (
-	// settleTime is how long after an event files are read: an editor may write a file in several pieces, and files
-	// that belong together are replaced one after another.
+	// settleTime is the delay between the last event and the read. An editor may write a file in several pieces, and a
+	// certificate and its key are replaced one after the other.
 	settleTime = 50 * time.Millisecond
 
-	// maxSettleTime is how long events can put that off. Other files of the folder, such as a log, may change all the
-	// time.
+	// maxSettleTime limits the delay while events keep arriving: another file in the directory, such as a log, may
+	// change all the time.
 	maxSettleTime = time.Second
 
-	// pollInterval is how often files are read without an event. A folder may be replaced, or be a link to another one
-	// by now, and if a file is a link, its folder has no events of what it leads to.
+	// pollInterval is how often the files are read without an event. There are no events when the directory is
+	// replaced, when it is a symlink that now points elsewhere, or when a file is a symlink and its target changes.
 	pollInterval = 10 * time.Second
 )
 
-// Read returns the contents of files.
+// ErrPolled is in the error with which Watch says that the system has no file events for it. Watch goes on: it reads the
+// files from time to time.
+var ErrPolled = errors.New("no file events")
+
+// Read returns the contents of the files, or the first error.
 func Read(names []string) ([][]byte, error) {
 	contents := make([][]byte, len(names))
 	for i, name := range names {
@@ -39,10 +44,10 @@ func Read(names []string) ([][]byte, error) {
 	return contents, nil
 }
 
-// Watch calls changed with the contents of files when one of them has changed, or with an error if one cannot be read,
-// until ctx ends. names returns the files, which may be others from time to time; current is what the caller has read
-// of them, nil for nothing. Watch watches folders, so that it sees files that are replaced, and the link that
-// Kubernetes turns to a new ConfigMap or Secret.
+// Watch calls changed with the contents of all files each time one of them changes, or with an error if one cannot be
+// read, until ctx ends. It calls names before each read, so the set of files may change. current is what the caller has
+// read already; nil if nothing. Watch watches directories, not files: it sees files that are replaced by a rename, and
+// the symlink that Kubernetes updates for a ConfigMap or Secret.
 func Watch(ctx context.Context, names func() []string, current [][]byte, changed func([][]byte, error)) {
 	watch(ctx, names, current, pollInterval, changed)
 }
@@ -54,14 +59,14 @@ func watch(
 	var errs chan error
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		changed(nil, fmt.Errorf("files are read again every %v, not when they change: %w", poll, err))
+		changed(nil, fmt.Errorf("cannot watch files; polling every %v instead: %w: %w", poll, ErrPolled, err))
 	} else {
 		defer func() { _ = w.Close() }()
 		events, errs = w.Events, w.Errors
 	}
-	look := time.NewTimer(0) // they may have changed before
-	defer look.Stop()
-	var since time.Time // of the first event after the last look; zero for none
+	timer := time.NewTimer(0) // the files may have changed since the caller read them
+	defer timer.Stop()
+	var firstEvent time.Time // the time of the first event since the last read; zero if none
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,19 +74,19 @@ func watch(
 		case err := <-errs:
 			changed(nil, err)
 		case <-events:
-			if since.IsZero() {
-				since = time.Now()
+			if firstEvent.IsZero() {
+				firstEvent = time.Now()
 			}
-			if time.Since(since) < maxSettleTime {
-				look.Reset(settleTime)
+			if time.Since(firstEvent) < maxSettleTime {
+				timer.Reset(settleTime)
 			}
-		case <-look.C:
+		case <-timer.C:
 			watched := names()
 			if w != nil {
-				follow(w, watched, since.IsZero())
+				addDirs(w, watched, firstEvent.IsZero())
 			}
-			since = time.Time{}
-			look.Reset(poll)
+			firstEvent = time.Time{}
+			timer.Reset(poll)
 			contents, err := Read(watched)
 			switch {
 			case err != nil:
@@ -96,14 +101,15 @@ func watch(
 	}
 }
 
-// follow has w watch the folders of files. A path may lead to another folder than before, or to none for a while: again
-// says to resolve it again. Errors are left to the next look, and to who reads the files.
-func follow(w *fsnotify.Watcher, names []string, again bool) {
+// addDirs adds the directories of the files to w. With resolve, it removes them first, because the same path may now
+// name another directory. It ignores errors: a directory may be missing for a moment, and reading its files reports
+// that.
+func addDirs(w *fsnotify.Watcher, names []string, resolve bool) {
 	for _, name := range names {
-		folder := filepath.Dir(name)
-		if again {
-			_ = w.Remove(folder)
+		dir := filepath.Dir(name)
+		if resolve {
+			_ = w.Remove(dir)
 		}
-		_ = w.Add(folder)
+		_ = w.Add(dir)
 	}
 }

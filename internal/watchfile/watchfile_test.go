@@ -2,6 +2,7 @@ package watchfile
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,15 +19,15 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// put replaces a file, in a folder that it makes if need be.
-func put(t *testing.T, name, text string) {
+// replace writes a file and renames it into place. It creates the directory if necessary.
+func replace(t *testing.T, name, text string) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
 	must(t, os.WriteFile(name+".new", []byte(text), 0o644))
 	must(t, os.Rename(name+".new", name))
 }
 
-// TestWatch changes files in ways of which their folder gives no event, or too many.
+// TestWatch changes files in ways for which the directory has no events, or too many.
 func TestWatch(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -36,19 +37,19 @@ func TestWatch(t *testing.T) {
 	}{
 		{
 			"a file is replaced", time.Hour,
-			func(t *testing.T, dir string) { put(t, dir+"/now/file", "old") },
-			func(t *testing.T, dir string) { put(t, dir+"/now/file", "new") },
+			func(t *testing.T, dir string) { replace(t, dir+"/now/file", "old") },
+			func(t *testing.T, dir string) { replace(t, dir+"/now/file", "new") },
 		},
 		{
 			"a file is written", time.Hour,
-			func(t *testing.T, dir string) { put(t, dir+"/now/file", "old") },
+			func(t *testing.T, dir string) { replace(t, dir+"/now/file", "old") },
 			func(t *testing.T, dir string) { must(t, os.WriteFile(dir+"/now/file", []byte("new"), 0o644)) },
 		},
 		{
-			"other files of the folder change all the time", time.Hour,
-			func(t *testing.T, dir string) { put(t, dir+"/now/file", "old") },
+			"another file in the directory changes all the time", time.Hour,
+			func(t *testing.T, dir string) { replace(t, dir+"/now/file", "old") },
 			func(t *testing.T, dir string) {
-				put(t, dir+"/now/file", "new")
+				replace(t, dir+"/now/file", "new")
 				ctx, cancel := context.WithCancel(t.Context())
 				var writer sync.WaitGroup
 				writer.Go(func() {
@@ -60,10 +61,10 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		{
-			"the folder is a link", time.Millisecond,
+			"the directory is a symlink", time.Millisecond,
 			func(t *testing.T, dir string) {
-				put(t, dir+"/one/file", "old")
-				put(t, dir+"/two/file", "new")
+				replace(t, dir+"/one/file", "old")
+				replace(t, dir+"/two/file", "new")
 				must(t, os.Symlink("one", dir+"/now"))
 			},
 			func(t *testing.T, dir string) {
@@ -72,18 +73,18 @@ func TestWatch(t *testing.T) {
 			},
 		},
 		{
-			"the file is a link", time.Millisecond,
+			"the file is a symlink", time.Millisecond,
 			func(t *testing.T, dir string) {
-				put(t, dir+"/one/file", "old")
+				replace(t, dir+"/one/file", "old")
 				must(t, os.Mkdir(dir+"/now", 0o755))
 				must(t, os.Symlink("../one/file", dir+"/now/file"))
 			},
-			func(t *testing.T, dir string) { put(t, dir+"/one/file", "new") },
+			func(t *testing.T, dir string) { replace(t, dir+"/one/file", "new") },
 		},
 		{
-			"the folder is made again", time.Millisecond,
-			func(t *testing.T, dir string) { put(t, dir+"/now/file", "old") },
-			func(t *testing.T, dir string) { must(t, os.RemoveAll(dir+"/now")); put(t, dir+"/now/file", "new") },
+			"the directory is recreated", time.Millisecond,
+			func(t *testing.T, dir string) { replace(t, dir+"/now/file", "old") },
+			func(t *testing.T, dir string) { must(t, os.RemoveAll(dir+"/now")); replace(t, dir+"/now/file", "new") },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -97,11 +98,11 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchFilesTogether: a change of any file comes with the contents of all, also of one whose name changes.
+// TestWatchFilesTogether: a change of one file delivers the contents of all, including one whose name has changed.
 func TestWatchFilesTogether(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir+"/a/cert", "cert 1")
-	put(t, dir+"/b/key", "key 1")
+	replace(t, dir+"/a/cert", "cert 1")
+	replace(t, dir+"/b/key", "key 1")
 	names := []string{dir + "/a/cert", dir + "/b/key"}
 	var mu sync.Mutex
 	w := start(t, time.Hour, [][]byte{[]byte("cert 1"), []byte("key 1")}, func() []string {
@@ -109,60 +110,60 @@ func TestWatchFilesTogether(t *testing.T) {
 		defer mu.Unlock()
 		return names
 	})
-	put(t, dir+"/b/key", "key 2")
+	replace(t, dir+"/b/key", "key 2")
 	w.await("cert 1", "key 2")
-	put(t, dir+"/c/cert", "cert 3")
+	replace(t, dir+"/c/cert", "cert 3")
 	mu.Lock()
 	names = []string{dir + "/c/cert", dir + "/b/key"}
 	mu.Unlock()
-	put(t, dir+"/b/key", "key 3")
+	replace(t, dir+"/b/key", "key 3")
 	w.await("cert 3", "key 3")
-	put(t, dir+"/c/cert", "cert 4") // in a folder that was not watched before
+	replace(t, dir+"/c/cert", "cert 4") // in a directory that was not watched at the start
 	w.await("cert 4", "key 3")
 }
 
-// TestWatchErrors: a file that cannot be read is reported once, and the contents again when it can.
+// TestWatchErrors: an unreadable file is reported once, and its contents when it is readable again.
 func TestWatchErrors(t *testing.T) {
 	dir := t.TempDir()
-	put(t, dir+"/file", "old")
+	replace(t, dir+"/file", "old")
 	w := start(t, time.Millisecond, nil, func() []string { return []string{dir + "/file"} })
 	w.await("old")
 	must(t, os.Remove(dir+"/file"))
 	if err := <-w.errs; !os.IsNotExist(err) {
 		t.Errorf("error %v", err)
 	}
-	put(t, dir+"/file", "old")
+	replace(t, dir+"/file", "old")
 	w.await("old")
 }
 
-// TestWatchWithoutEvents: if the kernel has no more instances of inotify for the user, files are polled.
+// TestWatchWithoutEvents: if inotify is not available, files are polled.
 func TestWatchWithoutEvents(t *testing.T) {
 	var limit syscall.Rlimit
 	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
 	none := syscall.Rlimit{Cur: 0, Max: limit.Max}
 	dir := t.TempDir()
-	put(t, dir+"/file", "old")
+	replace(t, dir+"/file", "old")
 	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &none))
 	w := start(t, time.Millisecond, nil, func() []string { return []string{dir + "/file"} })
 	err := <-w.errs
 	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
-	if !strings.Contains(err.Error(), "every 1ms") {
+	if !errors.Is(err, ErrPolled) || !strings.Contains(err.Error(), "every 1ms") {
 		t.Errorf("error %v", err)
 	}
 	w.await("old")
-	put(t, dir+"/file", "new")
+	replace(t, dir+"/file", "new")
 	w.await("new")
 }
 
-// watching is a Watch that runs until the test ends.
-type watching struct {
+// watcher is a call of watch that runs until the test ends.
+type watcher struct {
 	t        *testing.T
 	contents chan [][]byte
 	errs     chan error
 }
 
-func start(t *testing.T, poll time.Duration, current [][]byte, names func() []string) *watching {
-	w := &watching{t: t, contents: make(chan [][]byte), errs: make(chan error, 100)}
+func start(t *testing.T, poll time.Duration, current [][]byte, names func() []string) *watcher {
+	w := &watcher{t: t, contents: make(chan [][]byte), errs: make(chan error, 100)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -182,7 +183,7 @@ func start(t *testing.T, poll time.Duration, current [][]byte, names func() []st
 }
 
 // await waits for the next contents.
-func (w *watching) await(want ...string) {
+func (w *watcher) await(want ...string) {
 	w.t.Helper()
 	got := <-w.contents
 	for i, text := range got {

@@ -17,6 +17,6 @@ func TestEnvoyCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("weft envoy prints something else than envoy/testdata/bootstrap.yaml:\n%s", got)
+		t.Errorf("the output of weft envoy differs from envoy/testdata/bootstrap.yaml:\n%s", got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestErrors: what each command prints if it is used in a wrong way, which is all that a user sees.
+// TestErrors checks the error and the exit status of each command for invalid usage.
 func TestErrors(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -26,93 +26,152 @@ func TestErrors(t *testing.T) {
 		exit int
 	}{
 		{
-			"no MongoDB URI",
+			"not a MongoDB URI",
 			[]string{"serve", "--mongodb-uri", "localhost:27017"},
-			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; want, for example, mongodb://localhost:27017`, 1,
+			`--mongodb-uri: error parsing uri: scheme must be "mongodb" or "mongodb+srv"; ` +
+				`want, for example, mongodb://localhost:27017`, 1,
 		},
 		{
-			"no URL",
+			"not a URL",
 			[]string{"serve", "--otlp-endpoint", "localhost:4317"},
-			`--otlp-endpoint: "localhost:4317": want http://host:port, or https for TLS`, 1,
+			`--otlp-endpoint: "localhost:4317": want http://host:port, or https://host:port for TLS`, 1,
 		},
-		{"no such format", []string{"serve", "--log-format", "xml"}, `--log-format "xml": want text or json`, 2},
-		{"no such level", []string{"serve", "--log-level", "loud"}, `--log-level "loud": want debug, info, warn or error`, 2},
+		{"unknown log format", []string{"serve", "--log-format", "xml"}, `--log-format "xml": want text or json`, 2},
 		{
-			"a busy port",
+			"unknown log level",
+			[]string{"serve", "--log-level", "loud"},
+			`--log-level "loud": want debug, info, warn or error`, 2,
+		},
+		{
+			"port in use",
 			[]string{"serve", "--insecure", "--listen", busy.Addr().String()},
-			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use; give unix:PATH or a free host:port", 1,
+			"listen on " + busy.Addr().String() + ": listen tcp " + busy.Addr().String() +
+				": bind: address already in use; give unix:PATH or a free host:port", 1,
 		},
 		{
-			"a file that is no socket",
+			"file is not a socket",
 			[]string{"serve", "--listen", "unix:" + file},
-			"listen on unix:" + file + ": listen unix " + file + ": bind: address already in use; choose another path, such as unix:weft.sock", 1,
+			"listen on unix:" + file + ": listen unix " + file +
+				": bind: address already in use; choose another path, such as unix:weft.sock", 1,
 		},
-		{"no time to wait", []string{"serve", "--drain-window", "-5s"}, `invalid value "-5s" for flag -drain-window: want 0s or more; see weft serve --help`, 2},
-		{"no reads", []string{"serve", "--max-waiting-reads", "0"}, `invalid value "0" for flag -max-waiting-reads: want 1 or more; see weft serve --help`, 2},
-		{"more than all", []string{"envoy", "--trace-sampling", "200"}, `invalid value "200" for flag -trace-sampling: want 0 to 100; see weft envoy --help`, 2},
-		{"an argument too many", []string{"serve", "now"}, `serve: unexpected argument "now"; see weft serve --help`, 2},
-		{"no such flag", []string{"envoy", "--legcy", "x:1"}, "flag provided but not defined: -legcy; see weft envoy --help", 2},
+		{
+			"negative duration",
+			[]string{"serve", "--drain-window", "-5s"},
+			`invalid value "-5s" for flag -drain-window: want 0s or more; see weft serve --help`, 2,
+		},
+		{
+			"zero",
+			[]string{"serve", "--max-waiting-reads", "0"},
+			`invalid value "0" for flag -max-waiting-reads: want 1 or more; see weft serve --help`, 2,
+		},
+		{
+			"more than 100 %",
+			[]string{"envoy", "--trace-sampling", "200"},
+			`invalid value "200" for flag -trace-sampling: want 0 to 100; see weft envoy --help`, 2,
+		},
+		{
+			"unexpected argument",
+			[]string{"serve", "now"},
+			`serve: unexpected argument "now"; see weft serve --help`, 2,
+		},
+		{
+			"unknown flag",
+			[]string{"envoy", "--legcy", "x:1"},
+			"flag provided but not defined: -legcy; see weft envoy --help", 2,
+		},
 		{"no port", []string{"envoy", "--legacy", "users"}, `address "users": want host:port`, 1},
 		{
-			"a timeout without a unit",
+			"timeout without unit",
 			[]string{"envoy", "--route-timeout", "3"},
 			`invalid value "3" for flag -route-timeout: time: missing unit in duration "3"; see weft envoy --help`, 2,
 		},
-		{"no such command", []string{"sreve"}, `no such command: "sreve"; see weft --help`, 2},
-		{"no such rules file", []string{"serve", "--rules", "nowhere.yaml"}, "rules file: open nowhere.yaml: no such file or directory", 1},
+		{"unknown command", []string{"sreve"}, `unknown command "sreve"; see weft --help`, 2},
 		{
-			"a message timeout over the route timeout",
-			[]string{"envoy", "--message-timeout", "3s"},
-			"--message-timeout 3s is not less than --route-timeout 3s: Envoy would give up a response while weft may still wait for MongoDB", 2,
+			"missing rules file",
+			[]string{"serve", "--rules", "nowhere.yaml"},
+			"rules file: open nowhere.yaml: no such file or directory", 1,
 		},
-		{"no such format", []string{"envoy", "--format", "xml"}, `unknown --format "xml"; use one of bootstrap, istio, gateway, weft-ca, weft-client`, 2},
 		{
-			"a password for everybody to read",
+			"message timeout over route timeout",
+			[]string{"envoy", "--message-timeout", "3s"},
+			"--message-timeout 3s must be less than --route-timeout 3s: " +
+				"otherwise the route times out while weft still waits for MongoDB", 2,
+		},
+		{
+			"unknown format",
+			[]string{"envoy", "--format", "xml"},
+			`unknown --format "xml"; use one of bootstrap, istio, gateway, weft-ca, weft-client`, 2,
+		},
+		{
+			"password on the command line",
 			[]string{"serve", "--mongodb-uri", "mongodb://user:password@localhost"},
-			"--mongodb-uri has a password in it, which ps shows to everybody: use WEFT_MONGODB_URI or --mongodb-uri-file, and take another password", 2,
+			"--mongodb-uri contains a password, which ps shows to every user: " +
+				"use WEFT_MONGODB_URI or --mongodb-uri-file, and change the password", 2,
 		},
 		{
 			"two connection strings",
 			[]string{"serve", "--mongodb-uri", "mongodb://localhost", "--mongodb-uri-file", file},
-			"--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file (WEFT_MONGODB_URI_FILE) are both given: which?", 2,
+			"--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file (WEFT_MONGODB_URI_FILE) are both set; set only one", 2,
 		},
 		{
-			"no file with a connection string",
+			"missing file with a connection string",
 			[]string{"serve", "--mongodb-uri-file", "nowhere"},
 			"--mongodb-uri-file: open nowhere: no such file or directory", 1,
 		},
 		{
-			"TCP that anybody may read",
+			"TCP without TLS",
 			[]string{"serve", "--listen", "0.0.0.0:1"},
-			"--listen 0.0.0.0:1 is TCP, where others may read and ask: give --tls-cert, --tls-key and --tls-client-ca, or listen on unix:PATH, or say --insecure", 2,
+			"--listen 0.0.0.0:1 is TCP without TLS: set --tls-cert, --tls-key and --tls-client-ca, " +
+				"listen on unix:PATH, or accept the risk with --insecure", 2,
 		},
-		{"half a certificate", []string{"serve", "--tls-cert", file}, "--tls-cert and --tls-key go together", 2},
+		{
+			"certificate without key",
+			[]string{"serve", "--tls-cert", file},
+			"--tls-cert and --tls-key are required together", 2,
+		},
 		{
 			"no certificate",
 			[]string{"serve", "--listen", "unix:" + file + ".sock", "--tls-cert", file, "--tls-key", file},
 			"TLS: " + file + " and " + file + ": tls: failed to find any PEM data in certificate input", 1,
 		},
-		{"clients without TLS", []string{"serve", "--tls-client-ca", file}, "--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key", 2},
 		{
-			"ids that nobody shows",
+			"client CA without TLS",
+			[]string{"serve", "--tls-client-ca", file},
+			"--tls-client-ca and --allow-spiffe-id need --tls-cert and --tls-key", 2,
+		},
+		{
+			"SPIFFE IDs without client CA",
 			[]string{"serve", "--tls-cert", file, "--tls-key", file, "--allow-spiffe-id", "spiffe://x/y"},
-			"--allow-spiffe-id needs --tls-client-ca: without it nobody shows a certificate", 2,
+			"--allow-spiffe-id needs --tls-client-ca: without it clients send no certificate", 2,
 		},
-		{"TLS or not", []string{"serve", "--tls-cert", file, "--tls-key", file, "--insecure"}, "--insecure is without TLS: leave it out, or --tls-cert", 2},
 		{
-			"no SPIFFE id",
+			"TLS and insecure",
+			[]string{"serve", "--tls-cert", file, "--tls-key", file, "--insecure"},
+			"--insecure and --tls-cert exclude each other; remove one", 2,
+		},
+		{
+			"not a SPIFFE ID",
 			[]string{"serve", "--allow-spiffe-id", "envoy"},
-			`--allow-spiffe-id "envoy": scheme is missing or invalid; want, for example, spiffe://cluster.local/ns/shop/sa/envoy`, 2,
+			`--allow-spiffe-id "envoy": scheme is missing or invalid; ` +
+				`want, for example, spiffe://cluster.local/ns/shop/sa/envoy`, 2,
 		},
 		{
-			"TLS with anybody",
+			"CA bundle without name",
 			[]string{"envoy", "--weft-tls-ca", "/ca.crt"},
 			"TLS to weft: --weft-tls-ca and --weft-tls-san are required; without both, any server could pose as weft", 1,
 		},
-		{"half of Envoy's certificate", []string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"}, "TLS to weft: --weft-tls-cert and --weft-tls-key are required together", 1},
-		{"no secret", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca: --weft-tls-ca is required", 1},
-		{"nothing to check", []string{"check"}, "check: the file is missing; write weft check rules.yaml", 2},
-		{"nothing to explain", []string{"explain", "/x"}, "explain: write weft explain GET /api/v1/users/7 rules.yaml", 2},
+		{
+			"Envoy's certificate without key",
+			[]string{"envoy", "--weft-tls-ca", "/ca.crt", "--weft-tls-san", "w", "--weft-tls-cert", "/c.crt"},
+			"TLS to weft: --weft-tls-cert and --weft-tls-key are required together", 1,
+		},
+		{"no CA bundle", []string{"envoy", "--format", "weft-ca"}, "secret weft-ca: --weft-tls-ca is required", 1},
+		{"no file to check", []string{"check"}, "check: want a rules file, for example weft check rules.yaml", 2},
+		{
+			"no request to explain",
+			[]string{"explain", "/x"},
+			"explain: want METHOD URL [FILE], for example weft explain GET /api/v1/users/7 rules.yaml", 2,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -132,6 +191,6 @@ func TestErrors(t *testing.T) {
 		})
 	}
 	if got, err := os.ReadFile(file); err != nil || string(got) != "mine" {
-		t.Errorf("a file of the user is not weft's to remove: %q, %v", got, err)
+		t.Errorf("weft changed a user's file: %q, %v", got, err)
 	}
 }

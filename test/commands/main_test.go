@@ -11,7 +11,7 @@ import (
 	"weft/internal/cli"
 )
 
-// TestMain makes child processes of the test binary weft, so that the tests run the real command.
+// TestMain lets the test binary run as weft in child processes.
 func TestMain(m *testing.M) {
 	if os.Getenv("WEFT_TEST_IS_WEFT") != "" {
 		run()
@@ -19,10 +19,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"weft": run})
 }
 
-// run is what main does.
+// run runs weft's main.
 func run() { os.Exit(cli.Run(context.Background(), os.Args, os.Stdout, os.Stderr, "devel")) }
 
-// weft returns a command that is weft.
+// weft returns a command that runs weft.
 func weft(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "WEFT_TEST_IS_WEFT=1")

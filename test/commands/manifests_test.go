@@ -14,8 +14,8 @@ import (
 )
 
 // TestManifestsGenerated compares the generated files in k8s/ with the output of generate.sh: Envoy's configuration,
-// made from the rules, and the copies of the dashboard, the alerts and MongoDB's initiate.js, which have one original
-// each. It is not in test/k8s, so that it runs wherever an original is changed.
+// and copies of the dashboard, the alerts and MongoDB's initiate.js. It is not in test/k8s so that it runs with "make
+// test", when an original has changed.
 func TestManifestsGenerated(t *testing.T) {
 	out := t.TempDir()
 	generate := exec.CommandContext(t.Context(), "../../k8s/generate.sh", out) // testscript puts weft on the PATH
@@ -29,12 +29,12 @@ func TestManifestsGenerated(t *testing.T) {
 		}
 		return string(text)
 	}
-	made := 0
+	generated := 0
 	err := filepath.WalkDir(out, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		made++
+		generated++
 		name, err := filepath.Rel(out, file)
 		if err != nil {
 			return err
@@ -44,8 +44,8 @@ func TestManifestsGenerated(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || made != 12 {
-		t.Errorf("generate.sh made %d files, %v", made, err)
+	if err != nil || generated != 12 {
+		t.Errorf("generate.sh writes %d files, %v", generated, err)
 	}
 	copies, err := os.ReadDir("../../k8s/chart/files")
 	if err != nil {
@@ -53,18 +53,18 @@ func TestManifestsGenerated(t *testing.T) {
 	}
 	for _, file := range copies {
 		if _, err := os.Stat(filepath.Join(out, "chart", "files", file.Name())); err != nil {
-			t.Errorf("k8s/chart/files/%s has no original: generate.sh does not write it; remove it", file.Name())
+			t.Errorf("generate.sh does not write k8s/chart/files/%s; remove it", file.Name())
 		}
 	}
 }
 
-// TestManifestsRules: the rules of the manifests are the built-in ones, which all other tests use.
+// TestManifestsRules: the rules in the manifests are the built-in rules, which all other tests use.
 func TestManifestsRules(t *testing.T) {
 	f, err := rulesfile.Load("../../k8s/base/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := envoy.Fingerprint(f.Rules), envoy.Fingerprint(rulesfile.Builtin().Rules); got != want {
-		t.Errorf("they make the Envoy configuration %s, weft's own %s", got, want)
+		t.Errorf("fingerprint of the Envoy configuration %s, want %s, that of the built-in rules", got, want)
 	}
 }

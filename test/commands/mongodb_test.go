@@ -9,8 +9,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestCheckMongoDB: with a MongoDB, "weft check" reports missing indexes, the commands that create them, and documents that do
-// not fit.
+// TestCheckMongoDB: with a MongoDB, "weft check" reports missing indexes, with the commands that create them, and
+// documents that do not match the rules.
 func TestCheckMongoDB(t *testing.T) {
 	mongod, err := harness.StartMongod(t.Context(), harness.MongodOptions{Dir: t.TempDir()})
 	if err != nil {
@@ -19,8 +19,9 @@ func TestCheckMongoDB(t *testing.T) {
 	defer func() { _ = mongod.Kill() }()
 	const rules = "../../examples/user-profile/rules.yaml"
 	out, err := weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
-	want := rules + `: rule "user", extension "extension": no index on the key: each read scans the whole collection; run in mongosh: ` +
-		`db.getSiblingDB('user_profiles').getCollection('profiles').createIndex({'userId': 1}) (warning)` + "\n"
+	want := rules + `: rule "user", extension "extension": no index on the key; each read scans the whole collection; ` +
+		`run in mongosh: db.getSiblingDB('user_profiles').getCollection('profiles').createIndex({'userId': 1}) ` +
+		"(warning)" + "\n"
 	if err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v\n got %s\nwant %s", err, out, want)
 	}
@@ -28,12 +29,15 @@ func TestCheckMongoDB(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err = weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
-	want = rules + `: rule "user", extension "extension": field "userId" is string, not int64, in 1 of 1 documents, which no read returns (warning)` + "\n"
+	want = rules + `: rule "user", extension "extension": field "userId" is string, not int64, ` +
+		`in 1 of 1 documents, which no read returns (warning)` + "\n"
 	if err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v\n got %s\nwant %s", err, out, want)
 	}
-	out, err = weft(t.Context(), "check", "--mongodb-uri", "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100", rules).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), rules+`: rule "user": list the indexes of user_profiles.profiles: server selection error`) {
-		t.Errorf("a MongoDB that is not there: %v\n%s", err, out)
+	const down = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"
+	out, err = weft(t.Context(), "check", "--mongodb-uri", down, rules).CombinedOutput()
+	want = rules + `: rule "user": list the indexes of user_profiles.profiles: server selection error`
+	if err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("MongoDB is down: %v\n%s", err, out)
 	}
 }

@@ -32,9 +32,9 @@ var routes = []struct{ name, path string }{
 //	                      GET {path}/7
 //	-- legacy --          the legacy service's answer: see parseScript
 //	-- mongodb --         the documents of the collection, as Extended JSON; none if absent
-//	-- legacy request --  headers of the request that the legacy service must have seen; "-" is none; as if they were
+//	-- legacy request --  headers of the request that the legacy service must have seen; "-" for absent; as if they were
 //	                      headers, its method, target and body, and tries, how often it came
-//	-- answer --          status, headers ("-" is none) and exact body that the client must get; "answer v1" and
+//	-- answer --          status, headers ("-" for absent) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
 	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}))
@@ -45,7 +45,7 @@ const caseTimeout = 2 * time.Second
 
 // replayCases replays the cases.
 func replayCases(t *testing.T, s *system) {
-	files, err := filepath.Glob("testdata/cases/*.txtar")
+	files, err := filepath.Glob("testdata/cases/*/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}

@@ -1,40 +1,55 @@
 package envoy_test
 
 import (
+	_ "embed"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 var update = flag.Bool("update", false, "write docs/failures.md")
 
-// TestFailuresDoc compares docs/failures.md with the cases, from which it is made.
+//go:embed failures.md.tmpl
+var failuresTemplate string
+
+// TestFailuresDoc compares docs/failures.md with failures.md.tmpl and the cases. In the template, a line such as
+//
+//	| legacy-5xx | The legacy service answers 5xx |
+//
+// names a folder of testdata/cases. Its row in the document says what the client gets, and x-weft, as the cases of that
+// folder do. The test fails if a folder is missing, or if its cases differ in what the client gets.
 func TestFailuresDoc(t *testing.T) {
-	files, err := filepath.Glob("testdata/cases/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
+	causes := readCauses(t)
 	var doc strings.Builder
-	doc.WriteString(failuresHead)
-	group := ""
-	for _, file := range files {
-		c, err := readCase(file)
-		if err != nil {
-			t.Fatalf("%s: %v", file, err)
+	for line := range strings.Lines(failuresTemplate) {
+		cells := strings.Split(strings.Trim(line, "|\n"), "|")
+		if len(cells) != 2 {
+			doc.WriteString(line)
+			continue
 		}
-		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
-		if g, _, _ := strings.Cut(name, "-"); g != group {
-			group = g
-			fmt.Fprintf(&doc, "\n## %s\n\n| what happens | v1 | v3 | x-weft | case |\n|---|---|---|---|---|\n", groups[group])
-			if groups[group] == "" {
-				t.Errorf("%s: no heading for the prefix %q", file, group)
-			}
+		folder := strings.TrimSpace(cells[0])
+		c, ok := causes[folder]
+		if !ok {
+			t.Errorf("failures.md.tmpl: there is no folder testdata/cases/%s, or it is named twice", folder)
+			continue
 		}
-		fmt.Fprintf(&doc, "| %s | %s | %s | %s | [%s](../test/envoy/%s) |\n", c.shows,
-			summary(c.answers["v1"]), summary(c.answers["v3"]), marks(c), name, file)
+		delete(causes, folder)
+		fmt.Fprintf(&doc, "| %s | %s | %s | [%s](../test/envoy/testdata/cases/%s) |\n",
+			strings.TrimSpace(cells[1]), c.got(), c.marks(), plural(c.cases), folder)
+	}
+	reasons := regexp.MustCompile(`Reason = "([a-z-]+)"`)
+	for _, reason := range reasons.FindAllStringSubmatch(readFile(t, "../../enrich/verdict.go"), -1) {
+		if !strings.Contains(doc.String(), reason[1]) {
+			t.Errorf("failures.md.tmpl lacks the reason %s", reason[1])
+		}
+	}
+	for folder := range causes {
+		t.Errorf("failures.md.tmpl does not name the folder testdata/cases/%s", folder)
 	}
 	const path = "../../docs/failures.md"
 	if *update {
@@ -43,84 +58,133 @@ func TestFailuresDoc(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != doc.String() {
-		t.Errorf("docs/failures.md is not what the cases say: go test ./test/envoy -run TestFailuresDoc -update (%v)", err)
+		t.Errorf("docs/failures.md is out of date; run go test ./test/envoy -run TestFailuresDoc -update (%v)", err)
 	}
 }
 
-const failuresHead = `# What can fail, and what comes of it
-
-Made from the [cases](../test/envoy/testdata/cases) by ` + "`go test ./test/envoy -run TestFailuresDoc -update`" + `; each was replayed through a real Envoy and a
-real MongoDB, over HTTP/1.1 and HTTP/2. *v1* is ` + "`/api/v1/users/{id}`, *v3* `/api/v3/composite-profile/{id}`. `x-weft`" + ` is what the operator sees: in the
-response, in Envoy's access log and, as the reason, in weft's log at debug. "As it is" is the legacy service's own answer.
-
-What no case file can show has a test of its own:
-
-| what happens | what the client gets | test |
-|---|---|---|
-| MongoDB's hosts cannot be looked up (` + "`mongodb+srv`" + `), at start or for a while | ` + "`extension: null`" + `; whole when they can be, without a restart | [TestStartsWithoutDNS](../test/operations/rotate_test.go), [TestStartWithoutDNS](../internal/cli/reconnect_test.go) |
-| MongoDB's user or certificates are replaced, under load | the composite, always | [TestCredentialsRotate](../test/operations/rotate_test.go), [TestCertificatesRotate](../enrich/mongostore/rotate_test.go) |
-| MongoDB is down, comes up, goes away under warm connections | ` + "`extension: null`" + ` within the budget; whole again without a restart | [TestMongoDBDown](../test/envoy/mongodbdown_test.go) |
-| weft is down | v1: the legacy answer as it is; v3: the shape, with ` + "`extension: null`" + ` | [TestFallback](../test/envoy/fallback_test.go) |
-| MongoDB is frozen, with 200 requests at once | the same | [TestMongoDBFrozen](../test/envoy/mongodbdown_test.go) |
-| weft ends abruptly and comes back, again and again, under load | a composite, ` + "`extension: null`" + `, or (v1) the legacy answer; never less | [TestWeftRestartsUnderLoad](../test/envoy/weftrestart_test.go) |
-| two instances of weft are restarted in turn, under load | the composite, always | [TestRollingRestart](../test/operations/drain_test.go) |
-| connections to weft grow old, or its certificates are replaced, under load | the composite, always | [TestConnectionAge](../test/operations/drain_test.go), [TestCertificatesRotate](../test/operations/tls_test.go) |
-| Envoy shows weft a certificate that it does not take, or weft Envoy | as it is | [TestPeerIsRejected](../test/operations/tls_test.go) |
-| more reads wait for MongoDB than may | ` + "`extension: null`" + ` at once, reason ` + "`overloaded`" + `; whole again without a restart | [TestOverload](../test/operations/overload_test.go) |
-| a message to weft is larger than it takes | as it is | [TestMaxMessageBytes](../test/operations/limits_test.go) |
-| weft ends while it holds a body | the same | [TestWeftEndsWhileHoldingBody](../test/envoy/weftcrash_test.go) |
-| the client hangs up, at any point | nothing is left behind | [TestDisconnectLeaksNothing](../test/envoy/disconnect_test.go) |
-| answers without a body, HEAD, conditions, pipelined | each answer where it belongs | [TestPipelinedResponses](../test/envoy/framing_test.go) |
-| the legacy service fails and a rule says who may see the extension alone | the extension, or the failure as it is | [TestDegradePolicy](../test/envoy/degradepolicy_test.go) |
-| mongod, the legacy service and weft, each a real process, are killed, frozen and stopped, again and again, under clients | never anything else than the answers of this page | ` + "`make chaos`" + `, [TestChaos](../examples/chaos/chaos_test.go) |
-| Envoy cannot reach the legacy service: no healthy host, overflow, connect timeout, nothing listens | core null | [TestLocalReplyOfUpstreamFailure](../test/envoy/localreply_test.go) |
-| Envoy refuses on its own account: RBAC, no Host | as it is | [TestLocalReplyBeforeWeft](../test/envoy/localreply_test.go) |
-| a document of 16 MB | the composite | [TestLargestDocument](../test/envoy/largeanswers_test.go) |
-| Envoy's configuration keeps weft from its work | as it is, and weft says once what to change | [TestSelfCheck](../test/envoy/selfcheck_test.go) |
-| messages that are malformed, out of order, or never come; 10,000 idle streams | as it is | [TestMalformedMessages](../extproc/hostile_test.go), [FuzzProcess, TestIdleStreams](../extproc/process_test.go) |
-| a core over the limit, where the rule says ` + "`large: stream`" + ` | the composite, streamed | [TestStreamedCores](../test/envoy/streamedcores_test.go) |
-`
-
-var groups = map[string]string{
-	"both":      "Both at once",
-	"composite": "Nothing fails",
-	"core":      "The legacy service",
-	"extension": "MongoDB's documents",
-	"headers":   "Response headers",
-	"id":        "Ids",
-	"request":   "Requests",
+// cause is a folder of cases, which all have the same kind of answer.
+type cause struct {
+	cases   int
+	answers map[string]answerKind // by route
+	marked  []string              // values of x-weft
 }
 
-// summary returns in a few words what the client gets.
-func summary(answer string) string {
-	head, body, _ := strings.Cut(answer, "\n\n")
-	status, _, _ := strings.Cut(head, "\n")
-	status = strings.TrimSpace(status)
-	switch {
-	case strings.Contains(answer, "x-weft: passed"), strings.Contains(answer, "x-weft: -"):
-		return status + " as it is"
-	case strings.HasPrefix(body, `{"detail"`):
-		return status + " detail"
-	case strings.HasPrefix(body, `{"core":null`):
-		return status + " core null"
-	case strings.Contains(body, `,"extension":null,`):
-		return status + " extension null"
-	case strings.HasPrefix(body, `{"core":`):
-		return status + " composite"
-	default:
-		return status + " as it is"
+// answerKind is what the client gets: statuses, and the kind of body.
+type answerKind struct {
+	statuses []string
+	body     string
+}
+
+// readCauses returns the folders of testdata/cases. All cases must be in one.
+func readCauses(t *testing.T) map[string]*cause {
+	t.Helper()
+	if strays, _ := filepath.Glob("testdata/cases/*.txtar"); len(strays) > 0 {
+		t.Errorf("move %v into the folder of their cause; failures.md.tmpl lists the folders", strays)
 	}
+	files, err := filepath.Glob("testdata/cases/*/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	causes := map[string]*cause{}
+	for _, file := range files {
+		c, err := readCase(file)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		folder := filepath.Base(filepath.Dir(file))
+		if causes[folder] == nil {
+			causes[folder] = &cause{answers: map[string]answerKind{}}
+		}
+		if err := causes[folder].add(c); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+	return causes
 }
 
-// marks returns the values of x-weft.
-func marks(c testCase) string {
-	var marks []string
+func (c *cause) add(tc testCase) error {
+	c.cases++
 	for _, route := range routes {
-		for _, h := range parseHeaders(c.answers[route.name]) {
-			if h[0] == "x-weft" && h[1] != "-" && (len(marks) == 0 || marks[0] != h[1]) {
-				marks = append(marks, h[1])
+		answer := tc.answers[route.name]
+		status, body := kindOf(answer)
+		kind, ok := c.answers[route.name]
+		if ok && kind.body != body {
+			return fmt.Errorf("%s gets %q, other cases of the folder get %q", route.name, body, kind.body)
+		}
+		kind.body, kind.statuses = body, add(kind.statuses, status)
+		c.answers[route.name] = kind
+		for _, h := range parseHeaders(answer) {
+			if h[0] == "x-weft" && h[1] != "-" {
+				c.marked = add(c.marked, "`"+h[1]+"`")
 			}
 		}
 	}
-	return strings.Join(marks, " / ")
+	return nil
+}
+
+// kindOf returns the status of an answer and the kind of its body.
+func kindOf(answer string) (status, kind string) {
+	head, body, _ := strings.Cut(answer, "\n\n")
+	status, _, _ = strings.Cut(head, "\n")
+	status = strings.TrimSpace(status)
+	switch {
+	case strings.Contains(answer, "x-weft: passed"), strings.Contains(answer, "x-weft: -"):
+		return "", "unchanged"
+	case strings.HasPrefix(body, `{"detail"`):
+		return status, "`detail`"
+	case strings.HasPrefix(body, `{"core":null`):
+		return status, "`core: null`"
+	case strings.Contains(body, `,"extension":null,`):
+		return status, "`extension: null`"
+	case strings.HasPrefix(body, `{"core":`):
+		return status, "composite"
+	default:
+		return status, "the legacy service's"
+	}
+}
+
+// got returns what clients get on both routes.
+func (c *cause) got() string {
+	v1, v3 := c.answers["v1"].String(), c.answers["v3"].String()
+	if v1 == v3 {
+		return v1
+	}
+	return "v1: " + v1 + "; v3: " + v3
+}
+
+func (k answerKind) String() string {
+	if k.body == "unchanged" {
+		return k.body
+	}
+	return strings.Join(k.statuses, ", ") + " " + k.body
+}
+
+func (c *cause) marks() string {
+	if len(c.marked) == 0 {
+		return "none"
+	}
+	return strings.Join(c.marked, ", ")
+}
+
+func add(list []string, item string) []string {
+	if slices.Contains(list, item) {
+		return list
+	}
+	return append(list, item)
+}
+
+func plural(cases int) string {
+	if cases == 1 {
+		return "1 case"
+	}
+	return fmt.Sprint(cases, " cases")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

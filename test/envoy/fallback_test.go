@@ -21,7 +21,7 @@ func TestFallback(t *testing.T) {
 
 	const bothFailed = "503\n\n" + `{"detail":"All upstream services are unavailable."}`
 	const envoyBuffer = 1<<20 + 64<<10 // Envoy cannot wrap a longer body of unknown length
-	files, err := filepath.Glob("testdata/cases/*.txtar")
+	files, err := filepath.Glob("testdata/cases/*/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}

@@ -42,16 +42,17 @@ rules:
 
 // TestFiltersBeforeFallback: the fallback does not change the local reply of a filter before it.
 func TestFiltersBeforeFallback(t *testing.T) {
-	filter, err := anypb.New(&luav3.Lua{DefaultSourceCode: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: `
+	inline := &corev3.DataSource_InlineString{InlineString: `
 function envoy_on_request(r)
-  local status = r:headers():get("refuse")
+  local status = r:headers():get("x-reject")
   if status then r:respond({[":status"] = status}, '{"n":1}') end
-end`}}})
+end`}
+	filter, err := anypb.New(&luav3.Lua{DefaultSourceCode: &corev3.DataSource{Specifier: inline}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := startSystem(t, systemOptions{
-		filters: []*hcmv3.HttpFilter{{Name: "refuses", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: filter}}},
+		filters: []*hcmv3.HttpFilter{{Name: "rejects", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: filter}}},
 		rules: parseRules(t, `version: 1
 rules:
   - name: thing
@@ -66,7 +67,7 @@ rules:
 		}
 		for _, path := range []string{"/x/7", "/x/9223372036854775807"} {
 			for _, status := range []string{"200", "401", "503"} {
-				checkAnswer(t, status+"\nx-weft: -\n\n"+`{"n":1}`, path, s.get(t, path, "refuse", status))
+				checkAnswer(t, status+"\nx-weft: -\n\n"+`{"n":1}`, path, s.get(t, path, "x-reject", status))
 			}
 		}
 	}

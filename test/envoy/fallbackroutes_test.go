@@ -20,7 +20,7 @@ rules:
     fallback: composite
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
   - name: by-key
-    match: {path: "/k/{id:objectid}/{_of:uuid}"}
+    match: {path: "/k/{id:objectid}/{_of:uuid-java}"}
     fallback: composite
     extensions: {e: {database: d, collection: c, where: {id: {param: id}}, fields: {v: {type: string, default: none}}}}
   - name: one
@@ -54,6 +54,7 @@ rules:
 		{"GET /s/.json", false},
 		{"GET /s/a%20b.json", false},
 		{"GET /k" + key, true},
+		{"GET /k" + strings.ToUpper(key), true},
 		{"GET /k" + key + "0", false},
 		{"GET /one", true},
 		{"GET /one?", true},

@@ -19,7 +19,8 @@ func TestLargestDocument(t *testing.T) {
 	}
 	s.setProfiles(doc)
 	want := "200\nx-weft: composed\n\n" +
-		`{"core":` + coreUser7 + `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":` + settings + `},"errors":[]}`
+		`{"core":` + coreUser7 + `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":` +
+		settings + `},"errors":[]}`
 	for _, route := range routes {
 		for _, p := range []protocol{http1, http2} {
 			req := s.newRequest(t, http.MethodGet, route.path+"/7")

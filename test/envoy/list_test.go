@@ -20,7 +20,8 @@ rules:
     core: {list: /page/users}
     shape: merge
     extensions:
-      profile: {database: d, collection: c, where: {userId: {core: id, type: int64}}, fields: {n: {type: int64, default: -1}}}
+      profile:
+        {database: d, collection: c, where: {userId: {core: id, type: int64}}, fields: {n: {type: int64, default: -1}}}
 `)
 	s := startSystem(t, systemOptions{rules: rules, mongodbURI: proxy.uri})
 	var docs []any

@@ -17,10 +17,14 @@ func TestMalformedRequests(t *testing.T) {
 		request string
 		want    int
 	}{
-		"an unknown method":        {"FOO {path} HTTP/1.1\r\nhost: x\r\n\r\n", 400},
-		"a large header":           {"GET {path} HTTP/1.1\r\nhost: x\r\nx-a: " + strings.Repeat("a", 70_000) + "\r\n\r\n", 431},
-		"many headers":             {"GET {path} HTTP/1.1\r\nhost: x\r\n" + strings.Repeat("a: b\r\n", 150) + "\r\n", 431},
-		"two lengths":              {"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		"an unknown method": {"FOO {path} HTTP/1.1\r\nhost: x\r\n\r\n", 400},
+		"a large header": {
+			"GET {path} HTTP/1.1\r\nhost: x\r\nx-a: " + strings.Repeat("a", 70_000) + "\r\n\r\n", 431,
+		},
+		"many headers": {"GET {path} HTTP/1.1\r\nhost: x\r\n" + strings.Repeat("a: b\r\n", 150) + "\r\n", 431},
+		"two lengths": {
+			"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+		},
 		"no host":                  {"GET {path} HTTP/1.1\r\n\r\n", 400},
 		"a space in the path":      {"GET {path} 8 HTTP/1.1\r\nhost: x\r\n\r\n", 400},
 		"a control byte in a name": {"GET {path} HTTP/1.1\r\nhost: x\r\nx\x01: b\r\n\r\n", 400},

@@ -255,10 +255,10 @@ func TestModuleReload(t *testing.T) {
 		}
 	}
 	write("version: 1\nrules: no\n")
-	harness.ExpectLog(t, s.Envoy.Process, "the rules file is refused")
+	harness.ExpectLog(t, s.Envoy.Process, "rules file rejected")
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
 	write(strings.Replace(string(rules), "default: 0.0", "default: 1.5", 1))
-	harness.ExpectLog(t, s.Envoy.Process, "new rules")
+	harness.ExpectLog(t, s.Envoy.Process, "rules reloaded")
 	checkAnswer(t, "200\nx-weft: composed\n\n"+strings.Replace(compositeUser7, "0.0", "1.5", 1), "", s.get(t, "/api/v1/users/7"))
 }
 

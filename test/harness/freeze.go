@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Freeze stops the process (SIGSTOP) and returns when each of its threads has stopped: on a busy machine some run on
-// for a while after the signal. SIGCONT continues it.
+// Freeze sends SIGSTOP and returns when all threads of the process have stopped, which may take a while on a busy
+// machine. SIGCONT continues the process.
 func (p *Process) Freeze() error {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
@@ -19,7 +19,7 @@ func (p *Process) Freeze() error {
 	return p.Await(context.Background(), func(context.Context) error {
 		frozen, err := isFrozen(p.Pid())
 		if err == nil && !frozen {
-			err = errors.New("a thread runs")
+			err = errors.New("a thread is running")
 		}
 		return err
 	})
@@ -39,7 +39,7 @@ func isFrozen(pid int) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		// The name, in parentheses, may have anything in it.
+		// The command name, in parentheses, may contain any characters.
 		if rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:]); !strings.HasPrefix(rest, " T") {
 			return false, nil
 		}

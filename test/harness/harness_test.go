@@ -33,8 +33,8 @@ func runParent(log string) int {
 	return 0
 }
 
-// sleeper starts a shell with a script.
-func sleeper(t *testing.T, script string) *Process {
+// startScript starts a shell with a script.
+func startScript(t *testing.T, script string) *Process {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "child.log")
 	process, err := Start(t.Context(), Command{Name: "child", Path: "/bin/sh", Args: []string{"-c", script}, Log: log})

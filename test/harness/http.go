@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// Answer is an HTTP response that was read to its end.
+// Answer is an HTTP response with its whole body.
 type Answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// String returns the status, the header x-weft and the body, as tests show them.
+// String returns the status, the x-weft header and the body, for test logs.
 func (a Answer) String() string {
 	return fmt.Sprintf("%d, x-weft %q: %s", a.Status, a.Header.Get("X-Weft"), a.Body)
 }
 
-// NewClient returns a client over HTTP/1.1 or, without TLS and without an upgrade (RFC 9113, section 3.3), over HTTP/2.
-// It follows no redirects and asks for no compression. Its timeout is longer than all of Envoy's together, so that a
-// missing response is an error of its test only.
+// NewClient returns a client for HTTP/1.1 or for cleartext HTTP/2 with prior knowledge (RFC 9113, section 3.3). It does
+// not follow redirects and does not accept compression. Its timeout exceeds the sum of Envoy's, so it ends a request
+// only if Envoy never responds.
 func NewClient(isHTTP2 bool) *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!isHTTP2)
@@ -37,8 +37,8 @@ func NewClient(isHTTP2 bool) *http.Client {
 	}
 }
 
-// Do sends a request and reads the response. It is an error if the response is cut off, or if the client had to send
-// the request a second time because the connection broke: other clients do not do that.
+// Do sends a request and reads the response. It returns an error if the body is truncated, or if net/http retried the
+// request on another connection, which other clients do not do.
 func Do(client *http.Client, request *http.Request) (Answer, error) {
 	connections := 0
 	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connections++ }}
@@ -52,7 +52,7 @@ func Do(client *http.Client, request *http.Request) (Answer, error) {
 		err = errors.Join(err, fmt.Errorf("%s was sent %d times", request.URL, connections))
 	}
 	if err != nil {
-		return Answer{}, fmt.Errorf("status %d, cut off after %.300q: %w", response.StatusCode, body, err)
+		return Answer{}, fmt.Errorf("status %d, truncated after %.300q: %w", response.StatusCode, body, err)
 	}
 	if response.ContentLength >= 0 {
 		response.Header.Set("Content-Length", strconv.FormatInt(response.ContentLength, 10))
@@ -60,7 +60,7 @@ func Do(client *http.Client, request *http.Request) (Answer, error) {
 	return Answer{Status: response.StatusCode, Header: response.Header, Body: string(body)}, nil
 }
 
-// Get sends a GET request over a connection of its own. The headers are name, value, name, value.
+// Get sends a GET request over a new connection. headers are pairs of name and value.
 func Get(ctx context.Context, url string, headers ...string) (Answer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

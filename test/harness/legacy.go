@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// Legacy is a legacy service in this process.
+// Legacy is an in-process legacy service.
 type Legacy struct {
-	Addr    string // host:port, the same after a stop and a start
+	Addr    string // host:port; does not change on a restart
 	handler atomic.Pointer[http.Handler]
 	server  *http.Server
 }
 
-// StartLegacy starts a legacy service that knows all users ([NewUser]).
+// StartLegacy starts a legacy service that responds with [NewUser].
 func StartLegacy(address string) (*Legacy, error) {
 	l := &Legacy{Addr: address}
 	l.Handle(nil)
 	return l, l.Start()
 }
 
-// Start starts the service again after Stop.
+// Start starts the service after Stop.
 func (l *Legacy) Start() error {
 	listener, err := net.Listen("tcp", l.Addr)
 	if err != nil {
@@ -41,7 +41,7 @@ func (l *Legacy) Start() error {
 // Stop closes the listener and all connections.
 func (l *Legacy) Stop() error { return l.server.Close() }
 
-// Handle changes the responses. If the handler is nil, they are those of the users again.
+// Handle sets the handler of requests. A nil handler responds with [NewUser].
 func (l *Legacy) Handle(handler http.Handler) {
 	if handler == nil {
 		handler = http.HandlerFunc(serveUser)
@@ -49,7 +49,7 @@ func (l *Legacy) Handle(handler http.Handler) {
 	l.handler.Store(&handler)
 }
 
-// serveUser responds in chunks, as Spring Boot does.
+// serveUser responds with chunked encoding, like Spring Boot.
 func serveUser(w http.ResponseWriter, r *http.Request) {
 	id, err := strconv.Atoi(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// Load is clients that send requests, each one after the other.
+// Load is a number of clients that each send one request after the other.
 type Load struct {
 	stopped atomic.Bool
 	clients sync.WaitGroup
 }
 
-// StartLoad starts clients, of which every third and fourth uses HTTP/2. Each calls send again and again with its
-// number, until that returns false or the load is stopped.
+// StartLoad starts clients, half of which use HTTP/2. Each calls send with its number until send returns false or Stop
+// is called.
 func StartLoad(clients int, send func(client *http.Client, number int) bool) *Load {
 	l := &Load{}
 	for i := range clients {
@@ -27,7 +27,7 @@ func StartLoad(clients int, send func(client *http.Client, number int) bool) *Lo
 	return l
 }
 
-// Stop returns when all clients have their last responses. It may be called more than once.
+// Stop stops the clients and waits for their last responses. It may be called more than once.
 func (l *Load) Stop() {
 	l.stopped.Store(true)
 	l.clients.Wait()

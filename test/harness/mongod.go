@@ -15,29 +15,29 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// MongodOptions says how to start a mongod.
+// MongodOptions are options for StartMongod.
 type MongodOptions struct {
-	Dir  string   // for its data; created if it does not exist
-	Port int      // of 127.0.0.1; 0 means a free one
+	Dir  string   // data directory; created if it does not exist
+	Port int      // on 127.0.0.1; 0 means a free one
 	Log  string   // log file; empty means mongod.log in Dir
-	Args []string // more arguments for mongod
+	Args []string // additional arguments
 }
 
-// Mongod is a running mongod on 127.0.0.1. A mongod that is killed recovers when it is started again with the same Dir.
+// Mongod is a running mongod on 127.0.0.1. After a kill, a new one with the same Dir recovers the data.
 type Mongod struct {
 	*Process
 	options MongodOptions
 }
 
-// StartMongod starts a mongod and returns when it answers. See [Start] for the context. If the port is in use, the
-// error wraps [ErrPortBusy] and names the port.
+// StartMongod starts a mongod and returns when it accepts commands. See [Start] for ctx. If the port is in use, the
+// error wraps [ErrPortBusy] and contains the port.
 func StartMongod(ctx context.Context, o MongodOptions) (*Mongod, error) {
 	path, err := Tool("mongod")
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("mongod needs a folder for its data: %w", err)
+		return nil, fmt.Errorf("create mongod's data directory: %w", err)
 	}
 	if o.Log == "" {
 		o.Log = filepath.Join(o.Dir, "mongod.log")
@@ -75,10 +75,10 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 			"--wiredTigerCacheSizeGB", "0.25",
 			"--setParameter", "diagnosticDataCollectionEnabled=false",
 		}, o.Args...),
-		Ready: mongod.answers,
+		Ready: mongod.ready,
 	})
 	if err != nil {
-		if busy := CheckPort(o.Port); errors.Is(busy, ErrPortBusy) { // taken between the check and the start
+		if busy := CheckPort(o.Port); errors.Is(busy, ErrPortBusy) { // another process was faster
 			err = fmt.Errorf("mongod: %w", busy)
 		}
 		return nil, err
@@ -89,7 +89,7 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 // URI returns the connection string, without a database.
 func (m *Mongod) URI() string { return fmt.Sprintf("mongodb://127.0.0.1:%d", m.options.Port) }
 
-// Run runs a command on a database, whether the server is a primary or not.
+// Run runs a command on a database. The server need not be a primary.
 func (m *Mongod) Run(ctx context.Context, database string, command bson.D) (result bson.Raw, err error) {
 	err = m.connect(ctx, func(c *mongo.Client) (err error) {
 		result, err = c.Database(database).RunCommand(ctx, command).Raw()
@@ -98,7 +98,7 @@ func (m *Mongod) Run(ctx context.Context, database string, command bson.D) (resu
 	return result, err
 }
 
-// Insert inserts documents into a namespace: database.collection.
+// Insert inserts documents into a namespace, database.collection.
 func (m *Mongod) Insert(ctx context.Context, namespace string, documents ...any) error {
 	return m.connect(ctx, func(c *mongo.Client) error {
 		database, collection, _ := strings.Cut(namespace, ".")
@@ -116,9 +116,9 @@ func (m *Mongod) connect(ctx context.Context, use func(*mongo.Client) error) (er
 	return use(client)
 }
 
-// answers asks the server on the port for its process number, so that another server there is not taken for this one.
-func (m *Mongod) answers(ctx context.Context, p *Process) error {
-	// After a refused connection the driver waits for half a second.
+// ready checks that the server on the port is this process, by its pid.
+func (m *Mongod) ready(ctx context.Context, p *Process) error {
+	// The driver waits half a second after a connection error.
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(m.options.Port))
 	if err := Listening("tcp", address)(ctx, p); err != nil {
 		return err

@@ -8,8 +8,7 @@ import (
 	"syscall"
 )
 
-// FreePort returns a TCP port of 127.0.0.1 that no process listens on. Another process may take it before the caller
-// does.
+// FreePort returns a free TCP port on 127.0.0.1. Another process may take it before the caller does.
 func FreePort() (int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -23,16 +22,16 @@ func FreePort() (int, error) {
 	return port, errors.Join(err, listener.Close())
 }
 
-// FreeAddr returns an address, host:port, with a [FreePort].
+// FreeAddr returns the host:port of a [FreePort].
 func FreeAddr() (string, error) {
 	port, err := FreePort()
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), err
 }
 
-// ErrPortBusy is what CheckPort and StartMongod wrap when another process listens on the port.
+// ErrPortBusy is wrapped by errors of CheckPort and StartMongod if another process listens on the port.
 var ErrPortBusy = errors.New("in use by another process")
 
-// CheckPort tries to listen on a TCP port of 127.0.0.1. The error names the port; it wraps ErrPortBusy if another
+// CheckPort tries to listen on a TCP port of 127.0.0.1. The error contains the port, and wraps ErrPortBusy if another
 // process listens on it.
 func CheckPort(port int) error {
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -13,24 +13,24 @@ import (
 	"time"
 )
 
-// Command says what to start.
+// Command describes a process to start.
 type Command struct {
-	Name    string          // in errors and in the name of the log
-	Path    string          // the binary
+	Name    string          // for errors and the name of the log
+	Path    string          // of the binary
 	Args    []string        // without the name of the binary
-	Env     []string        // added to the environment of this process, "NAME=value" each
-	Dir     string          // working directory; empty means that of this process
-	Log     string          // file for standard output and standard error, truncated first
-	Prepare func(*exec.Cmd) // changes what the other fields have set; nil for nothing
+	Env     []string        // "NAME=value" each; added to this process's environment
+	Dir     string          // working directory; empty means this process's
+	Log     string          // file for standard output and standard error; truncated at start
+	Prepare func(*exec.Cmd) // modifies the command before it starts; may be nil
 
-	// Ready returns nil as soon as the process can be used. Start calls it again and again. If it is nil, the process
-	// can be used at once.
+	// Ready returns nil when the process is ready. Start polls it. A nil Ready means that the process is ready
+	// immediately.
 	Ready func(context.Context, *Process) error
 }
 
-// Process is a running child. It has a process group of its own, so that a Ctrl-C in the terminal reaches only the
-// parent, which then stops its children in order. When the parent dies, for whatever reason, the kernel kills the
-// child. The methods but AwaitLog may be called from several goroutines.
+// Process is a child process. It has its own process group, so that Ctrl-C in a terminal reaches only the parent, which
+// then stops its children in order. When the parent dies, the kernel kills the child. All methods but AwaitLog are safe
+// for concurrent use.
 type Process struct {
 	name string
 	log  string
@@ -40,8 +40,8 @@ type Process struct {
 	seen int   // bytes of the log that AwaitLog has read
 }
 
-// Start starts a child and returns when it is ready. The context limits the start, not the life of the child, which the
-// caller ends with Stop or Kill. A child that does not get ready is killed.
+// Start starts a process and returns when it is ready. ctx limits the start only; the caller ends the process with Stop
+// or Kill. Start kills a process that does not become ready.
 func Start(ctx context.Context, command Command) (*Process, error) {
 	process, err := start(command)
 	if err != nil || command.Ready == nil {
@@ -57,7 +57,7 @@ func Start(ctx context.Context, command Command) (*Process, error) {
 func start(command Command) (*Process, error) {
 	log, err := os.OpenFile(command.Log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("%s needs its log file: %w", command.Name, err)
+		return nil, fmt.Errorf("open the log of %s: %w", command.Name, err)
 	}
 	cmd := exec.Command(command.Path, command.Args...)
 	cmd.Env = append(os.Environ(), command.Env...)
@@ -71,8 +71,8 @@ func start(command Command) (*Process, error) {
 	process := &Process{name: command.Name, log: command.Log, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel ties Pdeathsig to the thread that forked, not to the process. This goroutine keeps that thread for
-		// itself until the child has ended.
+		// The kernel sends Pdeathsig when the thread that forked ends, not the process. This goroutine keeps the thread
+		// until the child has ended.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -85,12 +85,12 @@ func start(command Command) (*Process, error) {
 		close(process.done)
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("%s does not start: %w", command.Name, err)
+		return nil, fmt.Errorf("start %s: %w", command.Name, err)
 	}
 	return process, nil
 }
 
-// Pid returns the number of the process.
+// Pid returns the process ID.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Name returns the name from the Command.
@@ -102,7 +102,7 @@ func (p *Process) Log() string { return p.log }
 // Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err returns how the process ended: nil for exit status 0, and nil while it runs.
+// Err returns nil if the process is running or ended with exit status 0, and otherwise how it ended.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -115,8 +115,8 @@ func (p *Process) Err() error {
 // Signal sends a signal. If the process has ended, the error is os.ErrProcessDone.
 func (p *Process) Signal(signal os.Signal) error { return p.cmd.Process.Signal(signal) }
 
-// Stop asks the process to end with SIGTERM, kills it after the grace period, and returns when it is gone. The error is
-// nil if it ended by itself within the grace period, whatever its exit status: Err returns that.
+// Stop sends SIGTERM, kills the process after the grace period, and returns when it has ended. The error is nil if the
+// process ended within the grace period; see Err for its exit status.
 func (p *Process) Stop(grace time.Duration) error {
 	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return errors.Join(fmt.Errorf("%s: %w", p.name, err), p.Kill())
@@ -131,7 +131,7 @@ func (p *Process) Stop(grace time.Duration) error {
 	}
 }
 
-// Kill ends the process with SIGKILL and returns when it is gone.
+// Kill sends SIGKILL and returns when the process has ended.
 func (p *Process) Kill() error {
 	if err := p.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("%s: %w", p.name, err)
@@ -140,10 +140,10 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// Await is [Await] for something that the process does. It also gives up when the process ends; the error then has the
-// last lines of the log.
+// Await is like the function [Await], but also returns when the process ends. The error then contains the last lines of
+// the log.
 func (p *Process) Await(ctx context.Context, probe func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx) // a probe that hangs must end with the process
+	ctx, cancel := context.WithCancel(ctx) // so that a blocked probe ends with the process
 	defer cancel()
 	go func() {
 		select {
@@ -164,28 +164,28 @@ func (p *Process) Await(ctx context.Context, probe func(context.Context) error) 
 	return err
 }
 
-// Ended returns an error that describes a process that was not expected to end: how it ended and the last lines of its
-// log. It must be called after Done is closed.
+// Ended returns an error for a process that ended unexpectedly, with its exit status and the last lines of its log.
+// Call it only after Done is closed.
 func (p *Process) Ended() error {
 	how := "exit status 0"
 	if err := p.Err(); err != nil {
 		how = err.Error()
 	}
-	return fmt.Errorf("%s (pid %d) has ended by itself: %s; the end of %s:\n%s",
+	return fmt.Errorf("%s (pid %d) ended unexpectedly: %s; the end of %s:\n%s",
 		p.name, p.Pid(), how, p.log, p.LastLines(10))
 }
 
-// LastLines returns the last lines of the log, each indented and cut at 400 bytes. A mongod writes dozens of lines when
-// it ends, so its lines of severity "I" are left out if there are others.
+// LastLines returns the last lines of the log, each indented and cut at 400 bytes. It omits mongod's lines of severity
+// "I" if there are others, because mongod writes dozens of them when it ends.
 func (p *Process) LastLines(count int) string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return "    " + err.Error()
 	}
 	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	informational := func(line string) bool { return strings.Contains(line, `"s":"I"`) }
-	if worse := slices.DeleteFunc(slices.Clone(lines), informational); len(worse) > 0 {
-		lines = worse
+	isInfo := func(line string) bool { return strings.Contains(line, `"s":"I"`) }
+	if others := slices.DeleteFunc(slices.Clone(lines), isInfo); len(others) > 0 {
+		lines = others
 	}
 	lines = lines[max(0, len(lines)-count):]
 	for i, line := range lines {

@@ -16,7 +16,7 @@ import (
 
 func gone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
-// state returns the state of a process as the kernel's letter, or "" if there is no such process.
+// state returns the kernel's letter for the state of a process, or "" if there is no such process.
 func state(pid int) string {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -26,16 +26,16 @@ func state(pid int) string {
 	return after[:1]
 }
 
-// ended reports whether a process has ended. It may be a zombie: when its parent is dead, init collects it later.
+// ended reports whether a process has ended. It may be a zombie until init reaps it.
 func ended(pid int) bool { return gone(pid) || state(pid) == "Z" }
 
 func TestStop(t *testing.T) {
-	process := sleeper(t, "exec sleep 300")
+	process := startScript(t, "exec sleep 300")
 	if err := process.Stop(10 * time.Second); err != nil {
 		t.Error(err)
 	}
 	if !gone(process.Pid()) {
-		t.Error("the child is there after Stop")
+		t.Error("the child still exists after Stop")
 	}
 	if err := process.Stop(time.Second); err != nil {
 		t.Errorf("a second Stop: %v", err)
@@ -43,19 +43,19 @@ func TestStop(t *testing.T) {
 }
 
 func TestStopKillsAfterGrace(t *testing.T) {
-	process := sleeper(t, `trap "" TERM; echo deaf; while :; do sleep 0.05; done`)
+	process := startScript(t, `trap "" TERM; echo deaf; while :; do sleep 0.05; done`)
 	Eventually(t, "the child ignores SIGTERM", func() bool { return strings.Contains(process.LastLines(1), "deaf") })
 	err := process.Stop(50 * time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "was killed") {
-		t.Errorf("Stop: %v, want an error that says it was killed", err)
+		t.Errorf("Stop: %v, want an error that contains \"was killed\"", err)
 	}
 	if !gone(process.Pid()) {
-		t.Error("the child is there after Stop")
+		t.Error("the child still exists after Stop")
 	}
 }
 
 func TestStopWhileFrozen(t *testing.T) {
-	process := sleeper(t, "exec sleep 300")
+	process := startScript(t, "exec sleep 300")
 	// The SIGTERM would overtake the SIGSTOP if Freeze did not wait.
 	if err := process.Freeze(); err != nil {
 		t.Fatal(err)
@@ -64,15 +64,15 @@ func TestStopWhileFrozen(t *testing.T) {
 		t.Errorf("frozen, its state is %q", s)
 	}
 	if err := process.Stop(50 * time.Millisecond); err == nil {
-		t.Error("Stop of a frozen child says that it ended by itself")
+		t.Error("Stop of a frozen child returns no error")
 	}
 	if !gone(process.Pid()) {
-		t.Error("the child is there after Stop")
+		t.Error("the child still exists after Stop")
 	}
 }
 
 func TestOwnProcessGroup(t *testing.T) {
-	process := sleeper(t, "exec sleep 300")
+	process := startScript(t, "exec sleep 300")
 	group, err := syscall.Getpgid(process.Pid())
 	if err != nil || group != process.Pid() {
 		t.Errorf("process group %d (%v), want its own, %d", group, err, process.Pid())
@@ -96,16 +96,16 @@ func TestDiesWithParent(t *testing.T) {
 		t.Error(err)
 	}
 	if err := parent.Wait(); err == nil {
-		t.Error("the parent ended by itself")
+		t.Error("the parent exited before it was killed")
 	}
 	if readErr != nil || err != nil || !alive {
-		t.Fatalf("the parent said %q (%v), want the pid of a running child", line, readErr)
+		t.Fatalf("the parent printed %q (%v), want the pid of a running child", line, readErr)
 	}
 	Eventually(t, "the child ends when its parent is killed", func() bool { return ended(pid) })
 }
 
-// TestStartFails: a child that ends before it is ready is an error with its log, even while Ready hangs; one that is
-// not ready in time is killed.
+// TestStartFails: if a child ends before it is ready, the error contains its log, even while Ready blocks. A child that
+// is not ready in time is killed.
 func TestStartFails(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	command := Command{Name: "child", Path: "/bin/sh", Args: []string{"-c", "echo the reason; exit 3"}, Log: log}
@@ -130,14 +130,14 @@ func TestStartFails(t *testing.T) {
 		t.Errorf("it is not ready: %v, want the deadline and the last error of Ready", err)
 	}
 	if !gone(pid) {
-		t.Error("a child that is not ready is still there")
+		t.Error("a child that is not ready still exists")
 	}
 }
 
-// TestAwaitLog: each call continues after the line that the one before has found, and the last line of a process that
-// has ended counts.
+// TestAwaitLog: each call continues after the line that the previous one found, and finds the last line of a process
+// that has ended.
 func TestAwaitLog(t *testing.T) {
-	process := sleeper(t, "echo first line; echo second line")
+	process := startScript(t, "echo first line; echo second line")
 	for _, text := range []string{"line", "second"} {
 		if err := process.AwaitLog(t.Context(), text); err != nil {
 			t.Error(err)
@@ -155,8 +155,8 @@ func TestStartErrors(t *testing.T) {
 	if _, err := Start(t.Context(), command); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no binary: %v", err)
 	}
-	command = Command{Name: "mute", Path: "/bin/true", Log: "/no/such/folder/log"}
+	command = Command{Name: "mute", Path: "/bin/true", Log: "/no/such/directory/log"}
 	if _, err := Start(t.Context(), command); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no folder for the log: %v", err)
+		t.Errorf("no directory for the log: %v", err)
 	}
 }

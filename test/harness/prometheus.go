@@ -13,15 +13,15 @@ type Prometheus struct {
 	url string
 }
 
-// StartPrometheus starts a Prometheus with a configuration (YAML) and returns when it answers. The folder, for all that
-// it writes, is created if it does not exist. See [Start] for the context.
+// StartPrometheus starts a Prometheus with a configuration (YAML) and returns when it is ready. It creates the data
+// directory if it does not exist. See [Start] for ctx.
 func StartPrometheus(ctx context.Context, dir string, config []byte) (*Prometheus, error) {
 	path, err := Tool("prometheus")
 	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("prometheus needs a folder for its data: %w", err)
+		return nil, fmt.Errorf("create prometheus's data directory: %w", err)
 	}
 	file := filepath.Join(dir, "prometheus.yaml")
 	if err := os.WriteFile(file, config, 0o600); err != nil {
@@ -43,5 +43,5 @@ func StartPrometheus(ctx context.Context, dir string, config []byte) (*Prometheu
 	return prometheus, err
 }
 
-// URL returns the base URL of its API, without a slash at the end.
+// URL returns the base URL of the API, without a trailing slash.
 func (p *Prometheus) URL() string { return p.url }

@@ -40,7 +40,7 @@ func TestMongod(t *testing.T) {
 	}
 	if _, err := StartMongod(ctx, MongodOptions{Dir: dir, Log: t.TempDir() + "/log"}); err == nil ||
 		!strings.Contains(err.Error(), "DBPathInUse") {
-		t.Errorf("a second mongod in the same folder: %v, want its reason", err)
+		t.Errorf("a second mongod in the same directory: %v, want mongod's error", err)
 	}
 
 	if err := mongod.Kill(); err != nil {
@@ -89,7 +89,7 @@ static_resources:
 			t.Error(err)
 		}
 		if !gone(envoy.Pid()) {
-			t.Error("Envoy is there after Stop")
+			t.Error("Envoy still exists after Stop")
 		}
 	}()
 	address, err := envoy.ListenerAddr(ctx, "front")
@@ -97,16 +97,16 @@ static_resources:
 		t.Fatal(err)
 	}
 	if answer, err := Get(ctx, "http://"+address); err != nil || answer.Body != "woven" {
-		t.Errorf("the listener answers %s (%v)", answer, err)
+		t.Errorf("response of the listener: %s (%v)", answer, err)
 	}
 	if n, err := envoy.Stat(ctx, "http.front.downstream_rq_total"); err != nil || n != 1 {
-		t.Errorf("Envoy has counted %d requests (%v)", n, err)
+		t.Errorf("Envoy counts %d requests (%v), want 1", n, err)
 	}
 	if _, err := envoy.Stat(ctx, "http.front.downstream_rq"); err == nil {
-		t.Error("a part of a name is a name")
+		t.Error("no error for a part of a name")
 	}
 	if _, err := envoy.ListenerAddr(ctx, "back"); err == nil || !strings.Contains(err.Error(), `"back"`) {
-		t.Errorf("a listener that is not there: %v", err)
+		t.Errorf("an unknown listener: %v", err)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestToolUnknown(t *testing.T) {
 func TestToolOutsideRepository(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, err := Tool("envoy"); err == nil || !strings.Contains(err.Error(), "make tools") {
-		t.Errorf("outside the repository: %v, want what to do", err)
+		t.Errorf("outside the repository: %v, want an error that mentions make tools", err)
 	}
 }
 

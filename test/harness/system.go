@@ -13,30 +13,29 @@ import (
 	"testing"
 )
 
-// System is weft with all that it needs, on 127.0.0.1: a mongod, a legacy service and an Envoy. A program or a test
-// starts the parts that it wants; Close ends them. A weft may also run in the process of the test: it has to listen on
-// Socket.
+// System is weft with a mongod, a legacy service and an Envoy, on 127.0.0.1. A program or a test starts the parts that
+// it needs; Close ends them. weft may also run in the test's process and listen on Socket.
 type System struct {
 	Weft       string // path of weft's binary
 	Dir        string // for data, logs and sockets
-	Socket     string // address at which Envoy finds weft, unless the arguments of both say otherwise
+	Socket     string // weft's address for weft and Envoy; their arguments may override it
 	Mongod     *Mongod
 	Legacy     *Legacy
-	LegacyAddr string // host:port of the legacy service; the caller sets it if that is not Legacy
+	LegacyAddr string // host:port of the legacy service; set by the caller if it is not Legacy
 	Envoy      *Envoy
-	URL        string // of Envoy's listener, without a slash at the end
+	URL        string // of Envoy's listener, without a trailing slash
 
-	files     int        // number of names that File has returned
-	processes []*Process // in the order in which they were started
+	files     int        // number of calls to File
+	processes []*Process // in start order
 }
 
-// NewSystem returns a System in which nothing runs.
+// NewSystem returns a System without running processes.
 func NewSystem(weft string) (*System, error) {
 	dir, err := os.MkdirTemp("", "weft")
 	return &System{Weft: weft, Dir: dir, Socket: "unix:" + filepath.Join(dir, "weft.sock")}, err
 }
 
-// Close ends all that was started, the last one first, and removes its files.
+// Close kills all processes, in reverse order, and removes their files.
 func (s *System) Close() error {
 	var errs []error
 	for _, p := range slices.Backward(s.processes) {
@@ -48,7 +47,7 @@ func (s *System) Close() error {
 	return errors.Join(append(errs, os.RemoveAll(s.Dir))...)
 }
 
-// NewTestSystem returns a System that ends with the test. If the test fails, it shows the ends of the logs.
+// NewTestSystem returns a System that is closed when the test ends. If the test fails, it logs the ends of all logs.
 func NewTestSystem(t testing.TB, weft string) *System {
 	t.Helper()
 	s, err := NewSystem(weft)
@@ -74,7 +73,7 @@ func (s *System) File(name string) string {
 	return filepath.Join(s.Dir, fmt.Sprintf("%d-%s", s.files, strings.ReplaceAll(name, " ", "-")))
 }
 
-// Start starts a process, whose log is in Dir. See [Start] for the context.
+// Start starts a process with its log in Dir. See [Start] for ctx.
 func (s *System) Start(ctx context.Context, command Command) (*Process, error) {
 	command.Log = s.File(command.Name + ".log")
 	p, err := Start(ctx, command)
@@ -84,12 +83,12 @@ func (s *System) Start(ctx context.Context, command Command) (*Process, error) {
 	return p, err
 }
 
-// StartMongod starts a mongod with more arguments.
+// StartMongod starts a mongod with additional arguments.
 func (s *System) StartMongod(ctx context.Context, args ...string) error {
 	return s.startMongod(ctx, MongodOptions{Dir: s.File("mongod"), Args: args})
 }
 
-// RestartMongod starts the mongod again after its end, with its data and on its port.
+// RestartMongod starts the mongod again, after it has ended, with the same data and port.
 func (s *System) RestartMongod(ctx context.Context) error {
 	return s.startMongod(ctx, s.Mongod.options)
 }
@@ -111,7 +110,7 @@ func (s *System) StartLegacy() (err error) {
 	return err
 }
 
-// StartBackends starts a mongod and a legacy service, both with all users.
+// StartBackends starts a legacy service and a mongod with the users of [Mongod.Seed].
 func (s *System) StartBackends(ctx context.Context) error {
 	if err := s.StartLegacy(); err != nil {
 		return err
@@ -122,8 +121,8 @@ func (s *System) StartBackends(ctx context.Context) error {
 	return s.Mongod.Seed(ctx)
 }
 
-// StartWeft starts "weft serve" on Socket, without an admin listener and a drain window, unless the arguments say
-// otherwise. If there is no mongod, MongoDB's address is one where nothing listens.
+// StartWeft starts "weft serve" on Socket, without an admin listener and a drain window; args may override that.
+// Without a Mongod, the connection string points to a port on which nothing listens.
 func (s *System) StartWeft(ctx context.Context, args ...string) (*Process, error) {
 	uri := "mongodb://127.0.0.1:1"
 	if s.Mongod != nil {
@@ -133,13 +132,13 @@ func (s *System) StartWeft(ctx context.Context, args ...string) (*Process, error
 	return s.Start(ctx, Command{Name: "weft", Path: s.Weft, Args: append(defaults, args...), Ready: WeftReady})
 }
 
-// WeftReady is a Ready for "weft serve" whose log has the level info or debug.
+// WeftReady is a Ready for "weft serve" with log level info or debug.
 func WeftReady(_ context.Context, p *Process) error {
 	return p.findLine("msg=serving", `"msg":"serving"`)
 }
 
-// StartEnvoy starts an Envoy with what "weft envoy" prints for Socket and LegacyAddr. Its timeouts are so long that a
-// busy machine does not matter, unless the arguments say otherwise.
+// StartEnvoy starts Envoy with the output of "weft envoy" for Socket and LegacyAddr. Timeouts are long enough for a
+// busy machine; args may override them.
 func (s *System) StartEnvoy(ctx context.Context, args ...string) error {
 	defaults := []string{"--legacy", s.LegacyAddr, "--weft", s.Socket}
 	defaults = append(defaults, "--message-timeout", "20s", "--route-timeout", "1m")
@@ -150,7 +149,7 @@ func (s *System) StartEnvoy(ctx context.Context, args ...string) error {
 	return s.StartEnvoyWith(ctx, bootstrap)
 }
 
-// StartEnvoyWith starts an Envoy with a bootstrap and sets Envoy and URL. The arguments are more of Envoy's.
+// StartEnvoyWith starts Envoy with a bootstrap and additional arguments, and sets Envoy and URL.
 func (s *System) StartEnvoyWith(ctx context.Context, bootstrap []byte, args ...string) (err error) {
 	o := EnvoyOptions{Dir: s.File("envoy"), Bootstrap: bootstrap, Args: args}
 	if s.Envoy, err = StartEnvoy(ctx, o); err != nil {
@@ -162,7 +161,7 @@ func (s *System) StartEnvoyWith(ctx context.Context, bootstrap []byte, args ...s
 	return err
 }
 
-// Bootstrap returns what "weft envoy" prints, with free ports unless the arguments say otherwise.
+// Bootstrap returns the output of "weft envoy". Ports are free ones; args may override them.
 func Bootstrap(ctx context.Context, weft string, args ...string) ([]byte, error) {
 	defaults := []string{"envoy", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
 	command := exec.CommandContext(ctx, weft, append(defaults, args...)...)

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// timeout is far more than anything takes that a test waits for, also on a busy machine.
+// timeout is far longer than anything that tests wait for, even on a busy machine.
 const timeout = 30 * time.Second
 
-// Eventually fails the test if a condition does not become true.
+// Eventually fails the test if condition does not become true in time.
 func Eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(timeout)
@@ -25,7 +25,7 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// ExpectLog fails the test if the log of a process does not get a line that contains a text. See [Process.AwaitLog].
+// ExpectLog fails the test if no log line contains text in time. See [Process.AwaitLog].
 func ExpectLog(t testing.TB, p *Process, text string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)

@@ -1,5 +1,5 @@
-// Package harness runs weft, Envoy, mongod, Prometheus and a legacy service for tests, for the demo and for the
-// benchmark. Each process is a child that cannot outlive the process that started it. A [System] holds them together.
+// Package harness runs weft, Envoy, mongod, Prometheus and a legacy service for tests, the demo and the benchmark. Each
+// is a child process that does not outlive its parent. A [System] contains them.
 package harness
 
 import (
@@ -11,27 +11,27 @@ import (
 	"strings"
 )
 
-// Tool returns the absolute path of a binary, "envoy", "mongod", "prometheus" or "promtool", or of the folder of a
-// Python library, "grafana_foundation_sdk", in the folder .tools of the repository, which "make tools" fills. The
-// repository is the nearest folder, from the working directory upwards, with the go.mod of module weft.
+// Tool returns the absolute path of a tool in the repository's .tools directory, which "make tools" fills: a binary
+// ("envoy", "mongod", "prometheus" or "promtool") or the directory of a Python library ("grafana_foundation_sdk"). The
+// repository is the nearest directory, from the working directory upwards, with the go.mod of module weft.
 func Tool(name string) (string, error) {
-	folders := map[string]string{ // as pinned in tools.txt and fetch_tools.py
+	dirs := map[string]string{ // as pinned in tools.txt and fetch_tools.py
 		"envoy": "envoy-1.40.0", "mongod": "mongod-6.0.5",
 		"prometheus": "prometheus-2.42.0", "promtool": "prometheus-2.42.0",
 		"grafana_foundation_sdk": "grafana-foundation-sdk-11.6.0",
 	}
-	folder, known := folders[name]
-	if !known {
-		return "", fmt.Errorf("no tool is called %q; "+
-			"there are envoy, mongod, prometheus, promtool and grafana_foundation_sdk", name)
+	dir, ok := dirs[name]
+	if !ok {
+		return "", fmt.Errorf("unknown tool %q; "+
+			"use one of envoy, mongod, prometheus, promtool and grafana_foundation_sdk", name)
 	}
 	root, err := repository()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(root, ".tools", folder, name)
+	path := filepath.Join(root, ".tools", dir, name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%s is missing; run \"make tools\" (%w)", folder, err)
+		return "", fmt.Errorf("%s is missing; run \"make tools\" (%w)", dir, err)
 	}
 	return path, nil
 }
@@ -52,7 +52,7 @@ func repository() (string, error) {
 			}
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside weft's repository; run it from there, after \"make tools\"", start)
+			return "", fmt.Errorf("%s is not in weft's repository; run this there, after \"make tools\"", start)
 		}
 	}
 }

@@ -8,22 +8,22 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Users is how many users Seed inserts into MongoDB: those with the ids 0 to 499.
+// Users is the number of users that Seed inserts into MongoDB, with IDs 0 to 499.
 const Users = 500
 
-// Namespace is where the built-in rules look for users in MongoDB: database and collection.
+// Namespace is the database and collection of the built-in rules.
 const Namespace = "user_profiles.profiles"
 
-// Routes are the paths of the built-in rules, without the id at their end.
+// Routes returns the paths of the built-in rules, without the ID at the end.
 func Routes() []string { return []string{"/api/v1/users/", "/api/v3/composite-profile/"} }
 
-// User is what the legacy service and MongoDB have about a user, and what clients get.
+// User has the data of a user in the legacy service and MongoDB, and the responses for the user.
 type User struct {
 	ID   int
 	Core string // the response of the legacy service
 }
 
-// NewUser returns a user of the legacy service that Legacy is by default.
+// NewUser returns the user with an ID.
 func NewUser(id int) User {
 	const core = `{"userId": %d, "username": "user%[1]d", "email": "user%[1]d@example.com", ` +
 		`"createdAt": "2020-02-29T12:34:56.789+00:00"}`
@@ -40,13 +40,13 @@ func (u User) Document() bson.D {
 	}
 }
 
-// Extension returns what the built-in rules make of the document.
+// Extension returns the extension that the built-in rules produce from the document.
 func (u User) Extension() string {
 	const extension = `{"userId":%d,"tags":["tag %[1]d"],"lastActivityScore":%[1]d.5,"customSettings":{"theme":"dark"}}`
 	return fmt.Sprintf(extension, u.ID)
 }
 
-// Composite returns the body with both halves.
+// Composite returns the body with core and extension.
 func (u User) Composite() string {
 	return `{"core":` + u.Core + `,"extension":` + u.Extension() + `,"errors":[]}`
 }
@@ -61,19 +61,19 @@ func (u User) WithoutCore() string {
 	return `{"core":null,"extension":` + u.Extension() + `,"errors":["Failed to fetch core user profile."]}`
 }
 
-// Kind is what an answer about a user is.
+// Kind classifies a response for a user.
 type Kind int
 
-// The kinds of an answer.
+// The kinds of responses.
 const (
-	Wrong       Kind = iota // anything else, even if it differs by one byte only
-	Composed                // both halves
-	Degraded                // one half is null
-	Passed                  // the legacy response, which only clients of the first route may get
-	Unavailable             // status 503: neither half
+	Wrong       Kind = iota // none of the following, even if only one byte differs
+	Composed                // core and extension
+	Degraded                // core or extension is null
+	Passed                  // the legacy response; not allowed on the composite route
+	Unavailable             // status 503: neither core nor extension
 )
 
-// Kind returns what an answer to a request for the user is.
+// Kind classifies a response to a request for the user.
 func (u User) Kind(a Answer) Kind {
 	switch {
 	case a.Status == http.StatusOK && a.Body == u.Composite():
@@ -89,7 +89,7 @@ func (u User) Kind(a Answer) Kind {
 	}
 }
 
-// Seed inserts the documents of all users, and makes the index on their key.
+// Seed inserts the documents of all users and creates the index on their key.
 func (m *Mongod) Seed(ctx context.Context) error {
 	documents := make([]any, Users)
 	for id := range documents {

@@ -2,7 +2,7 @@ package harness
 
 import "testing"
 
-// TestKind: an answer that differs by one byte is wrong.
+// TestKind: a response that differs by one byte is wrong.
 func TestKind(t *testing.T) {
 	u := NewUser(7)
 	const unavailable = `{"detail":"All upstream services are unavailable."}`

@@ -147,8 +147,8 @@ func (s *System) ExpectWithoutWeft(url string) {
 }
 
 // AwaitRollback waits until Envoy does not call weft any more, though it is up, and no rule has a route. The process is
-// the one that configures Envoy, or Envoy.
-func (s *System) AwaitRollback(p *harness.Process, url string) {
+// the one that configures Envoy, or Envoy. The headers, name, value, name, value, are those of the requests.
+func (s *System) AwaitRollback(p *harness.Process, url string, headers ...string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()
@@ -156,7 +156,7 @@ func (s *System) AwaitRollback(p *harness.Process, url string) {
 		user + "7": harness.NewUser(7).Core, profile + "7": "legacy: GET " + profile + "7",
 	} {
 		err := p.Await(ctx, func(ctx context.Context) error {
-			answer, err := harness.Get(ctx, url+path)
+			answer, err := harness.Get(ctx, url+path, headers...)
 			if err == nil && (answer.Status != 200 || answer.Header.Get(weftMark) != "" || answer.Body != body) {
 				err = errors.New(answer.String())
 			}

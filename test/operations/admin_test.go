@@ -8,10 +8,10 @@ import (
 	"weft/test/harness"
 )
 
-// TestReadyWithoutMongoDB: weft is ready without MongoDB, and /readyz says that it is degraded: from the start on,
-// before the first request, and again when MongoDB ends while there are requests.
+// TestReadyWithoutMongoDB: weft is ready without MongoDB and /readyz reports that it is degraded: after start, before
+// the first request, and when MongoDB stops during requests.
 func TestReadyWithoutMongoDB(t *testing.T) {
-	const degraded = "200 degraded: MongoDB does not answer, extensions are null\n"
+	const degraded = "200 degraded: MongoDB is unavailable, extensions are null\n"
 	s, admin := startSystem(t), freeAddr(t)
 	if err := s.Mongod.Kill(); err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestReadyWithoutMongoDB(t *testing.T) {
 			return strings.Contains(page(t, admin+"/metrics"), "\nweft_mongodb_servers "+n+"\n")
 		})
 	}
-	harness.Eventually(t, "weft is degraded at the start", func() bool { return page(t, admin+"/readyz") == degraded })
+	harness.Eventually(t, "weft is degraded after start", func() bool { return page(t, admin+"/readyz") == degraded })
 	expectServers("0")
 	checkHealth(t, conn)
 	restart := func() {
@@ -34,7 +34,7 @@ func TestReadyWithoutMongoDB(t *testing.T) {
 		}
 	}
 	restart()
-	harness.Eventually(t, "MongoDB is there", func() bool { return page(t, admin+"/readyz") == "200 ok\n" })
+	harness.Eventually(t, "MongoDB is available", func() bool { return page(t, admin+"/readyz") == "200 ok\n" })
 
 	startEnvoy(t, s)
 	if got := get(t, s); got.Header.Get("X-Weft") != "composed" {
@@ -52,16 +52,18 @@ func TestReadyWithoutMongoDB(t *testing.T) {
 	}
 	checkHealth(t, conn)
 	expectServers("0")
-	harness.ExpectLog(t, weft, "MongoDB does not answer in time, or not at all")
+	harness.ExpectLog(t, weft, "mongodb unavailable")
 	restart()
-	harness.Eventually(t, "MongoDB is there again", func() bool { return get(t, s).Header.Get("X-Weft") == "composed" })
+	harness.Eventually(t, "MongoDB is available again", func() bool {
+		return get(t, s).Header.Get("X-Weft") == "composed"
+	})
 	if got := page(t, admin+"/readyz"); got != "200 ok\n" {
 		t.Errorf("/readyz: %q", got)
 	}
-	harness.ExpectLog(t, weft, "MongoDB answers again")
+	harness.ExpectLog(t, weft, "mongodb available again")
 }
 
-// TestAdminPages: profiles need a flag, only GET is allowed, and unknown pages are a 404.
+// TestAdminPages: profiles need --pprof, only GET is allowed, and unknown paths are a 404.
 func TestAdminPages(t *testing.T) {
 	for _, test := range []struct {
 		args    []string

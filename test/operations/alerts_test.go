@@ -37,8 +37,8 @@ func readAlerts(t *testing.T) (alerts []alert) {
 	return alerts
 }
 
-// TestAlerts: the alerting rules are valid, each fires when it should and not otherwise (promtool test rules), and each
-// links to its section of the runbook.
+// TestAlerts: the alerting rules are valid, pass promtool test rules with a firing and a silent case each, and link to
+// the runbook.
 func TestAlerts(t *testing.T) {
 	promtool, err := harness.Tool("promtool")
 	if err != nil {
@@ -78,12 +78,12 @@ func TestAlerts(t *testing.T) {
 			}
 		}
 		if fires == 0 || silent == 0 {
-			t.Errorf("%s has %d tests in which it fires and %d in which it does not, want both", a.Alert, fires, silent)
+			t.Errorf("%s: %d firing and %d silent test cases, want both", a.Alert, fires, silent)
 		}
 	}
 }
 
-// firing returns the alerts whose expression is true now, over the last window.
+// firing returns the alerts whose expression is true over the last window.
 func (p *prometheusServer) firing(t *testing.T, alerts []alert) (names []string) {
 	t.Helper()
 	spans := regexp.MustCompile(`\[\d+[mh]\]`)

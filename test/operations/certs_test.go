@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// authority issues certificates.
+// authority is a certificate authority.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -33,8 +33,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// issue returns a certificate that the authority has signed. If the authority has no certificate yet, it is
-// self-signed.
+// issue returns a certificate signed by the authority, or a self-signed one if the authority has no certificate yet.
 func (a *authority) issue(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -60,8 +59,7 @@ func (a *authority) issue(template *x509.Certificate) (*x509.Certificate, *ecdsa
 	return cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// leaf writes NAME.crt and NAME.key, with a SPIFFE id unless that is empty. It returns the serial number in
-// hexadecimal.
+// leaf writes NAME.crt and NAME.key. An empty spiffeID is left out. It returns the serial number in hexadecimal.
 func (a *authority) leaf(dir, name, spiffeID string, notAfter time.Time) string {
 	a.t.Helper()
 	template := &x509.Certificate{
@@ -87,7 +85,7 @@ func (a *authority) leaf(dir, name, spiffeID string, notAfter time.Time) string 
 	return cert.SerialNumber.Text(16)
 }
 
-// publish replaces files by renames, as tools that rotate certificates do.
+// publish replaces files by renaming, as tools that rotate certificates do.
 func publish(t *testing.T, dir string, files map[string][]byte) {
 	t.Helper()
 	for name, text := range files {

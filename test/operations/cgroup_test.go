@@ -14,8 +14,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestCgroup: GOMEMLIMIT is nine tenths of the memory limit of weft's cgroup, and GOMAXPROCS its number of CPUs. A test
-// that may not create a cgroup tests its own.
+// TestCgroup: GOMEMLIMIT is nine tenths of the cgroup's memory limit, and GOMAXPROCS its number of CPUs. If the test
+// may not create a cgroup, it uses its own.
 func TestCgroup(t *testing.T) {
 	limit, cpus := uint64(math.MaxInt64), runtime.GOMAXPROCS(0)
 	if own, err := memlimit.FromCgroup(); err == nil {
@@ -42,7 +42,7 @@ func TestCgroup(t *testing.T) {
 	stopWeft(t, weft)
 }
 
-// TestGOMAXPROCS: the environment may set the number of threads.
+// TestGOMAXPROCS: the environment variable overrides the cgroup.
 func TestGOMAXPROCS(t *testing.T) {
 	s, admin := newSystem(t), freeAddr(t)
 	startCommand(t, s, harness.Command{
@@ -60,7 +60,7 @@ func expectMetric(t *testing.T, admin, name string, want any) {
 	}
 }
 
-// makeCgroup creates a cgroup with a limit inside that of the test, if it may.
+// makeCgroup creates a cgroup with a limit inside the test's cgroup.
 func makeCgroup(t *testing.T, controller, v1, v2, limit string) (string, error) {
 	t.Helper()
 	membership, err := os.ReadFile("/proc/self/cgroup")
@@ -81,6 +81,6 @@ func makeCgroup(t *testing.T, controller, v1, v2, limit string) (string, error) 
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return "", err
 	}
-	t.Cleanup(func() { _ = os.Remove(dir) }) // it is empty when weft has ended
+	t.Cleanup(func() { _ = os.Remove(dir) }) // empty after weft has exited
 	return dir, os.WriteFile(filepath.Join(dir, file), []byte(limit), 0o644)
 }

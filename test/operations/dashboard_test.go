@@ -19,7 +19,7 @@ import (
 
 const dashboardFile = "../../docs/dashboards/weft.json"
 
-// board is what the tests use of a Grafana dashboard.
+// board has the parts of a Grafana dashboard that the tests use.
 type board struct {
 	Panels     []panel
 	Templating struct {
@@ -55,8 +55,7 @@ func readBoard(t *testing.T) *board {
 	return b
 }
 
-// TestDashboardFile: Grafana's own types have every field, no panel covers another, and each has a unit and says what
-// to do.
+// TestDashboardFile: Grafana's own types have every field, panels do not overlap, and each has a unit and advice.
 func TestDashboardFile(t *testing.T) {
 	library, err := harness.Tool("grafana_foundation_sdk")
 	if err != nil {
@@ -67,18 +66,18 @@ func TestDashboardFile(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	ids, taken := map[int]string{}, map[[2]int]string{}
+	ids, cells := map[int]string{}, map[[2]int]string{}
 	for _, p := range readBoard(t).Panels {
-		if other, is := ids[p.ID]; is {
-			t.Errorf("%q and %q have one id", p.Title, other)
+		if other, ok := ids[p.ID]; ok {
+			t.Errorf("%q and %q have the same id", p.Title, other)
 		}
 		ids[p.ID] = p.Title
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
-				if other, is := taken[[2]int{x, y}]; is || x >= 24 {
-					t.Fatalf("%q covers %q, or is outside of the grid", p.Title, other)
+				if other, ok := cells[[2]int{x, y}]; ok || x >= 24 {
+					t.Fatalf("%q overlaps %q, or is outside the grid", p.Title, other)
 				}
-				taken[[2]int{x, y}] = p.Title
+				cells[[2]int{x, y}] = p.Title
 			}
 		}
 		if p.Type == "row" {
@@ -86,23 +85,23 @@ func TestDashboardFile(t *testing.T) {
 		}
 		if !strings.Contains(p.Description, "\n\nDo: ") || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 ||
 			p.Datasource.UID != "${datasource}" {
-			t.Errorf("%q has no advice, no unit, no query or another data source", p.Title)
+			t.Errorf("%q has no advice, no unit, no query or a fixed data source", p.Title)
 		}
 		for _, target := range p.Targets {
 			if target.Datasource.UID != "${datasource}" || target.LegendFormat == "" {
-				t.Errorf("%q: %s: no legend, or another data source", p.Title, target.Expr)
+				t.Errorf("%q: %s: no legend, or a fixed data source", p.Title, target.Expr)
 			}
 		}
 	}
 }
 
-// prometheusServer is a real Prometheus.
+// prometheusServer is a running Prometheus.
 type prometheusServer struct{ *harness.Prometheus }
 
-// window is the range of queries in tests: some scrapes.
+// window is the range of queries in tests. It contains several scrapes.
 const window = "3s"
 
-// startPrometheus scrapes jobs, each a host:port/path.
+// startPrometheus starts a Prometheus that scrapes jobs, each a host:port/path.
 func startPrometheus(t *testing.T, jobs map[string]string) *prometheusServer {
 	t.Helper()
 	config := "global: {scrape_interval: 400ms, scrape_timeout: 400ms}\nscrape_configs:\n"
@@ -119,35 +118,35 @@ func startPrometheus(t *testing.T, jobs map[string]string) *prometheusServer {
 	return &prometheusServer{server}
 }
 
-// data decodes the data of an answer.
-func (p *prometheusServer) data(t *testing.T, path string, query url.Values, into any) {
+// query sends a query and decodes the data of the response.
+func (p *prometheusServer) query(t *testing.T, path string, query url.Values, into any) {
 	t.Helper()
 	response, err := harness.Get(t.Context(), p.URL()+path+"?"+query.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answer struct {
+	var result struct {
 		Error string
 		Data  json.RawMessage
 	}
-	if err := json.Unmarshal([]byte(response.Body), &answer); err != nil {
+	if err := json.Unmarshal([]byte(response.Body), &result); err != nil {
 		t.Fatal(err)
 	}
-	if answer.Error != "" {
-		t.Fatalf("%s: %s", query, answer.Error)
+	if result.Error != "" {
+		t.Fatalf("%s: %s", query, result.Error)
 	}
-	if err := json.Unmarshal(answer.Data, into); err != nil {
-		t.Fatalf("%s: %v: %s", query, err, answer.Data)
+	if err := json.Unmarshal(result.Data, into); err != nil {
+		t.Fatalf("%s: %v: %s", query, err, result.Data)
 	}
 }
 
-// values evaluates an expression now, without the values that are not numbers.
+// values evaluates an expression and returns the values that are not NaN.
 func (p *prometheusServer) values(t *testing.T, expr string) (values []float64) {
 	t.Helper()
 	var data struct {
 		Result []struct{ Value [2]any }
 	}
-	p.data(t, "/api/v1/query", url.Values{"query": {expr}}, &data)
+	p.query(t, "/api/v1/query", url.Values{"query": {expr}}, &data)
 	for _, series := range data.Result {
 		text, _ := series.Value[1].(string)
 		if v, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(v) {
@@ -157,14 +156,14 @@ func (p *prometheusServer) values(t *testing.T, expr string) (values []float64) 
 	return values
 }
 
-// withVariables replaces the dashboard's variables by values, as Grafana does.
+// withVariables replaces the dashboard's variables, as Grafana does.
 func withVariables(expr string) string {
 	return strings.NewReplacer(
 		"$job", "weft", "$instance", ".*", "$rule", ".*", "$legacy", "legacy", "$__rate_interval", window,
 	).Replace(expr)
 }
 
-// variables returns the values that the dashboard's variables have.
+// variables returns the values that Grafana offers for the dashboard's variables.
 func (p *prometheusServer) variables(t *testing.T, b *board) map[string][]string {
 	t.Helper()
 	offered := map[string][]string{}
@@ -181,17 +180,17 @@ func (p *prometheusServer) variables(t *testing.T, b *board) map[string][]string
 			t.Fatalf("variable %s: %s", v.Name, query.Query)
 		}
 		var values []string
-		p.data(t, "/api/v1/label/"+parts[2]+"/values", url.Values{"match[]": {withVariables(parts[1])}}, &values)
+		p.query(t, "/api/v1/label/"+parts[2]+"/values", url.Values{"match[]": {withVariables(parts[1])}}, &values)
 		offered[v.Name] = values
 	}
 	return offered
 }
 
-// target is a query of a panel and its results.
+// target is a query of a panel and its results so far.
 type target struct {
 	name, expr string
-	answered   bool // it had data at least once
-	most       float64
+	hasData    bool
+	maximum    float64
 }
 
 func (b *board) targets() (targets []*target) {
@@ -203,7 +202,7 @@ func (b *board) targets() (targets []*target) {
 	return targets
 }
 
-// red returns the titles of the stat panels, those of the first row, that are red.
+// red returns the titles of the stat panels (the first row) that are red.
 func (p *prometheusServer) red(t *testing.T, b *board) (titles []string) {
 	t.Helper()
 	for _, panel := range b.Panels {

@@ -14,14 +14,14 @@ import (
 	"weft/test/harness"
 )
 
-// TestRollingRestart restarts two instances of weft in turn, under load. All answers are composites.
+// TestRollingRestart restarts two instances of weft in turn, under load. All responses are composed.
 func TestRollingRestart(t *testing.T) {
 	const restarts, clients = 20, 64
 	s := startSystem(t)
 	sockets := [2]string{s.Socket, s.Socket + "2"}
 	var instances [2]*harness.Process
 	start := func(i int) {
-		// Envoy checks once a second which instances are healthy.
+		// Envoy checks the health of the instances once a second.
 		instances[i] = startWeft(t, s, "--listen", sockets[i], "--drain-window", "3s")
 	}
 	start(0)
@@ -35,9 +35,9 @@ func TestRollingRestart(t *testing.T) {
 	stopLoad()
 }
 
-// TestConnectionAge: Envoy opens new connections when weft closes old ones, and all answers are composites. There are
-// many connections and clients because only the last answer of a connection is at risk: weft could close it before
-// Envoy has read that.
+// TestConnectionAge: Envoy opens new connections when weft closes old ones, and all responses are composed. The test
+// needs many connections because only the last message on a connection is at risk: weft might close the connection
+// before Envoy has read it.
 func TestConnectionAge(t *testing.T) {
 	s := startSystem(t)
 	startWeft(t, s, "--max-connection-age", "20ms")
@@ -49,8 +49,8 @@ func TestConnectionAge(t *testing.T) {
 	stopLoad()
 }
 
-// TestHealthWhileStopping: while an exchange is under way, weft's health says that it stops, and that it is alive.
-func TestHealthWhileStopping(t *testing.T) {
+// TestHealthWhileDraining: while an exchange is open after SIGTERM, weft is live and not ready.
+func TestHealthWhileDraining(t *testing.T) {
 	s, admin := newSystem(t), freeAddr(t)
 	weft := startWeft(t, s, "--admin", admin)
 	conn := dial(t, s.Socket)
@@ -64,7 +64,7 @@ func TestHealthWhileStopping(t *testing.T) {
 	checkHealth(t, conn)
 	watch := watchHealth(t, conn, extprocv3.ExternalProcessor_ServiceDesc.ServiceName)
 	signal(t, weft, syscall.SIGTERM)
-	harness.ExpectLog(t, weft, "stopping:")
+	harness.ExpectLog(t, weft, "msg=draining")
 	expectHealth(t, watch, notServing)
 	if got := page(t, admin+"/readyz"); got != "503 stopping\n" {
 		t.Errorf("/readyz: %q", got)
@@ -78,7 +78,7 @@ func TestHealthWhileStopping(t *testing.T) {
 	expectStopped(t, weft)
 }
 
-// TestSecondSignal: a second SIGTERM ends weft immediately, although an exchange is under way.
+// TestSecondSignal: a second SIGTERM stops weft immediately, although an exchange is open.
 func TestSecondSignal(t *testing.T) {
 	s := newSystem(t)
 	weft := startWeft(t, s)
@@ -86,7 +86,7 @@ func TestSecondSignal(t *testing.T) {
 		t.Fatal(err)
 	}
 	signal(t, weft, syscall.SIGTERM)
-	harness.ExpectLog(t, weft, "stopping:")
+	harness.ExpectLog(t, weft, "msg=draining")
 	signal(t, weft, syscall.SIGTERM)
 	<-weft.Done()
 	var exit *exec.ExitError
@@ -95,30 +95,29 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// TestHangUp: SIGHUP does not end weft, and the log says what to do instead.
+// TestHangUp: weft ignores SIGHUP, and logs that files are reloaded when they change.
 func TestHangUp(t *testing.T) {
 	s := newSystem(t)
 	weft := startWeft(t, s)
 	signal(t, weft, syscall.SIGHUP)
-	harness.ExpectLog(t, weft, "SIGHUP does nothing")
+	harness.ExpectLog(t, weft, "ignoring SIGHUP")
 	checkHealth(t, dial(t, s.Socket))
 	stopWeft(t, weft)
 }
 
-// TestHealthWatchDoesNotDelayStop: a client that watches weft's health sees that it stops, and does not keep it from
-// ending.
+// TestHealthWatchDoesNotDelayStop: a client that watches weft's health gets NOT_SERVING and does not delay the stop.
 func TestHealthWatchDoesNotDelayStop(t *testing.T) {
 	s := newSystem(t)
 	weft := startWeft(t, s, "--drain-deadline", "1h")
 	watch := watchHealth(t, dial(t, s.Socket), "")
 	stopWeft(t, weft)
 	expectHealth(t, watch, notServing)
-	if answer, err := watch.Recv(); status.Code(err) != codes.Canceled {
-		t.Errorf("after the drain window: %v, %v", answer, err)
+	if response, err := watch.Recv(); status.Code(err) != codes.Canceled {
+		t.Errorf("after the drain window: %v, %v", response, err)
 	}
 }
 
-// TestDrainDeadline: weft waits for an exchange until the drain deadline, then ends with exit status 0.
+// TestDrainDeadline: weft waits for an exchange until the drain deadline, then exits with status 0.
 func TestDrainDeadline(t *testing.T) {
 	s := newSystem(t)
 	weft := startWeft(t, s, "--drain-deadline", "50ms")
@@ -128,8 +127,8 @@ func TestDrainDeadline(t *testing.T) {
 	}
 	signal(t, weft, syscall.SIGTERM)
 	if _, err := exchange.Recv(); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("the exchange has ended by itself: %v", err)
+		t.Errorf("the exchange ended before the deadline: %v", err)
 	}
-	harness.ExpectLog(t, weft, "the drain deadline is over")
+	harness.ExpectLog(t, weft, "drain deadline exceeded")
 	expectStopped(t, weft)
 }

@@ -19,7 +19,7 @@ const (
 	notServing = healthpb.HealthCheckResponse_NOT_SERVING
 )
 
-// TestEmptyMessageEndsStream: a message that is no request ends its stream.
+// TestEmptyMessageEndsStream: weft ends the stream on a message without a request.
 func TestEmptyMessageEndsStream(t *testing.T) {
 	s := newSystem(t)
 	startWeft(t, s)
@@ -46,8 +46,8 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 	return conn
 }
 
-// startExchange sends request headers as Envoy does. It returns the error of the reply; if there is none, the exchange
-// waits for response headers.
+// startExchange sends request headers as Envoy does, and returns the error of the reply. Without an error, weft is
+// waiting for response headers.
 func startExchange(
 	t *testing.T, conn *grpc.ClientConn, path string,
 ) (extprocv3.ExternalProcessor_ProcessClient, error) {
@@ -115,13 +115,13 @@ func responseBody(body string) *extprocv3.ProcessingRequest {
 	}}
 }
 
-// checkHealth compares weft's gRPC health.
+// checkHealth checks that weft's gRPC health is SERVING.
 func checkHealth(t *testing.T, conn *grpc.ClientConn) {
 	t.Helper()
 	request := &healthpb.HealthCheckRequest{Service: extprocv3.ExternalProcessor_ServiceDesc.ServiceName}
-	answer, err := healthpb.NewHealthClient(conn).Check(t.Context(), request)
-	if err != nil || answer.GetStatus() != serving {
-		t.Errorf("gRPC health: %v, %v", answer, err)
+	response, err := healthpb.NewHealthClient(conn).Check(t.Context(), request)
+	if err != nil || response.GetStatus() != serving {
+		t.Errorf("gRPC health: %v, %v", response, err)
 	}
 }
 
@@ -138,7 +138,7 @@ func watchHealth(t *testing.T, conn *grpc.ClientConn, service string) healthpb.H
 
 func expectHealth(t *testing.T, watch healthpb.Health_WatchClient, want healthpb.HealthCheckResponse_ServingStatus) {
 	t.Helper()
-	if answer, err := watch.Recv(); err != nil || answer.GetStatus() != want {
-		t.Errorf("gRPC health: %v, %v, want %v", answer, err, want)
+	if response, err := watch.Recv(); err != nil || response.GetStatus() != want {
+		t.Errorf("gRPC health: %v, %v, want %v", response, err, want)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"weft/test/harness"
 )
 
-// TestMaxStreams: when all streams of a connection are in use, Envoy opens another one, and all answers are composites.
+// TestMaxStreams: when a connection has --max-streams streams, Envoy opens another one. All responses are composed.
 func TestMaxStreams(t *testing.T) {
 	s := startSystem(t)
 	startWeft(t, s, "--max-streams", "2")
@@ -21,14 +21,19 @@ func TestMaxStreams(t *testing.T) {
 	stopLoad()
 }
 
-// TestMaxMessageBytes: if a body is larger than a message may be, the legacy response passes.
+// TestMaxMessageBytes: if a body exceeds --max-message-bytes, the legacy response passes.
 func TestMaxMessageBytes(t *testing.T) {
 	s := startSystem(t)
-	startWeft(t, s, "--max-message-bytes", "2000")
+	admin := freeAddr(t)
+	startWeft(t, s, "--max-message-bytes", "2000", "--admin", admin)
 	startEnvoy(t, s)
 	large := strings.Replace(harness.NewUser(7).Core, "user7@", strings.Repeat("x", 2000)+"@", 1)
 	s.Legacy.Handle(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large) }))
 	if got := get(t, s); got.Status != http.StatusOK || got.Body != large {
 		t.Error(got)
 	}
+	const want = `reason="core-too-large"`
+	harness.Eventually(t, "the metric has "+want, func() bool {
+		return strings.Contains(page(t, admin+"/metrics"), want)
+	})
 }

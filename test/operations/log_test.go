@@ -13,8 +13,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestLogJSON: each line is a JSON object. That of an exchange has the ids of the request and of the trace, and nothing
-// of the user.
+// TestLogJSON: each line is a JSON object. The line of an exchange has the IDs of its request and trace, and no user
+// data.
 func TestLogJSON(t *testing.T) {
 	const id = "8675309"
 	s := newSystem(t)
@@ -38,7 +38,7 @@ func TestLogJSON(t *testing.T) {
 			line = fields
 		}
 		if strings.Contains(text, id) {
-			t.Errorf("the log has the user's id: %s", text)
+			t.Errorf("the log contains the user's ID: %s", text)
 		}
 	}
 	for name, want := range map[string]any{
@@ -50,7 +50,7 @@ func TestLogJSON(t *testing.T) {
 	}
 }
 
-// TestBlockedStderr: if the pipe behind stderr is full and is never read, all answers are composites, and weft stops.
+// TestBlockedStderr: while stderr is a full pipe that nobody reads, all responses are composed and weft can stop.
 func TestBlockedStderr(t *testing.T) {
 	s := startSystem(t)
 	reader, writer, err := os.Pipe()
@@ -66,12 +66,12 @@ func TestBlockedStderr(t *testing.T) {
 		Prepare: func(cmd *exec.Cmd) { cmd.Stderr = writer },
 		Ready:   harness.Listening("unix", strings.TrimPrefix(s.Socket, "unix:")),
 	})
-	if err := writer.Close(); err != nil { // weft has it
+	if err := writer.Close(); err != nil { // weft has its own copy
 		t.Fatal(err)
 	}
 	startEnvoy(t, s)
 	stopLoad := startLoad(t, s, 8)
-	// A pipe holds 64 KiB, a line has more than 100 bytes.
+	// A pipe buffers 64 KiB, a line has more than 100 bytes.
 	harness.Eventually(t, "2000 exchanges have ended", func() bool {
 		return t.Failed() || stat(t, s, "http.main.ext_proc.streams_closed") > 2000
 	})

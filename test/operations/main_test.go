@@ -8,7 +8,7 @@ import (
 	"weft/internal/cli"
 )
 
-// TestMain makes child processes of the test binary weft, so that the tests run the real command.
+// TestMain lets the test binary run as weft in child processes.
 func TestMain(m *testing.M) {
 	const isWeft = "WEFT_TEST_IS_WEFT"
 	if os.Getenv(isWeft) != "" {

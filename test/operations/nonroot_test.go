@@ -10,9 +10,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestNonRoot runs weft as the container image does: as a user that owns nothing, without a home and a folder for
-// temporary files. weft writes to nothing but the folder of its socket. If the tests do not run as root, the user stays
-// the same.
+// TestNonRoot runs weft as the container image does: as an unprivileged user without a home and a temporary directory.
+// weft writes only its socket. If the test does not run as root, the user stays the same.
 func TestNonRoot(t *testing.T) {
 	s, admin := newSystem(t), freeAddr(t)
 	binary, err := os.Open(s.Weft)
@@ -26,7 +25,7 @@ func TestNonRoot(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	weft := startCommand(t, s, harness.Command{
-		Path: "/proc/self/fd/3", // the user may not read the folder of the binary
+		Path: "/proc/self/fd/3", // the user cannot read the directory of the binary
 		Args: []string{"serve", "--listen", "unix:" + filepath.Join(dir, "w"), "--admin", admin, "--drain-window", "0"},
 		Dir:  "/",
 		Prepare: func(cmd *exec.Cmd) {
@@ -46,7 +45,7 @@ func TestNonRoot(t *testing.T) {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 || entries[0].Name() != "w" {
-		t.Errorf("%v, %v; want the socket alone", entries, err)
+		t.Errorf("%v, %v; want only the socket", entries, err)
 	}
 	stopWeft(t, weft)
 }

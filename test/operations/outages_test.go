@@ -19,10 +19,10 @@ import (
 	"weft/test/harness"
 )
 
-// malformed is the first of some users whose documents have a field of a wrong type.
+// malformed is the first ID of users whose documents have a field of another type.
 const malformed = 1000
 
-// outages is a System under load whose parts a test takes away while a real Prometheus scrapes weft and Envoy.
+// outages is a System under load whose parts fail in turn, while a Prometheus scrapes weft and Envoy.
 type outages struct {
 	*harness.System
 	prometheus *prometheusServer
@@ -31,7 +31,7 @@ type outages struct {
 	targets    []*target
 
 	sent      atomic.Int64 // requests
-	first     atomic.Int64 // of the users that the clients send requests for
+	first     atomic.Int64 // first ID of the users that clients request
 	weft      *harness.Process
 	startWeft func()
 	admin     string // weft's
@@ -73,7 +73,7 @@ func startOutages(t *testing.T) *outages {
 	return o
 }
 
-// publishRules writes the rules of the user profile, with something replaced.
+// publishRules writes the rules of the user profile after replacing a text.
 func (o *outages) publishRules(t *testing.T, old, by string) {
 	t.Helper()
 	text, err := os.ReadFile("../../examples/user-profile/rules.yaml")
@@ -84,13 +84,13 @@ func (o *outages) publishRules(t *testing.T, old, by string) {
 	publish(t, filepath.Dir(o.rules), map[string][]byte{"rules.yaml": []byte(changed)})
 }
 
-// startLoad starts clients, which may get anything. Each sends at most 200 requests a second.
+// startLoad starts clients that ignore the responses. Each sends at most 200 requests per second.
 func (o *outages) startLoad(t *testing.T, clients int) *harness.Load {
 	ctx := t.Context()
 	load := harness.StartLoad(clients, func(client *http.Client, _ int) bool {
 		pause := time.NewTimer(5 * time.Millisecond)
 		defer pause.Stop()
-		_, _ = ask(client, o.System, int(o.first.Load())+int(o.sent.Add(1))%harness.Users)
+		_, _ = getUser(client, o.System, int(o.first.Load())+int(o.sent.Add(1))%harness.Users)
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
@@ -106,36 +106,36 @@ func (o *outages) evaluate(t *testing.T) {
 	t.Helper()
 	for _, target := range o.targets {
 		if values := o.prometheus.values(t, target.expr); len(values) > 0 {
-			target.answered = true
-			target.most = max(target.most, slices.Max(values))
+			target.hasData = true
+			target.maximum = max(target.maximum, slices.Max(values))
 		}
 	}
 }
 
-// expect waits until the panels in the dashboard's first row and the alerts are the expected ones. On a busy machine
-// weft may be slow at any time.
-func (o *outages) expect(t *testing.T, situation, red, alerts, may string) {
+// expect waits until the red panels in the dashboard's first row and the firing alerts are the expected ones. It
+// ignores the tolerated alerts, and WeftSlow, which may fire on a busy machine at any time.
+func (o *outages) expect(t *testing.T, outage, red, alerts, tolerated string) {
 	t.Helper()
 	var gotRed, gotAlerts string
 	defer func() {
 		if t.Failed() {
-			t.Logf("%s: red %q, alerts %q; want %q, %q", situation, gotRed, gotAlerts, red, alerts)
+			t.Logf("%s: red %q, alerts %q; want %q, %q", outage, gotRed, gotAlerts, red, alerts)
 		}
 	}()
-	allowed := append(strings.Fields(may), "WeftSlow")
-	harness.Eventually(t, situation, func() bool {
+	ignored := append(strings.Fields(tolerated), "WeftSlow")
+	harness.Eventually(t, outage, func() bool {
 		o.evaluate(t)
 		firing := o.prometheus.firing(t, o.alerts)
-		firing = slices.DeleteFunc(firing, func(a string) bool { return slices.Contains(allowed, a) })
+		firing = slices.DeleteFunc(firing, func(a string) bool { return slices.Contains(ignored, a) })
 		gotRed, gotAlerts = strings.Join(o.prometheus.red(t, o.board), ", "), strings.Join(firing, " ")
 		return gotRed == red && gotAlerts == alerts
 	})
-	t.Logf("%s: red %q, alerts %q", situation, gotRed, gotAlerts)
+	t.Logf("%s: red %q, alerts %q", outage, gotRed, gotAlerts)
 }
 
-// TestDashboardShowsOutages breaks the legacy service, MongoDB, weft and its configuration, one after the other, under
-// load. A real Prometheus scrapes weft and Envoy. The first row of the dashboard shows which of the three it is, the
-// alerts for it fire and no others, and in the end every query of every panel has had data.
+// TestDashboardShowsOutages breaks the legacy service, MongoDB, weft and its configuration in turn, under load, while a
+// Prometheus scrapes weft and Envoy. The first row of the dashboard shows which one failed, only its alerts fire, and
+// every query of every panel has data at least once.
 func TestDashboardShowsOutages(t *testing.T) {
 	o := startOutages(t)
 	respond := func(h http.HandlerFunc) func() { return func() { o.Legacy.Handle(h) } }
@@ -147,24 +147,24 @@ func TestDashboardShowsOutages(t *testing.T) {
 	rules := func(old, by string) func() { return func() { o.publishRules(t, old, by) } }
 	fail := func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) }
 	var more *harness.Load
-	situations := []struct {
+	outages := []struct {
 		name       string
 		begin, end func()
-		red        string // the panels that are red
-		alerts     string
-		may        string // alerts that may fire, too, on a busy machine
+		red        string // red panels
+		alerts     string // firing alerts
+		tolerated  string // alerts that may also fire on a busy machine
 	}{
 		{
-			name: "the legacy service answers 500", begin: respond(fail), end: restore,
+			name: "the legacy service responds 500", begin: respond(fail), end: restore,
 			red: "The legacy service", alerts: "WeftLegacyFailing",
 		},
 		{
-			name:  "it closes connections without an answer",
+			name:  "it closes connections without a response",
 			begin: respond(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), end: restore,
 			red: "The legacy service", alerts: "WeftLegacyFailing",
 		},
 		{
-			name: "it breaks off inside its body",
+			name: "it closes connections in the middle of a body",
 			begin: respond(func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Content-Length", "100")
 				_, _ = io.WriteString(rw, `{"userId":`)
@@ -189,12 +189,12 @@ func TestDashboardShowsOutages(t *testing.T) {
 			red: "The legacy service", alerts: "WeftLegacyFailing",
 		},
 		{
-			name:  "it answers with pages",
+			name:  "it responds with HTML",
 			begin: respond(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "<html>") }), end: restore,
 			red: "The legacy service", alerts: "WeftCoreInvalid",
 		},
 		{
-			name: "one answer is about another user",
+			name: "one response has another user's core",
 			begin: func() {
 				var once atomic.Bool
 				o.Legacy.Handle(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -210,14 +210,14 @@ func TestDashboardShowsOutages(t *testing.T) {
 		{
 			name: "MongoDB is frozen", begin: send(mongod, syscall.SIGSTOP), end: send(mongod, syscall.SIGCONT),
 			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBSlow",
-			may: "WeftMongoDBPoolExhausted WeftMongoDBUnreachable",
+			tolerated: "WeftMongoDBPoolExhausted WeftMongoDBUnreachable",
 		},
 		{
-			name:  "MongoDB is frozen, and there are many clients",
+			name:  "MongoDB is frozen, with many clients",
 			begin: func() { more = o.startLoad(t, 100); signal(t, mongod(), syscall.SIGSTOP) },
 			end:   func() { signal(t, mongod(), syscall.SIGCONT); more.Stop() },
 			red:   "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBPoolExhausted WeftOverloaded",
-			may: "WeftMongoDBSlow WeftMongoDBUnreachable",
+			tolerated: "WeftMongoDBSlow WeftMongoDBUnreachable",
 		},
 		{
 			name: "MongoDB is killed", begin: send(mongod, syscall.SIGKILL),
@@ -227,7 +227,7 @@ func TestDashboardShowsOutages(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBUnreachable", may: "WeftMongoDBSlow",
+			red: "MongoDB", alerts: "WeftMongoDBFailing WeftMongoDBUnreachable", tolerated: "WeftMongoDBSlow",
 		},
 		{
 			name: "documents are malformed", begin: usersFrom(malformed), end: usersFrom(0),
@@ -240,43 +240,43 @@ func TestDashboardShowsOutages(t *testing.T) {
 			red:   "The legacy service, MongoDB", alerts: "WeftDocumentsInvalid WeftLegacyFailing",
 		},
 		{
-			name:  "new rules, and the old configuration of Envoy",
+			name:  "new rules without a new Envoy configuration",
 			begin: rules("path: /api/v3/", "path: /api/v4/"), end: rules("version: 1", "version: 1"),
 			alerts: "WeftEnvoyMisconfigured",
 		},
 		{
 			name:  "the rules file is invalid",
 			begin: rules("version: 1", "version: one"), end: rules("version: 1", "version: 1"),
-			alerts: "WeftRulesRefused",
+			alerts: "WeftRulesRejected",
 		},
 		{
 			name: "weft is frozen", begin: send(weft, syscall.SIGSTOP), end: send(weft, syscall.SIGCONT),
-			red: "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", may: "WeftExchangesCutOff",
+			red: "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", tolerated: "WeftExchangesCutOff",
 		},
 		{
 			name: "weft is killed", begin: send(weft, syscall.SIGKILL), end: func() { <-o.weft.Done(); o.startWeft() },
-			red: "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", may: "WeftExchangesCutOff",
+			red: "weft", alerts: "WeftAbsent WeftDown WeftUnreachable", tolerated: "WeftExchangesCutOff",
 		},
 	}
-	o.expect(t, "all is well", "", "", "")
-	for _, s := range situations {
+	o.expect(t, "no outage", "", "", "")
+	for _, s := range outages {
 		s.begin()
-		o.expect(t, s.name, s.red, s.alerts, s.may)
+		o.expect(t, s.name, s.red, s.alerts, s.tolerated)
 		s.end()
 		o.expect(t, "after "+s.name, "", "", "")
 	}
 	for _, target := range o.targets {
-		if !target.answered {
-			t.Errorf("%s has never had data: %s", target.name, target.expr)
-		} else if target.most == 0 && !strings.HasSuffix(target.name, ": no healthy host") { // its one host is static
-			t.Errorf("%s has never been more than 0: %s", target.name, target.expr)
+		if !target.hasData {
+			t.Errorf("%s never had data: %s", target.name, target.expr)
+		} else if target.maximum == 0 && !strings.HasSuffix(target.name, ": no healthy host") { // the host is static
+			t.Errorf("%s was never more than 0: %s", target.name, target.expr)
 		}
 	}
 	_, metrics, _ := strings.Cut(page(t, o.admin+"/metrics"), " ")
-	checkMetrics(t, metrics) // those of TLS are among them
+	checkMetrics(t, metrics) // includes the metrics of TLS
 	offered := o.prometheus.variables(t, o.board)
 	got := fmt.Sprint(offered["job"], offered["rule"], offered["legacy"], len(offered["instance"]))
 	if want := "[weft] [composite-profile user] [legacy weft] 1"; got != want {
-		t.Errorf("the variables have the values %v, want %s", offered, want)
+		t.Errorf("the variables offer %v, want %s", offered, want)
 	}
 }

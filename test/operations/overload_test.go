@@ -11,8 +11,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestOverload freezes MongoDB while there are more requests than reads may wait for it. Those in excess get their core
-// immediately, with a reason of its own, while the others wait. When MongoDB continues, all answers are composites.
+// TestOverload freezes MongoDB and sends more requests than --max-waiting-reads. The excess ones get their core
+// immediately, with reason overloaded; the others wait. After MongoDB continues, all responses are composed.
 func TestOverload(t *testing.T) {
 	const waiting, excess, overloaded = 8, 50, "degraded; reason=overloaded"
 	s, admin := startSystem(t), freeAddr(t)
@@ -21,7 +21,7 @@ func TestOverload(t *testing.T) {
 	client := harness.NewClient(false)
 	defer client.CloseIdleConnections()
 	outcome := func(id int) string {
-		answer, err := ask(client, s, id)
+		answer, err := getUser(client, s, id)
 		want, outcome := harness.NewUser(id).WithoutExtension(), answer.Header.Get("X-Weft")
 		if outcome == "composed" {
 			want = harness.NewUser(id).Composite()
@@ -49,7 +49,7 @@ func TestOverload(t *testing.T) {
 			}
 		})
 	}
-	harness.Eventually(t, "the requests in excess are answered", func() bool {
+	harness.Eventually(t, "the excess requests have responses", func() bool {
 		return rejected.Load() == excess || t.Failed()
 	})
 	for id := range excess {
@@ -58,18 +58,18 @@ func TestOverload(t *testing.T) {
 		}
 	}
 	if n := answered.Load(); n != 0 {
-		t.Errorf("%d of the waiting requests have been answered", n)
+		t.Errorf("%d of the waiting requests have responses", n)
 	}
 
 	signal(t, s.Mongod.Process, syscall.SIGCONT)
 	clients.Wait()
 	for id := range excess {
 		if got := outcome(id); got != "composed" {
-			t.Errorf("MongoDB continues, user %d: x-weft %q", id, got)
+			t.Errorf("after MongoDB continues, user %d: x-weft %q", id, got)
 		}
 	}
 	const want = `disposition="degraded",reason="overloaded",rule="user"} `
 	if metrics := page(t, admin+"/metrics"); !strings.Contains(metrics, want) {
-		t.Errorf("the metrics do not have the reason: %s", metrics)
+		t.Errorf("no reason overloaded in the metrics: %s", metrics)
 	}
 }

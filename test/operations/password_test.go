@@ -13,8 +13,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestPasswordIsNotShown: the password of the connection string, right or wrong, from a file or from the environment, is
-// in nothing that others can read.
+// TestPasswordIsNotShown: the password in the connection string, valid or not, from a file or the environment, does not
+// appear in the process list, the log or the admin pages.
 func TestPasswordIsNotShown(t *testing.T) {
 	const password = "pa55-w0rd"
 	s := startSystem(t)
@@ -72,23 +72,24 @@ func TestPasswordIsNotShown(t *testing.T) {
 			shown["the log"] = string(log)
 			for where, text := range shown {
 				if strings.Contains(text, password) {
-					t.Errorf("%s shows it: %s", where, text)
+					t.Errorf("%s contains the password: %s", where, text)
 				}
 			}
 			for where, text := range map[string]string{
 				"the log": "msg=exchange", "/metrics": "weft_exchanges_total", "ps": "serve",
 			} {
 				if !strings.Contains(shown[where], text) {
-					t.Errorf("%s is not what it seems: %s", where, shown[where])
+					t.Errorf("%s does not contain %q: %s", where, text, shown[where])
 				}
 			}
 		})
 	}
 }
 
-// TestPasswordIsNotInErrors: the driver's errors quote parts of an invalid connection string.
+// TestPasswordIsNotInErrors: errors about an invalid connection string do not contain the password, although the
+// driver's errors quote parts of the string.
 func TestPasswordIsNotInErrors(t *testing.T) {
-	const no = "--mongodb-uri: this is no connection string; what is wrong is not shown"
+	const no = "--mongodb-uri: invalid connection string; details are not shown"
 	for _, test := range []struct{ uri, want string }{
 		{"mongodb://u:pa55/w0rd@db:27017", no},
 		{"mongodb://u:pa55@w0rd@db:27017", no},

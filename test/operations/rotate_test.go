@@ -12,7 +12,7 @@ import (
 	"weft/test/harness"
 )
 
-// TestStartsWithoutDNS: a connection string whose hosts cannot be looked up costs the extensions, not weft.
+// TestStartsWithoutDNS: if DNS does not resolve the connection string, weft serves and extensions are null.
 func TestStartsWithoutDNS(t *testing.T) {
 	s := startSystem(t)
 	weft := startCommand(t, s, harness.Command{
@@ -30,14 +30,14 @@ func TestStartsWithoutDNS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `msg="MongoDB's hosts cannot be looked up; until they can, extensions are null"`
+	const want = `msg="mongodb hosts not resolved; extensions are null"`
 	if !strings.Contains(string(log), want) || strings.Contains(string(log), "pa55w0rd") {
-		t.Errorf("the log has no %s, or shows the password:\n%s", want, log)
+		t.Errorf("the log does not contain %s, or contains the password:\n%s", want, log)
 	}
 }
 
-// TestCredentialsRotate replaces MongoDB's user and the file with the connection string, under load. No answer is less than
-// whole, and weft is not restarted.
+// TestCredentialsRotate replaces the MongoDB user and the file with the connection string, under load and without a
+// restart. All responses are composed.
 func TestCredentialsRotate(t *testing.T) {
 	s := startSystem(t)
 	file := filepath.Join(t.TempDir(), "uri")
@@ -62,7 +62,7 @@ func TestCredentialsRotate(t *testing.T) {
 	stop := startLoad(t, s, 8)
 	for _, user := range []string{"second", "third"} {
 		rotate(user)
-		harness.ExpectLog(t, weft, `msg="MongoDB accepts the new connection string or certificates"`)
+		harness.ExpectLog(t, weft, `msg="mongodb accepts the new connection string or certificates"`)
 	}
 	stop()
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestSocketMode: only weft's user and group may connect. The folder of the socket is created.
+// TestSocketMode: only weft's user and group may connect. weft creates the directory of the socket.
 func TestSocketMode(t *testing.T) {
 	s := newSystem(t)
 	path := filepath.Join(s.Dir, "run", "weft.sock")
@@ -22,7 +22,7 @@ func TestSocketMode(t *testing.T) {
 	}
 }
 
-// TestStaleSocketIsReplaced: kill -9 leaves a socket, which the next weft replaces and removes when it stops.
+// TestStaleSocketIsReplaced: weft replaces a socket that a killed weft left behind, and removes it when it stops.
 func TestStaleSocketIsReplaced(t *testing.T) {
 	s := newSystem(t)
 	path := strings.TrimPrefix(s.Socket, "unix:")
@@ -34,11 +34,11 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	}
 	stopWeft(t, startWeft(t, s))
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("the socket is still there: %v", err)
+		t.Errorf("the socket still exists: %v", err)
 	}
 }
 
-// TestSocketInUse: a second weft does not take the socket from the first one.
+// TestSocketInUse: a second weft does not take over the socket of a running one.
 func TestSocketInUse(t *testing.T) {
 	s := newSystem(t)
 	startWeft(t, s)

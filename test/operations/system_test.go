@@ -11,7 +11,7 @@ import (
 	"weft/test/harness"
 )
 
-// newSystem returns a System in which nothing runs. Its weft is this test binary.
+// newSystem returns a System without running processes. Its weft is this test binary.
 func newSystem(t *testing.T) *harness.System {
 	t.Helper()
 	return harness.NewTestSystem(t, os.Args[0])
@@ -36,7 +36,7 @@ func startWeft(t *testing.T, s *harness.System, args ...string) *harness.Process
 	return weft
 }
 
-// startCommand starts a weft that System.StartWeft cannot start.
+// startCommand starts weft with a command that System.StartWeft does not support.
 func startCommand(t *testing.T, s *harness.System, command harness.Command) *harness.Process {
 	t.Helper()
 	command.Name = "weft"
@@ -53,14 +53,14 @@ func startCommand(t *testing.T, s *harness.System, command harness.Command) *har
 	return weft
 }
 
-// stopWeft ends weft with SIGTERM.
+// stopWeft sends SIGTERM to weft and waits for its end.
 func stopWeft(t *testing.T, weft *harness.Process) {
 	t.Helper()
 	signal(t, weft, syscall.SIGTERM)
 	expectStopped(t, weft)
 }
 
-// expectStopped waits until weft has ended, which must be with exit status 0.
+// expectStopped waits for the end of weft and checks that its exit status is 0.
 func expectStopped(t *testing.T, weft *harness.Process) {
 	t.Helper()
 	harness.ExpectLog(t, weft, "msg=stopped")
@@ -78,7 +78,7 @@ func signal(t *testing.T, p *harness.Process, s os.Signal) {
 	}
 }
 
-// startEnvoy starts Envoy with what "weft envoy" prints.
+// startEnvoy starts Envoy with the output of "weft envoy".
 func startEnvoy(t *testing.T, s *harness.System, args ...string) {
 	t.Helper()
 	if err := s.StartEnvoy(t.Context(), args...); err != nil {
@@ -96,7 +96,7 @@ func stat(t *testing.T, s *harness.System, name string) int {
 	return n
 }
 
-// page returns the status and the body of a page of weft's admin listener.
+// page returns the status and the body of an admin page.
 func page(t *testing.T, url string) string {
 	t.Helper()
 	answer, err := harness.Get(t.Context(), "http://"+url)
@@ -106,7 +106,7 @@ func page(t *testing.T, url string) string {
 	return fmt.Sprintf("%d %s", answer.Status, answer.Body)
 }
 
-// freeAddr returns an address, host:port, on which nothing listens.
+// freeAddr returns a free host:port.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	address, err := harness.FreeAddr()
@@ -116,8 +116,8 @@ func freeAddr(t *testing.T) string {
 	return address
 }
 
-// ask sends a request for a user to Envoy.
-func ask(client *http.Client, s *harness.System, id int) (harness.Answer, error) {
+// getUser requests a user from Envoy.
+func getUser(client *http.Client, s *harness.System, id int) (harness.Answer, error) {
 	request, err := http.NewRequest(http.MethodGet, fmt.Sprint(s.URL, harness.Routes()[0], id), http.NoBody)
 	if err != nil {
 		return harness.Answer{}, err
@@ -125,24 +125,24 @@ func ask(client *http.Client, s *harness.System, id int) (harness.Answer, error)
 	return harness.Do(client, request)
 }
 
-// get sends a request for user 7 over a connection of its own.
+// get requests user 7 over a new connection.
 func get(t *testing.T, s *harness.System) harness.Answer {
 	t.Helper()
 	client := harness.NewClient(false)
 	defer client.CloseIdleConnections()
-	answer, err := ask(client, s, 7)
+	answer, err := getUser(client, s, 7)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer
 }
 
-// startLoad starts clients. Any answer but a composite fails the test. The returned function stops them.
+// startLoad starts clients. A response that is not composed fails the test. The returned function stops the clients.
 func startLoad(t *testing.T, s *harness.System, clients int) (stop func()) {
-	var answers atomic.Int64
+	var requests atomic.Int64
 	load := harness.StartLoad(clients, func(client *http.Client, _ int) bool {
-		id := int(answers.Add(1)) % harness.Users
-		answer, err := ask(client, s, id)
+		id := int(requests.Add(1)) % harness.Users
+		answer, err := getUser(client, s, id)
 		if kind := harness.NewUser(id).Kind(answer); err != nil || kind != harness.Composed {
 			t.Errorf("user %d: %v, %s", id, err, answer)
 		}
@@ -151,6 +151,6 @@ func startLoad(t *testing.T, s *harness.System, clients int) (stop func()) {
 	t.Cleanup(load.Stop)
 	return func() {
 		load.Stop()
-		t.Logf("%d composites", answers.Load())
+		t.Logf("%d requests", requests.Load())
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"weft/test/harness"
 )
 
-// SPIFFE ids of the tests.
+// SPIFFE IDs of the tests.
 const (
 	weftID  = "spiffe://weft.test/weft"
 	envoyID = "spiffe://weft.test/envoy"
 )
 
-// tlsFlags returns the flags of "weft serve" and "weft envoy" for mutual TLS with the files of a folder.
+// tlsFlags returns the flags of "weft serve" and "weft envoy" for mutual TLS with the files in a directory.
 func tlsFlags(dir, address string) (serve, envoy []string) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	serve = []string{
@@ -32,8 +32,8 @@ func tlsFlags(dir, address string) (serve, envoy []string) {
 	return serve, envoy
 }
 
-// TestCertificatesRotate replaces the CA bundle, certificates and keys of weft and Envoy, step by step and under load,
-// without a restart. All answers are composites.
+// TestCertificatesRotate replaces the CA bundle, certificates and keys of weft and Envoy, step by step, under load and
+// without a restart. All responses are composed.
 func TestCertificatesRotate(t *testing.T) {
 	s := startSystem(t)
 	dir, later := t.TempDir(), time.Now().Add(time.Hour)
@@ -43,7 +43,7 @@ func TestCertificatesRotate(t *testing.T) {
 	publish(t, dir, map[string][]byte{"ca.crt": old.pem})
 
 	serve, envoy := tlsFlags(dir, freeAddr(t))
-	// Only handshakes show certificates, so connections are short.
+	// Certificates are used only in handshakes, so connections are short.
 	weft := startWeft(t, s, append(serve, "--max-connection-age", "200ms")...)
 	envoy = append(envoy, "--weft-tls-secrets", dir)
 	for _, name := range []string{"weft-ca", "weft-client"} {
@@ -67,17 +67,17 @@ func TestCertificatesRotate(t *testing.T) {
 			answer, err := harness.Get(t.Context(), s.Envoy.Admin()+"/certs")
 			return t.Failed() || err == nil && strings.Contains(answer.Body, serial)
 		})
-		// The admin interface is Envoy's main thread. Its workers have the certificate when they have opened
-		// connections since.
+		// The admin interface shows the state of Envoy's main thread. New connections show that the workers use the
+		// certificate.
 		awaitConnections("Envoy's workers have "+serial, 4)
 	}
 
 	publish(t, dir, map[string][]byte{"ca.crt": slices.Concat(old.pem, fresh.pem)})
 	awaitEnvoy(fresh.cert.SerialNumber.Text(16))
-	harness.ExpectLog(t, weft, `msg="TLS certificate"`) // loaded again, since the CA bundle has changed
+	harness.ExpectLog(t, weft, `msg="certificate loaded"`) // loaded again, since the CA bundle has changed
 	next := fresh.leaf(dir, "weft", weftID, later)
 	if next == serial {
-		t.Fatal("two certificates have one serial number")
+		t.Fatal("two certificates have the same serial number")
 	}
 	harness.ExpectLog(t, weft, "serial="+next)
 	awaitEnvoy(fresh.leaf(dir, "envoy", envoyID, later))
@@ -85,19 +85,19 @@ func TestCertificatesRotate(t *testing.T) {
 	harness.ExpectLog(t, weft, "serial="+next)
 
 	fresh.leaf(dir, "weft", weftID, time.Now().Add(-time.Hour))
-	harness.ExpectLog(t, weft, "the certificate has expired")
+	harness.ExpectLog(t, weft, "the certificate expired at")
 	publish(t, dir, map[string][]byte{"weft.key": []byte("no key")})
 	harness.ExpectLog(t, weft, "failed to find any PEM data in key input")
 	if err := os.Remove(filepath.Join(dir, "ca.crt")); err != nil {
 		t.Fatal(err)
 	}
-	harness.ExpectLog(t, weft, "the certificate files are refused; those from before stay in use")
-	awaitConnections("connections are made with the certificate before", 10)
+	harness.ExpectLog(t, weft, "certificate files rejected; the previous ones stay in use")
+	awaitConnections("new connections use the previous certificate", 10)
 	stopLoad()
 }
 
-// TestPeerIsRejected: a peer whose identity is not the expected one gets nothing. The legacy response passes, and
-// weft's log says why.
+// TestPeerIsRejected: weft and Envoy reject a peer with another identity. The legacy response passes, and weft logs the
+// reason.
 func TestPeerIsRejected(t *testing.T) {
 	s := startSystem(t)
 	later := time.Now().Add(time.Hour)
@@ -106,19 +106,19 @@ func TestPeerIsRejected(t *testing.T) {
 		change func(dir string, ca *authority, envoy []string) []string
 		want   string // in weft's log
 	}{
-		{"another SPIFFE id", func(dir string, ca *authority, envoy []string) []string {
+		{"another SPIFFE ID", func(dir string, ca *authority, envoy []string) []string {
 			ca.leaf(dir, "envoy", envoyID+"/not", later)
 			return envoy
-		}, "the SPIFFE id spiffe://weft.test/envoy/not is not among those of --allow-spiffe-id"},
-		{"no SPIFFE id", func(dir string, ca *authority, envoy []string) []string {
+		}, "the SPIFFE ID spiffe://weft.test/envoy/not is not allowed; add it to --allow-spiffe-id"},
+		{"no SPIFFE ID", func(dir string, ca *authority, envoy []string) []string {
 			ca.leaf(dir, "envoy", "", later)
 			return envoy
-		}, "the certificate has no SPIFFE id"},
+		}, "the client certificate has no SPIFFE ID"},
 		{"another authority", func(dir string, _ *authority, envoy []string) []string {
 			newAuthority(t, "other").leaf(dir, "envoy", envoyID, later)
 			return envoy
 		}, "certificate signed by unknown authority"},
-		{"an old certificate", func(dir string, ca *authority, envoy []string) []string {
+		{"an expired certificate", func(dir string, ca *authority, envoy []string) []string {
 			ca.leaf(dir, "envoy", envoyID, time.Now().Add(-time.Hour))
 			return envoy
 		}, "certificate has expired"},
@@ -128,11 +128,11 @@ func TestPeerIsRejected(t *testing.T) {
 		{"no TLS", func(_ string, _ *authority, envoy []string) []string {
 			return envoy[:2]
 		}, "first record does not look like a TLS handshake"},
-		{"a weft of another name", func(dir string, ca *authority, envoy []string) []string {
+		{"another SPIFFE ID of weft", func(dir string, ca *authority, envoy []string) []string {
 			ca.leaf(dir, "weft", weftID+"/not", later)
 			return envoy
 		}, "remote error: tls"},
-		{"all is well", func(_ string, _ *authority, envoy []string) []string { return envoy }, ""},
+		{"valid certificates", func(_ string, _ *authority, envoy []string) []string { return envoy }, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

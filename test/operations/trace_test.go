@@ -20,7 +20,7 @@ import (
 	"weft/test/harness"
 )
 
-// collector is an OTLP receiver that keeps all spans.
+// collector is an OTLP receiver that records all spans.
 type collector struct {
 	collectorv1.UnimplementedTraceServiceServer
 	addr string
@@ -69,7 +69,7 @@ func (c *collector) Export(
 	return &collectorv1.ExportTraceServiceResponse{}, nil
 }
 
-// openMetrics returns /metrics in the format that has exemplars.
+// openMetrics returns /metrics in OpenMetrics format, which has exemplars.
 func openMetrics(t *testing.T, admin string) string {
 	t.Helper()
 	const format = "application/openmetrics-text"
@@ -93,8 +93,8 @@ func (c *collector) trace(id string) (spans []span) {
 	return spans
 }
 
-// TestTrace records one trace with an OTLP receiver, from Envoy's own tracer and from weft: client → Envoy → {legacy
-// service, weft → MongoDB}.
+// TestTrace records a trace from Envoy's tracer and weft with an OTLP receiver: client → Envoy → {legacy service, weft
+// → MongoDB}.
 func TestTrace(t *testing.T) {
 	const recorded, unrecorded = "0af7651916cd43dd8448eb211c80319c", "1af7651916cd43dd8448eb211c80319c"
 	const client = "b7ad6b7169203331"
@@ -166,13 +166,14 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	slices.Sort(paths)
-	const want = `client → envoy: ingress
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: compose
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: find profiles
-client → envoy: ingress → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress → weft: exchange → weft: wait for MongoDB
-client → envoy: ingress → envoy: router legacy egress`
+	const (
+		envoy = "client → envoy: ingress"
+		call  = envoy + " → envoy: async envoy.service.ext_proc.v3.ExternalProcessor.Process egress"
+		weft  = call + " → weft: exchange"
+		want  = envoy + "\n" + call + "\n" + weft + "\n" + weft + " → weft: compose\n" +
+			weft + " → weft: find profiles\n" + weft + " → weft: wait for MongoDB\n" +
+			envoy + " → envoy: router legacy egress"
+	)
 	if got := strings.Join(paths, "\n"); got != want {
 		t.Errorf("the trace is\n%s\nwant\n%s", got, want)
 	}

@@ -8,14 +8,14 @@ import { ProfileForm } from "./profile/ProfileForm";
 import { ProfileView } from "./profile/ProfileView";
 import { useProfile } from "./profile/store";
 
-/** The client of the contract; and around it, where the demo answers, what breaks it and what came over the wire. */
+/** The client, and, if the demo runs, the failure board around it. */
 export function App(): ReactElement {
   const profile = useProfile((store) => store.profile);
   const clear = useProfile((store) => store.clear);
   const isDemo = useBoard((store) => store.processes !== undefined);
-  const look = useBoard((store) => store.look);
-  useEffect(look, [look]);
-  useEffect(() => clear, [clear]); // nobody waits for an answer that nobody would see
+  const detectDemo = useBoard((store) => store.detectDemo);
+  useEffect(detectDemo, [detectDemo]);
+  useEffect(() => clear, [clear]);
 
   return (
     <>
@@ -24,8 +24,8 @@ export function App(): ReactElement {
         <div>
           <h1>weft</h1>
           <p>
-            One answer from two systems. Envoy asks the <b className="legacy">legacy service</b>, weft reads{" "}
-            <b className="mongodb">MongoDB</b> <em>meanwhile</em>, and the client gets both.
+            One response from two systems. Envoy calls the <b className="legacy">legacy service</b>, weft reads{" "}
+            <b className="mongodb">MongoDB</b> <em>concurrently</em>, and the client gets both.
           </p>
         </div>
       </header>

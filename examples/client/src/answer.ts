@@ -1,4 +1,4 @@
-/** An HTTP answer as it came, for those who want to look at it. */
+/** An HTTP response as received. */
 export interface Answer {
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -7,8 +7,8 @@ export interface Answer {
   readonly bytes: number;
 }
 
-/** Asks, and reads the whole answer. Rejects when none comes, when it breaks off, and when the signal aborts. */
-export async function ask(path: string, signal: AbortSignal): Promise<Answer> {
+/** Fetches a path and reads the whole response. Rejects if there is none, if it is incomplete, and if the signal aborts. */
+export async function fetchAnswer(path: string, signal: AbortSignal): Promise<Answer> {
   const response = await fetch(path, { headers: { accept: "application/json" }, cache: "no-store", signal });
   const body = await response.arrayBuffer();
   return {
@@ -19,7 +19,7 @@ export async function ask(path: string, signal: AbortSignal): Promise<Answer> {
   };
 }
 
-/** The value of a header, "" if it is not there. The name is in lower case. */
+/** The value of a header, or "". The name is in lower case. */
 export function header(answer: Answer, name: string): string {
   return answer.headers.find(([each]) => each === name)?.[1] ?? "";
 }

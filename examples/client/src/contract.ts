@@ -1,6 +1,6 @@
 import { isObject, type Json, parseJson } from "./json";
 
-/** The legacy service's half: its own object, of which a page needs these members. */
+/** The members of the legacy object that the page needs. */
 export interface Core {
   readonly userId: number | bigint;
   readonly username: string;
@@ -9,23 +9,23 @@ export interface Core {
   readonly createdAt: string;
 }
 
-/** MongoDB's half. */
+/** The extension, from MongoDB. */
 export interface Extension {
   readonly userId: number | bigint;
   readonly tags: readonly string[];
-  /** null where MongoDB holds NaN or an infinity */
+  /** null for NaN and infinities */
   readonly lastActivityScore: number | bigint | null;
   readonly customSettings: Readonly<Record<string, Json>>;
 }
 
-/** What a 200 of /api/v3/composite-profile/{id} holds. errors says which half is null, and is empty if none is. */
+/** The body of a 200 of /api/v3/composite-profile/{id}. errors has a message for each null member. */
 export interface Composite {
   readonly core: Core | null;
   readonly extension: Extension | null;
   readonly errors: readonly string[];
 }
 
-/** Reads the body of a 200; undefined when it has another shape. */
+/** Parses the body of a 200; undefined if it has another shape. */
 export function parseComposite(body: string): Composite | undefined {
   const value = parseJson(body);
   if (!isObject(value)) {
@@ -37,13 +37,13 @@ export function parseComposite(body: string): Composite | undefined {
   return isComposite ? { core, extension, errors } : undefined;
 }
 
-/** Reads a legacy answer that has passed without being joined; undefined when it is no user. */
+/** Parses a legacy body that passed; undefined if it is not a user. */
 export function parseCore(body: string): Core | undefined {
   const value = parseJson(body);
   return isCore(value) ? value : undefined;
 }
 
-/** Reads what an answer that is no 200 says of itself: weft's detail, or the error of the legacy service. */
+/** The error message in a body that is not a 200: weft's detail, or the error of the legacy service. */
 export function parseDetail(body: string): string | undefined {
   const value = parseJson(body);
   if (!isObject(value)) {

@@ -1,27 +1,27 @@
-/** What JSON can say. An integer that no number holds is a bigint. */
+/** A JSON value. An unsafe integer is a bigint. */
 export type Json = null | boolean | number | bigint | string | readonly Json[] | { readonly [name: string]: Json };
 
-/** Parses JSON; undefined when it is none. 9007199254740993 stays what it is, where the browser shows the source text. */
+/** Parses JSON; undefined if it is invalid. Keeps large integers if the browser supports context.source. */
 export function parseJson(text: string): Json | undefined {
   try {
-    return JSON.parse(text, keepInteger) as Json;
+    return JSON.parse(text, reviveInteger) as Json;
   } catch {
     return undefined;
   }
 }
 
-function keepInteger(_name: string, value: unknown, context?: { source?: string }): unknown {
+function reviveInteger(_name: string, value: unknown, context?: { source?: string }): unknown {
   const source = context?.source;
   const isLost = typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);
   return isLost && source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value;
 }
 
-/** An object, and not an array or null. */
+/** Whether a value is an object, not an array or null. */
 export function isObject(value: Json | undefined): value is Readonly<Record<string, Json>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Writes a value for people: text without quotes, everything else as JSON. */
+/** Formats a value: a string without quotes, everything else as JSON. */
 export function showJson(value: Json): string {
   return typeof value === "string" ? value : writeJson(value);
 }

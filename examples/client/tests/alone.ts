@@ -5,11 +5,11 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { describe, it } from "node:test";
-import { askFor, checkAccess, demo, state, visit } from "./world.js";
+import { enterUser, checkAccess, demo, state, visit } from "./harness.js";
 import { root } from "./demo.js";
 
-describe("the page beside somebody's own service", () => {
-  it("needs nothing but the contract", async () => {
+describe("the page with other services", () => {
+  it("needs only the API", async () => {
     const asked: string[] = [];
     const service: RequestListener = (request, response) => {
       const path = request.url ?? "";
@@ -19,16 +19,16 @@ describe("the page beside somebody's own service", () => {
       );
     };
     await serving(service, async (port) => {
-      // That it looks for the failure board is a 404, and no more.
-      await visit({ url: `http://127.0.0.1:${port}/`, complaints: ["/demo/processes"] }, async (page) => {
-        assert.equal(await state(page, "empty"), "Nobody is shown yet. Enter a user id.");
-        await askFor(page, "7");
+      // The page detects the missing failure board by a 404.
+      await visit({ url: `http://127.0.0.1:${port}/`, expectedErrors: ["/demo/processes"] }, async (page) => {
+        assert.equal(await state(page, "empty"), "No user yet. Enter a user ID.");
+        await enterUser(page, "7");
         assert.match(await state(page, "composite"), /user7@example\.com[^]*vip/);
-        await askFor(page, "17");
+        await enterUser(page, "17");
         assert.match(await state(page, "partial"), /Tags, score and settings are missing/);
         assert.equal(await page.getByRole("group").count(), 0);
         assert.equal(await page.getByRole("heading", { name: "Break it" }).count(), 0);
-        assert.equal(await page.getByText(/1 to 1000/).count(), 0); // which users there are, only the demo knows
+        assert.equal(await page.getByText(/1 to 1000/).count(), 0); // only the demo's users are known
         await checkAccess(page);
       });
     });
@@ -40,15 +40,15 @@ describe("the page beside somebody's own service", () => {
 });
 
 describe("the control endpoint", () => {
-  it("does nothing for a page of somebody else, and not in their frame", async () => {
+  it("rejects cross-origin requests and framing", async () => {
     const attack = `<!doctype html><html lang="en"><title>attack</title>
       <iframe name="victim" src="${demo.url}"></iframe><iframe name="into"></iframe>
       <form method="post" target="into" action="${demo.url}demo/processes/weft/kill"></form>`;
     const before = await demo.states();
     await serving(page(attack), async (port) => {
       for (const host of ["attacker.example", "localhost"]) {
-        const complaints = ["frame-ancestors", "Failed to load resource", "blocked by CORS policy"];
-        await visit({ url: `http://${host}:${port}/`, complaints }, async (page) => {
+        const expectedErrors = ["frame-ancestors", "Failed to load resource", "blocked by CORS policy"];
+        await visit({ url: `http://${host}:${port}/`, expectedErrors }, async (page) => {
           const posted = page.waitForResponse((response) => response.request().method() === "POST");
           await page.evaluate(() => {
             document.forms[0]?.submit();
@@ -70,9 +70,9 @@ describe("the control endpoint", () => {
     assert.deepEqual(await demo.states(), before);
   });
 
-  it("is not there for a name that was bound to this machine by somebody else", async () => {
+  it("rejects a foreign host name that resolves to this machine", async () => {
     const rebound = demo.url.replace("127.0.0.1", "rebound.example");
-    await visit({ url: rebound, complaints: ["responded with a status of 403"] }, async (page) => {
+    await visit({ url: rebound, expectedErrors: ["responded with a status of 403"] }, async (page) => {
       await state(page, "empty");
       const statuses = await page.evaluate(async () => {
         const kill = await fetch("/demo/processes/weft/kill", { method: "POST" });
@@ -91,7 +91,7 @@ interface Content {
   readonly body: string | Buffer;
 }
 
-/** Files of the built page, and the API by way of the demo's Envoy; nothing else. */
+/** Serves the built page, and the API from the demo's Envoy. */
 async function answer(path: string): Promise<Content> {
   if (path.startsWith("/api/")) {
     const response = await fetch(demo.url + path.slice(1));
@@ -114,7 +114,7 @@ function page(body: string): RequestListener {
   return (_request, response) => response.writeHead(200, { "content-type": "text/html" }).end(body);
 }
 
-/** Serves on a free port of loopback for as long as something is done. */
+/** Serves on a free loopback port during a test. */
 async function serving(listener: RequestListener, doing: (port: number) => Promise<void>): Promise<void> {
   const server = createServer(listener).listen(0, "127.0.0.1");
   await once(server, "listening");

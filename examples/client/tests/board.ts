@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 import type { Locator, Page } from "playwright-core";
-import { askFor, changeBody, checkAccess, checkWidth, demo, hold, press, state, visit } from "./world.js";
+import { enterUser, changeBody, checkAccess, checkWidth, demo, hold, press, state, visit } from "./harness.js";
 
-/** What a button must bring about. */
+/** The expected effect of a button. */
 interface Expected {
   readonly button: string;
-  /** Status, or that there was none, and how it broke off. */
+  /** The legacy status or "no response", and the error if it is incomplete. */
   readonly legacy: readonly [status: string, trouble?: string];
-  /** Something of the legacy service's own answer. */
+  /** A part of the legacy response. */
   readonly legacySays?: string;
   readonly status: string;
-  /** What x-weft says. */
+  /** The value of x-weft. */
   readonly mark: string;
   readonly shown: "composite" | "partial" | "failed";
-  /** Something of the answer that the client gets. */
+  /** A part of the client's response. */
   readonly body: string;
   /** Whether there is a timeline. */
   readonly timed: boolean;
@@ -53,13 +53,13 @@ const legacyFaults: readonly Expected[] = [
   },
   {
     button: "Reset",
-    legacy: ["no answer", "connection reset by peer"],
+    legacy: ["no response", "connection reset by peer"],
     ...partial,
     mark: "degraded; reason=legacy-unreachable",
     body: noCore,
   },
   {
-    button: "Breaks off",
+    button: "Reset body",
     legacy: ["200", "connection reset by peer"],
     legacySays: '{"userId":7,"username"',
     status: "503",
@@ -89,10 +89,10 @@ const legacyFaults: readonly Expected[] = [
   { button: "Healthy", legacy: ["200"], legacySays: core, ...composed },
 ];
 
-const complaints = ["responded with a status of 401", "responded with a status of 503"];
+const expectedErrors = ["responded with a status of 401", "responded with a status of 503"];
 
 describe("the failure board", () => {
-  it("shows user 7 at once, well", async () => {
+  it("shows user 7 first, healthy", async () => {
     await visit({}, async (page) => {
       await check(page, { button: "Healthy", legacy: ["200"], legacySays: core, ...composed });
     });
@@ -100,7 +100,7 @@ describe("the failure board", () => {
 
   for (const expected of legacyFaults) {
     it(`legacy service: ${expected.button}`, async () => {
-      await visit({ complaints }, async (page) => {
+      await visit({ expectedErrors }, async (page) => {
         await state(page, "composite");
         await press(page, "Legacy service", expected.button);
         await check(page, expected);
@@ -112,16 +112,16 @@ describe("the failure board", () => {
     });
   }
 
-  it("says of a core of any length that it is the legacy answer", async () => {
+  it("shows that a large core equals the legacy body", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const long = "x".repeat(100_000);
       const changed = (body: string) => body.replace("user8@", `${long}@`);
       await changeBody(page, "/api/v3/composite-profile/8", changed);
       await changeBody(page, "/demo/legacy/8", changed);
-      await askFor(page, "8");
+      await enterUser(page, "8");
       const composite = page.getByRole("article", { name: "Through Envoy and weft" });
-      await composite.getByText("The core is the legacy answer, byte for byte.").waitFor();
+      await composite.getByText("The core is the legacy body, byte for byte.").waitFor();
       await page.setViewportSize({ width: 360, height: 740 });
       await checkWidth(page);
     });
@@ -132,18 +132,18 @@ describe("the failure board", () => {
       await state(page, "composite");
       await press(page, "Legacy service", "500");
       await state(page, "partial");
-      await page.getByLabel("User id").fill("8");
+      await page.getByLabel("User ID").fill("8");
       await page.getByRole("button", { name: "Show", exact: true }).click();
       await page.getByText("GET /api/v3/composite-profile/8?fault=500").first().waitFor();
       assert.match(await state(page, "partial"), /Name, e-mail and date are missing/);
     });
   });
 
-  it("draws the overlap: MongoDB is done before the slow legacy service is", async () => {
+  it("draws the overlap: MongoDB finishes before a slow legacy service", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       await press(page, "Legacy service", "Slow");
-      await page.getByText(/pass while the legacy service works; weft adds/).waitFor();
+      await page.getByText(/concurrently with the legacy service; weft adds/).waitFor();
       const [legacy, mongodb, weft, together, apart] = await Promise.all(
         [
           ".bar.legacy:not(.would)",
@@ -154,18 +154,18 @@ describe("the failure board", () => {
         ].map(async (bar) => edges(page.locator(`.timeline ${bar}`))),
       );
       assert.ok(legacy && mongodb && weft && together && apart);
-      assert.equal(mongodb.left, legacy.left, "both reads begin with the request");
-      assert.ok(mongodb.right < legacy.left + (legacy.right - legacy.left) / 2, "MongoDB needs no 0.4 s");
+      assert.equal(mongodb.left, legacy.left, "both bars start with the request");
+      assert.ok(mongodb.right < legacy.left + (legacy.right - legacy.left) / 2, "MongoDB takes less than 0.4 s");
       near(weft.left, legacy.right);
       near(together.right, apart.left);
-      assert.ok(legacy.right > legacy.left + 100, "800 ms are a long bar");
+      assert.ok(legacy.right > legacy.left + 100, "800 ms is a long bar");
       const numbers = await page.locator(".timeline .row > :last-child").allInnerTexts();
       assert.ok(parseFloat(numbers[0] ?? "") >= 800, numbers.join());
     });
   });
 });
 
-describe("processes that are ended and frozen", () => {
+describe("stopped and frozen processes", () => {
   after(async () => {
     await demo.change("mongod", "run");
     await demo.change("weft", "run");
@@ -184,7 +184,7 @@ describe("processes that are ended and frozen", () => {
         assert.equal((await demo.states()).mongod, button.toLowerCase());
         await page.getByText(/weft waits \d+ ms more for MongoDB/).waitFor();
         await checkAccess(page);
-        await page.reload(); // what is broken is broken for a new visitor, too, who can see it
+        await page.reload(); // a new visitor sees the same state
         await state(page, "partial");
         assert.deepEqual(await pressed(page, "MongoDB"), [button]);
         await recover(page, "MongoDB");
@@ -210,7 +210,7 @@ describe("processes that are ended and frozen", () => {
     });
   });
 
-  it("shows what another page has broken, with the next answer", async () => {
+  it("shows a fault from another page with the next response", async () => {
     await visit({}, async (first) => {
       await state(first, "composite");
       const second = await first.context().newPage();
@@ -220,27 +220,27 @@ describe("processes that are ended and frozen", () => {
       await press(first, "weft", "Killed");
       await state(first, "partial");
       assert.deepEqual(await pressed(second, "weft"), ["Running"]);
-      await second.getByRole("button", { name: "Ask again" }).click();
+      await second.getByRole("button", { name: "Send again" }).click();
       await state(second, "partial");
       await button(second, "weft", "Killed").waitFor();
-      assert.match(await second.locator(".verdict .what").innerText(), /^weft is dead\./);
+      assert.match(await second.locator(".verdict .what").innerText(), /^weft is down\./);
 
       await press(second, "weft", "Running");
       await button(second, "weft", "Running").waitFor();
-      await first.getByRole("button", { name: "Ask again" }).click();
+      await first.getByRole("button", { name: "Send again" }).click();
       await button(first, "weft", "Running").waitFor();
-      await askUntilWhole(first); // it runs again by the other page's button; one pressed here would ask again beside what is looked at
+      await sendUntilComposed(first); // the other page has restarted it
     });
   });
 
-  it("leaves a button alone that is just changing a process", async () => {
+  it("does not overwrite a change in progress", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const change = await hold(page, "/demo/processes/weft/kill");
       await press(page, "weft", "Killed");
-      await change.arrived(); // weft is killed, and the page does not know
+      await change.arrived(); // weft is killed; the page has no response yet
       const states = await hold(page, "/demo/processes");
-      await page.getByRole("button", { name: "Ask again" }).click();
+      await page.getByRole("button", { name: "Send again" }).click();
       await states.arrived();
       await states.release();
       assert.deepEqual(await pressed(page, "weft"), ["Running"]);
@@ -251,12 +251,12 @@ describe("processes that are ended and frozen", () => {
     });
   });
 
-  it("says when the demo cannot do what a button wants", async () => {
-    await visit({ complaints: ["net::ERR_INTERNET_DISCONNECTED"] }, async (page) => {
+  it("shows the error of a failed change", async () => {
+    await visit({ expectedErrors: ["net::ERR_INTERNET_DISCONNECTED"] }, async (page) => {
       await state(page, "composite");
       await page.context().setOffline(true);
       await press(page, "weft", "Killed");
-      const gone = "The demo does not answer. Does “make demo” still run?";
+      const gone = "The demo does not respond. Is “make demo” still running?";
       await page.locator(".faults .trouble").getByText(gone, { exact: true }).waitFor();
       await page.getByRole("article", { name: "The legacy service alone" }).getByText(gone, { exact: true }).waitFor();
       assert.deepEqual(await pressed(page, "weft"), ["Running"]);
@@ -265,28 +265,28 @@ describe("processes that are ended and frozen", () => {
   });
 });
 
-/** Starts a process again, and asks until the answer is whole. */
+/** Restarts a process and sends requests until the response is composed. */
 async function recover(page: Page, group: string): Promise<void> {
   await press(page, group, "Running");
   await button(page, group, "Running").waitFor();
-  await askUntilWhole(page);
+  await sendUntilComposed(page);
 }
 
-/** Asks until the answer is whole: the neighbours of a process notice in a moment that it runs again. */
-async function askUntilWhole(page: Page): Promise<void> {
+/** Sends requests until the response is composed: Envoy and weft notice a restart after a moment. */
+async function sendUntilComposed(page: Page): Promise<void> {
   const settledState = page.locator("[data-state=composite], [data-state=partial], [data-state=failed]");
   for (const end = Date.now() + 30_000; ;) {
     await settledState.waitFor();
     if ((await settledState.getAttribute("data-state")) === "composite") {
       break;
     }
-    assert.ok(Date.now() < end, "all run again, and the answer is still not whole");
-    await page.getByRole("button", { name: "Ask again" }).click();
+    assert.ok(Date.now() < end, "the response is still not composed after the restart");
+    await page.getByRole("button", { name: "Send again" }).click();
   }
   await check(page, { button: "Running", legacy: ["200"], legacySays: core, ...composed });
 }
 
-/** Looks at all that the page says of an answer. */
+/** Checks everything that the page shows for a response. */
 async function check(page: Page, expected: Expected): Promise<void> {
   await state(page, expected.shown);
   const legacy = page.getByRole("article", { name: "The legacy service alone" });
@@ -304,24 +304,24 @@ async function check(page: Page, expected: Expected): Promise<void> {
   const body = await bodyOf(composite);
   assert.ok(expected.body.startsWith("{") ? body === expected.body : body.includes(expected.body), body);
   const isSame = expected.legacySays === core && body.startsWith(`{"core":${core}`);
-  assert.equal(await composite.getByText("The core is the legacy answer, byte for byte.").count(), isSame ? 1 : 0);
+  assert.equal(await composite.getByText("The core is the legacy body, byte for byte.").count(), isSame ? 1 : 0);
 
   const [mark = "", reason = ""] = expected.mark.split("; ");
-  const verdict = page.getByRole("region", { name: "The answer" });
+  const verdict = page.getByRole("region", { name: "The response" });
   assert.equal(await verdict.locator("[data-role=status]").innerText(), expected.status);
   assert.equal(await verdict.locator("[data-role=mark]").innerText(), mark);
   assert.equal(await verdict.locator("[data-role=reason]").innerText(), reason);
   const rows = await page.locator(".timeline .row > :first-child").allInnerTexts();
-  assert.deepEqual(rows, expected.timed ? ["legacy service", "MongoDB", "added by weft", "one by one"] : []);
-  assert.equal(await page.getByText("No server-timing in this answer").count(), expected.timed ? 0 : 1);
+  assert.deepEqual(rows, expected.timed ? ["legacy service", "MongoDB", "added by weft", "sequential"] : []);
+  assert.equal(await page.getByText("No server-timing in this response").count(), expected.timed ? 0 : 1);
 }
 
-/** The text as it came: that a member begins a line is the style's doing. */
+/** The text without the line breaks that CSS adds. */
 async function bodyOf(article: Locator): Promise<string> {
   return (await article.locator("pre").textContent()) ?? "";
 }
 
-/** A button that is pressed. */
+/** Whether a button is pressed. */
 function button(page: Page, group: string, name: string): Locator {
   return page
     .getByRole("group", { name: group, exact: true })

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { askFor, hold, press, seen, state, visit } from "./world.js";
+import { enterUser, hold, press, seen, state, visit } from "./harness.js";
 
 const aborted = "net::ERR_ABORTED";
 
-describe("what such clients get wrong, and this one does not", () => {
+describe("common defects of clients", () => {
   it("shows nothing of the previous user after a failure", async () => {
-    await visit({ complaints: ["responded with a status of 503"] }, async (page) => {
+    await visit({ expectedErrors: ["responded with a status of 503"] }, async (page) => {
       assert.match(await state(page, "composite"), /user7@example\.com/);
       const before = await seen(page);
-      await press(page, "Legacy service", "Breaks off");
-      await askFor(page, "8");
+      await press(page, "Legacy service", "Reset body");
+      await enterUser(page, "8");
       await page.getByText("User 8 cannot be shown.", { exact: true }).waitFor();
       assert.doesNotMatch(await page.locator("main").innerText(), /user7@|vip/);
       const after = (await seen(page)).slice(before.length);
@@ -22,7 +22,7 @@ describe("what such clients get wrong, and this one does not", () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const { arrived, release } = await hold(page, "/api/v3/composite-profile/8");
-      await askFor(page, "8");
+      await enterUser(page, "8");
       await arrived();
       assert.equal(await state(page, "loading"), "Loading user 8 …");
       assert.equal(await page.getByText(/user7|vip/).count(), 0);
@@ -31,14 +31,14 @@ describe("what such clients get wrong, and this one does not", () => {
     });
   });
 
-  it("gives up a request when the user changes, and an old answer overwrites nothing", async () => {
+  it("aborts the request when the user changes; an old response overwrites nothing", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const old = await hold(page, "/api/v3/composite-profile/8");
       const oldLegacy = await hold(page, "/demo/legacy/8");
-      await askFor(page, "8");
+      await enterUser(page, "8");
       await Promise.all([old.arrived(), oldLegacy.arrived()]);
-      await askFor(page, "9");
+      await enterUser(page, "9");
       await page.getByText("user9@example.com", { exact: true }).waitFor();
       await old.release();
       await oldLegacy.release();
@@ -50,12 +50,12 @@ describe("what such clients get wrong, and this one does not", () => {
     });
   });
 
-  it("loads before it fails: no failure flashes", async () => {
+  it("shows the loading state before a failure", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const kinds = (await seen(page)).map((line) => line.slice(0, line.indexOf(":")));
       assert.deepEqual(kinds, ["nothing", "empty", "loading", "composite"]);
-      await askFor(page, "8");
+      await enterUser(page, "8");
       await page.getByText("user8@example.com", { exact: true }).waitFor();
       const all = await seen(page);
       assert.deepEqual(all.slice(kinds.length)[0], "loading: Loading user 8 …");
@@ -66,22 +66,22 @@ describe("what such clients get wrong, and this one does not", () => {
     });
   });
 
-  it("never hides that the extension failed", async () => {
+  it("always shows that the extension failed", async () => {
     await visit({}, async (page) => {
-      await askFor(page, "18");
+      await enterUser(page, "18");
       assert.match(await state(page, "partial"), /Tags, score and settings are missing\./);
       assert.ok((await seen(page)).every((line) => !line.startsWith("composite") || !line.includes("user18")));
     });
   });
 
-  it("updates nothing that is not there any more", async () => {
+  it("does not update unmounted components", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const composite = await hold(page, "/api/v3/composite-profile/8");
       const legacy = await hold(page, "/demo/legacy/8");
-      await askFor(page, "8");
+      await enterUser(page, "8");
       await Promise.all([composite.arrived(), legacy.arrived()]);
-      await askFor(page, ""); // what would show the two answers is gone
+      await enterUser(page, ""); // unmounts both cards
       await state(page, "empty");
       assert.equal(await page.getByRole("heading", { name: "On the wire" }).count(), 0);
       await composite.release();

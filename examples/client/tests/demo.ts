@@ -8,22 +8,22 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
-/** The top of the repository. */
+/** The root of the repository. */
 export const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** A demo as "make demo" starts it, with ports and data of its own. */
+/** A demo like "make demo", with its own ports and data. */
 export interface Demo {
-  /** URL of the page, through Envoy, with a slash at the end. */
+  /** URL of the page, through Envoy, with a trailing slash. */
   readonly url: string;
-  /** Changes a process, as the buttons do. */
+  /** Changes the state of a process, like the buttons. */
   readonly change: (name: string, verb: string) => Promise<void>;
   /** States of the processes, by name. */
   readonly states: () => Promise<Readonly<Record<string, string>>>;
-  /** Ends all of it, and rejects if that is not in order. */
+  /** Stops the demo; rejects if the stop is not clean. */
   readonly stop: () => Promise<void>;
 }
 
-/** Starts the demo, and returns when everything runs. */
+/** Starts the demo and waits until everything runs. */
 export async function startDemo(): Promise<Demo> {
   const data = await mkdtemp(join(tmpdir(), "weft-page-"));
   const [port = 0, admin = 0, weft = 0, legacy = 0, mongodb = 0] = await freePorts(5);
@@ -37,7 +37,7 @@ export async function startDemo(): Promise<Demo> {
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  process.once("exit", () => child.kill()); // whatever becomes of the tests
+  process.once("exit", () => child.kill());
   await ready(child);
 
   const url = `http://127.0.0.1:${port}/`;
@@ -62,13 +62,13 @@ export async function startDemo(): Promise<Demo> {
   };
 }
 
-/** Waits for the last line of what the demo says at its start. */
+/** Waits for the last line of the demo's guide. */
 async function ready(child: ChildProcessByStdio<null, Readable, null>): Promise<void> {
   const said: string[] = [];
   for await (const line of createInterface(child.stdout)) {
     said.push(line);
-    if (line.startsWith("Ctrl-C ends")) {
-      child.stdout.resume(); // what comes later is not read, and must not fill the pipe
+    if (line.startsWith("Ctrl-C stops")) {
+      child.stdout.resume(); // so that later output does not fill the pipe
       return;
     }
   }

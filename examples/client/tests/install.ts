@@ -11,8 +11,8 @@ const run = promisify(execFile);
 const target = "examples/client/node_modules/.package-lock.json";
 const otherwise = /make run needs neither Node\.js nor npm/;
 
-describe("what make demo says when the page cannot be built", () => {
-  it("that npm is missing", async () => {
+describe("errors of make demo when the page cannot be built", () => {
+  it("npm is missing", async () => {
     await inCopy(async (folder) => {
       for (const tool of ["sh", "sed", "echo"]) {
         await symlink(await pathOf(tool), join(folder, "bin", tool));
@@ -24,9 +24,9 @@ describe("what make demo says when the page cannot be built", () => {
     });
   });
 
-  it("which Node.js it wants", async () => {
+  it("Node.js is too old", async () => {
     await inCopy(async (folder) => {
-      // As with an older Node.js: the package wants a newer one than there is.
+      // Require a newer Node.js than the installed one.
       const file = join(folder, "examples/client/package.json");
       const manifest = await readFile(file, "utf8");
       const changed = manifest.replace(/"node": ".*"/, '"node": ">=99"');
@@ -38,9 +38,9 @@ describe("what make demo says when the page cannot be built", () => {
     });
   });
 
-  it("that the registry does not answer", async () => {
+  it("the registry is unreachable", async () => {
     await inCopy(async (folder) => {
-      // Nothing listens there.
+      // Nothing listens on this port.
       const said = await failure(folder, {
         npm_config_registry: "http://127.0.0.1:9",
         npm_config_fetch_retries: "0",
@@ -52,7 +52,7 @@ describe("what make demo says when the page cannot be built", () => {
   });
 });
 
-/** Does something in a folder that has what the page's packages are fetched with, an empty bin, and nothing else. */
+/** Runs a test in a directory that has only the Makefile's inputs for fetching packages, and an empty bin. */
 async function inCopy(doing: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "weft-install-"));
   try {
@@ -67,7 +67,7 @@ async function inCopy(doing: (folder: string) => Promise<void>): Promise<void> {
   }
 }
 
-/** Has make fetch the packages, which must fail, and returns what is said then. */
+/** Runs make to fetch the packages, which must fail, and returns its output. */
 async function failure(folder: string, environment: Readonly<Record<string, string>>): Promise<string> {
   const make = await pathOf("make");
   try {

@@ -1,28 +1,28 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Page } from "playwright-core";
-import { hold, press, state, visit } from "./world.js";
+import { hold, press, state, visit } from "./harness.js";
 
-describe("without a mouse", () => {
-  it("goes from the user to each button, and to the answers", async () => {
+describe("keyboard", () => {
+  it("moves from the user ID to each button and to the responses", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
-      await page.getByText("The core is the legacy answer").waitFor();
+      await page.getByText("The core is the legacy body").waitFor();
       const stops: string[] = [];
       for (let stop = await next(page); stop !== ""; stop = await next(page)) {
         stops.push(stop);
       }
-      const legacy = ["Healthy", "Slow", "404", "401", "500", "Reset", "Breaks off", "Truncated", "gzip", "5 MB"];
+      const legacy = ["Healthy", "Slow", "404", "401", "500", "Reset", "Reset body", "Truncated", "gzip", "5 MB"];
       const processes = ["Running", "Stopped", "Frozen", "Running", "Killed"];
-      const bodies = ["Body of the legacy answer", "Body of the composite answer"];
-      assert.deepEqual(stops, ["User id", "Show", ...legacy, ...processes, "Ask again", ...bodies]);
+      const bodies = ["Body of the legacy response", "Body of the composite response"];
+      assert.deepEqual(stops, ["User ID", "Show", ...legacy, ...processes, "Send again", ...bodies]);
     });
   });
 
-  it("asks for a user with Enter, and breaks the legacy service with the space bar; the focus stays", async () => {
+  it("sends with Enter, selects a fault with Space, and keeps the focus", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
-      await page.getByLabel("User id").focus();
+      await page.getByLabel("User ID").focus();
       await page.keyboard.press("Control+A");
       await page.keyboard.type("8");
       await page.keyboard.press("Enter");
@@ -37,15 +37,15 @@ describe("without a mouse", () => {
     });
   });
 
-  it("tries again from a banner, and the focus stays there", async () => {
-    await visit({ complaints: ["responded with a status of 503"] }, async (page) => {
+  it("retries from a banner and keeps the focus", async () => {
+    await visit({ expectedErrors: ["responded with a status of 503"] }, async (page) => {
       await state(page, "composite");
-      await press(page, "Legacy service", "Breaks off");
+      await press(page, "Legacy service", "Reset body");
       await state(page, "failed");
       const { arrived, release } = await hold(page, "/api/v3/composite-profile/7");
       await page.getByRole("button", { name: "Try again" }).press("Enter");
       await arrived();
-      await state(page, "loading"); // the banner has gone, and the focus with it, if it were still there
+      await state(page, "loading"); // the banner has disappeared
       const region = page.getByRole("region", { name: "What a client shows" });
       assert.ok(await region.evaluate((element) => element === document.activeElement));
       await release();
@@ -55,12 +55,12 @@ describe("without a mouse", () => {
     });
   });
 
-  it("hears what a process is doing, and does not lose the focus while it changes", async () => {
+  it("announces a change of a process and keeps the focus", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       const said = page.locator(".faults [role=status]");
       await page.route("**/demo/processes/mongod/freeze", async (route) => {
-        await said.getByText("freeze MongoDB …").waitFor(); // the answer comes once it was said
+        await said.getByText("freeze MongoDB …").waitFor(); // announced before the response
         await route.fulfill({ json: { mongod: "running", weft: "running" } });
       });
       await page.getByRole("button", { name: "Frozen", exact: true }).focus();
@@ -71,7 +71,7 @@ describe("without a mouse", () => {
   });
 });
 
-/** Tab; returns what has the focus then, "" when it has left the page. */
+/** Presses Tab; returns the focused element, or "" if the focus has left the page. */
 async function next(page: Page): Promise<string> {
   await page.keyboard.press("Tab");
   const name = await focused(page);

@@ -4,39 +4,39 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import type { Page } from "playwright-core";
 import { root } from "./demo.js";
-import { demo, press, state, visit } from "./world.js";
+import { demo, press, state, visit } from "./harness.js";
 
 const folder = join(root, "docs/images");
 
-/** Share of the pixels that may differ before a picture is written again: less than a word, more than the edge of a bar. */
+/** Share of pixels that may differ before a screenshot is rewritten: less than a word, more than the edge of a bar. */
 const tolerance = 0.0001;
 
-/** The pictures of the README. A run leaves those alone that still show what the page looks like, times and dates aside. */
-describe("pictures of the page", () => {
+/** Screenshots for the documentation. A run rewrites only those that differ, ignoring times and dates. */
+describe("screenshots", () => {
   after(async () => demo.change("mongod", "run"));
 
   for (const colorScheme of ["light", "dark"] as const) {
-    it(`both systems answer, ${colorScheme}`, async () => {
+    it(`healthy, ${colorScheme}`, async () => {
       await visit({ colorScheme }, async (page) => {
         await complete(page);
-        await page.getByRole("button", { name: "Ask again" }).click(); // the first request opens connections
+        await page.getByRole("button", { name: "Send again" }).click(); // the first request opens connections
         await complete(page);
         await picture(page, `healthy-${colorScheme}.png`, true);
       });
     });
   }
 
-  it("a telephone", async () => {
+  it("telephone", async () => {
     await visit({ viewport: { width: 360, height: 590 } }, async (page) => {
       await complete(page);
-      await page.getByRole("region", { name: "The answer" }).evaluate((verdict) => {
+      await page.getByRole("region", { name: "The response" }).evaluate((verdict) => {
         scrollTo(0, verdict.getBoundingClientRect().top - 12);
       });
       await picture(page, "telephone.png", false);
     });
   });
 
-  it("MongoDB that is frozen", async () => {
+  it("frozen MongoDB", async () => {
     await visit({}, async (page) => {
       await state(page, "composite");
       await press(page, "MongoDB", "Frozen");
@@ -47,9 +47,9 @@ describe("pictures of the page", () => {
   });
 });
 
-/** Waits for both answers. */
+/** Waits for both responses. */
 async function complete(page: Page): Promise<void> {
-  await page.getByText("The core is the legacy answer, byte for byte.").waitFor();
+  await page.getByText("The core is the legacy body, byte for byte.").waitFor();
 }
 
 async function picture(page: Page, name: string, fullPage: boolean): Promise<void> {
@@ -59,10 +59,10 @@ async function picture(page: Page, name: string, fullPage: boolean): Promise<voi
       document.activeElement.blur();
     }
   });
-  assert.deepEqual(
-    await page.evaluate(missingFonts),
-    [],
-    "on Debian: apt-get install fonts-inter fonts-jetbrains-mono",
+  const missing = await page.evaluate(missingFonts);
+  assert.ok(
+    missing.length === 0,
+    `install ${missing.join(" and ")}; on Debian: apt-get install fonts-inter fonts-jetbrains-mono`,
   );
   const now = await page.screenshot({ fullPage });
   const path = join(folder, name);
@@ -73,12 +73,12 @@ async function picture(page: Page, name: string, fullPage: boolean): Promise<voi
     await mkdir(folder, { recursive: true });
     await writeFile(path, now);
     console.log(
-      `docs/images/${name} is new: ${(differing * 100).toFixed(3)} % of its pixels differ. Look at it, and commit it.`,
+      `docs/images/${name} is new: ${(differing * 100).toFixed(3)} % of its pixels differ. Check it and commit it.`,
     );
   }
 }
 
-/** Runs in the page: the first fonts of the style that are not there. A picture with others would differ in every line. */
+/** Runs in the page: the missing fonts. With other fonts every line of a screenshot would differ. */
 function missingFonts(): string[] {
   const context = document.createElement("canvas").getContext("2d");
   if (context === null) {
@@ -99,7 +99,7 @@ async function compare(pictures: { before: string; now: string; fullPage: boolea
       const canvas = new OffscreenCanvas(image.width, image.height);
       const context = canvas.getContext("2d");
       context?.drawImage(image, 0, 0);
-      // Times and dates are painted over.
+      // Ignore times and dates.
       for (const element of document.querySelectorAll("[data-volatile]")) {
         const { x, y, width, height } = element.getBoundingClientRect();
         context?.clearRect(

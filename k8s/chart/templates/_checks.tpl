@@ -8,10 +8,10 @@
 {{- if and $v.envoyConfig (not $v.rules) -}}
 {{- fail "there is an envoyConfig, but not the rules that it was made of: add --set-file rules=rules.yaml" -}}
 {{- end -}}
-{{- if and (not $v.envoyConfig) (or (ne $v.legacy.name "legacy") (ne $v.legacy.selector "app=legacy") (ne (int $v.legacy.port) 8080) (ne $v.gateway.name "eg")) -}}
-{{- fail (printf "the envoyConfig of the example is for legacy.name=legacy, legacy.selector=app=legacy, legacy.port=8080 and gateway.name=eg: run%s" $command) -}}
+{{- if and (not $v.envoyConfig) (or (ne $v.legacy.name "legacy") (ne $v.legacy.selector "app=legacy") (ne (int $v.legacy.port) 8080) (ne $v.gateway.name "eg") (not (has $v.gateway.route (list "" "legacy")))) -}}
+{{- fail (printf "the envoyConfig of the example is for legacy.name=legacy, legacy.selector=app=legacy, legacy.port=8080, gateway.name=eg and gateway.route=legacy: run%s" $command) -}}
 {{- end -}}
-{{- $sign := dict "gateway" "\nkind: HTTPRoute" "sidecar" "\nkind: EnvoyFilter" "standalone" "\nstatic_resources:" -}}
+{{- $sign := dict "gateway" "\nkind: EnvoyExtensionPolicy" "sidecar" "\nkind: EnvoyFilter" "standalone" "\nstatic_resources:" -}}
 {{- if not (contains (get $sign $v.mode) (printf "\n%s" (include "weft.envoyConfig" .))) -}}
 {{- fail (printf "envoyConfig is not for mode %s: run%s" $v.mode $command) -}}
 {{- end -}}
@@ -54,7 +54,7 @@
 {{- if eq .Values.mode "sidecar" -}}
 weft envoy --rules rules.yaml --format istio --namespace {{ .Release.Namespace }} --selector {{ $l.selector }} --port {{ $l.port }} >envoy.yaml
 {{- else if eq .Values.mode "gateway" -}}
-weft envoy --rules rules.yaml --format gateway --namespace {{ .Release.Namespace }} --gateway {{ .Values.gateway.name }} --legacy {{ $l.name }}:{{ $l.port }} --weft weft:50051 >envoy.yaml
+weft envoy --rules rules.yaml --format gateway --namespace {{ .Release.Namespace }} --gateway {{ .Values.gateway.name }} --attach httproute/{{ .Values.gateway.route | default $l.name }} --legacy {{ $l.name }}:{{ $l.port }} --weft weft:50051 >envoy.yaml
 {{- else -}}
 weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.port }} >envoy.yaml
 {{- end -}}

@@ -32,7 +32,7 @@ livenessProbe:
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
-  {{- include "weft.securityContext" 65532 | nindent 2 }}
+  {{- include "weft.securityContext" (list . 65532) | nindent 2 }}
 volumeMounts:
   {{- if $gateway }}
   - {name: weft-tls, mountPath: /etc/weft-tls, readOnly: true}
@@ -74,17 +74,19 @@ lifecycle:
 resources:
   {{- toYaml .Values.envoy.resources | nindent 2 }}
 securityContext:
-  {{- include "weft.securityContext" 65533 | nindent 2 }}
+  {{- include "weft.securityContext" (list . 65533) | nindent 2 }}
 volumeMounts:
   - {name: weft-envoy, mountPath: /etc/envoy, readOnly: true}
   - {name: weft-socket, mountPath: /run/weft}
 {{- end -}}
 
-{{- /* What PodSecurity's "restricted" wants, for a user and group. */ -}}
+{{- /* What PodSecurity's "restricted" wants: (list . user and group). */ -}}
 {{- define "weft.securityContext" -}}
 runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
+{{- if (index . 0).Values.fixedIDs }}
+runAsUser: {{ index . 1 }}
+runAsGroup: {{ index . 1 }}
+{{- end }}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
@@ -126,8 +128,10 @@ traffic.sidecar.istio.io/excludeInboundPorts: "9902"
 {{- define "weft.inPod" -}}
 topologySpreadConstraints:
   {{- include "weft.spread" .Values.legacy.selector | trim | nindent 2 }}
+{{- if .Values.fixedIDs }}
 securityContext:
   fsGroup: 65532 # the socket's group, which Envoy needs to connect
+{{- end }}
 {{- if eq .Values.mode "standalone" }}
 terminationGracePeriodSeconds: 45
 containers:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -57,10 +58,15 @@ func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
 	return refused, conditions
 }
 
+// withAddresses returns the overlay as it is in a cluster, where Services have addresses, and the Secret.
+func withAddresses(t *testing.T) []byte {
+	t.Helper()
+	overlay := strings.ReplaceAll(string(k8s.Overlay(t, "gateway")), "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n")
+	return []byte(overlay + "---\n" + secret(t, certificate(t)))
+}
+
 func TestStatus(t *testing.T) {
-	// In a cluster, Services have addresses.
-	manifest := []byte(strings.ReplaceAll(string(k8s.Overlay(t, "gateway")), "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n"))
-	manifest = append(manifest, "---\n"+secret(t, certificate(t))...)
+	manifest := withAddresses(t)
 	stdout, stderr, err := translate(t, manifest, "--to", "gateway-api")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
@@ -127,5 +133,32 @@ func TestExtProcStrictly(t *testing.T) {
 	walk(tree)
 	if found != 2 {
 		t.Errorf("there are %d ext_proc filters, want one for each rule", found)
+	}
+}
+
+// TestLimits: the circuit breakers to weft are those of the other formats, and no route of the legacy service has a timeout
+// that it had not before weft.
+func TestLimits(t *testing.T) {
+	manifest := withAddresses(t)
+	resources := func(kind string) string {
+		stdout, stderr, err := translate(t, manifest, "--to", "xds", "--type", kind, "--output", "json")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		return regexp.MustCompile(`\s+`).ReplaceAllString(string(stdout), "")
+	}
+	const limits = `"circuitBreakers":{"thresholds":[{"maxConnections":65536,"maxPendingRequests":65536,"maxRequests":65536,`
+	clusters := resources("cluster")
+	if n, want := strings.Count(clusters, limits), 2; n != want { // one for each policy
+		t.Errorf("%d clusters with weft's limits, want %d:\n%s", n, want, clusters)
+	}
+	if n := strings.Count(clusters, `"maxConcurrentStreams":1024`); n != 2 {
+		t.Errorf("%d clusters with the streams of a connection, want 2:\n%s", n, clusters)
+	}
+	routes := resources("route")
+	for timeout, want := range map[string]int{"0s": 2, "3s": 2} { // legacy and weft-…-other; GET and HEAD of the rule
+		if n := strings.Count(routes, `"timeout":"`+timeout+`"`); n != want {
+			t.Errorf("%d routes with the timeout %s, want %d:\n%s", n, timeout, want, routes)
+		}
 	}
 }

@@ -82,8 +82,9 @@ endpoints:
 	return configs, kubernetes
 }
 
-// startIstiod starts istiod's discovery server. It returns the server and its address.
-func startIstiod(t *testing.T) (istiod *xds.FakeDiscoveryServer, address string) {
+// startIstiod starts istiod's discovery server with the objects of the overlay and more. It returns the server and its
+// address.
+func startIstiod(t *testing.T, more string) (istiod *xds.FakeDiscoveryServer, address string) {
 	t.Helper()
 	m := mesh.DefaultMeshConfig()
 	m.EnableAutoMtls = wrapperspb.Bool(false)
@@ -92,7 +93,7 @@ func startIstiod(t *testing.T) (istiod *xds.FakeDiscoveryServer, address string)
 	configs, kubernetes := objects(t)
 	istiod = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		MeshConfig:             m,
-		ConfigString:           configs,
+		ConfigString:           configs + "---\n" + more,
 		KubernetesObjectString: kubernetes,
 		ListenerBuilder: func() (net.Listener, error) {
 			var err error
@@ -161,7 +162,7 @@ func TestIstio(t *testing.T) {
 	s := k8s.NewSystem(t)
 	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
 	weft := s.StartWeft(container)
-	istiod, address := startIstiod(t)
+	istiod, address := startIstiod(t, "")
 	envoy := startProxy(t, address)
 	redirect(t)
 

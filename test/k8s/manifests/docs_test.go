@@ -12,6 +12,7 @@ import (
 // TestDocs: the snippets of docs/kubernetes.md are valid: the filters that mirror requests, and Helm's commands.
 func TestDocs(t *testing.T) {
 	docs := read(t, k8s.Path(t, "docs", "kubernetes.md"))
+	docs = regexp.MustCompile(`\\\n +`).ReplaceAllString(docs, "") // lines that are continued
 	snippet := func(pattern string) string {
 		t.Helper()
 		found := regexp.MustCompile(pattern).FindStringSubmatch(docs)

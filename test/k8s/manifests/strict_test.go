@@ -152,7 +152,7 @@ func TestGatewayStrictly(t *testing.T) {
 		}
 		found[o.Kind]++
 	}
-	want := map[string]int{"HTTPRoute": 3, "HTTPRouteFilter": 1, "EnvoyExtensionPolicy": 2, "BackendTrafficPolicy": 2}
+	want := map[string]int{"HTTPRoute": 2, "HTTPRouteFilter": 1, "EnvoyExtensionPolicy": 2, "BackendTrafficPolicy": 1}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("objects (-want +got)\n%s", diff)
 	}

@@ -136,6 +136,38 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestWithoutIDs: OpenShift's restricted-v2 chooses the user, the group and fsGroup of each pod, and rejects others.
+func TestWithoutIDs(t *testing.T) {
+	for _, mode := range k8s.Overlays() {
+		for _, pod := range k8s.Pods(t, chart(t, withComponents, "--set", "mode="+mode, "--set", "fixedIDs=false")) {
+			if s := pod.Spec.SecurityContext; s != nil && (s.RunAsUser != nil || s.RunAsGroup != nil || s.FSGroup != nil) {
+				t.Errorf("%s: %v", mode, s)
+			}
+			for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+				if s := c.SecurityContext; s == nil || s.RunAsUser != nil || s.RunAsGroup != nil {
+					t.Errorf("%s, %s: %v", mode, c.Name, s)
+				}
+			}
+			if why := k8s.Restricted(t, pod); why != "" {
+				t.Errorf("%s: %s", mode, why)
+			}
+		}
+	}
+	// What the release's notes say to patch into a legacy service.
+	notes, stderr, err := helm(t, asOverlay+"mode: sidecar\n", "install", "weft", "--dry-run=client", "--set", "legacy.create=false", "--set", "fixedIDs=false")
+	if err != nil || !strings.Contains(notes, "# patch\n") || strings.Contains(notes, "65532") {
+		t.Errorf("%v\n%s%s", err, stderr, notes)
+	}
+}
+
+// TestNotesOfNewRoutes: the release's notes name the routes that no SecurityPolicy covers.
+func TestNotesOfNewRoutes(t *testing.T) {
+	notes, stderr, err := helm(t, asOverlay, "install", "weft", "--dry-run=client")
+	if want := "New HTTPRoutes: weft-composite-profile, weft-composite-profile-other.\n"; err != nil || !strings.Contains(notes, "\n"+want) {
+		t.Errorf("%v\n%swant %s in\n%s", err, stderr, want, notes)
+	}
+}
+
 // TestValuesRefused: each values file has one error, which Helm reports.
 func TestValuesRefused(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
@@ -148,21 +180,21 @@ func TestValuesRefused(t *testing.T) {
 		uri + "env: {WEFT_PPROF: true}": "at '/env/WEFT_PPROF'",
 		uri + "env: {weft: x}":          "'weft' does not match pattern",
 		uri + "legacy: {create: true}":  "legacy.create is true, but there is no legacy.image",
-		uri + "mode: sidecar\nlegacy: {container: weft}":                                "legacy.container is weft",
-		uri + "autoscaling: {minReplicas: 20}":                                          "autoscaling.minReplicas is 20, more than autoscaling.maxReplicas",
-		uri + "podSpec: {volumes: []}":                                                  "podSpec.volumes would take the place",
-		uri + "podSpec: {containers: []}":                                               "podSpec.containers would take the place",
-		uri + "rules: x\nenvoyConfig: \"kind: HTTPRoute\"\nlegacy: {name: weft}":        "legacy.name is weft",
-		uri + "legacy: {selector: shop}":                                                "at '/legacy/selector'",
-		uri + "rules: x":                                                                "there are rules, but no envoyConfig, which is made of them: run\n\n    weft envoy --rules rules.yaml --format gateway",
-		uri + "envoyConfig: x":                                                          "add --set-file rules=rules.yaml",
-		uri + "rules: x\nenvoyConfig: x":                                                "envoyConfig is not for mode gateway: run\n\n    weft envoy --rules rules.yaml --format gateway",
-		uri + "rules: x\nenvoyConfig: \"kind: HTTPRoute\"":                              "make it with the weft that the chart is of",
-		uri + "legacy: {name: orders}":                                                  "weft envoy --rules rules.yaml --format gateway --namespace shop --gateway eg --legacy orders:8080 --weft weft:50051 >envoy.yaml",
-		"mongodb: {uri: \"mongodb://m\", existingSecret: x}":                            "take one away",
-		"mongodb: {replicaSet: {enabled: true}}":                                        "mongodb.replicaSet wants rootPassword, weftPassword and keyfile",
-		"mongodb: {replicaSet: {enabled: true, existingSecret: x}}":                     "set mongodb.existingSecret, too",
-		"mongodb: {replicaSet: {enabled: true, weftPassword: \"p@ss\", keyfile: \"\"}}": "at '/mongodb/replicaSet/weftPassword'",
+		uri + "mode: sidecar\nlegacy: {container: weft}":                                    "legacy.container is weft",
+		uri + "autoscaling: {minReplicas: 20}":                                              "autoscaling.minReplicas is 20, more than autoscaling.maxReplicas",
+		uri + "podSpec: {volumes: []}":                                                      "podSpec.volumes would take the place",
+		uri + "podSpec: {containers: []}":                                                   "podSpec.containers would take the place",
+		uri + "rules: x\nenvoyConfig: \"kind: EnvoyExtensionPolicy\"\nlegacy: {name: weft}": "legacy.name is weft",
+		uri + "legacy: {selector: shop}":                                                    "at '/legacy/selector'",
+		uri + "rules: x":                                                                    "there are rules, but no envoyConfig, which is made of them: run\n\n    weft envoy --rules rules.yaml --format gateway",
+		uri + "envoyConfig: x":                                                              "add --set-file rules=rules.yaml",
+		uri + "rules: x\nenvoyConfig: x":                                                    "envoyConfig is not for mode gateway: run\n\n    weft envoy --rules rules.yaml --format gateway",
+		uri + "rules: x\nenvoyConfig: \"kind: EnvoyExtensionPolicy\"":                       "make it with the weft that the chart is of",
+		uri + "legacy: {name: orders}":                                                      "weft envoy --rules rules.yaml --format gateway --namespace shop --gateway eg --attach httproute/orders --legacy orders:8080 --weft weft:50051 >envoy.yaml",
+		"mongodb: {uri: \"mongodb://m\", existingSecret: x}":                                "take one away",
+		"mongodb: {replicaSet: {enabled: true}}":                                            "mongodb.replicaSet wants rootPassword, weftPassword and keyfile",
+		"mongodb: {replicaSet: {enabled: true, existingSecret: x}}":                         "set mongodb.existingSecret, too",
+		"mongodb: {replicaSet: {enabled: true, weftPassword: \"p@ss\", keyfile: \"\"}}":     "at '/mongodb/replicaSet/weftPassword'",
 	} {
 		if stdout, stderr, err := helm(t, values, "template", "weft"); err == nil || !strings.Contains(stderr, want) {
 			t.Errorf("%s\n%v, %s\nwant %s\n%s", values, err, stderr, want, stdout)

@@ -3,7 +3,7 @@ import type { Answer } from "../answer";
 
 interface CardProps {
   readonly title: string;
-  /** The path that was asked for. */
+  /** The requested path. */
   readonly request: string;
   readonly children: ReactNode;
 }
@@ -24,18 +24,18 @@ export function Card({ title, request, children }: CardProps): ReactElement {
 
 interface AnswerProps {
   readonly answer: Answer;
-  /** How it broke off; "" if it did not. */
+  /** Why the response is incomplete; "" if it is complete. */
   readonly error: string;
   /** The body. */
   readonly children: ReactNode;
 }
 
-/** An answer as it came: status, body and headers. */
+/** A response as received: status, body and headers. */
 export function AnswerCard({ answer, error, children }: AnswerProps): ReactElement {
   return (
     <>
       <p className={`status ${answer.status >= 200 && answer.status < 300 ? "good" : "bad"}`}>
-        <strong data-role="status">{answer.status === 0 ? "no answer" : answer.status}</strong>
+        <strong data-role="status">{answer.status === 0 ? "no response" : answer.status}</strong>
         <span className="quiet">{size(answer.bytes)}</span>
       </p>
       {error !== "" && <p className="trouble">{error}</p>}
@@ -54,7 +54,7 @@ export function AnswerCard({ answer, error, children }: AnswerProps): ReactEleme
   );
 }
 
-/** Headers that differ from answer to answer; pictures of the page are compared without them. */
+/** Headers that differ between responses; comparisons of screenshots ignore them. */
 const volatile = new Set(["date", "server-timing", "x-envoy-upstream-service-time"]);
 
 function size(bytes: number): string {

@@ -1,7 +1,7 @@
 import type { ReactElement } from "react";
 import { membersOf } from "./members";
 
-/** Whose words a body is: the legacy service's, Envoy's own, or both halves, joined. */
+/** The origin of a body: the legacy service, Envoy, or a composition. */
 export type Origin = "legacy" | "envoy" | "both";
 
 interface Props {
@@ -10,7 +10,7 @@ interface Props {
   readonly origin: Origin;
 }
 
-/** A body as it came, to the byte, in the colours of those it is from. */
+/** A body as received, with a color for each origin. */
 export function Body({ label, text, origin }: Props): ReactElement {
   return (
     <pre tabIndex={0} role="region" aria-label={label}>
@@ -19,7 +19,7 @@ export function Body({ label, text, origin }: Props): ReactElement {
   );
 }
 
-/** As much as anybody reads. */
+/** The beginning of a long text. */
 function beginning(text: string): string {
   const enough = 400;
   return text.length <= enough ? text : `${text.slice(0, enough)} …`;

@@ -4,7 +4,7 @@ import { ProcessButtons } from "./ProcessButtons";
 import { processFaults } from "./faults";
 import { useBoard } from "./store";
 
-/** The failure board: what can be broken. */
+/** The failure board's buttons. */
 export function Faults(): ReactElement {
   const processes = useBoard((store) => store.processes) ?? {};
   const changing = useBoard((store) => store.changing);
@@ -15,7 +15,7 @@ export function Faults(): ReactElement {
       <LegacyButtons />
       {processFaults.map(({ process, label, faults }) => {
         const state = processes[process];
-        // A database of the user's own is not the demo's to break.
+        // The demo has no buttons for the user's own database.
         return (
           state !== undefined && (
             <ProcessButtons key={process} process={process} label={label} state={state} faults={faults} />

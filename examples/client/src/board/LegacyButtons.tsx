@@ -2,7 +2,7 @@ import type { ReactElement } from "react";
 import { useProfile } from "../profile/store";
 import { legacyFaults } from "./faults";
 
-/** Asks for the user again, each time with another fault of the legacy service. */
+/** Buttons that send the request again with a fault of the legacy service. */
 export function LegacyButtons(): ReactElement {
   const request = useProfile((store) => (store.profile.kind === "empty" ? undefined : store.profile.request));
   const show = useProfile((store) => store.show);

@@ -7,12 +7,12 @@ interface Props {
   /** Name in the control endpoint. */
   readonly process: string;
   readonly label: string;
-  /** What the process is doing. */
+  /** running, frozen or stopped. */
   readonly state: string;
   readonly faults: readonly ProcessFault[];
 }
 
-/** Ends, freezes and starts a real process of the demo, and asks for the user again. */
+/** Buttons that stop, freeze and start a process of the demo and send the request again. */
 export function ProcessButtons({ process, label, state, faults }: Props): ReactElement {
   const change = useBoard((store) => store.change);
   const isBusy = useBoard((store) => store.changing !== "");
@@ -20,7 +20,7 @@ export function ProcessButtons({ process, label, state, faults }: Props): ReactE
 
   const press = async (verb: string) => {
     if (isBusy) {
-      return; // not disabled: that would take the focus away
+      return; // a disabled button would lose the focus
     }
     await change(process, verb, label);
     await retry();

@@ -3,7 +3,7 @@ import type { Timing } from "./serverTiming";
 
 interface Span {
   readonly kind: string;
-  /** Milliseconds since the request came. */
+  /** Milliseconds after the request. */
   readonly start: number;
   readonly duration: number;
 }
@@ -13,14 +13,14 @@ interface Row {
   readonly spans: readonly Span[];
 }
 
-/** Draws who worked when: both reads begin with the request, and what weft adds comes after the legacy answer. */
+/** The timeline: the legacy request and the MongoDB read start together; weft's time follows the legacy response. */
 export function Timeline({ timing }: { readonly timing: readonly Timing[] }): ReactElement {
   const rows = rowsOf(timing);
   const length = Math.max(...rows.flatMap(({ spans }) => spans.map(({ start, duration }) => start + duration)));
   if (rows.length === 0 || length === 0) {
     return (
       <div className="timeline">
-        <p className="quiet">No server-timing in this answer: weft did not join it.</p>
+        <p className="quiet">No server-timing in this response: weft did not compose it.</p>
       </div>
     );
   }
@@ -62,7 +62,7 @@ function rowsOf(timing: readonly Timing[]): readonly Row[] {
   }
   if (mongodb !== undefined) {
     rows.push({
-      label: "one by one",
+      label: "sequential",
       spans: [
         { kind: "would legacy", start: 0, duration: legacy },
         { kind: "would mongodb", start: legacy, duration: mongodb },
@@ -77,16 +77,16 @@ function caption(timing: readonly Timing[]): string {
   const mongodb = durationOf(timing, "mongodb") ?? 0;
   const weft = durationOf(timing, "weft") ?? 0;
   if (mongodb > legacy) {
-    return `The legacy service has answered after ${show(legacy)}; weft waits ${show(weft)} more for MongoDB.`;
+    return `The legacy service responds after ${show(legacy)}; weft waits ${show(weft)} more for MongoDB.`;
   }
-  return `MongoDB’s ${show(mongodb)} pass while the legacy service works; weft adds ${show(weft)}.`;
+  return `The read takes ${show(mongodb)}, concurrently with the legacy service; weft adds ${show(weft)}.`;
 }
 
 function durationOf(timing: readonly Timing[], name: string): number | undefined {
   return timing.find((entry) => entry.name === name)?.milliseconds;
 }
 
-/** Two digits where they matter. */
+/** Formats a duration with two or three significant digits. */
 function show(milliseconds: number): string {
   return `${milliseconds.toFixed(milliseconds < 1 ? 2 : milliseconds < 100 ? 1 : 0)} ms`;
 }

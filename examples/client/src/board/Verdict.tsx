@@ -1,17 +1,17 @@
 import type { ReactElement } from "react";
 import { header } from "../answer";
 import { pathOf } from "../profile/fetchProfile";
-import { type Asked, useProfile } from "../profile/store";
+import { type Requested, useProfile } from "../profile/store";
 import { explain } from "./explain";
 import { useBoard } from "./store";
 
-/** What was asked, what came, and why. */
-export function Verdict({ profile }: { readonly profile: Asked }): ReactElement {
+/** The request, the response, and an explanation. */
+export function Verdict({ profile }: { readonly profile: Requested }): ReactElement {
   const processes = useBoard((store) => store.processes) ?? {};
   const retry = useProfile((store) => store.retry);
   const { status, mark, reason } = verdictOf(profile);
   return (
-    <section className={`verdict ${mark} ${profile.kind}`} aria-label="The answer">
+    <section className={`verdict ${mark} ${profile.kind}`} aria-label="The response">
       <p className="request">
         <code>GET {pathOf(profile.request)}</code>
       </p>
@@ -21,7 +21,7 @@ export function Verdict({ profile }: { readonly profile: Asked }): ReactElement 
         <code data-role="reason">{reason}</code>
       </p>
       <button type="button" onClick={() => void retry()}>
-        Ask again
+        Send again
       </button>
       <p className="what">{explain(profile, processes)}</p>
     </section>
@@ -30,17 +30,17 @@ export function Verdict({ profile }: { readonly profile: Asked }): ReactElement 
 
 interface VerdictText {
   readonly status: string;
-  /** What weft says that it did: composed, degraded or passed; "" if nobody says. */
+  /** The disposition in x-weft: composed, degraded or passed; "" without the header. */
   readonly mark: string;
   readonly reason: string;
 }
 
-function verdictOf(profile: Asked): VerdictText {
+function verdictOf(profile: Requested): VerdictText {
   if (profile.kind === "loading") {
     return { status: "…", mark: "", reason: "" };
   }
   if (profile.answer === null) {
-    return { status: "no answer", mark: "", reason: "" };
+    return { status: "no response", mark: "", reason: "" };
   }
   const [mark = "", reason = ""] = header(profile.answer, "x-weft").split("; ");
   return { status: profile.answer.status.toString(), mark, reason };

@@ -1,7 +1,7 @@
 import { type ReactElement, type ReactNode, useEffect } from "react";
 import { type Answer, header } from "../answer";
 import { pathOf } from "../profile/fetchProfile";
-import type { Asked } from "../profile/store";
+import type { Requested } from "../profile/store";
 import { AnswerCard, Card } from "./AnswerCard";
 import { Body, type Origin } from "./Body";
 import { membersOf } from "./members";
@@ -9,14 +9,14 @@ import { parseServerTiming } from "./serverTiming";
 import { type Legacy, useBoard } from "./store";
 import { Timeline } from "./Timeline";
 
-/** Who worked when, and the legacy service's own answer beside the one that the client got. */
-export function Wire({ profile }: { readonly profile: Asked }): ReactElement {
+/** The timeline, and the legacy service's response next to the client's. */
+export function Wire({ profile }: { readonly profile: Requested }): ReactElement {
   const { request } = profile;
-  const askLegacy = useBoard((store) => store.askLegacy);
+  const loadLegacy = useBoard((store) => store.loadLegacy);
   const refresh = useBoard((store) => store.refresh);
-  useEffect(() => askLegacy(request), [request, askLegacy]);
+  useEffect(() => loadLegacy(request), [request, loadLegacy]);
   useEffect(refresh, [request, refresh]);
-  // Until the legacy service is asked for this request, its answer is one to another.
+  // Ignore the legacy response to another request.
   const legacy = useBoard((store) =>
     store.legacy.kind !== "none" && store.legacy.request === request ? store.legacy : none,
   );
@@ -24,10 +24,10 @@ export function Wire({ profile }: { readonly profile: Asked }): ReactElement {
   return (
     <>
       <section aria-labelledby="timeline-title">
-        <h2 id="timeline-title">Who worked when</h2>
+        <h2 id="timeline-title">Timeline</h2>
         {answer === null ? (
           <div className="timeline">
-            {profile.kind === "loading" ? <Waiting /> : <p className="quiet">No whole answer came.</p>}
+            {profile.kind === "loading" ? <Waiting /> : <p className="quiet">No complete response.</p>}
           </div>
         ) : (
           <Timeline timing={parseServerTiming(header(answer, "server-timing"))} />
@@ -60,31 +60,31 @@ function legacyContent(legacy: Legacy): ReactNode {
     case "answered":
       return (
         <AnswerCard answer={legacy.answer} error={legacy.answer.error}>
-          <Body label="Body of the legacy answer" text={legacy.answer.body} origin="legacy" />
+          <Body label="Body of the legacy response" text={legacy.answer.body} origin="legacy" />
         </AnswerCard>
       );
   }
 }
 
-function compositeContent(profile: Asked, legacy: Legacy): ReactNode {
+function compositeContent(profile: Requested, legacy: Legacy): ReactNode {
   if (profile.kind === "loading") {
     return <Waiting />;
   }
   const { answer } = profile;
   if (answer === null) {
-    return <p className="trouble">No whole answer came.</p>;
+    return <p className="trouble">No complete response.</p>;
   }
   const core = membersOf(answer.body)?.find(({ name }) => name === "core")?.value;
   const isSame = legacy.kind === "answered" && core !== undefined && core === legacy.answer.body;
   return (
     <AnswerCard answer={answer} error="">
-      <Body label="Body of the composite answer" text={answer.body} origin={originOf(answer)} />
-      {isSame && <p className="same">The core is the legacy answer, byte for byte.</p>}
+      <Body label="Body of the composite response" text={answer.body} origin={originOf(answer)} />
+      {isSame && <p className="same">The core is the legacy body, byte for byte.</p>}
     </AnswerCard>
   );
 }
 
-/** Whose words a body is, by what weft says that it did. */
+/** The origin of a body, according to x-weft. */
 function originOf(answer: Answer): Origin {
   const mark = header(answer, "x-weft");
   if (mark === "" || mark.startsWith("passed")) {
@@ -93,10 +93,10 @@ function originOf(answer: Answer): Origin {
   return answer.status === 200 ? "both" : "envoy";
 }
 
-function pathOfLegacy(request: Asked["request"]): string {
+function pathOfLegacy(request: Requested["request"]): string {
   return pathOf(request).replace("/api/v3/composite-profile/", "/api/v1/users/");
 }
 
 function Waiting(): ReactElement {
-  return <p className="waiting">Asking …</p>;
+  return <p className="waiting">Waiting …</p>;
 }

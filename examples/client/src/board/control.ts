@@ -1,44 +1,44 @@
-import { type Answer, ask } from "../answer";
+import { type Answer, fetchAnswer } from "../answer";
 import { isObject, type Json, parseJson } from "../json";
 
-/** States of the processes that "make demo" lets a page end: running, frozen or stopped, by name. */
+/** States of the demo's processes, by name: running, frozen or stopped. */
 export type Processes = Readonly<Record<string, string>>;
 
-/** What the legacy service itself sent, as the demo saw it. */
+/** The legacy service's own response. */
 export interface LegacyAnswer extends Answer {
-  /** How it broke off; "" if it did not. */
+  /** Why the response is incomplete; "" if it is complete. */
   readonly error: string;
 }
 
-/** Asks the demo for its processes; undefined where there is no demo, but a real service. */
+/** Fetches the states of the demo's processes; undefined without a demo. */
 export async function fetchProcesses(signal: AbortSignal): Promise<Processes | undefined> {
-  return readProcesses(await ask("/demo/processes", signal));
+  return readProcesses(await fetchAnswer("/demo/processes", signal));
 }
 
-/** Changes a process, and returns when it is done. Rejects with the demo's own words. */
+/** Changes the state of a process. Rejects with the demo's error. */
 export async function changeProcess(name: string, verb: string): Promise<Processes> {
-  const response = await fetch(`/demo/processes/${name}/${verb}`, { method: "POST" }).catch(isGone);
+  const response = await fetch(`/demo/processes/${name}/${verb}`, { method: "POST" }).catch(throwUnreachable);
   const text = await response.text();
   const processes = response.ok ? toProcesses(parseJson(text)) : undefined;
   if (processes === undefined) {
-    throw new Error(`The demo answered ${response.status}: ${text}`);
+    throw new Error(`The demo responded ${response.status}: ${text}`);
   }
   return processes;
 }
 
-/** Asks the demo what the legacy service answers by itself. Rejects when the demo does not say. */
+/** Fetches the legacy service's own response by way of the demo. */
 export async function fetchLegacy(userId: string, fault: string, signal: AbortSignal): Promise<LegacyAnswer> {
   const path = `/demo/legacy/${encodeURIComponent(userId)}?fault=${encodeURIComponent(fault)}`;
-  const answer = toLegacyAnswer(parseJson((await ask(path, signal).catch(isGone)).body));
+  const answer = toLegacyAnswer(parseJson((await fetchAnswer(path, signal).catch(throwUnreachable)).body));
   if (answer === undefined) {
-    throw new Error("The demo does not say what the legacy service answers.");
+    throw new Error("The demo does not return the legacy response.");
   }
   return answer;
 }
 
-/** In place of the browser's own words, which do not say what to do. */
-function isGone(): never {
-  throw new Error("The demo does not answer. Does “make demo” still run?");
+/** Replaces the browser's error, which does not say what to do. */
+function throwUnreachable(): never {
+  throw new Error("The demo does not respond. Is “make demo” still running?");
 }
 
 function readProcesses(answer: Answer): Processes | undefined {

@@ -1,21 +1,21 @@
 import { header } from "../answer";
-import { isPlain, wentPast } from "../profile/passed";
-import type { Asked } from "../profile/store";
+import { isCanonical, passedNote } from "../profile/passed";
+import type { Requested } from "../profile/store";
 import type { Processes } from "./control";
 import { healthy, type LegacyFault, legacyFaults, processFaults } from "./faults";
 import { type Reason, reasons } from "./reasons";
 
 /**
- * Says what came, and why. The answer decides, and not the buttons that are pressed: a user can be odd without any, and
- * the legacy service refuses some ids before it fails as it was asked to. A button only tells more of a reason that is there.
+ * Explains the response. It depends on x-weft, not on the buttons: a response may have a reason without a fault, and the
+ * legacy service rejects some IDs before it applies a fault. A button only makes the explanation of a reason more specific.
  */
-export function explain(profile: Asked, processes: Processes): string {
+export function explain(profile: Requested, processes: Processes): string {
   if (profile.kind === "loading") {
-    return "Waiting for the answer.";
+    return "Waiting for the response.";
   }
   const { answer, request } = profile;
   if (answer === null) {
-    return isPlain(request.userId) ? "No whole answer came." : `No whole answer came. ${wentPast}`;
+    return isCanonical(request.userId) ? "No complete response." : `No complete response. ${passedNote}`;
   }
   const pressed = legacyFaults.find(({ fault }) => fault === request.fault) ?? healthy;
   const [disposition = "", reason = ""] = header(answer, "x-weft").split("; reason=");
@@ -26,15 +26,15 @@ export function explain(profile: Asked, processes: Processes): string {
     case "passed": {
       const causes = reason.split("+").map((name) => causeOf(name, pressed, processes));
       const hasCore = profile.kind === "partial" && profile.core !== null;
-      const said = hasCore && pressed.joined !== undefined && pressed !== healthy ? [pressed.what] : []; // it does no harm
+      const said = hasCore && pressed.joined !== undefined && pressed !== healthy ? [pressed.what] : []; // a fault without effect
       return [...said, ...causes.map(({ what }) => what), outcomeOf(answer.status, causes)].join(" ");
     }
     default:
-      return isPlain(request.userId) ? "Nobody says that weft had a part in this answer." : wentPast;
+      return isCanonical(request.userId) ? "The response has no x-weft header." : passedNote;
   }
 }
 
-/** What a reason means; in the words of what was broken on purpose, where it comes of that. */
+/** The explanation of a reason; that of the fault, if the fault is its cause. */
 function causeOf(name: string, pressed: LegacyFault, processes: Processes): Reason {
   const broken = processFaults.flatMap(({ process, faults }) =>
     faults.filter(({ state }) => state === processes[process]),
@@ -47,7 +47,7 @@ function causeOf(name: string, pressed: LegacyFault, processes: Processes): Reas
 function outcomeOf(status: number, causes: readonly Reason[]): string {
   const [first] = causes;
   if (causes.length > 1 || first === undefined) {
-    return "Neither half is left.";
+    return "Neither core nor extension is available.";
   }
-  return status === 503 ? (first.alone ?? "Neither half is left.") : first.outcome;
+  return status === 503 ? (first.alone ?? "Neither core nor extension is available.") : first.outcome;
 }

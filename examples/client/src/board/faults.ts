@@ -1,26 +1,26 @@
-/** What a button brings about. */
+/** A fault that a button causes. */
 export interface Fault {
   readonly label: string;
-  /** What is wrong then. */
+  /** The explanation. */
   readonly what: string;
-  /** What x-weft gives as the reason when it comes of this. */
+  /** The reasons in x-weft that the fault causes. */
   readonly reasons: readonly string[];
 }
 
-/** A way in which the demo's legacy service misbehaves when it is asked to. */
+/** A fault of the demo's legacy service. */
 export interface LegacyFault extends Fault {
   /** Value of the query parameter fault; "" for none. */
   readonly fault: string;
-  /** What comes of it, where it keeps the answers from nothing. */
+  /** The explanation of a composed response, for a fault that does not prevent it. */
   readonly joined?: string;
 }
 
 export const healthy = {
   fault: "",
   label: "Healthy",
-  what: "Both systems answer.",
+  what: "Both systems respond.",
   reasons: [],
-  joined: "Their answers are joined; the legacy object is in there byte for byte.",
+  joined: "The response contains the legacy object byte for byte.",
 } as const satisfies LegacyFault;
 
 export const legacyFaults: readonly LegacyFault[] = [
@@ -30,52 +30,52 @@ export const legacyFaults: readonly LegacyFault[] = [
     label: "Slow",
     what: "The legacy service takes 0.8 s.",
     reasons: [],
-    joined: "MongoDB is read meanwhile.",
+    joined: "MongoDB is read concurrently.",
   },
-  { fault: "404", label: "404", what: "The legacy service knows no such user.", reasons: ["core-not-found"] },
-  { fault: "401", label: "401", what: "The legacy service refuses.", reasons: ["refused"] },
+  { fault: "404", label: "404", what: "The legacy service has no such user.", reasons: ["core-not-found"] },
+  { fault: "401", label: "401", what: "The legacy service rejects the request.", reasons: ["refused"] },
   { fault: "500", label: "500", what: "The legacy service fails.", reasons: ["legacy-error"] },
   {
     fault: "reset",
     label: "Reset",
-    what: "The legacy service resets the connection in place of an answer.",
+    what: "The legacy service resets the connection instead of responding.",
     reasons: ["legacy-unreachable"],
   },
   {
     fault: "reset-body",
-    label: "Breaks off",
-    what: "The legacy service resets the connection in the middle of its body.",
+    label: "Reset body",
+    what: "The legacy service resets the connection in the middle of the body.",
     reasons: ["legacy-unreachable"],
   },
   {
     fault: "truncated",
     label: "Truncated",
-    what: "The legacy service sends half of the JSON, in an HTTP answer that is complete.",
+    what: "The legacy service sends half of the JSON in a complete HTTP response.",
     reasons: ["core-invalid"],
   },
   {
     fault: "gzip",
     label: "gzip",
-    what: "The legacy service compresses, although nobody asked it to.",
+    what: "The legacy service compresses the response without being asked.",
     reasons: [],
-    joined: "weft unpacks the answer, within a limit, and joins it.",
+    joined: "weft decompresses it, up to a limit, and composes the response.",
   },
   {
     fault: "5mb",
     label: "5 MB",
-    what: "The legacy service sends more than the rule lets weft hold.",
+    what: "The body exceeds the rule’s core.limit.",
     reasons: ["core-too-large"],
   },
 ];
 
-/** A way in which a process of the demo fails. */
+/** A fault of a process. */
 export interface ProcessFault extends Fault {
   readonly verb: string;
-  /** The state that the process has then. */
+  /** The state of the process after verb. */
   readonly state: string;
 }
 
-/** The processes that have buttons, by their names in the control endpoint. */
+/** The processes with buttons, by their names in the control endpoint. */
 export const processFaults: readonly {
   readonly process: string;
   readonly label: string;
@@ -96,7 +96,7 @@ export const processFaults: readonly {
         verb: "freeze",
         state: "frozen",
         label: "Frozen",
-        what: "MongoDB is there, and says nothing.",
+        what: "MongoDB is frozen.",
         reasons: ["extension-timeout", "extension-failed"],
       },
     ],
@@ -104,6 +104,6 @@ export const processFaults: readonly {
   {
     process: "weft",
     label: "weft",
-    faults: [{ verb: "kill", state: "stopped", label: "Killed", what: "weft is dead.", reasons: ["weft-unavailable"] }],
+    faults: [{ verb: "kill", state: "stopped", label: "Killed", what: "weft is down.", reasons: ["weft-unavailable"] }],
   },
 ];

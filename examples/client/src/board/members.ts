@@ -1,16 +1,16 @@
 import { isObject, parseJson } from "../json";
 
-/** A member of a JSON object, spelled as it is. What all members are made of, one after the other, is the object. */
+/** The text of a member of a JSON object. The texts of all members, joined, are the object. */
 export interface Member {
   readonly name: string;
-  /** What stands before the value: the name and a colon, for the first member a brace, too. */
+  /** The text before the value: the name, a colon, and for the first member a brace. */
   readonly before: string;
   readonly value: string;
-  /** What stands behind the value: a comma, or the last brace. */
+  /** The text after the value: a comma or the last brace. */
   readonly after: string;
 }
 
-/** Takes the text of a JSON object apart; undefined when it is none. */
+/** Splits a JSON object into its members; undefined if the text is not an object. */
 export function membersOf(text: string): readonly Member[] | undefined {
   if (!isObject(parseJson(text))) {
     return undefined;
@@ -20,7 +20,7 @@ export function membersOf(text: string): readonly Member[] | undefined {
   let name = "";
   let began = 0; // the member
   let valueBegan = 0;
-  // Strings are stepped over as a whole, so a brace in one is none.
+  // A string is one token, so braces in strings do not count.
   for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]/g)) {
     const end = index + token.length;
     if (token === "{" || token === "[") {

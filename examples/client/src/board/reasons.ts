@@ -1,56 +1,60 @@
-/** What a reason in x-weft means to who looks at the page. */
+/** The explanation of a reason in x-weft. */
 export interface Reason {
-  /** What is wrong. */
+  /** The cause. */
   readonly what: string;
-  /** What comes of it. */
+  /** The effect on the response. */
   readonly outcome: string;
-  /** What comes of it where Envoy has no half to answer with, though only one reason is given. */
+  /** The effect if the response is a 503 although there is only one reason. */
   readonly alone?: string;
 }
 
-const mongodbIsLeft = "MongoDB’s half is left, and the answer says which one is missing.";
-const legacyIsLeft = "The legacy half is left, and the answer says which one is missing.";
-const untouched = "The answer passes untouched, and is marked.";
+const mongodbIsLeft = "The response has the extension, and core is null.";
+const legacyIsLeft = "The response has the core, and extension is null.";
+const untouched = "The response passes unchanged, with x-weft.";
 
-/** The reasons of the composite route; docs/failures.md has all of them. */
+/** Reasons on the composite route; docs/failures.md has all reasons. */
 export const reasons: Readonly<Record<string, Reason>> = {
   "core-not-found": {
-    what: "The legacy service knows no such user.",
-    outcome: "This route answers with MongoDB’s half alone.",
+    what: "The legacy service has no such user.",
+    outcome: "On this route, the response has the extension and core is null.",
   },
   "core-invalid": {
-    what: "What the legacy service sends is no whole user.",
-    outcome: "Half a user is never joined: it counts as missing.",
+    what: "The legacy body is not a valid user.",
+    outcome: "An invalid core counts as missing.",
   },
-  "core-empty": { what: "The legacy service sends an empty body.", outcome: mongodbIsLeft },
+  "core-empty": { what: "The legacy body is empty.", outcome: mongodbIsLeft },
   "legacy-error": { what: "The legacy service fails.", outcome: mongodbIsLeft },
   "legacy-unreachable": {
-    what: "The legacy service does not answer, or not to the end.",
+    what: "The legacy service does not respond completely.",
     outcome: mongodbIsLeft,
-    alone: "Envoy drops what it has, and answers 503 by itself.",
+    alone: "Envoy discards the response and sends a 503 of its own.",
   },
-  "extension-invalid": { what: "MongoDB’s document has a field of a wrong type.", outcome: legacyIsLeft },
+  "extension-invalid": { what: "The MongoDB document has a field of another type.", outcome: legacyIsLeft },
   "extension-timeout": {
-    what: "MongoDB does not answer in time.",
-    outcome: "weft waits for it for as long as Envoy’s message_timeout allows, then answers without it.",
+    what: "MongoDB times out.",
+    outcome: "weft waits within Envoy’s message_timeout, then responds without the extension.",
   },
   "extension-failed": { what: "MongoDB cannot be read.", outcome: legacyIsLeft },
-  overloaded: { what: "More reads of MongoDB wait than may.", outcome: legacyIsLeft },
+  overloaded: { what: "Too many reads are waiting for MongoDB.", outcome: legacyIsLeft },
   "key-mismatch": {
-    what: "The legacy service answers with another user than was asked for.",
-    outcome: "Two users are never mixed: MongoDB’s half is left out.",
+    what: "The legacy service responds with another user.",
+    outcome: "weft does not mix two users: extension is null.",
   },
-  "answer-too-large": { what: "Both halves together are more than Envoy takes.", outcome: legacyIsLeft },
+  "answer-too-large": { what: "The composed response exceeds Envoy’s buffer.", outcome: legacyIsLeft },
   "weft-unavailable": {
-    what: "weft does not answer Envoy, or not in time.",
-    outcome: "Envoy goes on without it, and keeps the shape of the answer.",
-    alone: "Envoy goes on without it, and finds no user in what the legacy service answers: neither half is left.",
+    what: "weft does not respond to Envoy in time.",
+    outcome: "Envoy continues without it and keeps the shape of the response.",
+    alone:
+      "Envoy continues without it, and the legacy body is not a valid user: neither core nor extension is available.",
   },
   refused: {
-    what: "The legacy service refuses.",
-    outcome: "Who may not read the user gets nothing of MongoDB either: the refusal passes as it is.",
+    what: "The legacy service rejects the request.",
+    outcome: "A client that may not read the user gets no MongoDB data: the response passes unchanged.",
   },
-  redirect: { what: "The legacy service sends the client elsewhere.", outcome: untouched },
-  "core-too-large": { what: "The legacy service sends more than the rule lets weft hold.", outcome: untouched },
-  "content-encoding": { what: "The legacy service compresses in a way that weft cannot unpack.", outcome: untouched },
+  redirect: { what: "The legacy service redirects the client.", outcome: untouched },
+  "core-too-large": { what: "The body exceeds the rule’s core.limit.", outcome: untouched },
+  "content-encoding": {
+    what: "The legacy service uses a content-encoding that weft does not support.",
+    outcome: untouched,
+  },
 };

@@ -4,9 +4,9 @@ export interface Timing {
   readonly milliseconds: number;
 }
 
-/** Reads a server-timing header, as in legacy;dur=12.3, mongodb;dur=1.5. Entries without a duration are left out. */
+/** Parses a server-timing header such as legacy;dur=12.3, mongodb;dur=1.5. Omits entries without a duration. */
 export function parseServerTiming(value: string): readonly Timing[] {
-  // A description may be quoted, with commas and semicolons inside; nobody shows it here.
+  // Remove quoted descriptions, which may contain commas and semicolons.
   return value
     .replace(/"(?:\\.|[^"\\])*"/g, "")
     .split(",")

@@ -3,7 +3,7 @@ import type { ProfileRequest } from "../profile/fetchProfile";
 import { useProfile } from "../profile/store";
 import { changeProcess, fetchLegacy, fetchProcesses, type LegacyAnswer, type Processes } from "./control";
 
-/** The legacy service's own answer to what the client asked for. */
+/** The legacy service's own response to the client's request. */
 export type Legacy =
   | { readonly kind: "none" }
   | { readonly kind: "loading"; readonly request: ProfileRequest }
@@ -11,21 +11,21 @@ export type Legacy =
   | { readonly kind: "failed"; readonly request: ProfileRequest; readonly detail: string };
 
 interface BoardStore {
-  /** undefined where there is no demo to break, or it has not answered yet. */
+  /** undefined without a demo, or before its first response. */
   readonly processes: Processes | undefined;
-  /** What a button is doing, which can take seconds, in words; "" for nothing. */
+  /** The change in progress, for display; "" if there is none. It may take seconds. */
   readonly changing: string;
-  /** What the last button could not do; "" for nothing. */
+  /** The error of the last change; "" if there was none. */
   readonly trouble: string;
   readonly legacy: Legacy;
-  /** Looks for a demo, and shows the first user there. The function that it returns stops that. */
-  readonly look: () => () => void;
-  /** Looks at the processes again: another page has buttons, too. The function that it returns stops that. */
+  /** Detects the demo and shows its first user. Returns a function that aborts. */
+  readonly detectDemo: () => () => void;
+  /** Reloads the states of the processes, which another page may have changed. Returns a function that aborts. */
   readonly refresh: () => () => void;
-  /** Brings a process to another state. The label is its name for people. */
+  /** Changes the state of a process. The label is for display. */
   readonly change: (name: string, verb: string, label: string) => Promise<void>;
-  /** Asks the legacy service itself. The function that it returns stops that. */
-  readonly askLegacy: (request: ProfileRequest) => () => void;
+  /** Loads the legacy service's own response. Returns a function that aborts. */
+  readonly loadLegacy: (request: ProfileRequest) => () => void;
 }
 
 export const useBoard = create<BoardStore>()((set, get) => ({
@@ -34,14 +34,14 @@ export const useBoard = create<BoardStore>()((set, get) => ({
   trouble: "",
   legacy: { kind: "none" },
 
-  look: () =>
+  detectDemo: () =>
     abortable(async (signal) => {
       const processes = await fetchProcesses(signal).catch(() => undefined);
       if (signal.aborted) {
         return;
       }
       set({ processes });
-      // The demo has a user 7. Somebody else's service may not, so there the page starts empty.
+      // The demo has a user 7; other services may not.
       const { profile, show } = useProfile.getState();
       if (processes !== undefined && profile.kind === "empty") {
         await show({ userId: "7", fault: "" });
@@ -51,7 +51,7 @@ export const useBoard = create<BoardStore>()((set, get) => ({
   refresh: () =>
     abortable(async (signal) => {
       const processes = await fetchProcesses(signal).catch(() => undefined);
-      // While a button changes something, its own answer is the newer one.
+      // The response of a change in progress will be newer.
       if (!signal.aborted && processes !== undefined && get().changing === "") {
         set({ processes });
       }
@@ -66,7 +66,7 @@ export const useBoard = create<BoardStore>()((set, get) => ({
     }
   },
 
-  askLegacy: (request) =>
+  loadLegacy: (request) =>
     abortable(async (signal) => {
       set({ legacy: { kind: "loading", request } });
       const legacy = await fetchLegacy(request.userId, request.fault, signal).then(
@@ -83,7 +83,7 @@ export const useBoard = create<BoardStore>()((set, get) => ({
     }),
 }));
 
-/** Starts work, and returns what stops it. */
+/** Starts work and returns a function that aborts it. */
 function abortable(work: (signal: AbortSignal) => Promise<void>): () => void {
   const controller = new AbortController();
   void work(controller.signal);

@@ -2,7 +2,7 @@ import type { ReactElement } from "react";
 import { missing, shorten } from "./ProfileView";
 import { type Profile, useProfile } from "./store";
 
-/** Tells those who do not see the page what has become of it. It is always there: a live region that comes with its text is not read. */
+/** Announces the state to screen readers. It is always rendered: a live region that appears with its text is not read. */
 export function Announcer(): ReactElement {
   const profile = useProfile((store) => store.profile);
   return (

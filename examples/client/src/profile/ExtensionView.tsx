@@ -2,7 +2,7 @@ import type { ReactElement } from "react";
 import type { Extension } from "../contract";
 import { showJson } from "../json";
 
-/** MongoDB's half. */
+/** The extension, from MongoDB. */
 export function ExtensionView({ extension }: { readonly extension: Extension }): ReactElement {
   const settings = Object.entries(extension.customSettings);
   return (

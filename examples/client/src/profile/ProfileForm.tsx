@@ -1,12 +1,12 @@
 import { type ReactElement, type SubmitEvent, useState } from "react";
 import { useProfile } from "./store";
 
-/** Whether an id would be a step in a path, however it is spelled: a browser takes it before it asks. */
+/** Whether an ID is a dot segment, which browsers resolve even if it is percent-encoded. */
 function isDots(userId: string): boolean {
   return /^\.{1,2}$/.test(userId.trim());
 }
 
-/** Where one says whose profile to show; nobody's if the field is empty. */
+/** The form for the user ID. An empty ID clears the profile. */
 export function ProfileForm(): ReactElement {
   const [userId, setUserId] = useState("7");
   const profile = useProfile((store) => store.profile);
@@ -15,18 +15,18 @@ export function ProfileForm(): ReactElement {
 
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    const id = userId.trim().toWellFormed(); // half a surrogate pair fits into no path
+    const id = userId.trim().toWellFormed(); // a path cannot contain a lone surrogate
     if (id === "") {
       clear();
     } else {
-      // A fault that was asked for stays, for this user, too.
+      // Keep the selected fault.
       void show({ userId: id, fault: profile.kind === "empty" ? "" : profile.request.fault });
     }
   };
 
   return (
     <form onSubmit={submit}>
-      <label htmlFor="user-id">User id</label>
+      <label htmlFor="user-id">User ID</label>
       <input
         id="user-id"
         inputMode="numeric"
@@ -34,7 +34,7 @@ export function ProfileForm(): ReactElement {
         value={userId}
         onChange={(event) => {
           setUserId(event.target.value);
-          event.target.setCustomValidity(isDots(event.target.value) ? "No path can end in . or .. as an id." : "");
+          event.target.setCustomValidity(isDots(event.target.value) ? "A path cannot end in . or .. as an ID." : "");
         }}
       />
       <button type="submit">Show</button>

@@ -4,7 +4,7 @@ import { ExtensionView } from "./ExtensionView";
 import { MissingHalf } from "./MissingHalf";
 import { type Profile, useProfile } from "./store";
 
-/** The profile, or what there is instead. */
+/** The profile, or a message. */
 export function ProfileView(): ReactElement {
   const profile = useProfile((store) => store.profile);
   return (
@@ -17,7 +17,7 @@ export function ProfileView(): ReactElement {
 function content(profile: Profile): ReactElement {
   switch (profile.kind) {
     case "empty":
-      return <p className="hint">Nobody is shown yet. Enter a user id.</p>;
+      return <p className="hint">No user yet. Enter a user ID.</p>;
     case "loading":
       return (
         <p className="hint">
@@ -65,10 +65,10 @@ function content(profile: Profile): ReactElement {
   }
 }
 
-/** Says which half is missing. */
+/** A message about what is missing. */
 export function missing(core: boolean, extension: boolean): string {
   if (core && extension) {
-    return "Both halves are missing.";
+    return "Core and extension are missing.";
   }
   if (core) {
     return "Name, e-mail and date are missing.";
@@ -76,7 +76,7 @@ export function missing(core: boolean, extension: boolean): string {
   return extension ? "Tags, score and settings are missing." : "The profile may be incomplete.";
 }
 
-/** As much of an id as tells it from another one. */
+/** Shortens a long ID. */
 export function shorten(userId: string): string {
   return userId.length <= 40 ? userId : `${userId.slice(0, 40).toWellFormed()}…`;
 }
@@ -90,7 +90,7 @@ interface BannerProps {
 function Banner({ kind, title, children }: BannerProps): ReactElement {
   const retry = useProfile((store) => store.retry);
   const again = ({ currentTarget }: MouseEvent<HTMLButtonElement>) => {
-    currentTarget.closest("section")?.focus(); // the button goes away while the user loads, and would take the focus along
+    currentTarget.closest("section")?.focus(); // the button disappears while the user loads
     void retry();
   };
   return (

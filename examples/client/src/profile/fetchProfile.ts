@@ -1,15 +1,15 @@
-import { type Answer, ask, header } from "../answer";
+import { type Answer, fetchAnswer, header } from "../answer";
 import { type Core, type Extension, parseComposite, parseCore, parseDetail } from "../contract";
-import { isPlain, wentPast } from "./passed";
+import { isCanonical, passedNote } from "./passed";
 
-/** What was asked for. Each asking is an object of its own. */
+/** A request. Each request is a new object. */
 export interface ProfileRequest {
   readonly userId: string;
-  /** For the demo's legacy service: how to misbehave. "" for not at all. */
+  /** The fault of the demo's legacy service; "" for none. */
   readonly fault: string;
 }
 
-/** What came of it. */
+/** The result of a request. */
 export type Outcome =
   | { readonly kind: "composite"; readonly answer: Answer; readonly core: Core; readonly extension: Extension }
   | {
@@ -21,16 +21,16 @@ export type Outcome =
     }
   | { readonly kind: "failed"; readonly answer: Answer | null; readonly detail: string };
 
-/** Asks for a profile. What goes wrong is an outcome, too, even that the signal aborts. */
+/** Fetches a profile. Errors are outcomes too, including an aborted signal. */
 export async function fetchProfile(request: ProfileRequest, signal: AbortSignal): Promise<Outcome> {
   try {
-    return read(await ask(pathOf(request), signal), request);
+    return read(await fetchAnswer(pathOf(request), signal), request);
   } catch {
-    return { kind: "failed", answer: null, detail: "No whole answer came. Is the service reachable?" };
+    return { kind: "failed", answer: null, detail: "No complete response. Is the service reachable?" };
   }
 }
 
-/** Where the profile is, on the same origin. */
+/** The path of a profile, on the same origin. */
 export function pathOf({ userId, fault }: ProfileRequest): string {
   const query = fault === "" ? "" : `?fault=${encodeURIComponent(fault).replace("%3A", ":")}`;
   return `/api/v3/composite-profile/${encodeURIComponent(userId)}${query}`;
@@ -49,19 +49,19 @@ function read(answer: Answer, request: ProfileRequest): Outcome {
   }
   const core = parseCore(answer.body);
   if (core !== undefined) {
-    const errors = [`The answer was not joined. ${whyPassed(answer, request)}`.trim()];
+    const errors = [`The response was not composed. ${whyPassed(answer, request)}`.trim()];
     return { kind: "partial", answer, core, extension: null, errors };
   }
-  return { kind: "failed", answer, detail: "The answer is none that this page understands." };
+  return { kind: "failed", answer, detail: "The response has an unknown shape." };
 }
 
-/** Why the legacy service's answer came as it is: it is too large to be joined, which is marked, or the id is an odd one. */
+/** Why the legacy response passed: x-weft has the reason, or the ID matches no rule. */
 function whyPassed(answer: Answer, { userId }: ProfileRequest): string {
   const mark = header(answer, "x-weft");
   if (mark !== "") {
     return `x-weft: ${mark}`;
   }
-  return isPlain(userId) ? "" : wentPast;
+  return isCanonical(userId) ? "" : passedNote;
 }
 
 function detailOf(answer: Answer): string {
@@ -69,5 +69,5 @@ function detailOf(answer: Answer): string {
   if (answer.status === 503 && said !== undefined) {
     return said;
   }
-  return `The service answered ${answer.status}${said === undefined ? "" : `, ${said}`}.`;
+  return `The service responded ${answer.status}${said === undefined ? "" : `, ${said}`}.`;
 }

@@ -1,22 +1,22 @@
 import { create } from "zustand";
 import { fetchProfile, type Outcome, type ProfileRequest } from "./fetchProfile";
 
-/** What there is to show. Each state has only what belongs to it, so nothing of another user can be left over. */
+/** The state of the page. Each state has only its own data, so data of a previous user cannot remain. */
 export type Profile =
   | { readonly kind: "empty" }
   | { readonly kind: "loading"; readonly request: ProfileRequest }
   | (Outcome & { readonly request: ProfileRequest });
 
-/** The same, once something was asked for. */
-export type Asked = Exclude<Profile, { kind: "empty" }>;
+/** The states after a request. */
+export type Requested = Exclude<Profile, { kind: "empty" }>;
 
 interface ProfileStore {
   readonly profile: Profile;
-  /** Asks for a profile, and forgets what was asked for before. */
+  /** Requests a profile and aborts the previous request. */
   readonly show: (request: ProfileRequest) => Promise<void>;
-  /** Asks for the same again. */
+  /** Sends the request again. */
   readonly retry: () => Promise<void>;
-  /** Back to nothing. */
+  /** Returns to the empty state. */
   readonly clear: () => void;
 }
 

@@ -1,0 +1,166 @@
+package mongostore
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// A message of MongoDB's wire protocol that carries a command has a header of four int32 (its length, its id, the id of
+// the message that it replies to, and the opcode), flags, and the command in a section of kind 0.
+const (
+	opMsg       = 2013
+	opMsgHeader = 4 * 4
+	opMsgBody   = opMsgHeader + 4 + 1
+)
+
+// faultProxy is a proxy between the driver and a mongod that stands for a mongos. With a fault, it fails or holds each
+// find command that asks for a key of a stopped shard, whatever else the command asks for. All other messages pass.
+type faultProxy struct {
+	uri       string
+	isStopped func(id int64) bool // the key is in the stopped shard
+
+	mu    sync.Mutex
+	fault *fault // nil if there is none
+	conns []net.Conn
+}
+
+// fault is what happens to commands for the stopped shard: they fail, or wait until healed is closed and pass then.
+type fault struct {
+	holds  bool
+	healed chan struct{}
+}
+
+// startFaultProxy returns a proxy without a fault, between the driver and the mongod of this package.
+func startFaultProxy(t *testing.T, isStopped func(id int64) bool) *faultProxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	// Without directConnection the driver would go on to the address that mongod gives for itself.
+	p := &faultProxy{uri: "mongodb://" + listener.Addr().String() + "/?directConnection=true", isStopped: isStopped}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", strings.TrimPrefix(mongod.URI(), "mongodb://"))
+			if err != nil {
+				_ = client.Close()
+				return
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, client, server)
+			p.mu.Unlock()
+			running.Go(func() { p.passCommands(server, client) })
+			running.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
+		}
+	})
+	t.Cleanup(func() {
+		p.heal()
+		_ = listener.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			_ = c.Close()
+		}
+		p.mu.Unlock()
+		running.Wait()
+	})
+	return p
+}
+
+// stopShard makes commands for the stopped shard fail, or holds them.
+func (p *faultProxy) stopShard(holds bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = &fault{holds: holds, healed: make(chan struct{})}
+}
+
+// heal ends the fault, if there is one.
+func (p *faultProxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault != nil {
+		close(p.fault.healed)
+		p.fault = nil
+	}
+}
+
+// passCommands passes the messages of a client on, but for those that the fault affects.
+func (p *faultProxy) passCommands(server io.WriteCloser, client io.ReadWriter) {
+	defer func() { _ = server.Close() }()
+	for {
+		message, err := readMessage(client)
+		if err != nil {
+			return
+		}
+		to := io.Writer(server)
+		if f := p.faultOf(message); f != nil && f.holds {
+			<-f.healed
+		} else if f != nil {
+			to, message = client, errorReply(message) // mongod sends nothing: the driver waits for one reply at a time
+		}
+		if _, err := to.Write(message); err != nil {
+			return
+		}
+	}
+}
+
+func readMessage(client io.Reader) ([]byte, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(client, length[:]); err != nil {
+		return nil, err
+	}
+	message := make([]byte, binary.LittleEndian.Uint32(length[:]))
+	copy(message, length[:])
+	_, err := io.ReadFull(client, message[len(length):])
+	return message, err
+}
+
+// faultOf returns the fault if the message is a find command for a key of the stopped shard, alone or in a list.
+func (p *faultProxy) faultOf(message []byte) *fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(message) < opMsgBody || binary.LittleEndian.Uint32(message[12:]) != opMsg || message[opMsgBody-1] != 0 {
+		return nil
+	}
+	command := bson.Raw(message[opMsgBody:])
+	if first, err := command.IndexErr(0); err != nil || first.Key() != "find" {
+		return nil
+	}
+	keys := []bson.RawValue{command.Lookup("filter", "id")}
+	if list, ok := command.Lookup("filter", "id", "$in").ArrayOK(); ok {
+		keys, _ = list.Values()
+	}
+	for _, key := range keys {
+		if id, ok := key.AsInt64OK(); ok && p.isStopped(id) {
+			return p.fault
+		}
+	}
+	return nil
+}
+
+// errorReply returns the reply of a mongos that finds no server of a shard.
+func errorReply(request []byte) []byte {
+	body, err := bson.Marshal(bson.D{
+		{Key: "ok", Value: 0.0},
+		{Key: "errmsg", Value: "Could not find host matching read preference for set north"},
+		{Key: "code", Value: 133},
+		{Key: "codeName", Value: "FailedToSatisfyReadPreference"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	reply := make([]byte, opMsgBody, opMsgBody+len(body)) // its id, flags and kind are 0
+	reply = append(reply, body...)
+	binary.LittleEndian.PutUint32(reply, uint32(len(reply)))
+	copy(reply[8:12], request[4:8])
+	binary.LittleEndian.PutUint32(reply[12:], opMsg)
+	return reply
+}

@@ -1,0 +1,47 @@
+package mongostore
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/enrich"
+)
+
+// testStepDown: the primary steps down under load, and another member takes over. No more reads are late than were
+// under way, and none is wrong.
+func testStepDown(t *testing.T, set *replicaSet, source *enrich.Source) {
+	store := set.open(t, "primary")
+	awaitWhole(t, store, source)
+	primary := set.primary(t)
+	for primary == nil { // an election is under way
+		primary = set.primary(t)
+	}
+	const before, reads = 500, 3000
+	var results, late atomic.Int64
+	underLoad := make(chan struct{})
+	var underWay sync.WaitGroup
+	underWay.Go(func() {
+		readUsers(t, store, source, load{clients: clients, reads: reads, users: 1}, func(id int64, ext enrich.Extension) {
+			if results.Add(1) == before {
+				close(underLoad)
+			}
+			if !isWhole(t, id, ext) {
+				late.Add(1)
+			}
+		})
+	})
+	<-underLoad
+	_, err := primary.Run(t.Context(), "admin", bson.D{{Key: "replSetStepDown", Value: 30}})
+	underWay.Wait()
+	must(t, err)
+	awaitWhole(t, store, source)
+	if late.Load() > clients {
+		t.Errorf("%d users are late, and %d reads were under way", late.Load(), clients)
+	}
+	if next := set.primary(t); next == primary {
+		t.Error("the primary is the same")
+	}
+}

@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"weft/envoy"
+	"weft/internal/rulesfile"
+)
+
+// TestNewRoutesAreReported: weft envoy is not silent about routes that no SecurityPolicy covers.
+func TestNewRoutesAreReported(t *testing.T) {
+	rules := rulesfile.Builtin().Rules // one with a legacy_path, and one without
+	for attach, want := range map[string][]string{
+		"": {
+			"weft-user, weft-composite-profile, weft-composite-profile-other: no SecurityPolicy",
+			"With --attach httproute/NAME",
+		},
+		"httproute/users": {"weft: new HTTPRoutes weft-composite-profile, weft-composite-profile-other: no SecurityPolicy"},
+	} {
+		var stderr bytes.Buffer
+		warnOfNewRoutes(&stderr, envoy.GatewayOptions{Attach: attach}, rules)
+		if got := strings.Count(stderr.String(), "\n"); got != len(want) {
+			t.Errorf("--attach %q: %d lines, want %d:\n%s", attach, got, len(want), &stderr)
+		}
+		for _, text := range want {
+			if !strings.Contains(stderr.String(), text) {
+				t.Errorf("--attach %q: %q is not in\n%s", attach, text, &stderr)
+			}
+		}
+	}
+	var stderr bytes.Buffer
+	warnOfNewRoutes(&stderr, envoy.GatewayOptions{Attach: "httproute/users"}, rules[:1])
+	if stderr.Len() > 0 {
+		t.Errorf("it makes no routes: %s", &stderr)
+	}
+}
