@@ -16,15 +16,16 @@ import (
 
 // Config is what all streams of a filter share. Its fields must not change while it is used.
 type Config struct {
-	// Rules returns the rules in force, and how long an answer may wait for MongoDB once the core is there; 0 has no end.
+	// Rules returns the rules in force, and how long an answer may wait for MongoDB once the core is there; 0 has no
+	// end.
 	Rules func() (enrich.Rules, time.Duration)
 	Store enrich.Store
 
 	// ServerTiming adds a server-timing header to answers.
 	ServerTiming bool
 
-	// Report, if not nil, is called with the report of each exchange that has ended. It is called by several workers at the
-	// same time, and must not keep the report.
+	// Report, if not nil, is called with the report of each exchange that has ended. It is called by several workers at
+	// the same time, and must not keep the report.
 	Report func(*enrich.Report)
 
 	// Open, if not nil, is called with 1 when an exchange with a rule begins, and with -1 when its stream is gone.
@@ -89,9 +90,9 @@ const (
 //	  OnScheduled ───────────────────────▶  replace the body, Continue
 //	  OnDestroy, at any time ────────────▶  stop the reads
 //
-// The callbacks of a stream are called by one worker of Envoy, one after the other, and they return without waiting. What
-// waits, or parses more than a few kilobytes, is in a goroutine, which sees no field of the Filter that a callback changes:
-// its result goes through a channel. A panic in either lets the legacy response pass.
+// The callbacks of a stream are called by one worker of Envoy, one after the other, and they return without waiting.
+// What waits, or parses more than a few kilobytes, is in a goroutine, which sees no field of the Filter that a callback
+// changes: its result goes through a channel. A panic in either lets the legacy response pass.
 type Filter struct {
 	config *Config
 	stream Stream
@@ -109,7 +110,7 @@ type Filter struct {
 	degraded    enrich.Reason // why there is no core; empty if there may be one
 	exactLength bool          // the length of the response is known
 	immediately bool          // the answer does not wait for the end of the legacy body
-	result      chan result   // of the goroutine; nil if there is none
+	result      chan result   // of the goroutine; nil before it starts
 	reported    bool
 }
 
@@ -117,7 +118,7 @@ type Filter struct {
 const maxOnWorker = 64 << 10
 
 // OnRequest begins an exchange. The names of headers are in lower case, and names and values are only valid during the
-// call. routed is the name of the rule that the route is for; empty if Envoy does not say. It returns nil if no rule
+// call. routed is the name of the rule that the route is for; empty if unknown. It returns nil if no rule
 // matches.
 func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
 	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
@@ -169,8 +170,8 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	return f
 }
 
-// OnResponse is called with the headers of the response. details are Envoy's response code details. limit is how many bytes
-// of a body are collected before OnBody is called.
+// OnResponse is called with the headers of the response. details are Envoy's response code details. limit is how many
+// bytes of a body are collected before OnBody is called.
 func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
 	defer f.handlePanic(&next)
 	f.clock.Received(&f.report.Times)
@@ -216,7 +217,7 @@ func (f *Filter) OnBody(whole bool) (next Next) {
 	return f.answer(body)
 }
 
-// result is what becomes of a response.
+// result is the outcome of a response.
 type result struct {
 	answer   enrich.Answer
 	passed   enrich.Reason // the legacy response passes, for this reason; empty if there is an answer
@@ -296,7 +297,7 @@ func (f *Filter) OnScheduled() (next Next) {
 	return f.apply(<-f.result)
 }
 
-// apply makes the response what it becomes, and ends the exchange.
+// apply changes the response, and ends the exchange.
 func (f *Filter) apply(r result) Next {
 	if r.panicked != nil {
 		panic(r.panicked)

@@ -157,7 +157,8 @@ func TestWait(t *testing.T) {
 	}
 	filter.OnDestroy()
 	r := f.expectReport(t, "composed")
-	if r.Rule != "user" || r.RequestID != "r" || r.CoreSize != len(core) || r.AnswerSize != len(s.replaced) || len(r.Reads) != 1 {
+	if r.Rule != "user" || r.RequestID != "r" || r.CoreSize != len(core) ||
+		r.AnswerSize != len(s.replaced) || len(r.Reads) != 1 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -178,11 +179,12 @@ func TestAtOnce(t *testing.T) {
 	f.expectReport(t, "composed")
 }
 
-// TestLargeBody shows that a large body is parsed in a goroutine, whatever becomes of it.
+// TestLargeBody shows that a large body is parsed in a goroutine, with every outcome.
 func TestLargeBody(t *testing.T) {
+	large := strings.Repeat("u", 70<<10)
 	for name, test := range map[string]struct{ body, want string }{
-		"a core":     {strings.Replace(core, `"u"`, `"`+strings.Repeat("u", 70<<10)+`"`, 1), "composed"},
-		"no core":    {strings.Repeat("u", 70<<10), "degraded; reason=core-invalid"},
+		"a core":     {strings.Replace(core, `"u"`, `"`+large+`"`, 1), "composed"},
+		"no core":    {large, "degraded; reason=core-invalid"},
 		"compressed": {"no gzip", "degraded; reason=core-invalid"},
 	} {
 		f := newFixture(store{})

@@ -84,7 +84,7 @@ func (c *config) usePage(dir string) error {
 		return errors.New("LEGACY: the demo's own legacy service serves the page; unset LEGACY, or use \"make run\"")
 	}
 	if c.module {
-		return errors.New("MODE=module: the page breaks and starts weft, which is no process of its own then; use \"make run\"")
+		return errors.New("MODE=module: the page stops and starts weft, which has no process in this mode; use \"make run\"")
 	}
 	page, err := filepath.Abs(dir)
 	if err != nil {

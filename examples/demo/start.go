@@ -74,7 +74,9 @@ func (r *runner) launchWeft(ctx context.Context) (*harness.Process, error) {
 
 func (r *runner) startEnvoy(ctx context.Context) error {
 	fmt.Println("starting Envoy …")
-	args := []string{"--legacy", r.legacy, "--weft", "unix:" + socket, "--listen", local(r.port), "--admin", local(r.adminPort)}
+	args := []string{
+		"--legacy", r.legacy, "--weft", "unix:" + socket, "--listen", local(r.port), "--admin", local(r.adminPort),
+	}
 	address := local(r.port) + ", admin " + local(r.adminPort)
 	var env []string
 	if r.module {

@@ -27,8 +27,8 @@ type Module struct {
 // Close ends the reads and the admin listener. No stream may be left.
 func (m *Module) Close() { m.close() }
 
-// testedEnvoys are the minor versions of Envoy into which tests load the library. Envoy promises its ABI for the version
-// that a library is built for and the next one, and only warns of another one.
+// testedEnvoys are the minor versions of Envoy into which tests load the library. Envoy promises its ABI for the
+// version that a library is built for and the next one, and only warns of another one.
 const testedEnvoys = "1.40"
 
 // CheckEnvoy logs a warning if the library was not tested with an Envoy. printed is what its --version prints, such as
@@ -45,8 +45,8 @@ func (m *Module) CheckEnvoy(printed string) {
 }
 
 // StartModule starts weft for a filter in Envoy. config is the filter's configuration: a JSON object whose members are
-// flags of "weft serve", such as {"rules": "rules.yaml", "admin": "127.0.0.1:9902"}. The environment variables of the flags
-// apply, too.
+// flags of "weft serve", such as {"rules": "rules.yaml", "admin": "127.0.0.1:9902"}. The environment variables of the
+// flags apply, too.
 func StartModule(config, version string, stderr io.Writer) (m *Module, err error) {
 	err = runModule(config, version, stderr, func(s *server, flush func()) error {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -83,8 +83,8 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 	return m, err
 }
 
-// CheckModule returns the error that StartModule would return for a configuration, as far as that is known without other
-// servers.
+// CheckModule returns the error that StartModule would return for a configuration, as far as that is known without
+// other servers.
 func CheckModule(config, version string) error {
 	return runModule(config, version, io.Discard, func(s *server, flush func()) error {
 		defer flush()

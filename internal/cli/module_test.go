@@ -7,21 +7,21 @@ import (
 	"testing"
 )
 
-// TestModuleConfig: errors in the configuration of a filter, which Envoy logs when it refuses it.
+// TestModuleConfig: errors in the configuration of a filter, which Envoy logs when it rejects it.
 func TestModuleConfig(t *testing.T) {
 	for config, want := range map[string]string{
 		``:                            "",
 		`{}`:                          "",
 		`{"admin":"","budget":"1s"}`:  "",
-		`{"max-waiting-reads": 1e3}`:  `filter_config: invalid value "1e3" for flag -max-waiting-reads: strconv.ParseInt: parsing "1e3": invalid syntax`,
+		`{"max-waiting-reads": 1e3}`:  `filter_config: invalid value "1e3" for flag -max-waiting-reads: `,
 		`{"max-waiting-reads": 1024}`: "",
 		`{"server-timing": false}`:    "",
-		`[]`:                          `filter_config: want a JSON object of flags, such as {"rules": "rules.yaml"}: json: cannot unmarshal array into Go value of type map[string]interface {}`,
+		`[]`:                          `filter_config: want a JSON object of flags, such as {"rules": "rules.yaml"}: json: `,
 		`{"listen": "x"}`:             `filter_config: unknown member "listen"; use one of rules, `,
 		`{"rules": ["x"]}`:            `filter_config: member "rules": want a string, a number, true or false`,
 		`{"rules": "/no/such/file"}`:  `filter_config: rules file: open /no/such/file: no such file or directory`,
-		`{"mongodb-uri": "mongodb://u:p@h"}`: `filter_config: "mongodb-uri" has a password in it, which Envoy's admin interface shows: ` +
-			`use "mongodb-uri-file" or WEFT_MONGODB_URI, and take another password`,
+		`{"mongodb-uri": "mongodb://u:p@h"}`: `filter_config: "mongodb-uri" has a password in it, ` +
+			`which Envoy's admin interface shows: use "mongodb-uri-file" or WEFT_MONGODB_URI, and take another password`,
 	} {
 		got := ""
 		if err := CheckModule(config, "devel"); err != nil {

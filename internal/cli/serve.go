@@ -74,8 +74,8 @@ func (s *server) joinFlags() []cli.Flag {
 	}
 }
 
-// configure reads the flags that need more than a parser, and makes the logger. flush must be called at the end, also after
-// an error.
+// configure reads the flags that need more than a parser, and makes the logger. flush must be called at the end, also
+// after an error.
 func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
 	s.registry = prometheus.NewRegistry()
 	s.metrics = observe.NewMetrics(s.registry, s.version)
@@ -187,8 +187,8 @@ func (s *server) run(ctx context.Context) error {
 	return nil
 }
 
-// startJoin starts all but the way into Envoy: rules, MongoDB, metrics and traces. What it starts ends with ctx, or when
-// stop is called.
+// startJoin starts all but the way into Envoy: rules, MongoDB, metrics and traces. What it starts ends with ctx, or
+// when stop is called.
 func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func(), err error) {
 	// The heap is a few megabytes, so with the default of 100 garbage collection takes a tenth of the CPU (make bench).
 	if os.Getenv("GOGC") == "" {

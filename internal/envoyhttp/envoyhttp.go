@@ -1,5 +1,5 @@
-// Package envoyhttp is what Envoy's HTTP messages mean to weft, and how it answers them, whichever way they come: through
-// the protocol of ext_proc, or in Envoy's process.
+// Package envoyhttp is what Envoy's HTTP messages mean to weft, and how it answers them, whichever way they come:
+// through the protocol of ext_proc, or in Envoy's process.
 package envoyhttp
 
 import (
@@ -23,8 +23,8 @@ const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
 const MetadataNamespace = "weft"
 
 const (
-	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its buffer
-	// exactly counts as too large, and there must be room for the extension.
+	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its
+	// buffer exactly counts as too large, and the extension must fit, too.
 	BufferSlack = 64 << 10
 
 	// MaxAnswer is the limit of an answer that Envoy does not have to buffer, in bytes. A list could have any number of
@@ -56,8 +56,8 @@ func EndRequestHeaders(req *enrich.Request) {
 	}
 }
 
-// AddResponseHeader adds a header to what a verdict is given on. The name is in lower case. The ContentLength of resp must
-// be -1 before the first header.
+// AddResponseHeader adds a header to what a verdict is given on. The name is in lower case. The ContentLength of resp
+// must be -1 before the first header.
 func AddResponseHeader(resp *enrich.Response, name string, value []byte) {
 	switch name {
 	case ":status":
@@ -113,8 +113,8 @@ func Origin(details string) enrich.Origin {
 }
 
 // HasCoreOf reports whether the legacy service is asked for the core of a rule. routed is the name of the rule that the
-// route of the request is for; empty if that is not known. It is the same core if neither the rule nor that of the route
-// has a legacy_path.
+// route of the request is for; empty if that is not known. It is the same core if neither the rule nor that of the
+// route has a legacy_path.
 func HasCoreOf(rules enrich.Rules, routed string, rule *enrich.Rule) bool {
 	if routed == "" || routed == rule.Name {
 		return true
@@ -157,7 +157,7 @@ func Milliseconds(d time.Duration) float64 {
 }
 
 // ServerTiming returns the value of a server-timing header (W3C Server Timing), which browsers show: what the legacy
-// service took, what MongoDB took meanwhile, and what weft added, in milliseconds.
+// service took, what MongoDB took, and what weft added, in milliseconds.
 func ServerTiming(t enrich.Times) string {
 	b := make([]byte, 0, 64)
 	add := func(name string, d time.Duration) {

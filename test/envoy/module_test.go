@@ -143,7 +143,9 @@ func TestModuleStreams(t *testing.T) {
 		return s.stat(t, "cluster.legacy.upstream_rq_active") == 0
 	})
 	_ = stopped.Close()
-	harness.Eventually(t, "the other stream is gone", func() bool { return s.stat(t, "http.main.downstream_rq_active") == 1 })
+	harness.Eventually(t, "the other stream is gone", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == 1
+	})
 	release <- struct{}{} // the read of the stream that is gone, which keeps its connection
 	release <- struct{}{}
 	response, err := http.ReadResponse(bufio.NewReader(uploading), nil)
@@ -169,8 +171,8 @@ func TestModuleStreams(t *testing.T) {
 	}
 }
 
-// TestModuleHangUps: whenever clients disconnect, also while a goroutine parses a large body, Envoy lives and nothing is
-// left of their streams.
+// TestModuleHangUps: whenever clients disconnect, also while a goroutine parses a large body, Envoy lives and nothing
+// is left of their streams.
 func TestModuleHangUps(t *testing.T) {
 	s, _ := startModule(t, userprofile.Rules, systemOptions{})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
@@ -198,8 +200,11 @@ func TestModuleHangUps(t *testing.T) {
 		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0
 	})
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
-	if admin := s.metrics(t); !strings.Contains(admin, "weft_exchanges_open 0\n") || !strings.Contains(admin, "weft_panics_total 0\n") {
-		t.Errorf("metrics:\n%s", admin)
+	metrics := s.metrics(t)
+	for _, want := range []string{"weft_exchanges_open 0\n", "weft_panics_total 0\n"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("want %sin the metrics:\n%s", want, metrics)
+		}
 	}
 }
 
@@ -259,7 +264,8 @@ func TestModuleReload(t *testing.T) {
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
 	write(strings.Replace(string(rules), "default: 0.0", "default: 1.5", 1))
 	harness.ExpectLog(t, s.Envoy.Process, "rules reloaded")
-	checkAnswer(t, "200\nx-weft: composed\n\n"+strings.Replace(compositeUser7, "0.0", "1.5", 1), "", s.get(t, "/api/v1/users/7"))
+	want := strings.Replace(compositeUser7, "0.0", "1.5", 1)
+	checkAnswer(t, "200\nx-weft: composed\n\n"+want, "", s.get(t, "/api/v1/users/7"))
 }
 
 // TestModuleRejects: a configuration with an error is Envoy's, too, and its log says why.
@@ -281,7 +287,8 @@ func TestModuleRejects(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.StartEnvoyWith(t.Context(), text)
-	if err == nil || !strings.Contains(err.Error(), "weft: filter_config: rules file: open /no/such/file: no such file or directory") {
+	const want = "weft: filter_config: rules file: open /no/such/file: no such file or directory"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v", err)
 	}
 }

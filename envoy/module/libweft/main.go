@@ -46,8 +46,8 @@ var version = "devel"
 
 func main() {} // not called: Envoy loads a library
 
-// modules are what runs, by the text of its configuration: Envoy makes a filter anew when its listener changes, before it
-// drops the old one, and both are of one weft.
+// modules are what runs, by the text of its configuration: Envoy makes a filter anew when its listener changes, before
+// it drops the old one, and both are of one weft.
 var modules = struct { //nolint:gochecknoglobals // a library has no other place for what outlives a call
 	sync.Mutex
 	byConfig map[string]*running
@@ -61,7 +61,7 @@ type running struct {
 
 //export weftConfigNew
 func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validates C.bool) (handle C.uintptr_t) {
-	defer printPanic() // and return 0, which Envoy refuses
+	defer printPanic() // and return 0, which Envoy rejects
 	text := C.GoStringN(config, C.int(length))
 	if bool(validates) {
 		if err := cli.CheckModule(text, version); err != nil {
@@ -70,8 +70,8 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 		}
 		return C.uintptr_t(cgo.NewHandle(&running{}))
 	}
-	// Go code runs on the workers and in goroutines. With fewer processors than that, a goroutine that has read from MongoDB
-	// waits until a worker is idle.
+	// Go code runs on the workers and in goroutines. With fewer processors than that, a goroutine that has read from
+	// MongoDB waits until a worker is idle.
 	if n := int(workers) + 1; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
@@ -97,7 +97,7 @@ func checkEnvoy(m *cli.Module) {
 	defer printPanic()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	printed, _ := exec.CommandContext(ctx, "/proc/self/exe", "--version").Output() // after an error, the version is unknown
+	printed, _ := exec.CommandContext(ctx, "/proc/self/exe", "--version").Output() // after an error, it is unknown
 	m.CheckEnvoy(string(printed))
 }
 

@@ -92,15 +92,17 @@ func (f *filter) ReplaceBody(body []byte) {
 // Respond implements [module.Stream]. C answers when the callback has returned: Envoy may end the stream then.
 func (f *filter) Respond(status int, headers []enrich.Header, body []byte) {
 	changes := appendChanges(nil, enrich.Headers{Set: headers})
-	f.response = C.weft_new_response(C.uint32_t(status), pointer(changes), C.size_t(len(changes)), pointer(body), C.size_t(len(body)))
+	f.response = C.weft_new_response(C.uint32_t(status), pointer(changes), C.size_t(len(changes)),
+		pointer(body), C.size_t(len(body)))
 }
 
 // SetMetadata implements [module.Stream].
 func (f *filter) SetMetadata(r *enrich.Report) {
 	verdict, reason := string(r.Outcome.Disposition), r.Outcome.Reasons()
-	C.weft_set_metadata(f.envoy, stringPointer(r.Rule), C.size_t(len(r.Rule)), stringPointer(verdict), C.size_t(len(verdict)),
-		stringPointer(reason), C.size_t(len(reason)), C.double(envoyhttp.Milliseconds(r.Times.Legacy)),
-		C.double(envoyhttp.Milliseconds(r.Times.Added)), C.double(envoyhttp.Milliseconds(r.Times.Read)))
+	C.weft_set_metadata(f.envoy, stringPointer(r.Rule), C.size_t(len(r.Rule)),
+		stringPointer(verdict), C.size_t(len(verdict)), stringPointer(reason), C.size_t(len(reason)),
+		C.double(envoyhttp.Milliseconds(r.Times.Legacy)), C.double(envoyhttp.Milliseconds(r.Times.Added)),
+		C.double(envoyhttp.Milliseconds(r.Times.Read)))
 }
 
 // after returns what Envoy does next. It runs on the worker, as the scheduler requires.
