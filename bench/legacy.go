@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -17,6 +18,9 @@ func serveLegacy(ctx context.Context, listen string) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/users/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+		if errors.Is(err, strconv.ErrRange) { // the route of the rule takes it, but no rule matches
+			id, err = 1, nil
+		}
 		if err != nil {
 			http.Error(w, "not an integer", http.StatusBadRequest)
 			return

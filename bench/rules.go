@@ -9,12 +9,15 @@ import (
 )
 
 const (
-	noRuleTitle       = "A route without a rule, 32 connections"
+	noRuleTitle       = "Requests without a rule, 32 connections"
+	weftPasses        = "weft, on the route of a rule"
 	thousandRules     = "weft with 1000 rules"
 	thousandRuleTitle = "1,000 rules, 32 connections"
 )
 
-// rules measures what weft costs a request that no rule matches, and what 999 other rules cost one that a rule matches.
+// rules measures what weft costs a request that no rule matches: on a route without weft, and on one where Envoy asks
+// weft, which is also what other requests of an HTTPRoute cost that weft is attached to. It also measures what 999
+// other rules cost a request that a rule matches.
 func rules(ctx context.Context, b *testbed) (tables []table, err error) {
 	plain := load{
 		connections: 32,
@@ -25,6 +28,7 @@ func rules(ctx context.Context, b *testbed) (tables []table, err error) {
 	t, err := b.interleave(ctx, noRuleTitle, []trial{
 		{envoyAlone, b.variant(envoyAlone), plain},
 		{weftNow, weft, plain},
+		{weftPasses, weft, load{connections: 32, path: tooLarge, valid: plain.valid}},
 	})
 	if err != nil {
 		return nil, err
@@ -42,6 +46,11 @@ func rules(ctx context.Context, b *testbed) (tables []table, err error) {
 	l := load{connections: 32, path: userPath}
 	t, err = b.interleave(ctx, thousandRuleTitle, []trial{{weftNow, weft, l}, {thousandRules, many, l}})
 	return append(tables, t), err
+}
+
+// tooLarge returns the path of an id that exceeds an int64.
+func tooLarge(random *rand.Rand) string {
+	return fmt.Sprintf("/api/v1/users/9999%015d", random.Int64N(1e15))
 }
 
 // startWithRules starts a weft with rules of its own.

@@ -12,41 +12,42 @@ import (
 )
 
 const (
-	// maxBatch is the largest number of keys of one command: enough for any load, and so few that the reply, with
-	// documents of a usual size, comes in one message.
+	// maxBatch is the maximum number of keys of a command: enough for any load, and few enough that documents of usual
+	// size fit in one reply message.
 	maxBatch = 256
 
-	// maxCommandTime bounds a command without callers. Such a command is not canceled: drivers close the connection of a
-	// canceled command, and to open another one costs more than to read the reply.
+	// maxCommandTime is the timeout of a command, whether or not callers still wait. A command is not canceled when its
+	// callers leave: drivers close the connection of a canceled command, and opening another one costs more than reading
+	// the reply.
 	maxCommandTime = 30 * time.Second
 
 	// minOverdue is the shortest time after which a command is overdue; see [batch.overdueAfter].
 	minOverdue = 100 * time.Millisecond
 
-	// maxHeld is the largest number of commands that are held and go on, without second tries; see [batch.isHeld]. Each
-	// has a connection: with maxRetries, they leave some of the 100 that drivers open at most.
+	// maxHeld is the maximum number of held commands (see [batch.isHeld]) that continue, without retries. Each uses a
+	// connection: together with maxRetries, they leave some of the at most 100 connections that drivers open.
 	maxHeld = 16
 )
 
-// Batch returns a Store that reads keys of the same source together. A read with one key joins a command with the keys
-// that others ask for at the same time; a read with several keys is a command of its own. How many commands are under
-// way at the same time depends on the round trip to the database; see [pace].
+// Batch returns a Store that coalesces concurrent reads. A read with one key joins a command with the keys of other
+// reads of the same source; a read with several keys is a separate command. The number of concurrent commands depends
+// on the round trip to the database; see [pace].
 //
-// A key gets the same Extension among others as alone: if a command for several keys fails, or takes far longer than
-// usual, its keys are asked for one by one. A caller whose ctx ends does not affect the others.
+// Batching does not change the Extension of a key: if a command for several keys fails, or takes much longer than
+// usual, its keys are retried one by one. A caller whose ctx ends does not affect the others.
 func Batch(store Store) Store { return &batch{store: store, groups: map[groupKey]*group{}} }
 
 type batch struct {
 	store Store
 
-	mu      sync.Mutex // guards what follows, and the fields of groups and lookups
+	mu      sync.Mutex // guards the fields below, and the fields of groups and lookups
 	pace    pace
-	groups  map[groupKey]*group // those with keys that wait or commands that are under way
+	groups  map[groupKey]*group // with waiting keys or running commands
 	retries retries
 
-	overdue  []*command    // first commands of their keys that are overdue, the oldest first
-	answered time.Time     // when the newest command began that the database has answered
-	typical  time.Duration // moving average of what first commands take; second tries wait for connections
+	overdue  []*command    // overdue commands, without retries; the oldest first
+	answered time.Time     // start of the newest command that the database has answered
+	typical  time.Duration // moving average of the duration of commands; without retries, which wait for connections
 }
 
 // command is a command to the database.
@@ -57,7 +58,7 @@ type command struct {
 	hasEnded  bool
 }
 
-// groupKey identifies keys that one command can ask for: they differ in their last value only.
+// groupKey identifies keys that one command can read: they differ only in their last value.
 type groupKey struct {
 	src   *Source
 	fixed string // the other values
@@ -67,9 +68,9 @@ type groupKey struct {
 type group struct {
 	groupKey
 	waiting   []*lookup // in the order of their arrival
-	scheduled bool      // a command will start that takes what waits
-	inFlight  int       // commands that are scheduled or under way, without those that are overdue
-	overdue   int       // commands that are overdue
+	scheduled bool      // a command will start that reads the waiting keys
+	inFlight  int       // scheduled and running commands, without overdue ones
+	overdue   int       // overdue commands
 
 	full time.Time // when the token bucket of the pace is full
 }
@@ -77,7 +78,7 @@ type group struct {
 // lookup is a key that callers wait for.
 type lookup struct {
 	key     Key
-	callers int       // that wait
+	callers int       // number of callers that wait
 	left    time.Time // when the last caller left
 	settled bool
 	done    chan struct{} // closed when the lookup is settled: ext is set
@@ -100,15 +101,15 @@ func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
 		select {
 		case <-l.done:
 			found[i] = l.ext
-		case <-ctx.Done(): // the next ones may be there
+		case <-ctx.Done(): // the others may be settled
 			found[i] = b.release(ctx, l)
 		}
 	}
 	return found
 }
 
-// startList starts the command of a read with several keys. If many commands are overdue, the keys are read like those
-// of an overdue command, whose number at a time is limited.
+// startList starts the command of a read with several keys. If many commands are overdue, the keys are read one by one,
+// like those of an overdue command: the number of such reads is limited.
 func (b *batch) startList(src *Source, lookups []*lookup) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,8 +120,8 @@ func (b *batch) startList(src *Source, lookups []*lookup) {
 	go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, lookups)
 }
 
-// release removes a caller, whose ctx has ended, from a lookup, and returns the Extension for the caller. A command that
-// is under way continues.
+// release removes a caller whose ctx has ended from a lookup, and returns the Extension for the caller. A running
+// command continues.
 func (b *batch) release(ctx context.Context, l *lookup) Extension {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -151,7 +152,7 @@ func (b *batch) join(src *Source, key Key) *lookup {
 		}
 	}
 	l := newLookup(key)
-	if g.overdue > 0 { // a key that is never answered would hold up the others of its command
+	if g.overdue > 0 { // a command with a held key would delay its other keys
 		b.retry(g.src, l)
 		return l
 	}
@@ -160,14 +161,14 @@ func (b *batch) join(src *Source, key Key) *lookup {
 	return l
 }
 
-// schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are under
-// way, the end of one of them calls it again. b.mu is locked.
+// schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are
+// running, the end of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
 	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
 		return
 	}
 	var wait time.Duration
-	wait, g.full = b.pace.take(time.Now(), g.full)
+	wait, g.full = b.pace.reserve(time.Now(), g.full)
 	g.scheduled = true
 	g.inFlight++
 	if wait > 0 {
@@ -177,9 +178,9 @@ func (b *batch) schedule(g *group) {
 	}
 }
 
-// start runs a command with all keys that wait, including those that arrived after the command was scheduled.
+// start runs a command with all waiting keys, including those that arrived after it was scheduled.
 func (b *batch) start(g *group) {
-	runtime.Gosched() // exchanges that can run now may have keys, too
+	runtime.Gosched() // other runnable exchanges may add keys
 	b.mu.Lock()
 	lookups := g.take()
 	g.scheduled = false
@@ -205,7 +206,7 @@ func (g *group) take() (lookups []*lookup) {
 	return lookups
 }
 
-// command reads the keys of lookups and settles them. Until it ends or is overdue, it is one of g.inFlight.
+// command reads the keys of lookups and settles them. It counts in g.inFlight until it ends or is overdue.
 func (b *batch) command(g *group, lookups []*lookup) {
 	ctx, cancel := context.WithTimeout(context.Background(), maxCommandTime)
 	defer cancel()
@@ -243,7 +244,7 @@ func (b *batch) command(g *group, lookups []*lookup) {
 	b.next(g)
 }
 
-// markOverdue retries the keys of a command that takes too long, and lets other commands of its group start.
+// markOverdue retries the keys of an overdue command, and allows other commands of its group to start.
 func (b *batch) markOverdue(g *group, c *command, lookups []*lookup) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -272,12 +273,12 @@ func (b *batch) observe(c *command, took time.Duration) {
 	}
 }
 
-// overdueAfter returns the time after which a command counts as overdue: others must not wait for a server that does not
-// answer.
+// overdueAfter returns the time after which a command is overdue: other keys must not wait for a server that does not
+// respond.
 func (b *batch) overdueAfter() time.Duration { return max(minOverdue, 4*b.typical) }
 
-// isHeld reports whether a command is overdue although the database has answered one that began later: a part of the
-// database, such as a shard, does not answer. If all of it does not, no command is held.
+// isHeld reports whether a command is overdue although the database has answered a later one: part of the database,
+// such as a shard, does not respond. If the entire database does not respond, no command is held.
 func (b *batch) isHeld(c *command) bool {
 	return time.Since(c.began) >= b.overdueAfter() && !c.began.After(b.answered)
 }
@@ -302,8 +303,8 @@ func (b *batch) read(ctx context.Context, src *Source, lookups []*lookup) []Exte
 	return find(ctx, b.store, src, keys)
 }
 
-// readError returns the error of a command that failed, which all its keys have. Documents that do not exist or do not
-// fit are not errors of the command.
+// readError returns the error of a failed command, which is the same for all its keys. Missing and invalid documents
+// are not errors of the command.
 func readError(found []Extension) error {
 	for _, ext := range found {
 		if ext.Err == nil || errors.Is(ext.Err, ErrNotFound) || errors.Is(ext.Err, ErrWrongType) {
@@ -316,7 +317,7 @@ func readError(found []Extension) error {
 	return found[0].Err
 }
 
-// settle gives lookups their extensions, unless they have one. b.mu is locked.
+// settle sets the extensions of lookups that are not settled. b.mu is locked.
 func settle(lookups []*lookup, found []Extension) {
 	for i, l := range lookups {
 		if !l.settled {
@@ -335,7 +336,7 @@ func fixedPart(key Key) string {
 	for _, v := range key[:len(key)-1] {
 		text := v.String()
 		b.WriteByte(byte(v.Type))
-		b.WriteString(strconv.Itoa(len(text))) // a text may contain any byte
+		b.WriteString(strconv.Itoa(len(text))) // text may contain any byte
 		b.WriteByte(':')
 		b.WriteString(text)
 	}

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// gate is a Store that answers when a test says so: the JSON of each key is its last value.
+// gate is a Store that answers a command when the test sends to answer. The JSON of each key is its last value.
 type gate struct {
-	asked  chan []Key    // of each command
-	answer chan struct{} // one for each command
-	ended  chan error    // of the context of each command, when it was answered
+	asked  chan []Key    // keys of each command
+	answer chan struct{} // one value for each command
+	ended  chan error    // ctx.Err of each command when it was answered
 }
 
 func newGate() *gate {
@@ -43,7 +43,7 @@ func extensionsOf(keys []Key, err error) []Extension {
 	return found
 }
 
-// storeFunc is a Store of one function.
+// storeFunc implements Store with a function.
 type storeFunc func(ctx context.Context, keys []Key) []Extension
 
 func (f storeFunc) Find(ctx context.Context, _ *Source, keys []Key) []Extension { return f(ctx, keys) }
@@ -70,7 +70,7 @@ func newReader(t *testing.T, store Store) *reader {
 	return &reader{t: t, store: Batch(store), src: &Source{}}
 }
 
-// read starts the read of a key and returns when it waits. It expects the value of the key.
+// read starts the read of a key, checks its result in a goroutine, and returns when that goroutine waits.
 func (r *reader) read(key Key) {
 	r.wait.Go(func() {
 		ext := r.store.Find(r.t.Context(), r.src, []Key{key})[0]
@@ -81,7 +81,7 @@ func (r *reader) read(key Key) {
 	synctest.Wait()
 }
 
-// tryRead is read for a caller that may leave: it returns what the caller gets.
+// tryRead starts a read for a caller that may leave, and returns its results.
 func (r *reader) tryRead(ctx context.Context, keys ...Key) <-chan []Extension {
 	result := make(chan []Extension, 1)
 	r.wait.Go(func() { result <- r.store.Find(ctx, r.src, keys) })
@@ -97,12 +97,12 @@ func (r *reader) expectIdle() {
 	defer b.mu.Unlock()
 	retries := len(b.retries.running) + len(b.retries.waiting) + len(b.retries.again)
 	if len(b.groups) != 0 || len(b.overdue) != 0 || retries != 0 {
-		r.t.Errorf("%d groups, %d overdue commands and %d second tries are left", len(b.groups), len(b.overdue), retries)
+		r.t.Errorf("%d groups, %d overdue commands, %d retries; want none", len(b.groups), len(b.overdue), retries)
 	}
 }
 
-// TestBatchGathers: keys that arrive while a command is under way go with the next one, each key once, and no key waits for
-// time to pass.
+// TestBatchGathers: keys that arrive while a command is in flight join the next command, each key once, without a delay
+// by a timer.
 func TestBatchGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -150,7 +150,7 @@ func TestBatchIsCapped(t *testing.T) {
 	})
 }
 
-// TestBatchOfAList: the keys of one read are one command, which waits for no other.
+// TestBatchOfAList: the keys of one read are one command, which does not wait for others.
 func TestBatchOfAList(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -159,7 +159,7 @@ func TestBatchOfAList(t *testing.T) {
 		<-g.asked
 		result := r.tryRead(t.Context(), number(2), number(3))
 		if keys := <-g.asked; !slices.Equal(numbers(keys), []int64{2, 3}) {
-			t.Fatalf("asked for %v", keys)
+			t.Fatalf("the command reads %v", keys)
 		}
 		g.answer <- struct{}{}
 		g.answer <- struct{}{}
@@ -171,8 +171,8 @@ func TestBatchOfAList(t *testing.T) {
 	})
 }
 
-// TestBatchCallersLeave: a caller that leaves takes nothing from others. The command of its key goes on, so that its
-// connection stays open; a key that waits without a caller is not asked for.
+// TestBatchCallersLeave: a caller that leaves does not affect others. The command of its key continues, so that its
+// connection stays open; a waiting key without a caller is not read.
 func TestBatchCallersLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -192,10 +192,10 @@ func TestBatchCallersLeave(t *testing.T) {
 		}
 		g.answer <- struct{}{}
 		if err := <-g.ended; err != nil {
-			t.Errorf("the command was ended: %v", err)
+			t.Errorf("the command was canceled: %v", err)
 		}
 		if keys := <-g.asked; !slices.Equal(numbers(keys), []int64{2, 3}) {
-			t.Errorf("asked for %v", keys)
+			t.Errorf("the command reads %v", keys)
 		}
 		g.answer <- struct{}{}
 		r.wait.Wait()
@@ -203,9 +203,9 @@ func TestBatchCallersLeave(t *testing.T) {
 	})
 }
 
-// TestSecondTriesOfCallersThatLeave: the command of a second try goes on when its caller leaves, so that its connection stays
-// open. It is canceled when another key needs its place.
-func TestSecondTriesOfCallersThatLeave(t *testing.T) {
+// TestRetriesOfCallersThatLeave: a retry continues when its caller leaves, so that its connection stays open. It is
+// canceled when another key needs its place.
+func TestRetriesOfCallersThatLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		r := newReader(t, g)
@@ -233,7 +233,7 @@ func TestSecondTriesOfCallersThatLeave(t *testing.T) {
 				}
 			}
 		}
-		r.read(number(-2)) // others may leave in this moment
+		r.read(number(-2)) // other callers may leave concurrently
 		time.Sleep(abandonTime - 1)
 		expectCanceled(0)
 		time.Sleep(time.Nanosecond)
@@ -256,7 +256,7 @@ func TestSecondTriesOfCallersThatLeave(t *testing.T) {
 	})
 }
 
-// TestBatchGroups: keys that one command cannot ask for do not wait for each other.
+// TestBatchGroups: keys of different groups do not wait for each other.
 func TestBatchGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -282,21 +282,20 @@ func TestBatchGroups(t *testing.T) {
 	})
 }
 
-// TestBatchGroupNames: the text of one condition is never taken for that of another.
+// TestBatchGroupNames: different values of conditions never have the same group.
 func TestBatchGroupNames(t *testing.T) {
 	text := func(s string) Value { return Value{Type: String, Text: s} }
 	last := Value{Type: Int64, Int: 7}
 	for _, between := range []string{"\x00", "\x00" + string(rune(String)), ":", string(rune(String)) + "1:"} {
 		one, other := Key{text("a" + between + "b"), text("c"), last}, Key{text("a"), text("b" + between + "c"), last}
 		if fixedPart(one) == fixedPart(other) {
-			t.Errorf("%q and %q go together", one, other)
+			t.Errorf("%q and %q have the same group", one, other)
 		}
 	}
 }
 
-// TestFailureStaysWhereItIs: a command fails, or is never answered, if it asks for one of the bad keys. The others get
-// their documents.
-func TestFailureStaysWhereItIs(t *testing.T) {
+// TestFailureIsIsolated: a command with a bad key fails, or is held. The other keys get their documents.
+func TestFailureIsIsolated(t *testing.T) {
 	failed := errors.New("shard north is down")
 	for name, bad := range map[string]func(n int64) bool{
 		"one of many":  func(n int64) bool { return n == 13 },
@@ -318,7 +317,7 @@ func TestFailureStaysWhereItIs(t *testing.T) {
 						}
 					})
 					r := newReader(t, store)
-					for list := range 2 { // that arrive one by one, or in one read
+					for list := range 2 { // keys arrive one by one, or in one read
 						ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
 						defer cancel()
 						var results []<-chan []Extension
@@ -351,7 +350,7 @@ func TestFailureStaysWhereItIs(t *testing.T) {
 	}
 }
 
-// TestFirstKeysFail: the first keys of a list are those of a shard that fails. The others get their documents, since the
+// TestFirstKeysFail: the first keys of a list belong to a failed shard. The others get their documents, since the
 // database answers another read.
 func TestFirstKeysFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -379,8 +378,8 @@ func TestFirstKeysFail(t *testing.T) {
 	})
 }
 
-// TestHeldKeysLeavePlaces: half of the keys are never answered, and there are more of them than second tries at a time.
-// The others get their documents all the same, and few commands are left.
+// TestHeldKeysLeavePlaces: half of the keys are held, which are more than maxRetries. The others get their documents,
+// and few commands are left.
 func TestHeldKeysLeavePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lists, each = 60, 10
@@ -423,9 +422,9 @@ func TestHeldKeysLeavePlaces(t *testing.T) {
 	})
 }
 
-// TestHeldKeyIsTriedAgain: the first second try of a key is not answered, since its connection is broken, for example. It
-// gets another one, although there are more keys that are never answered than second tries at a time.
-func TestHeldKeyIsTriedAgain(t *testing.T) {
+// TestHeldKeyIsRetriedAgain: the first retry of a key is held, for example because its connection is broken. The key is
+// retried again, although more than maxRetries keys are held.
+func TestHeldKeyIsRetriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		isHeld := func(n int64) bool { return n%2 == 1 }
 		var isTried atomic.Bool // key 60
@@ -453,8 +452,8 @@ func TestHeldKeyIsTriedAgain(t *testing.T) {
 	})
 }
 
-// TestSlowListsAreReadOnce: what a command usually takes is known from other commands, so that a list that takes as long
-// is not overdue.
+// TestSlowListsAreReadOnce: the usual duration of a command is known from other commands, so that a list that takes as
+// long is not overdue.
 func TestSlowListsAreReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -472,13 +471,13 @@ func TestSlowListsAreReadOnce(t *testing.T) {
 		}
 		<-r.tryRead(t.Context(), number(1), number(2))
 		if keys := <-g.asked; len(keys) != 2 || len(g.asked) > 0 {
-			t.Errorf("a command for %d keys, and %d others", len(keys), len(g.asked))
+			t.Errorf("a command for %d keys, and %d other commands", len(keys), len(g.asked))
 		}
 		r.expectIdle()
 	})
 }
 
-// TestOutageIsNotMultiplied: if the database fails every command, a command for many keys is followed by few others.
+// TestOutageIsNotMultiplied: if the database fails every command, few commands follow a command for many keys.
 func TestOutageIsNotMultiplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		commands := 0
@@ -504,7 +503,7 @@ func TestOutageIsNotMultiplied(t *testing.T) {
 	})
 }
 
-// TestNoAnswerIsAnError: callers without a deadline get an error if the database never answers, however many they are.
+// TestNoAnswerIsAnError: any number of callers without a deadline get an error if the database never answers.
 func TestNoAnswerIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader(t, storeFunc(func(ctx context.Context, keys []Key) []Extension {
@@ -525,7 +524,7 @@ func TestNoAnswerIsAnError(t *testing.T) {
 	})
 }
 
-// TestPanicOfACommand ends no goroutine but its own: each of the keys gets it as its error.
+// TestPanicOfACommand: a panic in the Store is the error of each key of the command.
 func TestPanicOfACommand(t *testing.T) {
 	store := Batch(storeFunc(func(_ context.Context, keys []Key) []Extension {
 		if slices.Contains(numbers(keys), 3) {
@@ -572,18 +571,18 @@ func batchUnderLoad(t *testing.T) {
 	r.expectIdle()
 }
 
-// TestOverdueAfterTheEnd: the timer of a command can fire while the command ends. It then changes nothing.
+// TestOverdueAfterTheEnd: the timer of a command can fire while the command ends. Then it changes nothing.
 func TestOverdueAfterTheEnd(t *testing.T) {
 	b := Batch(storeFunc(nil)).(*batch)
 	g := &group{inFlight: 1}
 	b.markOverdue(g, &command{hasEnded: true}, []*lookup{newLookup(number(1)), newLookup(number(2))})
 	if g.inFlight != 1 || g.overdue != 0 || len(b.overdue) != 0 || len(b.retries.running) != 0 {
-		t.Errorf("inFlight %d, overdue %d, %d overdue commands, %d second tries", g.inFlight, g.overdue, len(b.overdue),
+		t.Errorf("inFlight %d, overdue %d, %d overdue commands, %d retries", g.inFlight, g.overdue, len(b.overdue),
 			len(b.retries.running))
 	}
 }
 
-// TestListsOfADatabaseThatHangs: callers that come and leave do not leave more and more commands behind.
+// TestListsOfADatabaseThatHangs: callers that arrive and leave do not accumulate commands.
 func TestListsOfADatabaseThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running, most := 0, 0
@@ -613,7 +612,7 @@ func TestListsOfADatabaseThatHangs(t *testing.T) {
 		mu.Lock()
 		got := most
 		mu.Unlock()
-		// Until the first commands are overdue, each read has one.
+		// Until the first commands are overdue, each read is one command.
 		if want := callers*int(minOverdue/deadline+1) + 2*maxRetries; got > want {
 			t.Errorf("%d commands at a time for %d reads, want %d at most", got, callers*times, want)
 		}

@@ -2,10 +2,13 @@ package enrich
 
 import "testing"
 
-// TestCapitals: the digits of UUIDs and ObjectIds are one value in both cases: for the key, so that one read serves both,
-// and for the member of the core that must equal it.
+// TestCapitals: UUIDs and ObjectIds in upper and lower case are equal: as the key, so that one read serves both, and as
+// the member of the core that must equal it.
 func TestCapitals(t *testing.T) {
-	const pattern, path = "/things/{id:uuid}/{of:objectid}", "/things/0195B4A0-0000-7000-8000-0123456789ab/5F1d7a2b3c4d5e6f708192a3"
+	const (
+		pattern = "/things/{id:uuid}/{of:objectid}"
+		path    = "/things/0195B4A0-0000-7000-8000-0123456789ab/5F1d7a2b3c4d5e6f708192a3"
+	)
 	template, err := ParseTemplate(pattern)
 	if err != nil {
 		t.Fatal(err)

@@ -194,7 +194,7 @@ func TestUnless(t *testing.T) {
 	}
 }
 
-func FuzzUnless(f *testing.F) {
+func FuzzWithConditional(f *testing.F) {
 	f.Add(`"x", W/"abc"`)
 	f.Fuzz(func(t *testing.T, ifNoneMatch string) {
 		a := Answer{Status: 200, Body: []byte("x"), ETag: `"abc"`}.WithConditional(ifNoneMatch)

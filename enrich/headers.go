@@ -55,9 +55,13 @@ func (a Answer) Headers() Headers {
 // HeadHeaders returns the mutation of the legacy response headers for HEAD if weft would compose the response to GET.
 // It removes headers that describe the body, which weft would have to compose for that (allowed by RFC 9110, section
 // 9.3.2).
-func HeadHeaders() Headers {
-	outcome := Outcome{Disposition: Passed, Reason: HeadRequest}
-	return Headers{Remove: append(legacyBodyHeaderNames(), "content-length"), Set: []Header{outcome.Header()}}
+func (r *Rule) HeadHeaders() Headers {
+	h := PassHeaders(HeadRequest)
+	h.Remove = append(legacyBodyHeaderNames(), "content-length")
+	if r.shape().object == nil {
+		h.Set = append(h.Set, Header{"content-type", r.ContentType})
+	}
+	return h
 }
 
 // PassHeaders returns the header mutation for a response that passes.

@@ -3,33 +3,33 @@ package enrich
 import "time"
 
 const (
-	// minPaced is the round trip from which on several commands at a time pay. On a shorter one, as on loopback, where it
-	// is 0.3 ms and more if the machine is busy, a command costs both sides more CPU time than a key loses by waiting.
+	// minPaced is the minimum round trip for concurrent commands. On a shorter one, as on loopback (0.3 ms or more on a
+	// busy machine), an additional command costs client and server more CPU time than it saves waiting time.
 	minPaced = 800 * time.Microsecond
 
-	// paceStep is the time between two commands, until there are maxConcurrency of them.
+	// paceStep is the time between two commands, while there are fewer than maxConcurrency of them.
 	paceStep = 400 * time.Microsecond
 
-	// maxConcurrency is the largest number of commands of a group at a time. A key then waits for an eighth of a round
-	// trip at most, half as long on average; more commands would make that a little less, and cost CPU time.
+	// maxConcurrency is the maximum number of concurrent commands of a group. A key then waits for an eighth of a round
+	// trip at most, half of that on average; more commands would reduce this little, and cost CPU time.
 	maxConcurrency = 8
 
-	// paceWindow is how long the shortest round trip is remembered, once or twice.
+	// paceWindow is the length of a window. The shortest round trip of the last two windows counts.
 	paceWindow = 10 * time.Second
 )
 
-// pace decides when the next command of a group may start: the longer the round trip to the database, the more commands
-// are under way, so that a key waits for a fraction of a round trip at most. It is a token bucket: a token comes each
-// [pace.interval], and there are [pace.concurrency] at most, so that keys that come one by one do not wait at all.
+// pace decides when the next command of a group may start. The longer the round trip to the database, the more commands
+// are in flight, so that a key waits for a fraction of a round trip at most. It is a token bucket: a token arrives each
+// [pace.interval], and the bucket holds [pace.concurrency], so that single keys do not wait.
 //
-// The round trip is the shortest of the last 10 to 20 seconds: longer ones tell how busy the database or this machine
-// is, which more commands would not help. The zero value is one command at a time.
+// The round trip is the shortest of the last 10 to 20 seconds: longer ones measure the load of the database or of this
+// machine, which more commands would not reduce. The zero value allows one command at a time.
 type pace struct {
 	began         time.Time     // of the current window
-	current, last time.Duration // shortest round trips of the current window and the one before; 0 if there was none
+	current, last time.Duration // shortest round trips of the current and the previous window; 0 if no command ended
 }
 
-// observe takes note of a command that has ended.
+// observe records the round trip of a command.
 func (p *pace) observe(now time.Time, took time.Duration) {
 	if age := now.Sub(p.began); age >= paceWindow {
 		p.last, p.current, p.began = p.current, 0, now
@@ -49,7 +49,7 @@ func (p *pace) roundTrip() time.Duration {
 	return p.current
 }
 
-// concurrency returns how many commands may be under way if each takes the shortest round trip.
+// concurrency returns how many commands are in flight if each takes the shortest round trip.
 func (p *pace) concurrency() int {
 	if p.roundTrip() < minPaced {
 		return 1
@@ -57,7 +57,7 @@ func (p *pace) concurrency() int {
 	return min(1+int(p.roundTrip()/paceStep), maxConcurrency)
 }
 
-// limit returns how many commands may be under way: twice as many, for those that take longer, if not one by one.
+// limit returns the maximum number of commands in flight: twice the concurrency, for commands that take longer, or 1.
 func (p *pace) limit() int {
 	if n := p.concurrency(); n > 1 {
 		return 2 * n
@@ -65,12 +65,12 @@ func (p *pace) limit() int {
 	return 1
 }
 
-// interval returns the time between two commands that keeps concurrency commands under way.
+// interval returns the time between two commands that keeps concurrency commands in flight.
 func (p *pace) interval() time.Duration { return p.roundTrip() / time.Duration(p.concurrency()) }
 
-// take takes a token. It returns how long the caller must wait for it, and when the bucket will be full again, which
-// full was before (the generic cell rate algorithm; ITU-T I.371).
-func (p *pace) take(now, full time.Time) (wait time.Duration, fullAgain time.Time) {
+// reserve removes a token. It returns how long the caller must wait for it, and when the bucket will be full again;
+// full is when it was to be full before (the generic cell rate algorithm; ITU-T I.371).
+func (p *pace) reserve(now, full time.Time) (wait time.Duration, fullAgain time.Time) {
 	if full.Before(now) {
 		full = now
 	}

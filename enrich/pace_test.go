@@ -30,11 +30,11 @@ func (l load) median() time.Duration {
 	return l.times[len(l.times)/2]
 }
 
-// perRead returns commands per read.
+// perRead returns the number of commands per read.
 func (l load) perRead() float64 { return float64(l.commands) / float64(len(l.times)) }
 
-// simulate runs clients against a Batch in a synctest bubble, where the only time that passes is that of the round trip and
-// of the clients: each starts its reads by calling read, which takes the key and returns when the read is done.
+// simulate runs clients against a Batch in a synctest bubble. Only the round trip and the clients take time: each
+// client starts its reads by calling read, which returns when the read is done.
 func simulate(t *testing.T, roundTrip time.Duration, clients func(read func()) (wait func())) (l load) {
 	synctest.Test(t, func(t *testing.T) {
 		var commands, key atomic.Int64
@@ -62,7 +62,7 @@ func simulate(t *testing.T, roundTrip time.Duration, clients func(read func()) (
 	return l
 }
 
-// closedLoop is so many clients, each of which reads again when its last read is done and it has worked for a while.
+// closedLoop returns clients of which each reads again when its last read is done and it has worked for some time.
 func closedLoop(connections int, work time.Duration) func(read func()) (wait func()) {
 	return func(read func()) func() {
 		var clients sync.WaitGroup
@@ -83,8 +83,8 @@ func closedLoop(connections int, work time.Duration) func(read func()) (wait fun
 	}
 }
 
-// openLoop is so many reads a second for two seconds, whatever the answers take: alone (Poisson), or in bursts of 20 that
-// arrive in the same moment.
+// openLoop returns clients that start rate reads per second for two seconds, independent of responses: single
+// (Poisson), or in bursts of 20 that arrive at the same moment.
 func openLoop(rate float64, isBursty bool) func(read func()) (wait func()) {
 	return func(read func()) func() {
 		random := rand.New(rand.NewPCG(3, 4))
@@ -108,10 +108,10 @@ func openLoop(rate float64, isBursty bool) func(read func()) (wait func()) {
 	}
 }
 
-// TestNoReadWaitsWithoutNeed: at a distance, a read takes little more than the round trip, however many clients there are,
-// and two clients get twice the answers of one.
+// TestNoReadWaitsWithoutNeed: if the database is remote, a read takes little more than the round trip, for any number
+// of clients, and two clients get twice the results of one.
 func TestNoReadWaitsWithoutNeed(t *testing.T) {
-	const work = 700 * time.Microsecond // of Envoy and the client, for an answer
+	const work = 700 * time.Microsecond // time of Envoy and the client for a result
 	for _, roundTrip := range []time.Duration{2200 * time.Microsecond, 5200 * time.Microsecond, 10200 * time.Microsecond} {
 		one := simulate(t, roundTrip, closedLoop(1, work))
 		for _, connections := range []int{2, 4, 16, 64, 256} {
@@ -121,7 +121,7 @@ func TestNoReadWaitsWithoutNeed(t *testing.T) {
 			}
 			throughput := float64(len(many.times)) / many.took.Seconds() / (float64(len(one.times)) / one.took.Seconds())
 			if throughput < 0.90*float64(connections) || connections == 2 && throughput < 1.9 {
-				t.Errorf("round trip %v, %d connections: %.2f times the answers of one", roundTrip, connections, throughput)
+				t.Errorf("round trip %v, %d connections: %.2f times the results of one", roundTrip, connections, throughput)
 			}
 			if connections == 256 && many.perRead() > 0.15 {
 				t.Errorf("round trip %v, %d connections: %.2f commands per read", roundTrip, connections, many.perRead())
@@ -130,7 +130,7 @@ func TestNoReadWaitsWithoutNeed(t *testing.T) {
 	}
 }
 
-// TestOneCommandAtATimeOnLoopback: where a round trip is short, a command costs more than it saves.
+// TestOneCommandAtATimeOnLoopback: if the round trip is short, a command costs more than it saves.
 func TestOneCommandAtATimeOnLoopback(t *testing.T) {
 	for _, connections := range []int{64, 256} {
 		l := simulate(t, 150*time.Microsecond, closedLoop(connections, 5*time.Millisecond))
@@ -140,7 +140,7 @@ func TestOneCommandAtATimeOnLoopback(t *testing.T) {
 	}
 }
 
-// TestRoundTripIsForgotten: a database that was near and is now at a distance gets several commands at a time, soon.
+// TestRoundTripIsForgotten: a database whose round trip has become longer soon gets several commands at a time.
 func TestRoundTripIsForgotten(t *testing.T) {
 	var p pace
 	now := time.Now()
@@ -165,8 +165,8 @@ func TestRoundTripIsForgotten(t *testing.T) {
 	expect("after a pause", maxConcurrency)
 }
 
-// TestPaceOfArrivals shows what the policy does: the time that reads wait beyond the round trip, and the commands that they
-// need, by how many reads arrive during a round trip. With -update it draws docs/images/batching.svg.
+// TestPaceOfArrivals measures the policy: the time that reads wait in addition to the round trip, and the commands per
+// read, by the number of reads that arrive during a round trip. With -update it draws docs/images/batching.svg.
 func TestPaceOfArrivals(t *testing.T) {
 	const roundTrip = 5 * time.Millisecond
 	rates := []float64{40, 100, 200, 400, 1000, 2000, 4000}
@@ -186,25 +186,26 @@ func TestPaceOfArrivals(t *testing.T) {
 			}
 		}
 		series[name] = [2][]float64{waits, commands}
-		// No more commands than keep maxConcurrency under way, and no more than there are reads.
+		// At most the commands that keep maxConcurrency in flight, and at most one per read.
 		for i, rate := range rates {
 			if most := min(1, 1.1*maxConcurrency/(rate*roundTrip.Seconds())); commands[i] > most {
 				t.Errorf("%s, %v reads/s: %.2f commands per read, want %.2f at most", name, rate, commands[i], most)
 			}
 		}
 	}
-	if *update { // the scheduler's choice among goroutines that can run shows a little in each drawing
+	if *update { // drawings differ slightly by the order in which goroutines run
 		if err := os.WriteFile("../docs/images/batching.svg", []byte(draw(rates, roundTrip, series)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// draw returns two diagrams, side by side, whose x axis is logarithmic.
+// draw returns two diagrams with a logarithmic x axis.
 func draw(rates []float64, roundTrip time.Duration, series map[string][2][]float64) string {
 	var b strings.Builder
 	const width, height, left, top = 300, 180, 50, 40
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11" fill="#777">`+"\n",
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" `+
+		`font-family="sans-serif" font-size="11" fill="#777">`+"\n",
 		2*(width+left)+20, height+top+60)
 	colors := map[string]string{"Poisson": "#2a6fdb", "bursts of 20": "#d9822b"}
 	for i, diagram := range []struct {
@@ -223,16 +224,20 @@ func draw(rates []float64, roundTrip time.Duration, series map[string][2][]float
 				x0, y(v), width, x0-5, y(v)+4, v)
 		}
 		for _, rate := range rates {
-			fmt.Fprintf(&b, `<text x="%.1f" y="%.0f" text-anchor="middle">%g</text>`+"\n", x(rate), y0+height+15, rate*roundTrip.Seconds())
+			fmt.Fprintf(&b, `<text x="%.1f" y="%.0f" text-anchor="middle">%g</text>`+"\n",
+				x(rate), y0+height+15, rate*roundTrip.Seconds())
 		}
-		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f">reads that arrive during a round trip of %v</text>`+"\n", x0, y0+height+32, roundTrip)
+		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f">reads that arrive during a round trip of %v</text>`+"\n",
+			x0, y0+height+32, roundTrip)
 		for n, name := range []string{"Poisson", "bursts of 20"} {
 			path := "M"
 			for k, v := range series[name][i] {
 				path += fmt.Sprintf("%.1f %.1f ", x(rates[k]), y(min(v, diagram.most)))
 			}
-			fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.TrimSpace(path), colors[name])
-			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n", x0+width-80, y0-20+float64(12*n), colors[name], name)
+			fmt.Fprintf(&b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
+				strings.TrimSpace(path), colors[name])
+			fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" fill="%s">%s</text>`+"\n",
+				x0+width-80, y0-20+float64(12*n), colors[name], name)
 		}
 	}
 	b.WriteString("</svg>\n")

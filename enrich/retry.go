@@ -7,41 +7,40 @@ import (
 )
 
 const (
-	// maxRetries is the largest number of second tries at a time.
+	// maxRetries is the maximum number of concurrent retries.
 	maxRetries = 64
 
-	// abandonTime is how long after its callers have left a second try can be canceled in favor of another one. It is
-	// more than clients that hang up together differ by.
+	// abandonTime is the time after which a retry without callers can be canceled in favor of another one. It is longer
+	// than the interval in which clients disconnect that do so together.
 	abandonTime = 100 * time.Millisecond
 
-	// maxFailures is how many keys are asked for alone before a failure of all of them is taken for one of the database.
-	// Half of the keys may be of a shard that fails: all of the first 16 are, once in 65,536 commands.
+	// maxFailures is the number of keys that are retried before the failure of all of them counts as one of the database.
+	// If half of the keys belong to a failed shard, the first 16 all do once in 65,536 commands.
 	maxFailures = 16
 )
 
-// retries are the second tries of a batch: commands for one key, because the one for several failed or is overdue. If
-// there are too many, they wait for their turn.
+// retries are the retries of a batch: commands for one key, because a command for several keys failed or is overdue. At
+// most maxRetries run; the others wait.
 //
-// Since drivers close the connection of a canceled command, a second try is canceled only in favor of one that waits:
-// if its callers have left, or if it is held, so that a part of the database that does not answer leaves places to
-// others.
+// Drivers close the connection of a canceled command. Therefore a retry is canceled only in favor of a waiting one, and
+// only if its callers have left, or if it is held: part of a database that does not respond must not use all places.
 type retries struct {
 	running []*retry // the oldest first
 	waiting []*retry // the oldest first
-	again   []*retry // that were held; see pollRetries
+	again   []*retry // held before; see pollRetries
 
-	isPolling bool // pollRetries will be called
+	isPolling bool // pollRetries is scheduled
 }
 
-// retry is a second try.
+// retry is a command for one key, after a first one.
 type retry struct {
 	src      *Source
 	lookup   *lookup
 	deadline time.Time
-	*command // nil if it waits
+	*command // nil while it waits
 }
 
-// retry reads the key of each lookup with a command of its own. b.mu is locked.
+// retry reads the key of each lookup with a separate command. b.mu is locked.
 func (b *batch) retry(src *Source, lookups ...*lookup) {
 	deadline := time.Now().Add(maxCommandTime)
 	for _, l := range lookups {
@@ -50,7 +49,7 @@ func (b *batch) retry(src *Source, lookups ...*lookup) {
 	b.startRetries()
 }
 
-// startRetries starts second tries while there are places, or others give way. b.mu is locked.
+// startRetries starts retries while fewer than maxRetries run, or others give way. b.mu is locked.
 func (b *batch) startRetries() {
 	r := &b.retries
 	r.waiting, r.again = wanted(r.waiting), wanted(r.again)
@@ -66,8 +65,8 @@ func (b *batch) startRetries() {
 	}
 }
 
-// pollRetries starts second tries that have become possible, and another one for a key that was held: it may have been
-// late for another reason. There are few, so that keys that are held do not cost a connection each time.
+// pollRetries starts retries that have become possible, and retries one held key again, which may have been late for
+// another reason. It is only one at a time, because each retry of a held key costs a connection.
 func (b *batch) pollRetries() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,7 +79,7 @@ func (b *batch) pollRetries() {
 	b.startRetries()
 }
 
-// wanted returns the second tries that callers wait for. The lookups of the others have no caller any more.
+// wanted returns the retries that callers wait for, and settles the lookups of the others.
 func wanted(waiting []*retry) []*retry {
 	return slices.DeleteFunc(waiting, func(r *retry) bool {
 		if r.lookup.callers == 0 {
@@ -90,7 +89,7 @@ func wanted(waiting []*retry) []*retry {
 	})
 }
 
-// giveWay cancels the oldest second try that can be. It reports whether there is one.
+// giveWay cancels the oldest retry that may be canceled, and reports whether there is one.
 func (b *batch) giveWay() bool {
 	r := &b.retries
 	i := slices.IndexFunc(r.running, func(r *retry) bool {
@@ -109,7 +108,7 @@ func (b *batch) giveWay() bool {
 	return true
 }
 
-// startRetry starts the first second try of a queue. b.mu is locked.
+// startRetry starts the first retry of a queue. b.mu is locked.
 func (b *batch) startRetry(queue *[]*retry) {
 	r := (*queue)[0]
 	*queue = slices.Delete(*queue, 0, 1)
@@ -131,7 +130,7 @@ func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 	if isAnswered {
 		b.observe(r.command, took)
 	}
-	if i >= 0 || isAnswered { // else it gave way, and another try of the key follows
+	if i >= 0 || isAnswered { // else it gave way, and the key is retried again
 		settle([]*lookup{r.lookup}, found)
 	}
 	if i >= 0 {
@@ -140,9 +139,9 @@ func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 	}
 }
 
-// retryFailed reads the keys of a command that failed one by one: its reason may be one of them, or the server that has
-// it. If all of the first fail, too, and the database has answered no other command since the failed one began, the
-// others get the error of that one.
+// retryFailed retries the keys of a failed command one by one: the cause may be one of the keys, or its server. If the
+// first keys fail, too, and the database has answered no other command since the failed one began, the other keys get
+// the error of the failed command.
 func (b *batch) retryFailed(c *command, src *Source, lookups []*lookup, err error) {
 	probes, rest := lookups[:min(len(lookups), maxFailures)], lookups[min(len(lookups), maxFailures):]
 	b.mu.Lock()

@@ -20,16 +20,16 @@ const (
 	Date                       // a date; in JSON an ISO 8601 string in UTC
 	ObjectID                   // an ObjectId; as text 24 hexadecimal digits
 	UUID                       // binary of subtype 4; as text in canonical form (RFC 9562, section 4)
-	UUIDCSharp                 // a UUID as old drivers for C# write it: binary of subtype 3, in an order of its own
+	UUIDCSharp                 // a UUID as written by old drivers for C#: binary of subtype 3, in a different byte order
 	UUIDJava                   // the same for Java
-	UUIDPython                 // the same for Python, in the order of UUID
+	UUIDPython                 // the same for Python, in the byte order of UUID
 	Strings                    // an array of strings
 	Array                      // an array
 	Object                     // an object or document
 	Any                        // any value
 )
 
-// ParamTypes returns the types of a parameter, and of a member of the core that a document is found by.
+// ParamTypes returns the types of parameters, and of members of the core that are keys.
 func ParamTypes() []Type {
 	return []Type{Int64, String, UUID, UUIDCSharp, UUIDJava, UUIDPython, ObjectID}
 }
@@ -54,10 +54,10 @@ func (t Type) String() string {
 	}[t]
 }
 
-// IsUUID reports whether t is one of the types of UUIDs, which have the same text.
+// IsUUID reports whether t is a UUID type. They differ in BSON, and have the same text.
 func (t Type) IsUUID() bool { return t >= UUID && t <= UUIDPython }
 
-// TypeNames returns the names of types for a message: "int64, string".
+// TypeNames returns the names of types for messages: "int64, string".
 func TypeNames(types []Type) string {
 	names := make([]string, len(types))
 	for i, t := range types {
@@ -66,7 +66,7 @@ func TypeNames(types []Type) string {
 	return strings.Join(names, ", ")
 }
 
-// ParseType returns the type of a name.
+// ParseType returns the type with a name.
 func ParseType(name string) (t Type, ok bool) {
 	types := FieldTypes()
 	if i := slices.IndexFunc(types, func(t Type) bool { return t.String() == name }); i >= 0 {
@@ -93,9 +93,9 @@ func (t Type) Pattern() string {
 }
 
 // ParseParam parses a parameter of a path or query. It accepts one spelling of each value and decodes nothing:
-// languages differ in how they read "007", "+5" or "%37", so the legacy service and MongoDB could be asked for
-// different things. Only the digits of an ObjectId or a UUID may be in capitals, too, which the Value has in lower case.
-// A string consists of unreserved characters (RFC 3986, section 2.3), and is not "." or "..". See also [Type.Pattern].
+// languages differ in how they read "007", "+5" or "%37", so the legacy service and MongoDB could read different
+// things. As the only exception, the digits of an ObjectId or a UUID may be upper case; the Value has lower case. A
+// string consists of unreserved characters (RFC 3986, section 2.3), and is not "." or "..". See also [Type.Pattern].
 func ParseParam(t Type, s string) (Value, bool) {
 	switch {
 	case t == Int64:
@@ -131,14 +131,14 @@ func isID(t Type, s string) bool {
 	return len(s) == len(form) && strings.Map(zero, s) == form
 }
 
-// Value is one value of a [Key]. Its Type is [Bool] or one of [ParamTypes]. Values can be compared with ==.
+// Value is a value of a [Key]. Its Type is [Bool] or one of [ParamTypes]. Values are comparable with ==.
 type Value struct {
 	Type Type
 	Int  int64  // of an Int64; for a Bool, 1 is true
 	Text string // of the other types; in lower case for an ObjectID or a UUID
 }
 
-// Key identifies a document: it has a value for each condition of a Source, in their order.
+// Key identifies a document: one value for each condition of a Source, in their order.
 type Key []Value
 
 func (v Value) String() string {
@@ -161,14 +161,14 @@ func (v Value) appendJSON(dst []byte) []byte {
 	}
 }
 
-// member is what the parser of a core notes of a JSON value: its kind, 0 if there is none, and the text of a number or,
-// if a rule needs it, of a string.
+// member is a JSON value in a core: its kind, 0 if it is missing, and the text of a number or, if a rule needs it, of a
+// string.
 type member struct {
 	kind jsontext.Kind
 	text string
 }
 
-// is reports whether the value has a type of a [CoreField].
+// is reports whether the value has the type t of a [CoreField].
 func (m member) is(t Type) bool {
 	switch t {
 	case String:
@@ -188,7 +188,7 @@ func (m member) is(t Type) bool {
 	}
 }
 
-// value converts the member to a type of a parameter.
+// value converts the member to a parameter type.
 func (m member) value(t Type) (Value, bool) {
 	switch {
 	case t == Int64 && m.kind == '0':

@@ -82,6 +82,10 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 		return Pass, NotFinal
 	case resp.NoTransform:
 		return Pass, NoTransform
+	case resp.Method == "HEAD":
+		return Compose, "" // the response to GET would be composed
+	case (resp.Bodyless || status == 204 || status == 205) && !isRead(resp.Method):
+		return Pass, NoContent
 	case resp.Bodyless || status == 204 || status == 205:
 		return r.applyPolicy(resp, CoreEmpty)
 	case !isSupported:
@@ -128,7 +132,8 @@ const (
 	PartialContent Reason = "partial-content"  // passed: 206
 	NotFinal       Reason = "not-final"        // passed: a status below 200
 	NoTransform    Reason = "no-transform"     // passed: cache-control: no-transform
-	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and Rule.Degrade forbids degrading
+	NotDegraded    Reason = "not-degraded"     // passed: the legacy service failed, and Rule.Degrade does not apply
+	NoContent      Reason = "no-content"       // passed: a 2xx without a body to a request that may change something
 	HeadRequest    Reason = "head"             // passed: no body; headers that describe one are removed
 	LocalReply     Reason = "local-reply"      // passed: local reply of the proxy
 	OriginNotSaid  Reason = "origin-unknown"   // passed: the origin is not known
@@ -143,7 +148,7 @@ const (
 	LegacyUnreachable Reason = "legacy-unreachable" // core failed: connection error, timeout, no healthy host
 	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with DegradeNotFound
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
-	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON object that the rule requires
+	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON that the rule requires
 
 	KeyMismatch      Reason = "key-mismatch"      // extension withheld: the core belongs to another key
 	ExtensionInvalid Reason = "extension-invalid" // extension failed: a field is missing or has another type

@@ -40,6 +40,20 @@ func TestVerdict(t *testing.T) {
 		{"201", v1, legacy(201), Compose, ""},
 		{"204", v1, legacy(204), Degrade, CoreEmpty},
 		{"205", v1, legacy(205), Degrade, CoreEmpty},
+		{"204, and never", &never, legacy(204), Pass, NotDegraded},
+		{"204 to a POST", &never, with(legacy(204), func(r *Response) { r.Method = "POST" }), Pass, NoContent},
+		{
+			"201 without a body to a POST", v1,
+			with(legacy(201), func(r *Response) { r.Method, r.Bodyless = "POST", true }), Pass, NoContent,
+		},
+		{
+			"200 to a HEAD", &never,
+			with(legacy(200), func(r *Response) { r.Method, r.Bodyless = "HEAD", true }), Compose, "",
+		},
+		{
+			"404 to a HEAD", v1,
+			with(legacy(404), func(r *Response) { r.Method, r.Bodyless = "HEAD", true }), Pass, LegacyNotFound,
+		},
 		{"206", v1, legacy(206), Pass, PartialContent},
 		{"101", v1, legacy(101), Pass, NotFinal},
 		{"302", v1, legacy(302), Pass, LegacyRedirect},

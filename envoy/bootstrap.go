@@ -47,7 +47,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 	return b, b.ValidateAll()
 }
 
-// bufferLimit returns how many bytes of a body Envoy must be able to buffer.
+// bufferLimit returns the size of Envoy's buffer for a body, in bytes.
 func bufferLimit(c Config) uint32 {
 	limit := 0
 	for _, r := range c.Rules {

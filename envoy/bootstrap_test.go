@@ -26,8 +26,7 @@ func config() envoy.Config {
 	}
 }
 
-// TestBootstrap compares with testdata/bootstrap.yaml, which is also there to be read. test/envoy shows
-// that a real Envoy takes it.
+// TestBootstrap compares the output with testdata/bootstrap.yaml. test/envoy tests that Envoy accepts it.
 func TestBootstrap(t *testing.T) {
 	bootstrap, err := envoy.Bootstrap(config())
 	if err != nil {
@@ -57,7 +56,7 @@ func TestModule(t *testing.T) {
 	checkGolden(t, "testdata/bootstrap-module.yaml", got)
 
 	c.Rules[0].Degrade = enrich.DegradeAuthenticated
-	const want = `rule "user": degrade: authenticated needs weft as an external processor: Envoy does not show the claims of a token to a module`
+	const want = `rule "user": degrade: authenticated needs weft as an external processor: modules cannot read the claims of a token`
 	if _, err := envoy.Bootstrap(c); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}
@@ -97,21 +96,33 @@ func TestFormats(t *testing.T) {
 	checkGolden(t, "testdata/gateway-attached.yaml", got)
 }
 
-func TestFormatMistakes(t *testing.T) {
+func TestFormatErrors(t *testing.T) {
 	c := config()
 	for _, test := range []struct {
 		make func() ([]byte, error)
 		want string
 	}{
-		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app", Port: 80}) }, `selector "app": want label=value, as in app=users`},
-		{func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) }, "port 0: want a number from 1 to 65535"},
-		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{Attach: "users"}) }, `--attach "users": want httproute/NAME or httproute/NAME/SECTION, as in httproute/users`},
+		{
+			func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app", Port: 80}) },
+			`selector "app": want label=value, as in app=users`,
+		},
+		{
+			func() ([]byte, error) { return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x"}) },
+			"port 0: want a number from 1 to 65535",
+		},
+		{
+			func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{Attach: "users"}) },
+			`--attach "users": want httproute/NAME or httproute/NAME/SECTION, as in httproute/users`,
+		},
 		{func() ([]byte, error) {
 			c := c
 			c.Rules = c.Rules[1:] // the one with a legacy_path
 			return envoy.Gateway(c, envoy.GatewayOptions{Attach: "httproute/users"})
-		}, `--attach has no effect: each rule has a legacy_path, and so a route of its own`},
-		{func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) }, `--weft "unix:///run/weft/weft.sock": want name:port of a Service, as in weft:8080`},
+		}, `--attach has no effect: each rule has a legacy_path, and so a new route`},
+		{
+			func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) },
+			`--weft "unix:///run/weft/weft.sock": want name:port of a Service, as in weft:8080`,
+		},
 	} {
 		if _, err := test.make(); err == nil || err.Error() != test.want {
 			t.Errorf("%v, want %s", err, test.want)
@@ -119,7 +130,7 @@ func TestFormatMistakes(t *testing.T) {
 	}
 }
 
-// checkGolden compares with a file, or writes it.
+// checkGolden compares got with a golden file, or with -update writes the file.
 func checkGolden(t *testing.T, golden string, got []byte) {
 	t.Helper()
 	if *update {
@@ -132,7 +143,7 @@ func checkGolden(t *testing.T, golden string, got []byte) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got); if that is meant: go test ./envoy -run 'TestBootstrap|TestFormats' -update\n%s", golden, diff)
+		t.Errorf("%s (-want +got); update: go test ./envoy -run 'TestBootstrap|TestFormats' -update\n%s", golden, diff)
 	}
 }
 
@@ -148,8 +159,14 @@ func TestBootstrapAddresses(t *testing.T) {
 		{"weft over TCP", func(c *envoy.Config) { c.Weft = "127.0.0.1:9000" }, "port_value: 9000", ""},
 		{"a relative socket", func(c *envoy.Config) { c.Weft = "unix:weft.sock" }, "path: weft.sock", ""},
 		{"no port", func(c *envoy.Config) { c.Legacy = "users" }, "", `address "users": want host:port`},
-		{"a port that is none", func(c *envoy.Config) { c.Legacy = "users:http" }, "", `address "users:http": port is not a number from 0 to 65535`},
-		{"no host", func(c *envoy.Config) { c.Listen = ":10000" }, "", `address ":10000": no host before the colon; 0.0.0.0 is every IPv4 address of this machine`},
+		{
+			"a port that is a name", func(c *envoy.Config) { c.Legacy = "users:http" }, "",
+			`address "users:http": port is not a number from 0 to 65535`,
+		},
+		{
+			"no host", func(c *envoy.Config) { c.Listen = ":10000" }, "",
+			`address ":10000": no host before the colon; 0.0.0.0 is every IPv4 address of this machine`,
+		},
 		{"no path", func(c *envoy.Config) { c.Weft = "unix:" }, "", `address "unix:": no path after "unix:"`},
 		{"not UTF-8", func(c *envoy.Config) { c.Legacy = "\xff:1" }, "", `address "\xff:1": not UTF-8`},
 	}

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// clusters returns those of a standalone Envoy.
+// clusters returns the clusters of a standalone Envoy.
 func clusters(c Config) ([]*clusterv3.Cluster, error) {
 	legacy, legacyErr := cluster(c, "legacy", c.Legacy)
 	clusters := []*clusterv3.Cluster{legacy}
@@ -33,7 +33,7 @@ func weftCluster(c Config) (*clusterv3.Cluster, error) {
 	return weft, cmp.Or(err, c.TLS.validate())
 }
 
-// cluster returns the cluster of a name, with an endpoint for each address. The rest is in clusters.yaml.tmpl.
+// cluster returns a cluster with an endpoint for each address. Its other fields are in clusters.yaml.tmpl.
 func cluster(c Config, name string, addresses ...string) (*clusterv3.Cluster, error) {
 	endpoints, names, sockets := &endpointv3.LocalityLbEndpoints{}, false, false
 	for _, s := range addresses {

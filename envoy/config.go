@@ -1,6 +1,6 @@
-// Package envoy makes the Envoy configuration that calls weft from the rules: a bootstrap for a standalone Envoy, and
-// objects for Istio and Envoy Gateway. What depends on the rules is made with go-control-plane's types. The rest is
-// YAML, in templates; Envoy's part of it is read into those types.
+// Package envoy generates the Envoy configuration that calls weft from the rules: a bootstrap for a standalone Envoy,
+// and objects for Istio and Envoy Gateway. Parts that depend on the rules are built with go-control-plane's types. The
+// rest is YAML templates; messages in them are parsed into those types.
 package envoy
 
 import (
@@ -30,50 +30,50 @@ type Config struct {
 
 	Listen string // host:port of Envoy's listener
 	Admin  string // host:port of Envoy's admin interface
-	Legacy string // host:port of the legacy service; Envoy resolves a host name again and again
+	Legacy string // host:port of the legacy service; Envoy resolves a host name periodically
 	Weft   string // address of weft, unix:PATH or host:port; several are separated by commas
 	TLS    TLS    // between Envoy and weft; the zero value is no TLS
 
 	// WeftStreams is the maximum number of concurrent streams on a connection to weft. If it is larger than weft's own
-	// limit, the streams that Envoy opens before it knows that limit are refused, and these exchanges pass.
+	// limit, weft rejects streams that Envoy opens before it knows that limit, and these exchanges pass.
 	WeftStreams uint32
 
-	// Filters are listed before weft's, for example for authentication. What they reject, weft passes.
+	// Filters precede weft's filters, for example for authentication. weft passes their local replies.
 	Filters []*hcmv3.HttpFilter
 
-	// RouteTimeout is how long the legacy service may take for its whole answer, including a retry.
+	// RouteTimeout is the timeout for the complete response of the legacy service, including retries.
 	RouteTimeout time.Duration
-	// MessageTimeout is how long Envoy waits for each reply of weft before it goes on without. Less a margin, it is weft's
-	// budget for MongoDB once the core is there.
+	// MessageTimeout is how long Envoy waits for each reply of weft before it continues without weft. Less a margin, it is
+	// weft's budget for MongoDB once the core has arrived.
 	MessageTimeout time.Duration
-	// WeftTimeout is the message timeout from which weft derives how long it waits for MongoDB: that of its rules file.
-	// If it is another one, Envoy sends weft its own with each exchange, which costs it a twelfth of its CPU time.
+	// WeftTimeout is the message timeout in weft's rules file, from which weft derives its budget for MongoDB. If it
+	// differs from MessageTimeout, Envoy sends the budget with each exchange, which costs a twelfth of its CPU time.
 	WeftTimeout time.Duration
-	// Retries is how often a request is retried: the GET of a rule if the legacy service fails, others if it has seen
-	// nothing of them. Nil is once.
+	// Retries is the maximum number of retries: of the GET of a rule if the legacy service fails, of other requests if
+	// the legacy service has received nothing. Nil means 1.
 	Retries *uint32
 	// LegacyIdleTimeout is how long Envoy keeps an idle connection to the legacy service.
 	LegacyIdleTimeout time.Duration
 
 	// TrustedHops is the number of proxies in front of Envoy that append to x-forwarded-for.
 	TrustedHops uint32
-	// NormalizePaths makes Envoy normalize paths before it selects a route, and sends them so to the legacy service.
+	// NormalizePaths makes Envoy normalize paths before it selects a route. The legacy service gets normalized paths.
 	NormalizePaths bool
 	// PreserveCase keeps the spelling of the names of HTTP/1 headers, which Envoy otherwise sends in lower case.
 	PreserveCase bool
-	// LegacyHTTP2 says that the legacy service also speaks HTTP/2 without TLS. Requests over HTTP/2, such as gRPC, then go to
-	// it over HTTP/2.
+	// LegacyHTTP2 means that the legacy service also supports HTTP/2 without TLS. Then Envoy forwards HTTP/2 requests,
+	// such as gRPC, over HTTP/2.
 	LegacyHTTP2 bool
 
 	// Collector, if not empty, is host:port of an OTLP collector (gRPC) for Envoy's traces. TraceSampling is the
-	// percentage of the requests to trace that do not belong to a trace already.
+	// percentage of requests that are traced if they do not belong to a trace.
 	Collector     string
 	TraceSampling float64
 
-	// Module, if not nil, has Envoy run weft in its own process. Then Weft, TLS, WeftStreams and WeftTimeout mean nothing.
+	// Module, if not nil, runs weft in Envoy's process. Weft, TLS and WeftStreams are then ignored.
 	Module *Module
 
-	legacyCluster string // cluster of the legacy service: "legacy", or the mesh's own
+	legacyCluster string // cluster of the legacy service: "legacy", or the mesh's name of it
 }
 
 // DefaultWeftStreams is the default of Config.WeftStreams.
@@ -93,7 +93,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// address parses host:port, or unix:PATH (also unix:///PATH) as gRPC spells it. The host may be a name.
+// address parses host:port, or unix:PATH (also unix:///PATH) as in gRPC. The host may be a name.
 func address(s string) (*corev3.Address, error) {
 	if !utf8.ValidString(s) {
 		return nil, fmt.Errorf("address %q: not UTF-8", s)
@@ -129,8 +129,8 @@ func isName(a *corev3.Address) bool {
 	return host != "" && err != nil
 }
 
-// Fingerprint identifies the part of the configuration that depends on the rules alone. Envoy sends it to weft with
-// its health checks ([extproc.ConfigHeader]), so that weft can report a configuration that was made from other rules.
+// Fingerprint identifies the part of the configuration that depends only on the rules. Envoy sends it to weft with its
+// health checks ([extproc.ConfigHeader]), so that weft can report a configuration made from other rules.
 func Fingerprint(rules []*enrich.Rule) string {
 	c := Config{Rules: rules}.withDefaults()
 	messages := []proto.Message{

@@ -22,8 +22,8 @@ const fallbackFilterName = "envoy.filters.http.lua"
 
 func hasFallback(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComposite }
 
-// fallbackFilters returns the Lua filter that keeps the shape of answers while weft is down, or nothing if no rule
-// has a fallback. It is listed before ext_proc, so that it gets a response after ext_proc.
+// fallbackFilters returns the Lua filter that preserves the shape of responses while weft is down, or nil if no rule
+// has a fallback. It precedes ext_proc, so that it processes a response after ext_proc.
 func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !hasFallback(r) })
 	if len(rules) == 0 {
@@ -46,8 +46,8 @@ func fallbackPerRoute(r *enrich.Rule) *luav3.LuaPerRoute {
 	}}
 }
 
-// fallbackScript returns fallback.lua with the tables that it reads. Where the script chooses among rules itself, it
-// needs those without a fallback, too: the first rule that matches counts.
+// fallbackScript returns fallback.lua with the tables that it reads. Where the script matches rules itself, it also
+// needs the rules without a fallback: the first rule that matches counts.
 func fallbackScript(rules []*enrich.Rule) string {
 	var b strings.Builder
 	var names []string
@@ -80,7 +80,7 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 		query = append(query, fmt.Sprintf("{ name = %s, %s = %s }", luaString(q.Name), key, luaString(value)))
 	}
 	for _, f := range r.Core {
-		if names := f.At.Names(); len(names) == 1 { // the script checks only the members of the core itself
+		if names := f.At.Names(); len(names) == 1 { // the script checks only top-level members
 			core = append(core, fmt.Sprintf("[%s] = %s", luaString(names[0]), luaString(f.Type.String())))
 		}
 	}
@@ -102,6 +102,7 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 		fields = append(fields, [][2]string{
 			{"limit", strconv.Itoa(r.CoreLimit)},
 			{"content_type", luaString(r.ContentType)},
+			{"degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)}, // the script verifies no caller
 			{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
 			{"both_failed", luaString(string(r.Unavailable()))},
 			{"head", luaString(string(head))},
@@ -128,7 +129,7 @@ func quoteLuaPattern(s string) string {
 	return b.String()
 }
 
-// luaString returns s as a Lua literal. Bytes beyond printable ASCII become decimal escapes, the only ones of Lua 5.1.
+// luaString returns s as a Lua literal. Other bytes than printable ASCII are decimal escapes, the only ones in Lua 5.1.
 func luaString(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {

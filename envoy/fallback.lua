@@ -1,7 +1,7 @@
--- Keeps the composite shape of a rule while weft is down. weft marks each response that it has seen with x-weft. A
--- response without that mark, to a request of which weft would have made a composite, is made one here, with null for
--- the extensions. Four generated tables stand before this text: rules, their order, conditions and body_headers. A route
--- that weft made has the name of its rule in its filter context.
+-- Preserves the composite shape of a rule while weft is down. weft sets x-weft in each response that it processes. A
+-- response without x-weft, to a request for which weft would have returned a composite, becomes a composite here, with
+-- null for the extensions. Four generated tables precede this text: rules, order, conditions and body_headers. A route
+-- that weft generated has the name of its rule in its filter context.
 
 -- is_param[type](s) reports whether weft accepts a parameter in this spelling.
 local is_param = {
@@ -30,7 +30,7 @@ local function has_param(query, param)
   return value == param.value
 end
 
--- has_host reports whether an authority, whose port does not matter, is the host of a rule, which is in lower case.
+-- has_host reports whether an authority, without its port, matches the host of a rule, which is in lower case.
 local function has_host(host, authority)
   authority = authority:lower()
   if not authority:find("%]$") then authority = authority:gsub(":[^:]*$", "") end
@@ -39,8 +39,8 @@ local function has_host(host, authority)
   return #authority > #suffix and authority:sub(-#suffix) == suffix
 end
 
--- matches reports whether weft applies a rule to a request. That the request came by the route of the rule is not
--- enough: a route's regular expression cannot tell whether a number fits in 64 bits, for example.
+-- matches reports whether weft applies a rule to a request. The route of the rule is not sufficient: for example, its
+-- regular expression cannot test whether a number fits in 64 bits.
 local function matches(rule, target)
   local path, query = target:match("^([^?]*)%??(.*)$")
   local params = { path:match(rule.path) }
@@ -54,8 +54,8 @@ local function matches(rule, target)
   return true
 end
 
--- rule_for returns the rule that weft applies to a request, or nil. On a route that weft did not make ("*"), it is the
--- first of all that matches.
+-- rule_for returns the rule that weft applies to a request, or nil. On a route that weft did not generate ("*"), it is
+-- the first rule that matches.
 local function rule_for(request, headers)
   local name, target = request:filterContext():get("rule"), headers:get(":path")
   if name ~= "*" then
@@ -71,9 +71,9 @@ local function rule_for(request, headers)
   end
 end
 
--- The legacy service is asked for a whole body without an encoding, as weft asks for it: neither a part of a body nor
--- an encoded one can be wrapped. A request that may change something keeps its conditions. weft answers the condition
--- of a GET itself, so it gets that in another header, which the route removes.
+-- Like weft, the script requests a complete body without an encoding from the legacy service: a partial or encoded body
+-- cannot be wrapped. An unsafe request keeps its conditions. weft evaluates the condition of a GET itself, so it gets
+-- it in another header, which the route removes.
 function envoy_on_request(request)
   local headers = request:headers()
   local rule = rule_for(request, headers)
@@ -113,7 +113,7 @@ local function skip_space(s, i)
   return s:find("[^ \t\r\n]", i) or #s + 1
 end
 
--- unescape returns the text of a name. Escapes beyond ASCII are dropped: the names that rules use have none.
+-- unescape returns the text of a name. Escapes beyond ASCII are dropped: names in rules do not contain them.
 local function unescape(name)
   local plain = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
   return (name:gsub("\\(.)(%x?%x?%x?%x?)", function(c, digits)
@@ -124,7 +124,7 @@ local function unescape(name)
 end
 
 -- after_value returns the position after the JSON value that begins at i, or nil. If members is given, the values of
--- its names are replaced by those that stand in the object, as text.
+-- its names are replaced by those in the object, as text.
 local function after_value(s, i, depth, members)
   local c = s:sub(i, i)
   if c == '"' then
@@ -184,7 +184,7 @@ local function is_utf8(s)
   return true
 end
 
--- is_a[type](text) reports whether a valid JSON value, or "" for none, is of a type.
+-- is_a[type](text) reports whether a valid JSON value, or "" for a missing one, has a type.
 local is_a = {
   any = function(text) return text ~= "" end,
   array = function(text) return text:sub(1, 1) == "[" end,
@@ -201,7 +201,7 @@ local is_a = {
   end,
 }
 
--- trim removes a byte order mark, and white space at both ends. It reads each byte once: a pattern would block a worker
+-- trim removes a byte order mark, and surrounding white space. It reads each byte once: a pattern would block a worker
 -- of Envoy for minutes on a body full of spaces.
 local function trim(s)
   local first = s:sub(1, 3) == "\239\187\191" and 4 or 1
@@ -237,11 +237,12 @@ function envoy_on_response(response)
   local body = response:body(true)
   if body:length() > rule.limit then return end
   local core
-  headers = response:headers() -- the object from before the wait for the body is not valid any more
+  headers = response:headers() -- the earlier object is invalid after the wait for the body
   local encoding = headers:get("content-encoding") or "identity"
   if legacy_answered and encoding:lower() == "identity" then
     core = core_of(rule, tostring(body:getBytes(0, body:length())))
   end
+  if not core and not rule.degrade and status ~= 404 then return end
   local answer, code = rule.both_failed, "503"
   if core then
     answer, code = rule.head .. core .. rule.tail, tostring(status)

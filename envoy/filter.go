@@ -17,7 +17,7 @@ import (
 
 const extProcFilterName = "envoy.filters.http.ext_proc"
 
-// filters returns those of weft: the fallback, if a rule has one, and ext_proc; or the module.
+// filters returns weft's filters: the module, or the fallback, if a rule has one, and ext_proc.
 func filters(c Config) []*hcmv3.HttpFilter {
 	if c.Module != nil {
 		return []*hcmv3.HttpFilter{moduleFilter(c)}
@@ -25,14 +25,14 @@ func filters(c Config) []*hcmv3.HttpFilter {
 	return append(fallbackFilters(c.Rules), extProcFilter(c))
 }
 
-// extProcFilter calls weft. If weft fails, the exchange goes on without it (failure_mode_allow). Envoy sends no body
-// unless weft asks for it (allow_mode_override), and only the headers that weft reads: cookies and credentials stay
-// in Envoy. The processing mode is the default one: headers of request and response, no bodies, no trailers.
+// extProcFilter calls weft. If weft fails, the exchange continues without it (failure_mode_allow). Envoy sends a body
+// only if weft requests it (allow_mode_override), and only headers that weft reads: cookies and credentials stay in
+// Envoy. The processing mode is the default: headers of request and response, no bodies, no trailers.
 func extProcFilter(c Config) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{
 		Name: extProcFilterName,
-		// The routes of rules enable it. If it were enabled for all requests, Envoy would also call it for malformed ones
-		// that have no route, and their clients would get no answer.
+		// The routes of rules enable it. If it were enabled for all requests, Envoy would also call it for malformed
+		// requests without a route, and their clients would get no response.
 		Disabled: true,
 		ConfigType: httpFilterConfig(&extprocv3.ExternalProcessor{
 			GrpcService: &corev3.GrpcService{
@@ -52,7 +52,7 @@ func extProcFilter(c Config) *hcmv3.HttpFilter {
 	}
 }
 
-// initialMetadata returns what Envoy must send with each exchange because weft's rules file says otherwise.
+// initialMetadata returns the settings that differ from weft's rules file; Envoy sends them with each exchange.
 func initialMetadata(c Config) []*corev3.HeaderValue {
 	if c.MessageTimeout == c.WeftTimeout {
 		return nil
@@ -74,9 +74,9 @@ func forwardedHeaders() *matcherv3.ListStringMatcher {
 	return list
 }
 
-// metadataOptions lets weft set the metadata that the access log prints. If a rule asks for the caller's identity,
-// Envoy sends weft the claims that a jwt_authn filter before it has verified; not otherwise, since they go with each
-// message.
+// metadataOptions allows weft to set the metadata for the access log. If a rule needs the caller's identity, Envoy
+// sends weft the claims that a preceding jwt_authn filter has verified. Otherwise it does not, because it sends them
+// with each message.
 func metadataOptions(rules []*enrich.Rule) *extprocv3.MetadataOptions {
 	untyped := func(namespace string) *extprocv3.MetadataOptions_MetadataNamespaces {
 		return &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{namespace}}

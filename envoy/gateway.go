@@ -20,14 +20,14 @@ type GatewayOptions struct {
 	Namespace string
 	Gateway   string // name of the Gateway
 
-	// Attach names the HTTPRoute that has the paths of the rules now: httproute/NAME, or httproute/NAME/SECTION for one of
-	// its rules. weft is attached to it, and all that it has goes on acting. Rules with a legacy_path, whose path is new,
-	// get routes of their own, and without Attach all rules do.
+	// Attach names the HTTPRoute that has the paths of the rules now: httproute/NAME, or httproute/NAME/SECTION for one
+	// of its rules. weft is attached to it, and its policies still apply. Rules with a legacy_path, whose path is new,
+	// get new routes. Without Attach all rules get new routes.
 	Attach string
 }
 
-// NewRoutes returns the names of the HTTPRoutes that [Gateway] makes for rules, and whether one of them takes requests
-// from a route that the legacy service has already. No SecurityPolicy that targets another HTTPRoute covers them.
+// NewRoutes returns the names of the HTTPRoutes that [Gateway] creates for rules, and whether one of them takes over
+// requests from an existing route of the legacy service. SecurityPolicies of other HTTPRoutes do not cover them.
 func (o GatewayOptions) NewRoutes(rules []*enrich.Rule) (names []string, takesRequests bool) {
 	_, routed := o.divide(rules)
 	for _, r := range routed {
@@ -41,7 +41,7 @@ func (o GatewayOptions) NewRoutes(rules []*enrich.Rule) (names []string, takesRe
 	return names, takesRequests
 }
 
-// divide returns the rules for the HTTPRoute to which weft is attached, and those that get routes of their own.
+// divide returns the rules for the HTTPRoute to which weft is attached, and the rules with new routes.
 func (o GatewayOptions) divide(rules []*enrich.Rule) (attached, routed []*enrich.Rule) {
 	for _, r := range rules {
 		if o.Attach != "" && r.LegacyPath.IsZero() {
@@ -77,14 +77,14 @@ func (o GatewayOptions) attachTo(attached []*enrich.Rule) (target, error) {
 		return target{}, fmt.Errorf("--attach %q: want httproute/NAME or httproute/NAME/SECTION, as in httproute/users",
 			o.Attach)
 	case len(attached) == 0:
-		return target{}, errors.New("--attach has no effect: each rule has a legacy_path, and so a route of its own")
+		return target{}, errors.New("--attach has no effect: each rule has a legacy_path, and so a new route")
 	}
 	return httpRoute(parts[1], parts[2]), nil
 }
 
-// Gateway returns the objects for Envoy Gateway, as YAML documents. They are not made with the Go types of the Gateway
-// API and Envoy Gateway: those bring 112 packages with them, with which the binary of weft would have 44.9 MB in place
-// of 33.0. test/k8s/manifests decodes the output strictly into these types.
+// Gateway returns the objects for Envoy Gateway, as YAML documents. It does not use the Go types of the Gateway API and
+// Envoy Gateway: they import 112 packages, and the binary of weft would grow from 33.0 to 44.9 MB. test/k8s/manifests
+// decodes the output strictly into these types.
 func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	c = c.withDefaults()
 	legacy, legacyErr := backendRef("legacy", c.Legacy)
@@ -120,8 +120,8 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	})
 }
 
-// policyData returns the data for an EnvoyExtensionPolicy with a name: for all rules of a target, or for one on its own
-// route. The fallback finds the name of the rule in the filter context, or "*".
+// policyData returns the data for an EnvoyExtensionPolicy with a name: for all rules of a target, or for one rule on a
+// new route. The fallback reads the name of the rule from the filter context; "*" means any.
 func policyData(data map[string]any, name string, to target, rules []*enrich.Rule, rule string) map[string]any {
 	data = maps.Clone(data)
 	data["Name"], data["Target"], data["Rules"], data["Rule"] = name, to, rules, rule

@@ -17,7 +17,7 @@ import (
 type IstioOptions struct {
 	Namespace string
 	Selector  string // label=value of the legacy service's pods
-	Port      int    // of its container
+	Port      int    // of the container
 }
 
 // Istio returns an EnvoyFilter for the inbound sidecar of the legacy service, as YAML.
@@ -36,7 +36,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	}
 	c.legacyCluster = fmt.Sprintf("inbound|%d||", o.Port)
 
-	// Each route is inserted before all others, so the last patch, of the first rule, is the first route.
+	// Each patch inserts its route before all others, so the first rule is patched last.
 	var routes []*routev3.Route
 	for _, r := range c.Rules {
 		if !r.LegacyPath.IsZero() {
@@ -59,8 +59,8 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	})
 }
 
-// asInbound gives a route the timeouts and retries that Istio gives to the inbound routes of a sidecar: a request ends
-// when its caller gives up, and is sent again only if the connection was reset before anything was sent on it.
+// asInbound sets the timeouts and retries of Istio's inbound routes: a request ends when its client cancels it, and is
+// retried only if the connection was reset before anything was sent on it.
 func asInbound(route *routev3.Route) *routev3.Route {
 	action := route.GetRoute()
 	action.Timeout, action.IdleTimeout = &durationpb.Duration{}, nil
@@ -71,7 +71,7 @@ func asInbound(route *routev3.Route) *routev3.Route {
 	return route
 }
 
-// withHost limits a route to the host of its rule: the inbound routes of a sidecar have one virtual host for all.
+// withHost limits a route to the host of its rule: the inbound routes of a sidecar share one virtual host.
 func withHost(r *enrich.Rule, route *routev3.Route) *routev3.Route {
 	if r.Host == "" {
 		return route

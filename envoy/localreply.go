@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,34 +14,29 @@ import (
 	"weft/enrich"
 )
 
-// localReplies replaces Envoy's own errors on the paths of composites by the 503 for "core and extension failed".
-// Envoy answers past all filters if the legacy service breaks off in the middle of a body, and without weft if that
-// is down. If weft gets the local reply, it replaces it by the composite.
+// localReplies replaces local replies of Envoy on the paths of composites by the 503 for "core and extension failed".
+// Envoy sends them without any filter if the legacy service fails in the middle of a body, and without weft if weft is
+// down. If weft gets the local reply, it replaces it by the composite.
 func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	config := &hcmv3.LocalReplyConfig{}
-	// The legacy service gave no whole answer. In the order of Envoy's list: no healthy host, request timeout, local
-	// and remote reset, connection failure and termination, overflow, no cluster, retry limit, protocol error,
-	// longest duration.
+	// The legacy service sent no complete response. In the order of Envoy's list: no healthy host, request timeout, local
+	// and remote reset, connection failure and termination, overflow, no cluster, retry limit, protocol error, maximum
+	// duration.
 	unreachable := []string{"UH", "UT", "LR", "UR", "UF", "UC", "UO", "NC", "URX", "UPE", "UMSDR"}
-	seen := map[string]bool{}
 	for _, r := range c.Rules {
-		path := upstreamPattern(r)
-		if seen[path] || !r.AllowsMissingCore() || !slices.Contains(r.Methods, "GET") {
-			continue // other shapes have no such answer
+		// Other shapes have no such response, and with DegradeNever the client gets the failure itself.
+		if !r.AllowsMissingCore() || r.Degrade == enrich.DegradeNever || !slices.Contains(r.Methods, "GET") {
+			continue
 		}
-		seen[path] = true
-		isRead := []*accesslogv3.AccessLogFilter{
-			headerFilter(":method", exact("GET")),
-			headerFilter(":path", regex(path+`(\?.*)?`)),
-		}
+		isRead := matchesRead(r)
 		config.Mappers = append(config.Mappers,
 			unavailable(r, enrich.LegacyUnreachable, append([]*accesslogv3.AccessLogFilter{
 				{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
 					ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: unreachable},
 				}},
-				statusFilter(accesslogv3.ComparisonFilter_GE), // weft's own answer, a 200, can be a local reply, too
+				statusFilter(accesslogv3.ComparisonFilter_GE), // weft's response, a 200, can be a local reply, too
 			}, isRead...)),
-			// Envoy's own 500: weft is down, and the body was larger than the buffer in which the fallback waits for it.
+			// A 500 of Envoy: weft is down, and the body exceeds the buffer of the fallback.
 			unavailable(r, "weft-unavailable", append([]*accesslogv3.AccessLogFilter{
 				statusFilter(accesslogv3.ComparisonFilter_EQ),
 			}, isRead...)),
@@ -49,7 +45,34 @@ func localReplies(c Config) *hcmv3.LocalReplyConfig {
 	return config
 }
 
-// unavailable answers with a 503 where all filters match.
+// matchesRead returns filters for the GET of a rule: requests of others keep their local replies.
+func matchesRead(r *enrich.Rule) []*accesslogv3.AccessLogFilter {
+	path := ":path"
+	if !r.LegacyPath.IsZero() {
+		path = "x-envoy-original-path" // the router has rewritten :path
+	}
+	filters := []*accesslogv3.AccessLogFilter{
+		headerFilter(":method", exact("GET")),
+		headerFilter(path, regex(exactPattern(r.Path)+`(\?.*)?`)),
+	}
+	for _, q := range r.Query {
+		value := regexp.QuoteMeta(q.Fixed)
+		if q.Type != 0 {
+			value = q.Type.Pattern()
+		}
+		filters = append(filters, headerFilter(path, regex(`[^?]*\?(.*&)?`+regexp.QuoteMeta(q.Name)+"=("+value+")(&.*)?")))
+	}
+	if r.Host != "" {
+		name := regexp.QuoteMeta(r.Host)
+		if suffix, isWildcard := strings.CutPrefix(r.Host, "*"); isWildcard {
+			name = ".+" + regexp.QuoteMeta(suffix)
+		}
+		filters = append(filters, headerFilter(":authority", regex("(?i)"+name+"(:[0-9]*)?")))
+	}
+	return filters
+}
+
+// unavailable responds with a 503 if all filters match.
 func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
 	body := inline(strings.ReplaceAll(string(r.Unavailable()), "%", "%%"))
 	return &hcmv3.ResponseMapper{
@@ -89,13 +112,4 @@ func overwrite(h enrich.Header) *corev3.HeaderValueOption {
 		Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
 		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}
-}
-
-// upstreamPattern is a regular expression for the path of a request once its route is taken: that of the legacy
-// service.
-func upstreamPattern(r *enrich.Rule) string {
-	if r.LegacyPath.IsZero() {
-		return exactPattern(r.Path)
-	}
-	return exactPattern(r.LegacyPath)
 }

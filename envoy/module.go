@@ -16,37 +16,38 @@ import (
 	"weft/envoy/defaults"
 )
 
-// Module is weft as a library in Envoy's process.
+// Module configures weft as a library in Envoy's process.
 type Module struct {
-	Library string // path of libweft.so, as Envoy finds it
+	Library string // path of libweft.so in Envoy's file system
 
-	// Flags are the configuration of the filter: flags of "weft serve", with strings, numbers and bools as values.
+	// Flags is the configuration of the filter: flags of "weft serve". Values are strings, numbers or bools.
 	Flags map[string]any
 }
 
 const moduleFilterName = "envoy.filters.http.dynamic_modules"
 
-// validate reports what the module cannot do. A nil Module is valid.
+// validate returns an error if the module does not support a rule, or if the configuration is invalid. A nil Module is
+// valid.
 func (m *Module) validate(rules []*enrich.Rule) error {
 	if m == nil {
 		return nil
 	}
 	if m.Library == "" {
-		return errors.New("the path of libweft.so is missing")
+		return errors.New("path of libweft.so is empty; set --module-library")
 	}
 	if _, err := structpb.NewStruct(m.Flags); err != nil {
-		return fmt.Errorf("the configuration of the module: %w", err)
+		return fmt.Errorf("configuration of the module: %w", err)
 	}
 	for _, r := range rules {
 		if r.Degrade == enrich.DegradeAuthenticated {
 			return fmt.Errorf("rule %q: degrade: authenticated needs weft as an external processor: "+
-				"Envoy does not show the claims of a token to a module", r.Name)
+				"modules cannot read the claims of a token", r.Name)
 		}
 	}
 	return nil
 }
 
-// withoutFallback returns rules without a fallback: weft is not down while Envoy is up.
+// withoutFallback returns rules without a fallback: the module runs whenever Envoy runs.
 func withoutFallback(rules []*enrich.Rule) []*enrich.Rule {
 	var copies []*enrich.Rule
 	for _, r := range rules {
@@ -66,7 +67,7 @@ func moduleConfig(c Config) *modulev3.DynamicModuleConfig {
 	}
 }
 
-// moduleFilter is weft in Envoy's process. It is disabled by default, as ext_proc is.
+// moduleFilter runs weft in Envoy's process. It is disabled by default, like ext_proc.
 func moduleFilter(c Config) *hcmv3.HttpFilter {
 	flags := maps.Clone(c.Module.Flags)
 	if flags == nil {
@@ -75,7 +76,7 @@ func moduleFilter(c Config) *hcmv3.HttpFilter {
 	if _, ok := flags["budget"]; !ok && c.MessageTimeout != c.WeftTimeout {
 		flags["budget"] = defaults.Budget(c.MessageTimeout).String()
 	}
-	config, _ := structpb.NewStruct(flags) // validate has looked for errors
+	config, _ := structpb.NewStruct(flags) // validate has checked the flags
 	return &hcmv3.HttpFilter{
 		Name:     moduleFilterName,
 		Disabled: true,
@@ -85,8 +86,8 @@ func moduleFilter(c Config) *hcmv3.HttpFilter {
 	}
 }
 
-// modulePerRoute enables the filter on the route of a rule, whose name is the configuration if that matters; see
-// [ruleRoute].
+// modulePerRoute enables the filter on the route of a rule. The configuration is the name of the rule if it matters; see
+// ruleRoute.
 func modulePerRoute(c Config, r *enrich.Rule) *modulefilterv3.DynamicModuleFilterPerRoute {
 	name := ""
 	if isAmbiguous(c.Rules, r) {

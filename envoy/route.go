@@ -20,8 +20,8 @@ import (
 	"weft/extproc"
 )
 
-// routes sends all requests to the legacy service; those that match a rule go through weft. Each host that a rule names
-// has a virtual host of its own.
+// routes sends all requests to the legacy service; requests that match a rule are processed by weft. Each host in a
+// rule has a virtual host.
 func routes(c Config) *routev3.RouteConfiguration {
 	hosts := hosts(c.Rules)
 	config := &routev3.RouteConfiguration{Name: "routes", IgnorePortInHostMatching: len(hosts) > 1}
@@ -31,7 +31,7 @@ func routes(c Config) *routev3.RouteConfiguration {
 	return config
 }
 
-// hosts returns the hosts that rules name and, at the end, "" for all others.
+// hosts returns the hosts in the rules and, last, "" for all others.
 func hosts(rules []*enrich.Rule) []string {
 	var hosts []string
 	for _, r := range rules {
@@ -46,7 +46,7 @@ func virtualHost(c Config, host string) *routev3.VirtualHost {
 	v := &routev3.VirtualHost{
 		Name:    "legacy",
 		Domains: []string{cmp.Or(host, "*")},
-		// Only weft sets this header. The request filters still see a client's own, which weft removes. A filter that
+		// Only weft sets this header. The request filters still see the client's header, which weft removes. A filter that
 		// removes all headers with this prefix would cost two per cent of a request without a rule.
 		RequestHeadersToRemove:  []string{enrich.OutcomeHeader},
 		ResponseHeadersToRemove: []string{enrich.OutcomeHeader},
@@ -77,12 +77,12 @@ func virtualHost(c Config, host string) *routev3.VirtualHost {
 	return v
 }
 
-// retryUnsent retries requests of which Envoy knows that the legacy service has seen nothing. It is safe for all
-// methods, and the policy of all routes that have no other.
+// retryUnsent retries requests of which the legacy service has received nothing. It is safe for all methods, and the
+// default policy of routes.
 const retryUnsent = "connect-failure,refused-stream,reset-before-request"
 
-// idleTimeout is how long a stream without a rule may be silent. Envoy's default, 5 minutes, would end WebSockets and
-// server-sent events that have nothing to say. Without any, streams of clients that are gone would stay forever.
+// idleTimeout is the idle timeout of a stream without a rule. Envoy's default, 5 minutes, would end idle WebSockets and
+// server-sent events. Without a timeout, streams of disconnected clients would remain forever.
 const idleTimeout = time.Hour
 
 func withIdleTimeout(r *routev3.Route) *routev3.Route {
@@ -90,7 +90,7 @@ func withIdleTimeout(r *routev3.Route) *routev3.Route {
 	return r
 }
 
-// ruleRoutes returns the routes of a rule: two if only a part of its requests may be retried once they are sent.
+// ruleRoutes returns the routes of a rule: two if only some of its requests may be retried after they were sent.
 func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
 	if retryPolicy(c, r) == nil || r.ReadsOnly() {
 		return []*routev3.Route{ruleRoute(c, r)}
@@ -110,9 +110,9 @@ func servesHost(r *enrich.Rule, host string) bool {
 	return isWildcard && strings.HasSuffix(host, suffix)
 }
 
-// ruleRoute returns the route for the requests that match a rule. It also takes a few that do not (see exactPattern),
-// so it tells weft the name of the rule if that matters: metadata of a route costs Envoy CPU time. The filters of weft
-// are disabled by default; a configuration for a route enables them.
+// ruleRoute returns the route for the requests that match a rule. The route also matches a few other requests (see
+// exactPattern), so it sends weft the name of the rule if that matters: metadata of a route costs Envoy CPU time. The
+// filters of weft are disabled by default; the configuration of a route enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	action := legacyAction(c)
 	action.RegexRewrite = rewrite(r)
@@ -143,8 +143,8 @@ func extProcPerRoute(c Config, r *enrich.Rule) *extprocv3.ExtProcPerRoute {
 	return &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}
 }
 
-// isAmbiguous reports whether a request that takes the route of a rule can match another rule, whose core the legacy
-// service has under another path.
+// isAmbiguous reports whether a request on the route of a rule can match another rule, whose core has another path at
+// the legacy service.
 func isAmbiguous(rules []*enrich.Rule, r *enrich.Rule) bool {
 	return slices.ContainsFunc(rules, func(other *enrich.Rule) bool {
 		return other.Name != r.Name && (!r.LegacyPath.IsZero() || !other.LegacyPath.IsZero()) &&
@@ -155,7 +155,7 @@ func isAmbiguous(rules []*enrich.Rule, r *enrich.Rule) bool {
 }
 
 // otherRoute returns the route for all other requests to the path of a rule that has a legacy_path: other methods, and
-// parameters in another spelling. The legacy service gets them under its own path.
+// parameters in another spelling. It rewrites the path, too.
 func otherRoute(c Config, r *enrich.Rule) *routev3.Route {
 	action := legacyAction(c)
 	action.RegexRewrite = rewrite(r)
@@ -166,7 +166,8 @@ func otherRoute(c Config, r *enrich.Rule) *routev3.Route {
 	}
 }
 
-// legacyAction has no route timeout: Envoy's default, 15 seconds, would end server-sent events and large downloads.
+// legacyAction disables the route timeout: Envoy's default, 15 seconds, would end server-sent events and large
+// downloads.
 func legacyAction(c Config) *routev3.RouteAction {
 	return &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
@@ -174,7 +175,8 @@ func legacyAction(c Config) *routev3.RouteAction {
 	}
 }
 
-// retryPolicy returns that of a rule for GET, or nil for others: if the legacy service fails a POST, it may have done it.
+// retryPolicy returns the policy for the GET of a rule. It returns nil for other methods: a POST that fails may have
+// had an effect.
 func retryPolicy(c Config, r *enrich.Rule) *routev3.RetryPolicy {
 	if *c.Retries == 0 || !slices.Contains(r.Methods, "GET") {
 		return nil
@@ -182,7 +184,7 @@ func retryPolicy(c Config, r *enrich.Rule) *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{RetryOn: "5xx,reset,connect-failure", NumRetries: wrapperspb.UInt32(*c.Retries)}
 }
 
-// methods returns the methods of a rule. A HEAD matches the rule of its GET.
+// methods returns the methods of a rule. HEAD matches the rule of GET.
 func methods(r *enrich.Rule) []string {
 	if slices.Contains(r.Methods, "GET") {
 		return append(slices.Clone(r.Methods), "HEAD")
@@ -212,7 +214,7 @@ func ruleMatch(r *enrich.Rule) *routev3.RouteMatch {
 	return m
 }
 
-// rewrite turns the client's path into that of the legacy service. It returns nil if they are the same.
+// rewrite converts the client's path to that of the legacy service. It returns nil if they are equal.
 func rewrite(r *enrich.Rule) *matcherv3.RegexMatchAndSubstitute {
 	if r.LegacyPath.IsZero() {
 		return nil
@@ -229,18 +231,18 @@ func rewrite(r *enrich.Rule) *matcherv3.RegexMatchAndSubstitute {
 	}
 }
 
-// loosePattern returns a regular expression (RE2) for the paths of a template with any parameters.
+// loosePattern returns a regular expression (RE2) for the paths of a template with parameters of any type.
 func loosePattern(t enrich.Template) string {
 	return pattern(t, regexp.QuoteMeta, func(enrich.Param) string { return `([^/]*)` })
 }
 
-// exactPattern returns one for those whose parameters have the template's types. It also takes some that weft does
-// not: a number of 19 digits that does not fit an int64, and the strings "." and "..".
+// exactPattern returns a regular expression (RE2) for the paths of a template with parameters of its types. It also
+// matches some that weft does not: a number of 19 digits that does not fit in an int64, and the strings "." and "..".
 func exactPattern(t enrich.Template) string {
 	return pattern(t, regexp.QuoteMeta, func(p enrich.Param) string { return "(" + p.Type.Pattern() + ")" })
 }
 
-// pattern returns the text of a template in another language: text and param translate its parts.
+// pattern converts a template to another syntax: text and param convert its parts.
 func pattern(t enrich.Template, text func(string) string, param func(enrich.Param) string) string {
 	var b strings.Builder
 	for _, s := range t.Segments() {

@@ -10,18 +10,18 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxListedRoutes is how many routes a virtual host has in a list. Envoy tries a list from its beginning, and most
+// maxListedRoutes is the maximum number of routes in the list of a virtual host. Envoy tries a list in order, and most
 // routes are regular expressions: a thousand of them cost more than the rest of a request (make bench, part rules).
 const maxListedRoutes = 16
 
-// route is a route, and the literal text with which all its paths begin.
+// route is a route with the literal prefix of all its paths.
 type route struct {
 	*routev3.Route
 	literal string
 }
 
-// setRoutes gives a virtual host its routes: as a list or, if they are many, as a tree by the beginning of the path,
-// with lists at its leaves. In both the first route that matches is taken.
+// setRoutes sets the routes of a virtual host: as a list or, if they are many, as a tree by the prefix of the path,
+// with lists as its leaves. In both the first route that matches counts.
 func setRoutes(virtual *routev3.VirtualHost, routes []route) {
 	if len(routes) <= maxListedRoutes {
 		for _, r := range routes {
@@ -34,7 +34,7 @@ func setRoutes(virtual *routev3.VirtualHost, routes []route) {
 		byPrefix[r.literal] = nil
 	}
 	for prefix := range byPrefix {
-		// Envoy looks only at the longest prefix of a path, so its list also has the routes of the shorter ones.
+		// Envoy uses only the longest prefix of a path, so its list also has the routes of shorter prefixes.
 		list := &routev3.RouteList{}
 		for _, r := range routes {
 			if strings.HasPrefix(prefix, r.literal) {

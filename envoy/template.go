@@ -20,7 +20,8 @@ import (
 //go:embed *.yaml.tmpl
 var templateFiles embed.FS
 
-var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{ //nolint:gochecknoglobals // parsed once
+//nolint:gochecknoglobals // parsed once
+var templates = template.Must(template.New("").Option("missingkey=error").Funcs(template.FuncMap{
 	"json":           toJSON,
 	"seconds":        func(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s" },
 	"methods":        methods,
@@ -38,8 +39,8 @@ var templates = template.Must(template.New("").Option("missingkey=error").Funcs(
 	"httpRoute":      httpRoute,
 }).ParseFS(templateFiles, "*.yaml.tmpl"))
 
-// render executes a template of YAML documents and formats them, which also proves that they are YAML. Of the comments
-// it keeps only those at the beginning.
+// render executes a template of YAML documents and formats them, which also validates them. It keeps only the comments
+// at the beginning.
 func render(name string, data any) ([]byte, error) {
 	var text bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, name, data); err != nil {
@@ -95,8 +96,8 @@ func merge(m proto.Message, name string, data any) error {
 	return nil
 }
 
-// toJSON returns a value as JSON, which is YAML in one line: the way in which templates quote text of users. It
-// rejects messages that are not valid.
+// toJSON returns a value as JSON, which is YAML on one line. Templates quote user input with it. It rejects invalid
+// messages.
 func toJSON(v any) (string, error) {
 	m, ok := v.(interface {
 		proto.Message

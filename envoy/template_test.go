@@ -10,7 +10,7 @@ import (
 	"weft/envoy"
 )
 
-// TestQuoting: text of flags and rules keeps its value in each format, whatever it means in YAML or in a template.
+// TestQuoting: text in flags and rules keeps its value in each format, even if it is syntax of YAML or of a template.
 func TestQuoting(t *testing.T) {
 	latin1 := ""
 	for r := ' '; r < 0x100; r++ {
@@ -18,7 +18,8 @@ func TestQuoting(t *testing.T) {
 	}
 	for _, text := range []string{
 		"true", "no", "~", "1e3", "0x10", "1.0", "2001-01-01", "<<", "- a", "a: b", "a #b", "{a}", "[a", "*a", "&a", "!a",
-		"%a", "@a", "`a`", `"`, `'`, `\`, `\n`, `a"b'c\d`, " a ", "a\n---\n- b", "a\n  b", "a\t: b", "{{.Port}}", "{{`", "<a&b>",
+		"%a", "@a", "`a`", `"`, `'`, `\`, `\n`, `a"b'c\d`, " a ", "a\n---\n- b", "a\n  b", "a\t: b",
+		"{{.Port}}", "{{`", "<a&b>",
 		"é€😀\u2028\u0085\ufeff", latin1,
 	} {
 		c := config()
@@ -57,7 +58,7 @@ rules:
 	}
 }
 
-// checkText checks that YAML has a text at each path of its first document.
+// checkText checks the text at each path of the first YAML document.
 func checkText(t *testing.T, want string, document []byte, err error, paths ...string) {
 	t.Helper()
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// TLS configures TLS between Envoy and weft. All paths are those in Envoy's file system, all files are PEM.
+// TLS configures TLS between Envoy and weft. Paths are in Envoy's file system, files are PEM.
 type TLS struct {
 	CA        string // file: CA bundle for weft's certificate
 	SAN       string // required in weft's certificate: a SPIFFE ID (or another URI), a DNS name or an IP address
 	SNI       string // server name that Envoy sends; default: SAN, if it is a DNS name
 	Cert, Key string // files: Envoy's client certificate and its key, for mutual TLS; empty for none
 
-	// Secrets, if not empty, is a folder with the files CASecret.yaml and CertSecret.yaml, as [Secret] returns them. With
-	// them Envoy reads the other files again when they are replaced; without them only at its start.
+	// Secrets, if not empty, is a directory with the files CASecret.yaml and CertSecret.yaml, as returned by [Secret].
+	// With them Envoy reloads the other files when they are replaced; without them it reads them only at start.
 	Secrets string
 }
 
@@ -41,9 +41,9 @@ func (t TLS) validate() error {
 	return nil
 }
 
-// Secret returns the content of the file through which Envoy reads a secret, CASecret or CertSecret; a file has one
-// secret. Envoy reads the PEM files again when they are replaced by a rename or by turning a symbolic link, as
-// Kubernetes does. It does not notice a write in place.
+// Secret returns the content of the file from which Envoy reads a secret, CASecret or CertSecret; a file contains one
+// secret. Envoy reloads the PEM files when they are replaced by a rename or by an updated symbolic link, as in
+// Kubernetes. It does not notice a write in place.
 func Secret(t TLS, name string) (*discoveryv3.DiscoveryResponse, error) {
 	secret := &tlsv3.Secret{Name: name}
 	switch {

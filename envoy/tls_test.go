@@ -8,32 +8,61 @@ import (
 	"weft/envoy"
 )
 
-// TestTLS has what each TLS makes of the configuration. That Envoy and weft speak with each other so is shown by
-// test/operations.
+// TestTLS compares parts of the configuration for different TLS settings. test/operations tests that Envoy and weft
+// connect with them.
 func TestTLS(t *testing.T) {
-	const needed = "TLS to weft: --weft-tls-ca and --weft-tls-san are required; without both, any server could pose as weft"
+	const required = "TLS to weft: --weft-tls-ca and --weft-tls-san are required; " +
+		"without both, any server could pose as weft"
 	tests := []struct {
 		name    string
 		tls     envoy.TLS
 		want    []string // parts of the YAML, in this order
-		not     string   // no part of it
+		not     string   // must not be in the YAML
 		wantErr string
 	}{
 		{"none", envoy.TLS{}, nil, "transport_socket", ""},
-		{"a SPIFFE id", envoy.TLS{CA: "/ca", SAN: "spiffe://a/b"}, []string{"filename: /ca", "san_type: URI", "exact: spiffe://a/b", "[h2]"}, "sni:", ""},
-		{"a DNS name", envoy.TLS{CA: "/ca", SAN: "weft.shop"}, []string{"san_type: DNS", "exact: weft.shop", "sni: weft.shop"}, "tls_certificates", ""},
+		{
+			"a SPIFFE id",
+			envoy.TLS{CA: "/ca", SAN: "spiffe://a/b"},
+			[]string{"filename: /ca", "san_type: URI", "exact: spiffe://a/b", "[h2]"},
+			"sni:", "",
+		},
+		{
+			"a DNS name",
+			envoy.TLS{CA: "/ca", SAN: "weft.shop"},
+			[]string{"san_type: DNS", "exact: weft.shop", "sni: weft.shop"},
+			"tls_certificates", "",
+		},
 		{"another SNI", envoy.TLS{CA: "/ca", SAN: "weft.shop", SNI: "weft"}, []string{"sni: weft\n"}, "sni: weft.shop", ""},
-		{"an address", envoy.TLS{CA: "/ca", SAN: "10.0.0.1"}, []string{"san_type: IP_ADDRESS", "exact: 10.0.0.1"}, "sni:", ""},
-		{"mutual", envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c", Key: "/k"}, []string{"tls_certificates", "filename: /c", "filename: /k"}, "sds", ""},
+		{
+			"an address",
+			envoy.TLS{CA: "/ca", SAN: "10.0.0.1"},
+			[]string{"san_type: IP_ADDRESS", "exact: 10.0.0.1"},
+			"sni:", "",
+		},
+		{
+			"mutual",
+			envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c", Key: "/k"},
+			[]string{"tls_certificates", "filename: /c", "filename: /k"},
+			"sds", "",
+		},
 		{
 			"secrets",
 			envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c", Key: "/k", Secrets: "/etc/envoy"},
-			[]string{"name: weft-client", "path: /etc/envoy/weft-client.yaml", "exact: w", "name: weft-ca", "path: /etc/envoy/weft-ca.yaml"},
+			[]string{
+				"name: weft-client", "path: /etc/envoy/weft-client.yaml", "exact: w",
+				"name: weft-ca", "path: /etc/envoy/weft-ca.yaml",
+			},
 			"filename: /c", "",
 		},
-		{"no authority", envoy.TLS{SAN: "w"}, nil, "", needed},
-		{"no name", envoy.TLS{CA: "/ca"}, nil, "", needed},
-		{"no key", envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c"}, nil, "", "TLS to weft: --weft-tls-cert and --weft-tls-key are required together"},
+		{"no CA bundle", envoy.TLS{SAN: "w"}, nil, "", required},
+		{"no name", envoy.TLS{CA: "/ca"}, nil, "", required},
+		{
+			"no key",
+			envoy.TLS{CA: "/ca", SAN: "w", Cert: "/c"},
+			nil, "",
+			"TLS to weft: --weft-tls-cert and --weft-tls-key are required together",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -58,7 +87,7 @@ func TestTLS(t *testing.T) {
 				if _, after, ok := strings.Cut(rest, part); ok {
 					rest = after
 				} else {
-					t.Errorf("no %q where it belongs in\n%s", part, text)
+					t.Errorf("no %q in its place in\n%s", part, text)
 				}
 			}
 			if test.not != "" && strings.Contains(string(text), test.not) {
@@ -68,7 +97,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestWeftAddresses: weft may be several instances.
+// TestWeftAddresses: there may be several instances of weft.
 func TestWeftAddresses(t *testing.T) {
 	for weft, want := range map[string]string{
 		"10.0.0.1:1, 10.0.0.2:2":  "STATIC 10.0.0.1:1 10.0.0.2:2",

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// YAML renders a message as Envoy reads it. The fields are in the order of their definition, so the same message always
-// has the same text. Short mappings and lists are written in one line, so that people can read a whole bootstrap.
+// YAML returns a message as YAML for Envoy. Fields are in the order of their definition, so the output is
+// deterministic. Short mappings and lists are on one line, so that a bootstrap is readable.
 func YAML(m proto.Message) ([]byte, error) {
 	fields, err := messageMap(m)
 	if err != nil {
@@ -24,7 +24,7 @@ func YAML(m proto.Message) ([]byte, error) {
 	return []byte(node.String() + "\n"), nil
 }
 
-// compact sets the flow style where all of a mapping or list fits into a line. It reports whether n does.
+// compact sets the flow style of mappings and lists that fit on a line. It reports whether n fits.
 func compact(n ast.Node) bool {
 	const maxLength = 80 // without the indentation and the key
 	fits := true
@@ -44,7 +44,7 @@ func compact(n ast.Node) bool {
 		n.IsFlowStyle = fits
 		n.IsFlowStyle = fits && len(n.String()) <= maxLength
 		return n.IsFlowStyle
-	case *ast.StringNode: // what need not be quoted in block style may have a meaning in flow style
+	case *ast.StringNode: // unquoted text in block style may be syntax in flow style
 		return strings.HasPrefix(n.String(), `"`) || !strings.ContainsAny(n.Value, ",[]{}:\n")
 	case *ast.LiteralNode:
 		return false
@@ -70,7 +70,7 @@ func messageJSON(m proto.Message) ([]byte, error) {
 	return protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
 }
 
-// orderedMap reads a mapping of YAML, of which JSON is a subset.
+// orderedMap parses a YAML mapping; JSON is a subset of YAML.
 func orderedMap(text []byte) (yaml.MapSlice, error) {
 	var fields yaml.MapSlice
 	err := yaml.UnmarshalWithOptions(text, &fields, yaml.UseOrderedMap())

@@ -9,8 +9,8 @@ import (
 	"weft/extproc"
 )
 
-// BenchmarkProcess is one whole exchange over gRPC, as Envoy has it. What it allocates is that of both ends, and of a
-// store that reads JSON.
+// BenchmarkProcess measures a complete exchange over gRPC. Allocations include those of the client and of a store that
+// parses JSON.
 func BenchmarkProcess(b *testing.B) {
 	p := newPeer(b, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
 	ctx := metadata.AppendToOutgoingContext(b.Context(), extproc.BudgetHeader, "900ms")
@@ -20,13 +20,13 @@ func BenchmarkProcess(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s := p.stream(ctx, b)
-		say(b, s, request)
-		say(b, s, response)
-		reply := say(b, s, body)
+		roundTrip(b, s, request)
+		roundTrip(b, s, response)
+		reply := roundTrip(b, s, body)
 		if reply.GetResponseBody().GetResponse().GetBodyMutation() == nil {
 			b.Fatal(reply)
 		}
-		ends(b, s)
+		expectEnd(b, s)
 		<-p.reports
 	}
 }

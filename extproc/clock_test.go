@@ -10,14 +10,14 @@ import (
 	"weft/enrich"
 )
 
-// timedStore says when it was asked, and when it had answered.
+// timedStore returns the time of its call and of its result.
 type timedStore struct{ command enrich.Command }
 
 func (s timedStore) Find(context.Context, *enrich.Source, []enrich.Key) []enrich.Extension {
 	return []enrich.Extension{{JSON: []byte("{}"), Command: &s.command}}
 }
 
-// TestTimes lets each look at the clock take a millisecond. Only the exchange's goroutine looks.
+// TestTimes advances the clock by a millisecond at each reading. Only the exchange's goroutine reads it.
 func TestTimes(t *testing.T) {
 	const ms = time.Millisecond
 	began := time.Date(2020, 2, 29, 12, 0, 0, 0, time.UTC)
@@ -26,12 +26,12 @@ func TestTimes(t *testing.T) {
 	p.server.Now = func() time.Time { looks++; return began.Add(time.Duration(looks-1) * ms) }
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	s := p.stream(metadata.AppendToOutgoingContext(t.Context(), "traceparent", parent), t)
-	// 0: it has come. 1: it goes on.
-	say(t, s, requestHeaders(":method", "GET", ":path", "/api/v1/users/7", "x-request-id", "r",
+	// 0: the request arrives. 1: it continues.
+	roundTrip(t, s, requestHeaders(":method", "GET", ":path", "/api/v1/users/7", "x-request-id", "r",
 		"traceparent", "00-00000000000000000000000000000001-0000000000000001-00"))
-	say(t, s, responseHeaders("via_upstream", false, ":status", "200")) // 2 and 3
-	say(t, s, responseBody(core7, true))                                // 4; 5 and 6: the wait; 7
-	ends(t, s)
+	roundTrip(t, s, responseHeaders("via_upstream", false, ":status", "200")) // 2 and 3
+	roundTrip(t, s, responseBody(core7, true))                                // 4; 5 and 6: the wait; 7
+	expectEnd(t, s)
 	r := <-p.reports
 	want := enrich.Times{
 		Began: began, Legacy: 2 * ms, Added: 5 * ms, Waited: ms, Read: 3 * ms,
@@ -52,11 +52,11 @@ func TestTimes(t *testing.T) {
 	}
 
 	s = p.stream(t.Context(), t)
-	say(t, s, requestHeaders(":method", "GET", ":path", "/api/v1/users/7", "traceparent", parent))
+	roundTrip(t, s, requestHeaders(":method", "GET", ":path", "/api/v1/users/7", "traceparent", parent))
 	if err := s.CloseSend(); err != nil {
 		t.Fatal(err)
 	}
-	ends(t, s)
+	expectEnd(t, s)
 	if r := <-p.reports; r.Trace.Parent[0] != 0xb7 || r.Times.Legacy != ms || r.Status != 0 {
 		t.Errorf("%+v: want the trace of the client's header, and the time until the end", r)
 	}

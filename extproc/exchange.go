@@ -19,7 +19,7 @@ import (
 	"weft/internal/envoyhttp"
 )
 
-// exchange is one stream, in plain values. Its methods do nothing once err is set.
+// exchange is the state of one stream. Its methods do nothing once err is set.
 type exchange struct {
 	server  *Server
 	ruleset *Ruleset
@@ -29,10 +29,10 @@ type exchange struct {
 	clock   envoyhttp.Clock
 
 	metadata *corev3.Metadata // of the request
-	forged   []string         // names of the request's headers that only weft may set
+	forged   []string         // names of request headers that only weft may set
 	err      error            // the first error of Receive or Send
-	buffered bool             // the length of the response is known, and its body comes in one message
-	streamed bool             // the headers of the answer are sent
+	buffered bool             // the length of the response is known, and its body arrives in one message
+	streamed bool             // the response headers were sent
 	reported bool
 }
 
@@ -44,8 +44,7 @@ func (s *Server) newExchange(stream Stream) *exchange {
 	return &exchange{server: s, stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: now}}
 }
 
-// receive returns the next message. It reports whether the message is of the kind that is expected; if not, x.err is
-// set.
+// receive returns the next message. It reports whether the message is of the expected kind; if not, x.err is set.
 func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool) {
 	if x.err != nil {
 		return nil, false
@@ -81,7 +80,7 @@ func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 	}
 }
 
-// receiveRequestHeaders returns the request, and whether the exchange can go on.
+// receiveRequestHeaders returns the request, and whether the exchange can continue.
 func (x *exchange) receiveRequestHeaders() (enrich.Request, bool) {
 	x.ruleset = x.server.Rules()
 	m, ok := x.receive(requestHeaders)
@@ -97,7 +96,8 @@ func (x *exchange) receiveRequestHeaders() (enrich.Request, bool) {
 	return headers.request(), x.checkFirst(m, headers)
 }
 
-// continueRequest lets the request go to the legacy service, with a change and without headers that only weft may set.
+// continueRequest continues the request to the legacy service, with a change and without headers that only weft may
+// set.
 func (x *exchange) continueRequest(change enrich.Headers) {
 	change.Remove = slices.Concat(change.Remove, x.forged)
 	x.send(&reply{to: requestHeaders, change: change})
@@ -116,10 +116,10 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	return response
 }
 
-// continueWithBody asks for the body of the response. If its length is known to be within the limit, Envoy sends it
-// whole and the new length is set exactly (BUFFERED; a body over Envoy's own limit would end in a 500). Otherwise, or
-// if answers of the rule are known to be large, Envoy sends what fits its buffer (BUFFERED_PARTIAL; there a
-// content-length would end in a 500).
+// continueWithBody requests the body of the response. If its length is known and within the limit, Envoy sends the
+// complete body, and weft sets the new length (BUFFERED; a body over Envoy's own limit would result in a 500).
+// Otherwise, or if compositions of the rule are known to be large, Envoy sends what fits in its buffer
+// (BUFFERED_PARTIAL; a content-length would result in a 500).
 func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
 	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !x.ruleset.large[rule].Load()
@@ -129,12 +129,12 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	x.send(&reply{to: responseHeaders, mode: mode})
 }
 
-// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its buffer
-// exactly counts as too large, and there must be room for the extension.
+// BufferSlack is the size of Envoy's buffer beyond the largest core, in bytes: a response that fills the buffer exactly
+// counts as too large, and the extensions need space.
 const BufferSlack = envoyhttp.BufferSlack
 
-// await returns the extensions of a core. It waits no longer than Envoy does. It is called when the core is there, so
-// that what it waits is added to the client's time.
+// await returns the extensions for a core. It waits no longer than the budget. It is called when the core has arrived,
+// so that the wait adds to the response time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.Now()
 	found := read.Await(core, cmp.Or(x.config.budget, x.ruleset.Budget))
@@ -143,9 +143,9 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	return found
 }
 
-// compose makes the answer. In place of a body that was buffered whole, Envoy takes no more than its buffer can hold:
-// the client would get a 503. Such an answer goes without extensions, and the rule's next responses in
-// BUFFERED_PARTIAL, which has no such limit.
+// compose returns the composition. If Envoy has buffered the body, a new body that does not fit in its buffer would
+// result in a 503. Such a composition omits the extensions, and the rule's next responses use BUFFERED_PARTIAL, which
+// does not have this limit.
 func (x *exchange) compose(
 	rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found,
 ) enrich.Answer {
@@ -160,7 +160,7 @@ func (x *exchange) compose(
 }
 
 // receiveResponseBody returns the body, and whether it is complete.
-func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
+func (x *exchange) receiveResponseBody() (body []byte, isComplete bool) {
 	asked := x.err == nil
 	m, ok := x.receive(responseBody)
 	if asked {
@@ -171,15 +171,15 @@ func (x *exchange) receiveResponseBody() (body []byte, whole bool) {
 	return body, ok && (x.buffered || m.GetResponseBody().GetEndOfStream())
 }
 
-// passResponse lets the response pass with a change of its headers, and ends the exchange. No body was asked for.
+// passResponse passes the response with a change of its headers, and ends the exchange. No body was requested.
 func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) error {
 	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
 	x.sendLast(&reply{to: responseHeaders, change: change}, outcome)
 	return x.finish(outcome)
 }
 
-// continueAndReplace answers in place of the response. Envoy drops its body, if it has one, and its content-length: the
-// client gets a chunked answer.
+// continueAndReplace replaces the response. Envoy drops its body, if it has one, and its content-length: the new
+// response is chunked.
 func (x *exchange) continueAndReplace(a enrich.Answer) error {
 	x.sendLast(&reply{
 		to: responseHeaders, replace: true, change: envoyhttp.AnswerHeaders(a, false), newBody: true, body: a.Body,
@@ -187,22 +187,22 @@ func (x *exchange) continueAndReplace(a enrich.Answer) error {
 	return x.finish(a.Outcome, a.Err)
 }
 
-// respondImmediately answers before the legacy body is complete. Nothing of the legacy response is left, not even
-// headers.
+// respondImmediately replaces the response before the legacy body is complete. It keeps nothing of the legacy response,
+// not even headers.
 func (x *exchange) respondImmediately(a enrich.Answer) error {
 	x.sendLast(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
-// passBody lets the body pass as it is, and marks the response.
+// passBody passes the body unchanged, and sets x-weft.
 func (x *exchange) passBody(reason enrich.Reason, err error) error {
 	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
 	x.sendLast(&reply{to: responseBody, change: enrich.PassHeaders(reason)}, outcome)
 	return x.finish(outcome, err)
 }
 
-// replaceBody replaces the body by the answer. Headers and body change with this one message, so that a weft that dies
-// before it leaves the legacy response whole.
+// replaceBody replaces the body. Headers and body change in one message: if weft dies before it, the complete legacy
+// response passes.
 func (x *exchange) replaceBody(a enrich.Answer) error {
 	x.sendLast(&reply{to: responseBody, change: envoyhttp.AnswerHeaders(a, x.buffered), newBody: true, body: a.Body}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
@@ -226,8 +226,8 @@ func (x *exchange) finish(outcome enrich.Outcome, errs ...error) error {
 	return nil
 }
 
-// ended returns the reason for an exchange that ended early. Envoy cancels the stream as often as it closes it, for
-// example when the client has gone or when its message_timeout is over.
+// ended returns the reason for an exchange that ended early. Envoy may either cancel or close the stream, for example
+// when the client has disconnected or message_timeout has expired.
 func ended(err error) enrich.Reason {
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled:
@@ -239,21 +239,21 @@ func ended(err error) enrich.Reason {
 	}
 }
 
-// recoverPanic, which must be deferred, ends an exchange that has panicked like one that ended early.
+// recoverPanic ends an exchange that has panicked like one that ended early. It must be deferred.
 func (x *exchange) recoverPanic() {
 	err := enrich.AsPanic(recover())
 	if err == nil {
 		return
 	}
 	x.server.panicked(x.report.Rule, err)
-	if !x.reported { // else it is Report that panicked
+	if !x.reported { // else Report panicked
 		defer x.recoverPanic() // of Report
 		x.err = nil
 		_ = x.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.Panicked}, err)
 	}
 }
 
-// panicked calls Panicked. A panic of that has nobody to be reported to.
+// panicked calls Panicked. It drops a panic of Panicked itself.
 func (s *Server) panicked(rule string, err *enrich.PanicError) {
 	if s.Panicked != nil {
 		defer func() { _ = recover() }()
@@ -261,7 +261,7 @@ func (s *Server) panicked(rule string, err *enrich.PanicError) {
 	}
 }
 
-// hasCoreOf reports whether the legacy service is asked for the core of a rule; see [RuleHeader].
+// hasCoreOf reports whether Envoy requests the core of a rule from the legacy service; see [RuleHeader].
 func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
 	return envoyhttp.HasCoreOf(x.ruleset.rules, x.config.rule, rule)
 }

@@ -7,14 +7,14 @@ import (
 	"google.golang.org/grpc"
 )
 
-// MaxMessage is the default size of the largest message that a gRPC server should accept, in bytes. A message holds a
-// body: Envoy's configuration limits those to a little over the rule's limit.
+// MaxMessage is the default limit of messages for a gRPC server, in bytes. A message contains a body, which Envoy's
+// configuration limits to slightly more than the rule's limit.
 const MaxMessage = 64 << 20
 
-// Stream is one exchange as [Server.Process] sees it, whatever carries it: a gRPC stream, for example, or a test.
+// Stream is the transport of one exchange: a gRPC stream, or a fake in a test.
 type Stream interface {
-	// Context ends with the exchange. The metadata that Envoy sends as the stream begins is its incoming metadata
-	// (google.golang.org/grpc/metadata).
+	// Context is canceled when the exchange ends. Its incoming metadata (google.golang.org/grpc/metadata) is the initial
+	// metadata that Envoy sends.
 	Context() context.Context
 	// Receive returns the next message. The error is io.EOF when Envoy has closed its side.
 	Receive() (*extprocv3.ProcessingRequest, error)

@@ -17,7 +17,7 @@ import (
 	"weft/enrich/storetest"
 )
 
-// rawCodec sends bytes as they are, in the place of a message.
+// rawCodec sends bytes unchanged instead of a message.
 type rawCodec struct{}
 
 func (rawCodec) Name() string { return "proto" }
@@ -30,8 +30,8 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// TestMalformedMessages sends what protobuf cannot read, before and in the middle of a conversation. The exchange ends
-// and is reported; others go on.
+// TestMalformedMessages sends messages that are not valid protobuf, at the start and in the middle of a stream. The
+// exchange ends and is reported; others continue.
 func TestMalformedMessages(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	begin, err := proto.Marshal(get7())
@@ -39,8 +39,8 @@ func TestMalformedMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, messages := range map[string][][]byte{
-		"cut off":                             {begin[:len(begin)-3]},
-		"no protobuf":                         {[]byte("GET / HTTP/1.1\r\n\r\n")},
+		"truncated":                           {begin[:len(begin)-3]},
+		"not protobuf":                        {[]byte("GET / HTTP/1.1\r\n\r\n")},
 		"a length too long":                   {{0x12, 0xff, 0xff, 0xff, 0xff, 0x0f}},
 		"a string that is not UTF-8 in a key": {{0x12, 0x09, 0x0a, 0x07, 0x0a, 0x05, 0x0a, 0x01, 0xff, 0x12, 0x00}},
 		"in the middle":                       {begin, []byte{0xff}},
@@ -62,7 +62,7 @@ func TestMalformedMessages(t *testing.T) {
 				if err := stream.RecvMsg(&reply); errors.Is(err, io.EOF) {
 					break
 				} else if err != nil {
-					if status.Code(err) != codes.Internal { // gRPC's own word, said before Process learns of it
+					if status.Code(err) != codes.Internal { // gRPC reports it before Process does
 						t.Errorf("the stream ended with %v", err)
 					}
 					break
@@ -74,12 +74,12 @@ func TestMalformedMessages(t *testing.T) {
 		})
 	}
 	s := p.stream(t.Context(), t)
-	if say(t, s, get7()).GetRequestHeaders() == nil {
-		t.Error("after malformed messages a good one got no reply")
+	if roundTrip(t, s, get7()).GetRequestHeaders() == nil {
+		t.Error("a valid message after malformed ones got no reply")
 	}
 }
 
-// TestOddHeaders: what stands in a header makes an exchange pass at worst.
+// TestOddHeaders: with any value of a header, the exchange passes at worst.
 func TestOddHeaders(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	for _, path := range []string{
@@ -89,23 +89,23 @@ func TestOddHeaders(t *testing.T) {
 		"/api/v1/users/٧", "/api/v1/users/{$gt:1}",
 	} {
 		s := p.stream(t.Context(), t)
-		if reply := say(t, s, requestHeaders(":method", "GET", ":path", path)); reply != nil {
-			t.Errorf("%.40q is under a rule", path)
+		if reply := roundTrip(t, s, requestHeaders(":method", "GET", ":path", path)); reply != nil {
+			t.Errorf("%.40q matches a rule", path)
 		}
 		if r := <-p.reports; r.Outcome.Reason != enrich.NoRule {
 			t.Errorf("%.40q: report %+v", path, r)
 		}
 	}
-	// Odd values where a number or a token belongs: the response is judged without them.
+	// Values that are not a number or token are ignored.
 	for _, value := range []string{"", "\x00", "-1", "+5", "1e3", "9223372036854775808", "5, 5", "٥", "\xff"} {
 		s := p.stream(t.Context(), t)
-		say(t, s, get7())
-		reply := say(t, s, responseHeaders("via_upstream", false,
+		roundTrip(t, s, get7())
+		reply := roundTrip(t, s, responseHeaders("via_upstream", false,
 			":status", "200", "content-length", value, "cache-control", value))
 		if reply.GetModeOverride() == nil {
 			t.Errorf("content-length %q: %v", value, reply)
 		}
-		reply = say(t, s, responseBody(core7, true))
+		reply = roundTrip(t, s, responseBody(core7, true))
 		body := string(reply.GetResponseBody().GetResponse().GetBodyMutation().GetBody())
 		if !strings.HasPrefix(body, `{"core":`+core7) {
 			t.Errorf("content-length %q: body %q", value, body)
@@ -117,10 +117,10 @@ func TestOddHeaders(t *testing.T) {
 	}
 	for _, status := range statuses {
 		s := p.stream(t.Context(), t)
-		say(t, s, get7())
-		reply := say(t, s, responseHeaders("via_upstream", false, ":status", status))
+		roundTrip(t, s, get7())
+		reply := roundTrip(t, s, responseHeaders("via_upstream", false, ":status", status))
 		if reply.GetModeOverride() != nil && status != "1000" {
-			t.Errorf("status %q: a body is asked for", status)
+			t.Errorf("status %q: a body is requested", status)
 		}
 		if status != "1000" {
 			if r := <-p.reports; r.Outcome.Disposition != enrich.Passed {
@@ -130,7 +130,7 @@ func TestOddHeaders(t *testing.T) {
 	}
 }
 
-// TestDeepCore: a core of any depth costs no stack and no more than its length.
+// TestDeepCore: the cost of a core depends on its length, not its depth.
 func TestDeepCore(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	for _, depth := range []int{100_000, 400_000} {
@@ -141,9 +141,10 @@ func TestDeepCore(t *testing.T) {
 			}
 			body := strings.Repeat(opening, depth) + "1" + strings.Repeat(closing, depth)
 			s := p.stream(t.Context(), t)
-			say(t, s, get7())
-			say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
-			say(t, s, responseBody(fmt.Sprintf(`{"userId":7,"username":"u","email":"e","createdAt":"c","x":%s}`, body), true))
+			roundTrip(t, s, get7())
+			roundTrip(t, s, responseHeaders("via_upstream", false, ":status", "200"))
+			core := fmt.Sprintf(`{"userId":7,"username":"u","email":"e","createdAt":"c","x":%s}`, body)
+			roundTrip(t, s, responseBody(core, true))
 			r := <-p.reports
 			want := enrich.Outcome{Disposition: enrich.Degraded, Reason: enrich.CoreInvalid}
 			if len(body) < 1<<20 && r.Outcome != want {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// Listen opens the socket that Envoy connects to: unix:PATH or unix:///PATH, as gRPC spells it, or host:port. A socket
-// file on which no process listens, as kill -9 leaves it, is replaced. The folder of PATH is created if it is missing.
+// Listen opens the socket that Envoy connects to: unix:PATH or unix:///PATH, as in gRPC, or host:port. A stale socket
+// file, for example after kill -9, is replaced. The directory of PATH is created if it is missing.
 func Listen(address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, "unix:")
 	if !isUnix {
@@ -36,7 +36,7 @@ func Listen(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another path, such as unix:weft.sock", address, err)
 	}
-	// Envoy often runs as another user, which shares a group with weft.
+	// Envoy often runs as another user in the same group.
 	if err := os.Chmod(path, 0o660); err != nil {
 		_ = l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
@@ -44,7 +44,7 @@ func Listen(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale removes a socket that refuses connections. Other files stay, and make listening fail.
+// removeStale removes a socket without a listener. It keeps other files, so that listening fails.
 func removeStale(path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSocket {

@@ -13,7 +13,7 @@ import (
 )
 
 // Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must
-// forward them, and need not forward others.
+// forward them, and does not need to forward others.
 func Headers() (prefixes, names []string) {
 	return []string{":", enrich.OutcomeHeader},
 		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
@@ -30,11 +30,12 @@ const (
 	requestID   = "x-request-id"
 	upgrade     = "upgrade"
 
-	// attributesKey is the key of the attributes in a message, whatever name the filter has in Envoy's configuration.
+	// attributesKey is the key of the attributes in a message, for any name of the filter in Envoy's configuration.
 	attributesKey = "envoy.filters.http.ext_proc"
 )
 
-// kindOf returns the name of the member of its oneof that a message has, or the Go type of one that is never expected.
+// kindOf returns the name of the oneof field that is set in a message, or the Go type of a field that is never
+// expected.
 func kindOf(m *extprocv3.ProcessingRequest) string {
 	switch m.GetRequest().(type) {
 	case *extprocv3.ProcessingRequest_RequestHeaders:
@@ -48,15 +49,14 @@ func kindOf(m *extprocv3.ProcessingRequest) string {
 	}
 }
 
-// The messages that an exchange consists of.
+// The kinds of messages in an exchange.
 const (
 	requestHeaders  = "request_headers"
 	responseHeaders = "response_headers"
 	responseBody    = "response_body"
 )
 
-// fields are the headers of a message. Their names are in lower case. Bytes that are not UTF-8 in a value come as they
-// are.
+// fields are the headers of a message. Names are in lower case. Values may contain bytes that are not UTF-8.
 type fields []*corev3.HeaderValue
 
 // get returns the value of the last header with a name, and whether there is one.
@@ -72,7 +72,7 @@ func (f fields) get(name string) (value string, ok bool) {
 // valueOf returns the value of a header.
 func valueOf(h *corev3.HeaderValue) string { return string(bytesOf(h)) }
 
-// bytesOf returns the value of a header. Envoy sends raw_value; value is for processors of an older protocol.
+// bytesOf returns the value of a header. Envoy sends raw_value; value is for older versions of the protocol.
 func bytesOf(h *corev3.HeaderValue) []byte {
 	if raw := h.GetRawValue(); len(raw) > 0 {
 		return raw
@@ -80,7 +80,7 @@ func bytesOf(h *corev3.HeaderValue) []byte {
 	return []byte(h.GetValue())
 }
 
-// request returns what a rule is matched with.
+// request returns the parts of a request that rules match.
 func (f fields) request() enrich.Request {
 	var req enrich.Request
 	for _, h := range f {
@@ -90,7 +90,7 @@ func (f fields) request() enrich.Request {
 	return req
 }
 
-// forged returns the names of the request's headers that only weft may set: the legacy service does not get them.
+// forged returns the names of request headers that only weft may set; they are not forwarded to the legacy service.
 func (f fields) forged() (names []string) {
 	for _, h := range f {
 		if strings.HasPrefix(h.GetKey(), enrich.OutcomeHeader) {
@@ -100,7 +100,7 @@ func (f fields) forged() (names []string) {
 	return names
 }
 
-// response returns what a verdict is given on. details is the attribute response.code_details.
+// response returns the parts of a response that a verdict needs. details is the attribute response.code_details.
 func (f fields) response(details string, endOfStream bool) enrich.Response {
 	resp := enrich.Response{Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: endOfStream}
 	for _, h := range f {
@@ -122,7 +122,7 @@ func codeDetailsOf(m *extprocv3.ProcessingRequest) (details string, ok bool) {
 const JWTMetadata = "envoy.filters.http.jwt_authn"
 
 // isVerified reports whether a claim of a token that Envoy has verified equals the first parameter. Envoy's jwt_authn
-// filter keeps the token's payload in the request's metadata, which the configuration forwards.
+// filter stores the token's payload in the request's metadata, which the configuration forwards.
 func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) bool {
 	if len(params) == 0 {
 		return false
@@ -134,7 +134,7 @@ func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) 
 		claimed, ok := enrich.ParseParam(key.Type, value.StringValue)
 		return ok && claimed == key
 	case *structpb.Value_NumberValue:
-		const exact = 1 << 53 // beyond it a double may stand for several integers
+		const exact = 1 << 53 // beyond it a double may represent several integers
 		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact
 	default:
 		return false

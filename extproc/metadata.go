@@ -11,22 +11,22 @@ import (
 	"weft/internal/envoyhttp"
 )
 
-// Names in the metadata of a call, in which Envoy's configuration tells weft about itself. All of them are optional.
+// Metadata of a call that Envoy's configuration sets. All keys are optional.
 const (
-	// BudgetHeader is another [Ruleset.Budget] for the exchange, as Go spells durations.
+	// BudgetHeader overrides [Ruleset.Budget] for the exchange, as a Go duration.
 	BudgetHeader = "x-weft-budget"
-	// ConfigHeader identifies the rules from which Envoy's configuration was made; see [NewRuleset]. It comes with health
-	// checks, not with exchanges.
+	// ConfigHeader identifies the rules from which Envoy's configuration was made; see [NewRuleset]. Health checks send
+	// it, exchanges do not.
 	ConfigHeader = "x-weft-config"
-	// RuleHeader is the name of the rule that a route is for. The pattern of a route can match a few requests that the
-	// rule does not, such as a number that is too large. If another rule takes such a request, its core would be that of
-	// one rule and its extension that of another.
+	// RuleHeader is the name of the rule of a route. The pattern of a route can match a few requests that the rule does
+	// not match, such as a number that is too large. If such a request matches another rule, its core would be that of
+	// one rule and its extensions those of another.
 	RuleHeader = "x-weft-rule"
 
 	traceParent = "traceparent" // W3C Trace Context
 )
 
-// config is what the metadata of a stream says; zero values if it does not.
+// config is the configuration in the metadata of a stream, if it has any.
 type config struct {
 	budget time.Duration
 	rule   string
@@ -49,16 +49,16 @@ func metadataValue(ctx context.Context, name string) string {
 	return values[len(values)-1]
 }
 
-// traceOf returns the trace that an exchange is part of. An Envoy that traces makes a span for its call of weft, which
-// it sends in the stream's metadata; one that does not trace may still forward a header of the client.
+// traceOf returns the trace of an exchange. An Envoy with tracing creates a span for its call of weft, which it sends
+// in the stream's metadata; an Envoy without tracing may still forward a header of the client.
 func traceOf(ctx context.Context, request fields) enrich.Trace {
 	ofClient, _ := request.get(traceParent)
 	return envoyhttp.Trace(metadataValue(ctx, traceParent), ofClient)
 }
 
 // MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's
-// access log: rule, verdict, reason (two reasons with a plus between them if both halves failed), legacy_ms, mongodb_ms
-// and added_ms. Values that are not known are left out. Envoy's configuration must allow it (receiving_namespaces).
+// access log: rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms,
+// mongodb_ms and added_ms. Unknown values are omitted. Envoy's configuration must allow it (receiving_namespaces).
 const MetadataNamespace = envoyhttp.MetadataNamespace
 
 // dynamicMetadata returns the dynamic_metadata of the last reply.

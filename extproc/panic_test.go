@@ -15,9 +15,9 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// script is a Stream without a network: the messages that Envoy sends, and the replies.
+// script is a Stream without a network: it has the messages to receive, and records the replies.
 type script struct {
-	ctx      context.Context //nolint:containedctx // that is what a Stream has
+	ctx      context.Context //nolint:containedctx // a Stream has one
 	messages []*extprocv3.ProcessingRequest
 	replies  []*extprocv3.ProcessingResponse
 }
@@ -44,7 +44,7 @@ func (panickingStore) Find(context.Context, *enrich.Source, []enrich.Key) []enri
 	panic("a fault in the store")
 }
 
-// TestPanicOfCallbacks: a callback that panics ends no process, whichever it is.
+// TestPanicOfCallbacks: a panic in any callback does not end the process.
 func TestPanicOfCallbacks(t *testing.T) {
 	rules := extproc.NewRuleset(rulesfile.Builtin().Rules, "rules")
 	var panics int
@@ -89,8 +89,8 @@ func TestPanicOfCallbacks(t *testing.T) {
 	}
 }
 
-// TestPanicEndsTheExchange: the exchange ends like any other, so that the legacy response passes; the panic is passed
-// on with its rule and the stack of the goroutine that panicked, and the exchange is reported once.
+// TestPanicEndsTheExchange: the exchange ends, so that the legacy response passes; the panic is reported with its rule
+// and the stack of the goroutine that panicked, and the exchange is reported once.
 func TestPanicEndsTheExchange(t *testing.T) {
 	for name, test := range map[string]struct {
 		store   enrich.Store
@@ -135,7 +135,7 @@ func TestPanicEndsTheExchange(t *testing.T) {
 				get7(), responseHeaders("via_upstream", false, ":status", "200"), responseBody(core7, true),
 			}}
 			if err := s.Process(stream); err != nil {
-				t.Errorf("the stream ends with %v, which counts against weft in Envoy", err)
+				t.Errorf("the stream ends with %v; want nil", err)
 			}
 			if len(stream.replies) != test.replies {
 				t.Errorf("%d replies: %v", len(stream.replies), stream.replies)

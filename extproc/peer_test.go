@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 
 const core7 = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 
-// peer plays Envoy, message by message. What a real Envoy does is tested in package envoy; here are the messages that
-// it does not send, too.
+// peer plays Envoy, message by message. test/envoy tests with a real Envoy; peer also sends messages that Envoy does
+// not send.
 type peer struct {
 	conn    *grpc.ClientConn
 	client  extprocv3.ExternalProcessorClient
@@ -113,8 +113,8 @@ func responseBody(body string, end bool) *extprocv3.ProcessingRequest {
 	}}
 }
 
-// say sends a message and returns the reply, or nil if the stream ends with OK instead.
-func say(
+// roundTrip sends a message and returns the reply, or nil if the stream ends with OK instead.
+func roundTrip(
 	t testing.TB, s extprocv3.ExternalProcessor_ProcessClient, msg *extprocv3.ProcessingRequest,
 ) *extprocv3.ProcessingResponse {
 	t.Helper()
@@ -131,11 +131,11 @@ func say(
 	return reply
 }
 
-// ends fails the test unless the stream ends with OK.
-func ends(t testing.TB, s extprocv3.ExternalProcessor_ProcessClient) {
+// expectEnd fails the test unless the stream ends with OK.
+func expectEnd(t testing.TB, s extprocv3.ExternalProcessor_ProcessClient) {
 	t.Helper()
 	if reply, err := s.Recv(); !errors.Is(err, io.EOF) {
-		t.Errorf("the stream goes on: %v, %v", reply, err)
+		t.Errorf("the stream continues: %v, %v", reply, err)
 	}
 }
 

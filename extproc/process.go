@@ -1,6 +1,5 @@
-// Package extproc speaks the protocol of Envoy's external processing filter
-// (envoy.service.ext_proc.v3.ExternalProcessor): it turns its messages into the plain values of package enrich, and
-// what that package decides into replies.
+// Package extproc implements Envoy's external processing service (envoy.service.ext_proc.v3.ExternalProcessor): it
+// converts messages to the values of package enrich, and decisions of that package to replies.
 package extproc
 
 import (
@@ -16,15 +15,15 @@ type Server struct {
 	Rules func() *Ruleset // called once for each exchange, so that rules can change
 	Store enrich.Store
 
-	// ServerTiming adds a server-timing header to answers.
+	// ServerTiming adds a server-timing header to responses of weft.
 	ServerTiming bool
 
-	// Report, if not nil, is called with the report of each exchange that has ended. It is called by many goroutines at
-	// the same time, and must not keep the report.
+	// Report, if not nil, is called with the report of each exchange that has ended. It must be safe for concurrent use,
+	// and must not retain the report.
 	Report func(*enrich.Report)
 
-	// Misconfigured, if not nil, is called with each fault in Envoy's configuration that keeps weft from its work: what is
-	// wrong, and which line to change. It is called once for a fault while the same rules are in force.
+	// Misconfigured, if not nil, is called for each error in Envoy's configuration that prevents composition, with a
+	// message that says which line to change. It is called once per error for each Ruleset.
 	Misconfigured func(fault string)
 
 	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
@@ -34,32 +33,32 @@ type Server struct {
 	Now func() time.Time
 }
 
-// Process is the conversation about one HTTP exchange. It has a goroutine of its own, so that the position in this
-// function is its state:
+// Process handles the stream of one HTTP exchange. It runs in its own goroutine, so the position in this function is
+// its state:
 //
 //	Envoy                                weft
 //	  request headers ───────────────────▶  self-check misconfigured ▶ end
 //	                                        match      no rule ──▶ end
 //	                                                   HEAD ─────▶ see processHead
-//	                                        start to read the extension
+//	                                        start to read the extensions
 //	  ◀───────────── continue, unconditional
-//	  (the legacy service and MongoDB work concurrently)
+//	  (the legacy service and MongoDB respond concurrently)
 //	  response headers ──────────────────▶  verdict    pass ─────▶ mark, end
-//	                                                   degrade ──▶ wait for the extension, see processDegraded
+//	                                                   degrade ──▶ wait for the extensions, see processDegraded
 //	                                                   stream ───▶ see processStream
 //	  ◀─────────────── continue, with body
 //	  response body ─────────────────────▶  parse      too large ▶ mark, end
-//	                                        wait for the extension
+//	                                        wait for the extensions
 //	  ◀──────────────── continue, new body
 //	                                        end
 //
-// When weft ends the stream, Envoy continues with what it has. So the reaction to everything unexpected, from a message
-// out of order to a client that is gone or a panic, is to return: the legacy response passes as it is. The exchange
-// holds the first error; after it nothing is received (the values are zero, which match no rule and pass) and nothing
-// is sent.
+// When weft ends the stream, Envoy continues with what it has. Therefore Process returns after any unexpected event,
+// such as a message out of order, a client that has disconnected or a panic: the legacy response passes unchanged. The
+// exchange keeps the first error; after it nothing is received (the values are zero, which match no rule and pass) and
+// nothing is sent.
 //
-// The result is always nil, which is gRPC's OK: an error would count against weft in Envoy, and would fail the exchange
-// where the filter is configured to fail closed.
+// The result is always nil, which is gRPC's OK: Envoy would count an error as a failure of weft, and would fail the
+// exchange if the filter is configured to fail closed.
 func (s *Server) Process(stream Stream) error {
 	x := s.newExchange(stream)
 	defer x.recoverPanic()
@@ -94,8 +93,8 @@ func (s *Server) Process(stream Stream) error {
 	}
 	x.continueWithBody(response.ContentLength, rule)
 
-	body, whole := x.receiveResponseBody()
-	if !whole {
+	body, isComplete := x.receiveResponseBody()
+	if !isComplete {
 		return x.passBody(enrich.CoreTooLarge, nil)
 	}
 	core, ok := rule.ParseCore(body, response.ContentEncoding)
@@ -109,12 +108,12 @@ func (s *Server) Process(stream Stream) error {
 	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch))
 }
 
-// processHead is the exchange of a HEAD. There is no body, so nothing is read; but the headers with which the legacy
-// service describes the body of a GET are not true of a composite.
+// processHead handles a HEAD. Its response has no body, so nothing is read. Headers with which the legacy service
+// describes the body of a GET are removed, because they do not describe the composite.
 //
 //	◀───────────── continue, unconditional
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
-//	◀──────────── continue, without them
+//	◀───────── continue, headers removed
 //	                                      end
 func processHead(x *exchange, rule *enrich.Rule) error {
 	x.continueRequest(enrich.LegacyRequest(http.MethodHead))
@@ -124,16 +123,16 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 	if action == enrich.Pass {
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	}
-	return x.passResponse(enrich.HeadRequest, enrich.HeadHeaders())
+	return x.passResponse(enrich.HeadRequest, rule.HeadHeaders())
 }
 
-// processDegraded replaces a response that has no core. Envoy would replace it at once, but would end the answer only
-// when the legacy body ends, so that an error page that never ends would leave the client with a truncated answer. So
-// the body, if there is one, is received, and the answer replaces it. Where Envoy would have to buffer an answer that
-// it cannot hold, the client would get a 503.
+// processDegraded replaces a response without a core. Envoy would send a replacement immediately, but would end it only
+// when the legacy body ends: an error page that never ends would leave the client with a truncated response. Therefore
+// weft requests the body, if there is one, and replaces it. If Envoy had to buffer a replacement that does not fit in
+// its buffer, the client would get a 503.
 //
-//	◀─────────────── continue, with body      or, if no body is to come, replace (answer immediately), end
-//	response body ─────────────────────▶      too large ▶ answer immediately, end
+//	◀─────────────── continue, with body      without a body: replace (or respond immediately), end
+//	response body ─────────────────────▶      too large ▶ respond immediately, end
 //	◀──────────────── continue, new body
 //	                                      end
 func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, answer enrich.Answer) error {
@@ -148,14 +147,14 @@ func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, a
 		length = -1
 	}
 	x.continueWithBody(length, rule)
-	if _, whole := x.receiveResponseBody(); !whole {
+	if _, isComplete := x.receiveResponseBody(); !isComplete {
 		return x.respondImmediately(answer)
 	}
 	return x.replaceBody(answer)
 }
 
-// processStream is the rest of the exchange of a core that is too large to hold. Chunks are answered as they
-// arrive, so Envoy's flow control slows the legacy service down if the client is slow.
+// processStream handles the body of a core that is too large to buffer. It replies to chunks as they arrive, so Envoy's
+// flow control slows down the legacy service if the client is slow.
 //
 //	◀──────── continue, new headers, with body
 //	body chunk ────────────────────────▶  check

@@ -27,7 +27,7 @@ const (
 	partial  = filterv3.ProcessingMode_BUFFERED_PARTIAL
 )
 
-// TestProcess walks each way through the conversation.
+// TestProcess covers each path through an exchange.
 func TestProcess(t *testing.T) {
 	p := newPeer(t, storetest.Mem{`{"userId":7,"tags":["vip"]}`})
 	extension := `{"userId":7,"tags":["vip"],"lastActivityScore":0.0,"customSettings":{}}`
@@ -38,7 +38,7 @@ func TestProcess(t *testing.T) {
 	tests := []struct {
 		name     string
 		response *extprocv3.ProcessingRequest
-		mode     filterv3.ProcessingMode_BodySendMode // asked for in the reply; NONE if the exchange ends there
+		mode     filterv3.ProcessingMode_BodySendMode // requested in the reply; NONE if the exchange ends there
 		body     *extprocv3.ProcessingRequest
 		want     string // the new body; empty if the legacy one passes
 		outcome  string
@@ -53,7 +53,7 @@ func TestProcess(t *testing.T) {
 			responseBody(core7, true), composite, "composed", strconv.Itoa(len(composite)),
 		},
 		{
-			"of known length, with trailers to come", responseHeaders("via_upstream", false, known...), buffered,
+			"of known length, with trailers", responseHeaders("via_upstream", false, known...), buffered,
 			responseBody(core7, false), composite, "composed", strconv.Itoa(len(composite)),
 		},
 		{
@@ -69,7 +69,7 @@ func TestProcess(t *testing.T) {
 			responseBody("{", true), coreNull, "degraded; reason=core-invalid", "",
 		},
 		{
-			"500, when its body is over", responseHeaders("via_upstream", false, ":status", "500"), partial,
+			"500", responseHeaders("via_upstream", false, ":status", "500"), partial,
 			responseBody("<h1>", true), coreNull, "degraded; reason=legacy-error", "",
 		},
 		{
@@ -108,10 +108,10 @@ func TestProcess(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := p.stream(t.Context(), t)
-			if got := say(t, s, get7()).GetRequestHeaders(); got == nil {
+			if got := roundTrip(t, s, get7()).GetRequestHeaders(); got == nil {
 				t.Fatal("no reply to request_headers")
 			}
-			reply := say(t, s, test.response)
+			reply := roundTrip(t, s, test.response)
 			if got := reply.GetModeOverride().GetResponseBodyMode(); got != test.mode {
 				t.Fatalf("body mode %v, want %v", got, test.mode)
 			}
@@ -120,7 +120,7 @@ func TestProcess(t *testing.T) {
 				if n := len(common.GetHeaderMutation().GetSetHeaders()); n > 0 {
 					t.Errorf("%d headers are changed before the body is there", n)
 				}
-				common = say(t, s, test.body).GetResponseBody().GetResponse()
+				common = roundTrip(t, s, test.body).GetResponseBody().GetResponse()
 			}
 			if got := string(common.GetBodyMutation().GetBody()); got != test.want {
 				t.Errorf("body\n got %s\nwant %s", got, test.want)
@@ -131,7 +131,7 @@ func TestProcess(t *testing.T) {
 			if got := setHeader(common, "content-length"); got != test.length {
 				t.Errorf("content-length %q, want %q", got, test.length)
 			}
-			ends(t, s)
+			expectEnd(t, s)
 			if r := <-p.reports; r.Rule != "user" || r.Outcome.String() != test.outcome {
 				t.Errorf("report %+v, want %s", r, test.outcome)
 			}
@@ -139,21 +139,21 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// TestLargeErrorPage: what goes nowhere is not waited for when it is large.
+// TestLargeErrorPage: weft does not wait for a large body that it would drop.
 func TestLargeErrorPage(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	s := p.stream(t.Context(), t)
-	say(t, s, get7())
-	reply := say(t, s, responseHeaders("via_upstream", false, ":status", "500", "content-length", "5000000"))
+	roundTrip(t, s, get7())
+	reply := roundTrip(t, s, responseHeaders("via_upstream", false, ":status", "500", "content-length", "5000000"))
 	if mode := reply.GetModeOverride().GetResponseBodyMode(); mode != partial {
 		t.Errorf("body mode %v", mode)
 	}
-	immediate := say(t, s, responseBody("<h1>", false)).GetImmediateResponse()
+	immediate := roundTrip(t, s, responseBody("<h1>", false)).GetImmediateResponse()
 	got := string(immediate.GetBody())
 	if immediate.GetStatus().GetCode() != 200 || !strings.HasPrefix(got, `{"core":null,`) {
 		t.Errorf("%v %s", immediate.GetStatus(), got)
 	}
-	ends(t, s)
+	expectEnd(t, s)
 }
 
 type messages = []*extprocv3.ProcessingRequest
@@ -168,9 +168,9 @@ func TestOutOfOrder(t *testing.T) {
 		messages messages
 		outcome  string
 	}{
-		{"no message of a known kind", messages{{}}, "passed; reason=out-of-order"},
+		{"unknown kind of message", messages{{}}, "passed; reason=out-of-order"},
 		{
-			"a kind without content",
+			"message without content",
 			messages{{Request: &extprocv3.ProcessingRequest_RequestHeaders{}}},
 			"passed; reason=no-rule",
 		},
@@ -193,12 +193,12 @@ func TestOutOfOrder(t *testing.T) {
 			s := p.stream(t.Context(), t)
 			last := len(test.messages) - 1
 			for _, msg := range test.messages[:last] {
-				if say(t, s, msg) == nil {
+				if roundTrip(t, s, msg) == nil {
 					t.Fatal("the stream has ended too early")
 				}
 			}
-			if reply := say(t, s, test.messages[last]); reply != nil {
-				t.Errorf("a reply: %v", reply)
+			if reply := roundTrip(t, s, test.messages[last]); reply != nil {
+				t.Errorf("unexpected reply: %v", reply)
 			}
 			if r := <-p.reports; r.Outcome.String() != test.outcome {
 				t.Errorf("report %+v, want %s", r, test.outcome)
@@ -207,7 +207,7 @@ func TestOutOfOrder(t *testing.T) {
 	}
 }
 
-// TestStreamedByteOrderMark: a byte order mark is removed from a streamed core, however its bytes are split over chunks.
+// TestStreamedByteOrderMark: a byte order mark is removed from a streamed core, also if chunks split it.
 func TestStreamedByteOrderMark(t *testing.T) {
 	p := newPeer(t, storetest.Mem{`{"userId":7}`})
 	rule := *rulesfile.Builtin().Rules[0]
@@ -225,17 +225,17 @@ func TestStreamedByteOrderMark(t *testing.T) {
 		{core7},
 	} {
 		s := p.stream(t.Context(), t)
-		say(t, s, get7())
-		say(t, s, responseHeaders("via_upstream", false, ":status", "200", "content-length", "5000000"))
+		roundTrip(t, s, get7())
+		roundTrip(t, s, responseHeaders("via_upstream", false, ":status", "200", "content-length", "5000000"))
 		var got strings.Builder
 		for i, chunk := range chunks {
-			m := say(t, s, responseBody(chunk, i == len(chunks)-1)).GetResponseBody().GetResponse().GetBodyMutation()
+			m := roundTrip(t, s, responseBody(chunk, i == len(chunks)-1)).GetResponseBody().GetResponse().GetBodyMutation()
 			if m == nil {
 				got.WriteString(chunk)
 			}
 			got.Write(m.GetBody())
 		}
-		ends(t, s)
+		expectEnd(t, s)
 		extension := `{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}}`
 		if want := `{"core":` + core7 + `,"extension":` + extension + `,"errors":[]}`; got.String() != want {
 			t.Errorf("%q:\n got %s\nwant %s", chunks, got.String(), want)
@@ -244,13 +244,13 @@ func TestStreamedByteOrderMark(t *testing.T) {
 	}
 }
 
-// TestMessageTooLarge: grpc-go ends a stream with a message over its limit with an error, after which the response passes
-// if the filter has failure_mode_allow. The reason is that of a large core.
+// TestMessageTooLarge: grpc-go ends a stream with an error if a message is over its limit; then the response passes if
+// the filter has failure_mode_allow. The reason is that of a large core.
 func TestMessageTooLarge(t *testing.T) {
 	p := newPeer(t, storetest.Mem{})
 	s := p.stream(t.Context(), t)
-	say(t, s, get7())
-	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
+	roundTrip(t, s, get7())
+	roundTrip(t, s, responseHeaders("via_upstream", false, ":status", "200"))
 	if err := s.Send(responseBody(strings.Repeat(" ", extproc.MaxMessage), true)); err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestMessageTooLarge(t *testing.T) {
 	}
 }
 
-// heldStore is a Store that answers when ctx ends.
+// heldStore is a Store that returns when ctx ends.
 type heldStore struct{ asked, ended chan struct{} }
 
 func newHeldStore() heldStore {
@@ -276,13 +276,13 @@ func (h heldStore) Find(ctx context.Context, _ *enrich.Source, keys []enrich.Key
 	return make([]enrich.Extension, len(keys))
 }
 
-// TestReadIsEarly: the read is under way before there is a response, and ends with the stream.
+// TestReadIsEarly: the read starts before the response arrives, and ends with the stream.
 func TestReadIsEarly(t *testing.T) {
 	store := newHeldStore()
 	p := newPeer(t, store)
 	ctx, cancel := context.WithCancel(t.Context())
 	s := p.stream(ctx, t)
-	say(t, s, get7())
+	roundTrip(t, s, get7())
 	<-store.asked // there was no response yet
 	cancel()
 	<-store.ended
@@ -291,19 +291,19 @@ func TestReadIsEarly(t *testing.T) {
 	}
 }
 
-// TestBudget: a store that does not answer costs the client the budget, not the shape.
+// TestBudget: if a store does not respond, the client waits for the budget and gets the shape.
 func TestBudget(t *testing.T) {
 	store := newHeldStore()
 	p := newPeer(t, store)
 	s := p.stream(metadata.AppendToOutgoingContext(t.Context(), extproc.BudgetHeader, "10ms"), t)
-	say(t, s, get7())
-	say(t, s, responseHeaders("via_upstream", false, ":status", "200"))
-	reply := say(t, s, responseBody(core7, true)).GetResponseBody().GetResponse()
+	roundTrip(t, s, get7())
+	roundTrip(t, s, responseHeaders("via_upstream", false, ":status", "200"))
+	reply := roundTrip(t, s, responseBody(core7, true)).GetResponseBody().GetResponse()
 	want := `{"core":` + core7 + `,"extension":null,"errors":["Failed to fetch extended user profile."]}`
 	if got := string(reply.GetBodyMutation().GetBody()); got != want {
 		t.Errorf("body\n got %s\nwant %s", got, want)
 	}
-	ends(t, s)
+	expectEnd(t, s)
 	if r := <-p.reports; r.Outcome.Reason != enrich.ExtensionTimeout || !errors.Is(r.Err, context.DeadlineExceeded) {
 		t.Errorf("report %+v", r)
 	}
@@ -318,8 +318,8 @@ func TestIdleStreams(t *testing.T) {
 		p.stream(ctx, t)
 	}
 	s := p.stream(t.Context(), t)
-	if say(t, s, get7()).GetRequestHeaders() == nil {
-		t.Error("among idle streams a busy one got no reply")
+	if roundTrip(t, s, get7()).GetRequestHeaders() == nil {
+		t.Error("a stream among idle ones got no reply")
 	}
 	cancel()
 	for range streams {
@@ -329,7 +329,7 @@ func TestIdleStreams(t *testing.T) {
 	}
 }
 
-// FuzzProcess sends messages in any order, with anything in them. Each exchange ends, with OK, and is reported once.
+// FuzzProcess sends messages in any order, with any content. Each exchange ends with OK and is reported once.
 func FuzzProcess(f *testing.F) {
 	raw, err := proto.Marshal(responseHeaders("via_upstream", true, ":status", "200"))
 	if err != nil {
@@ -361,7 +361,7 @@ func FuzzProcess(f *testing.F) {
 				msg = responseHeaders("via_upstream", kind > 6, ":status", code, "content-length", body, "content-encoding", path)
 			case 4:
 				msg = responseBody(body, kind > 6)
-			default: // any message that protobuf can read
+			default: // any valid protobuf message
 				msg = &extprocv3.ProcessingRequest{}
 				if proto.Unmarshal(raw, msg) != nil {
 					msg.Reset()

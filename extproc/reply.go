@@ -10,16 +10,16 @@ import (
 	"weft/enrich"
 )
 
-// reply is a ProcessingResponse in plain values.
+// reply describes a ProcessingResponse.
 type reply struct {
-	to      string         // the message that it answers; empty for an ImmediateResponse
+	to      string         // the kind of message that it replies to; empty for an ImmediateResponse
 	change  enrich.Headers // of the request or the response
-	newBody bool           // body takes the place of what was there
+	newBody bool           // body replaces the body
 	body    []byte
 	replace bool // CONTINUE_AND_REPLACE
 	status  int  // of an ImmediateResponse
 
-	timing string // a server-timing header that is added to those that are there; empty for none
+	timing string // value of a server-timing header to append; empty for none
 
 	mode filterv3.ProcessingMode_BodySendMode // for the body of the response; NONE changes nothing
 }
@@ -79,7 +79,7 @@ func (r *reply) mutation() *extprocv3.HeaderMutation {
 	if r.timing != "" {
 		m.SetHeaders = append(m.SetHeaders, &corev3.HeaderValueOption{
 			Header: &corev3.HeaderValue{Key: "server-timing", RawValue: []byte(r.timing)},
-			// An append_action of 0, which would append, counts as not set here: Envoy overwrites.
+			// An append_action of 0, which would append, counts as unset: Envoy overwrites.
 			Append: wrapperspb.Bool(true), //nolint:staticcheck // for that reason
 		})
 	}

@@ -7,21 +7,20 @@ import (
 	"weft/enrich"
 )
 
-// Ruleset is the rules in force, with what is learned while they are: other rules start without it. It is made by
-// [NewRuleset].
+// Ruleset is a set of rules, with the state that belongs to it; new rules start without that state. Use [NewRuleset].
 type Ruleset struct {
-	// Budget is how long an answer may wait for MongoDB once the core is there: a little less than the message_timeout of
-	// Envoy's filter, after which Envoy lets the legacy response pass. Envoy can send another one ([BudgetHeader]). 0 has
-	// no end.
+	// Budget is how long a response may wait for MongoDB once the core has arrived: slightly less than the
+	// message_timeout of Envoy's filter, after which Envoy passes the legacy response. Envoy can override it
+	// ([BudgetHeader]). 0 means no limit.
 	Budget time.Duration
 
 	rules       enrich.Rules
 	envoyConfig string
 	check       selfCheck
-	large       map[*enrich.Rule]*atomic.Bool // an answer of the rule was larger than Envoy's buffer
+	large       map[*enrich.Rule]*atomic.Bool // a composition of the rule exceeded Envoy's buffer
 }
 
-// NewRuleset prepares rules. envoyConfig identifies the Envoy configuration that they need; empty if it is not known.
+// NewRuleset prepares rules. envoyConfig identifies the Envoy configuration that they need; empty if unknown.
 func NewRuleset(rules []*enrich.Rule, envoyConfig string) *Ruleset {
 	r := &Ruleset{rules: enrich.NewRules(rules), envoyConfig: envoyConfig, large: map[*enrich.Rule]*atomic.Bool{}}
 	for _, rule := range rules {

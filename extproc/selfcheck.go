@@ -13,15 +13,15 @@ import (
 	"weft/internal/envoyhttp"
 )
 
-// selfCheck looks for faults in Envoy's configuration, as far as the messages show them. The zero value is ready.
+// selfCheck detects faults in Envoy's configuration from its messages. The zero value is ready for use.
 type selfCheck struct {
 	reported [numFaults]atomic.Bool
 
-	// An Envoy that does not allow mode overrides never sends a body, and does not say why.
-	bodies, missing atomic.Int64 // exchanges that asked for a body: with one; without one, while there was never one
+	// An Envoy that does not allow mode overrides never sends a body, without an error.
+	bodies, missing atomic.Int64 // exchanges that requested a body: with one; without one, before the first body
 }
 
-// fault is something wrong in Envoy's configuration.
+// fault is an error in Envoy's configuration.
 type fault int
 
 const (
@@ -38,10 +38,10 @@ const (
 	numFaults
 )
 
-// withoutBodies is how many exchanges must end without the body that they asked for to be no coincidence.
+// withoutBodies is the number of exchanges without a requested body after which it is reported as a fault.
 const withoutBodies = 10
 
-// misconfigured reports a fault, once.
+// misconfigured reports a fault once.
 func (x *exchange) misconfigured(f fault, format string, args ...any) {
 	x.server.misconfigured(x.ruleset, f, format, args...)
 }
@@ -53,7 +53,7 @@ func (s *Server) misconfigured(rules *Ruleset, f fault, format string, args ...a
 }
 
 // CheckEnvoyConfig is a [grpc.UnaryServerInterceptor] for health checks: it compares the rules from which the
-// configuration of the calling Envoy was made ([ConfigHeader]) with those in force.
+// configuration of the calling Envoy was made ([ConfigHeader]) with the current rules.
 func (s *Server) CheckEnvoyConfig(
 	ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (any, error) {
@@ -74,7 +74,7 @@ func (s *Server) compareConfig(has string) {
 	}
 }
 
-// checkFirst looks at the first message of an exchange. It reports whether the exchange can go on.
+// checkFirst checks the first message of an exchange, and reports whether the exchange can continue.
 func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bool {
 	x.checkForwarded(headers, ":method", noMethod)
 	x.checkForwarded(headers, ":path", noPath)
@@ -89,7 +89,7 @@ func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bo
 		x.checkMode(responseBodies, "response_body_mode", modes.GetResponseBodyMode())
 }
 
-// checkMode reports whether bodies come only if weft asks for them.
+// checkMode reports whether Envoy sends bodies only on request.
 func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_BodySendMode) bool {
 	if mode == filterv3.ProcessingMode_NONE {
 		return true
@@ -99,7 +99,7 @@ func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_
 	return false
 }
 
-// checkOrder looks at a first message that is no request. Envoy's local replies can come without one.
+// checkOrder checks a first message that is not a request. Envoy's local replies may come without a request.
 func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 	details, _ := codeDetailsOf(first)
 	if kindOf(first) == responseHeaders && envoyhttp.Origin(details) == enrich.OriginLegacy {
@@ -109,7 +109,7 @@ func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 	}
 }
 
-// checkForwarded looks for a header that each message has.
+// checkForwarded checks for a header that all messages of a kind have.
 func (x *exchange) checkForwarded(headers fields, name string, f fault) {
 	if _, ok := headers.get(name); !ok {
 		x.misconfigured(f, "Envoy does not forward %s: "+
@@ -118,7 +118,7 @@ func (x *exchange) checkForwarded(headers fields, name string, f fault) {
 	}
 }
 
-// checkResponse looks at a message with response headers.
+// checkResponse checks a message with response headers.
 func (x *exchange) checkResponse(headers fields, hasDetails bool) {
 	x.checkForwarded(headers, ":status", noStatus)
 	if !hasDetails {
@@ -128,7 +128,7 @@ func (x *exchange) checkResponse(headers fields, hasDetails bool) {
 	}
 }
 
-// checkBody counts the bodies that were asked for.
+// checkBody counts requested bodies.
 func (x *exchange) checkBody(received bool) {
 	check := &x.ruleset.check
 	if received {

@@ -9,23 +9,23 @@ import (
 	"weft/enrich"
 )
 
-// continueStreamed changes the headers of the response, which then go to the client, and asks for the body in chunks
-// (STREAMED).
+// continueStreamed changes the headers of the response, which Envoy then sends to the client, and requests the body in
+// chunks (STREAMED).
 func (x *exchange) continueStreamed(change enrich.Headers) {
 	x.streamed = true
 	x.send(&reply{to: responseHeaders, change: change, mode: filterv3.ProcessingMode_STREAMED})
 }
 
-// streamedBody reads the body of a streamed response and passes it on: reading a chunk answers the one before. The last
-// chunk is answered by end.
+// streamedBody reads the body of a streamed response and forwards it: reading a chunk replies to the previous one. end
+// replies to the last chunk.
 type streamedBody struct {
 	exchange *exchange
 	rule     *enrich.Rule
-	start    []byte // the body until it is longer than a byte order mark, which can be split over chunks
-	begun    bool   // the prefix is sent
+	start    []byte // beginning of the body, until it is longer than a byte order mark, which chunks may split
+	begun    bool   // the prefix was sent
 	last     bool
-	chunk    []byte // the one that was received last, as the client gets it
-	unread   []byte // the rest of it, as it was received
+	chunk    []byte // the last chunk received, as the client gets it
+	unread   []byte // the unread part of the chunk, as it was received
 }
 
 // Read implements [io.Reader].
@@ -52,7 +52,7 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 			}
 			r.newBody, r.body = true, b.chunk
 		}
-		if !b.last { // else end answers it
+		if !b.last { // else end replies to it
 			x.send(r)
 		}
 	}
@@ -61,7 +61,7 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end sends the last chunk with what follows it.
+// end sends the last chunk and the suffix.
 func (b *streamedBody) end(suffix []byte, outcome enrich.Outcome) {
 	b.exchange.sendLast(&reply{to: responseBody, newBody: true, body: slices.Concat(b.chunk, suffix)}, outcome)
 }

@@ -9,7 +9,7 @@ import (
 	"weft/enrich"
 )
 
-// TestVerifiedInCapitals: a claim and a parameter are compared as values, whatever the case of their digits.
+// TestVerifiedInCapitals: a claim and a parameter are compared as values, independent of the case of their digits.
 func TestVerifiedInCapitals(t *testing.T) {
 	claim := enrich.Claim{Payload: "jwt", Name: "sub"}
 	for _, test := range []struct {

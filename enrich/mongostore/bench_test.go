@@ -9,7 +9,7 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// BenchmarkAppendExtension makes JSON of a document that MongoDB found.
+// BenchmarkAppendExtension measures the conversion of a document to JSON.
 func BenchmarkAppendExtension(b *testing.B) {
 	doc, err := bson.Marshal(bson.D{
 		{Key: "userId", Value: int64(7)},

@@ -7,8 +7,7 @@ import (
 	"weft/enrich"
 )
 
-// Describe returns the read of a source as a line for mongosh. It shows the pointer of a value that comes from the
-// core.
+// Describe returns the read of a source as a line for mongosh. A value from the core is shown as its pointer.
 func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
 	conditions := make([]string, len(src.Where))
 	for i, c := range src.Where {
@@ -38,7 +37,7 @@ func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
 		quoteJS(src.Collection), call, strings.Join(conditions, ", "), strings.Join(fields, ", "))
 }
 
-// mongosh returns a value as mongosh spells it.
+// mongosh returns a value in the syntax of mongosh.
 func mongosh(v enrich.Value) string {
 	switch {
 	case v.Type == enrich.Int64:

@@ -10,8 +10,8 @@ import (
 
 var errMalformed = errors.New("malformed BSON")
 
-// elements iterates over the elements of a BSON document or array. [bson.Raw.Elements] does, too, but it allocates, and
-// it validates all levels below each time that it is called.
+// elements iterates over the elements of a BSON document or array. Unlike [bson.Raw.Elements], it does not allocate,
+// and does not validate nested documents.
 //
 //	e := elementsOf(doc)
 //	for e.next() {
@@ -21,7 +21,7 @@ var errMalformed = errors.New("malformed BSON")
 type elements struct {
 	key   []byte
 	value bson.RawValue
-	err   error // errMalformed if the document is
+	err   error // errMalformed if the document is malformed
 
 	rest []byte // of the document
 }
@@ -34,8 +34,8 @@ func elementsOf(doc []byte) elements {
 	return elements{rest: doc[4:last]}
 }
 
-// next reads the next element, and reports whether there is one: a type byte, a key that ends with a zero byte, a value
-// (bsonspec.org).
+// next reads the next element, and reports whether there is one. An element is a type byte, a zero-terminated key and a
+// value (bsonspec.org).
 func (e *elements) next() bool {
 	if len(e.rest) == 0 || e.err != nil {
 		return false

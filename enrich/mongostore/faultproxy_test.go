@@ -12,25 +12,25 @@ import (
 )
 
 // A message of MongoDB's wire protocol that carries a command has a header of four int32 (its length, its id, the id of
-// the message that it replies to, and the opcode), flags, and the command in a section of kind 0.
+// the request that it responds to, and the opcode), flags, and the command in a section of kind 0.
 const (
 	opMsg       = 2013
 	opMsgHeader = 4 * 4
 	opMsgBody   = opMsgHeader + 4 + 1
 )
 
-// faultProxy is a proxy between the driver and a mongod that stands for a mongos. With a fault, it fails or holds each
-// find command that asks for a key of a stopped shard, whatever else the command asks for. All other messages pass.
+// faultProxy is a proxy between the driver and a mongod that simulates a mongos. With a fault, it fails or holds each
+// find command that contains a key of a stopped shard. All other messages pass.
 type faultProxy struct {
 	uri       string
 	isStopped func(id int64) bool // the key is in the stopped shard
 
 	mu    sync.Mutex
-	fault *fault // nil if there is none
+	fault *fault // nil without a fault
 	conns []net.Conn
 }
 
-// fault is what happens to commands for the stopped shard: they fail, or wait until healed is closed and pass then.
+// fault is the effect on commands for the stopped shard: they fail, or wait until healed is closed and then pass.
 type fault struct {
 	holds  bool
 	healed chan struct{}
@@ -41,7 +41,7 @@ func startFaultProxy(t *testing.T, isStopped func(id int64) bool) *faultProxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	// Without directConnection the driver would go on to the address that mongod gives for itself.
+	// Without directConnection the driver would connect to the address that mongod reports for itself.
 	p := &faultProxy{uri: "mongodb://" + listener.Addr().String() + "/?directConnection=true", isStopped: isStopped}
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -92,7 +92,7 @@ func (p *faultProxy) heal() {
 	}
 }
 
-// passCommands passes the messages of a client on, but for those that the fault affects.
+// passCommands forwards the messages of a client, except those that the fault affects.
 func (p *faultProxy) passCommands(server io.WriteCloser, client io.ReadWriter) {
 	defer func() { _ = server.Close() }()
 	for {
@@ -146,7 +146,7 @@ func (p *faultProxy) faultOf(message []byte) *fault {
 	return nil
 }
 
-// errorReply returns the reply of a mongos that finds no server of a shard.
+// errorReply returns the reply of a mongos that cannot reach a shard.
 func errorReply(request []byte) []byte {
 	body, err := bson.Marshal(bson.D{
 		{Key: "ok", Value: 0.0},

@@ -45,7 +45,7 @@ func readFailed(src *enrich.Source, err error) error {
 	return fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
 }
 
-// commandError returns the error of a command, which all its keys have: not that of a document that was read.
+// commandError returns the error of a command, which is the same for all its keys, or nil for the error of a document.
 func commandError(err error) error {
 	if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
 		return nil
@@ -114,7 +114,8 @@ func (r *read) extension(key enrich.Key, doc bson.Raw) (ext enrich.Extension) {
 	return ext
 }
 
-// findMany reads the documents of all keys at once. Each key gets the first document that matches it, as in findOne.
+// findMany reads the documents of all keys with one command. Each key gets the first document that matches it, as in
+// findOne.
 func (r *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extension {
 	m := newMatches(r, keys)
 	limit := int32(min(2*len(keys), math.MaxInt32))
@@ -141,10 +142,10 @@ func (r *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extensi
 type matches struct {
 	*read
 	keys   []enrich.Key
-	varies int                  // the condition in which the keys differ
-	index  map[enrich.Value]int // of a key, by its value there
+	varies int                  // index of the condition in which the keys differ
+	index  map[enrich.Value]int // index of a key, by its value in that condition
 	found  []enrich.Extension
-	again  []bool // the key needs a command of its own
+	again  []bool // the key needs a separate command
 }
 
 func newMatches(r *read, keys []enrich.Key) *matches {
@@ -159,7 +160,7 @@ func newMatches(r *read, keys []enrich.Key) *matches {
 	return m
 }
 
-// differing returns the condition in which keys differ.
+// differing returns the index of the condition in which keys differ.
 func differing(keys []enrich.Key) int {
 	for i := range keys[0] {
 		if keys[0][i] != keys[1][i] {
@@ -184,9 +185,9 @@ func (m *matches) fail(err error) []enrich.Extension {
 	return slices.Repeat([]enrich.Extension{{Err: readFailed(m.Source, err)}}, len(m.keys))
 }
 
-// add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain,
-// those that it may be are read again, one by one: an error of one key must not become that of another, and which
-// document is the first of a key must not depend on the other keys.
+// add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain, all
+// candidates are read again, one by one: the error of a document must not affect other keys, and the first document of
+// a key must not depend on the other keys.
 func (m *matches) add(doc bson.Raw) {
 	value, found := lookup(doc, m.Where[m.varies].Field)
 	t := m.keys[0][m.varies].Type
@@ -209,8 +210,8 @@ func (m *matches) add(doc bson.Raw) {
 	if isElement {
 		return
 	}
-	// If the document has no value there, an array of documents does, and it may match any key. If it has, it matches
-	// in the collation of the collection, and is the first document of no key that has another one.
+	// If the document has no value at this path, it has one in an array of documents, which may match any key. If it has
+	// a value, it matches by the collation of the collection, and is not the first document of a key that has another.
 	for i := range m.keys {
 		m.again[i] = m.again[i] || !found || errors.Is(m.found[i].Err, enrich.ErrNotFound)
 	}

@@ -12,8 +12,8 @@ import (
 	"weft/enrich/storetest"
 )
 
-// TestKeysTogetherAndAlone: a key gets the same extension from a command for many keys as from one of its own, whatever
-// is in the collection.
+// TestKeysTogetherAndAlone: a command for many keys returns the same extension for a key as a command for this key
+// alone, for any documents in the collection.
 func TestKeysTogetherAndAlone(t *testing.T) {
 	store := open(t)
 	for seed := range uint64(60) {
@@ -32,7 +32,7 @@ func TestKeysTogetherAndAlone(t *testing.T) {
 		for n := range 1 + random.IntN(12) {
 			docs = append(docs, randomDocument(random, source.Where[0].Field, n))
 		}
-		for _, doc := range docs { // MongoDB refuses some: an _id that is an array, or one that is there
+		for _, doc := range docs { // MongoDB rejects an _id that is an array, and a duplicate _id
 			if _, err := c.InsertOne(t.Context(), doc); err != nil && source.Where[0].Field != "_id" {
 				t.Fatalf("%v: %v", doc, err)
 			}
@@ -51,7 +51,7 @@ func TestKeysTogetherAndAlone(t *testing.T) {
 	}
 }
 
-// outcome returns the kind of an error that callers distinguish.
+// outcome returns the kind of an error, as callers distinguish it.
 func outcome(err error) string {
 	switch {
 	case err == nil:
@@ -135,8 +135,8 @@ func randomKeys(random *rand.Rand) (keys []enrich.Key) {
 	return all[:2+random.IntN(len(all)-2)]
 }
 
-// TestCollation: a collection may compare strings case-insensitively. A match of another string is not the key, in a
-// command for one key or for many.
+// TestCollation: a collection may compare strings case-insensitively. A document with another spelling of the key is an
+// error, in a command for one key or for many.
 func TestCollation(t *testing.T) {
 	source := storetest.Source()
 	source.Fields = []enrich.Field{{Name: "n", Path: "n", Type: enrich.Int64, Default: "0"}}

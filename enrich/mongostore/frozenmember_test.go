@@ -14,12 +14,12 @@ import (
 	"weft/enrich"
 )
 
-// testFrozenMember: a secondary does not answer any more, and the driver has not noticed. Only reads that were sent to
-// it are late, and they are few: the driver prefers members with fewer commands under way.
+// testFrozenMember: a secondary stops responding, and the driver has not noticed. Only reads that were sent to it are
+// late, and they are few: the driver prefers members with fewer running commands.
 func testFrozenMember(t *testing.T, set *replicaSet, source *enrich.Source, preference string) {
 	frozen := set.secondary(t)
 	address := strings.TrimPrefix(frozen.URI(), "mongodb://")
-	// Keys that are sent to the member, and commands that wait for a connection to it.
+	// Keys in commands sent to the member, and commands that wait for a connection to it.
 	var keys, waiting, late atomic.Int64
 	store := set.open(t, preference, func(o *options.ClientOptions) {
 		o.SetPoolMonitor(&event.PoolMonitor{Event: func(e *event.PoolEvent) {
@@ -34,13 +34,13 @@ func testFrozenMember(t *testing.T, set *replicaSet, source *enrich.Source, pref
 			}
 		}})
 	})
-	awaitWhole(t, store, source)
+	awaitFound(t, store, source)
 	keys.Store(0)
 	must(t, frozen.Freeze())
 	defer func() { _ = frozen.Signal(syscall.SIGCONT) }()
 	const reads = 2000
 	readUsers(t, store, source, load{clients: clients, reads: reads, users: 1}, func(id int64, ext enrich.Extension) {
-		if !isWhole(t, id, ext) {
+		if !isFound(t, id, ext) {
 			late.Add(1)
 		}
 	})
@@ -49,10 +49,10 @@ func testFrozenMember(t *testing.T, set *replicaSet, source *enrich.Source, pref
 			late.Load(), reads, keys.Load(), waiting.Load())
 	}
 	must(t, frozen.Signal(syscall.SIGCONT))
-	awaitWhole(t, store, source)
+	awaitFound(t, store, source)
 }
 
-// askedKeys returns for how many keys a find command asks.
+// askedKeys returns the number of keys in a find command.
 func askedKeys(find bson.Raw) int {
 	list, ok := find.Lookup("filter", "id", "$in").ArrayOK()
 	if !ok {

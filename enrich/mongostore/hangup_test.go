@@ -15,18 +15,18 @@ import (
 	"weft/enrich/storetest"
 )
 
-// TestHangUps: readers that leave in the middle of a command do not cost its connection. The driver closes the
-// connection of an operation that is canceled, and the next read pays for another one.
+// TestHangUps: readers that leave during a command do not cost its connection. The driver closes the connection of a
+// canceled operation, and the next read would have to open another one.
 func TestHangUps(t *testing.T) {
-	const connections = 10 // as many as the driver opens at once for minPoolSize
+	const connections = 10 // the number that the driver opens concurrently for minPoolSize
 	for _, test := range []struct {
 		name     string
 		readers  int
 		keys     int // of a read
-		commands int // under way when the readers leave
+		commands int // in flight when the readers leave
 	}{
 		{"one key", 200, 1, 1},
-		{"one key, second try", 60, 1, connections}, // the commands for the first key and for the others are overdue
+		{"one key, retry", 60, 1, connections}, // the commands for the first key and for the others are overdue
 		{"a list", 200, 20, connections},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestHangUps(t *testing.T) {
 			ctx, hangUp := context.WithCancel(t.Context())
 			defer hangUp()
 			var wait sync.WaitGroup
-			errs := make(chan error, test.readers) // of readers that get an answer, although MongoDB gives none
+			errs := make(chan error, test.readers) // of readers that get a result, although MongoDB is frozen
 			for reader := range int64(test.readers) {
 				var keys []enrich.Key
 				for n := range int64(test.keys) {
@@ -82,15 +82,15 @@ func TestHangUps(t *testing.T) {
 				select {
 				case <-started:
 				case err := <-errs:
-					t.Fatalf("%d of %d commands were started, then a read failed: %v", n, test.commands, err)
+					t.Fatalf("%d of %d commands started, then a read failed: %v", n, test.commands, err)
 				}
 			}
 			hangUp()
-			wait.Wait() // while MongoDB is frozen: readers wait for nothing
+			wait.Wait() // while MongoDB is frozen: canceled readers do not wait
 			if err := thaw(); err != nil {
 				t.Fatal(err)
 			}
-			if err := store.Close(context.Background()); err != nil { // waits for the commands that are under way
+			if err := store.Close(context.Background()); err != nil { // waits for running commands
 				t.Error(err)
 			}
 			if created.Load() != connections || closed.Load() != 0 {
@@ -100,7 +100,7 @@ func TestHangUps(t *testing.T) {
 	}
 }
 
-// notify sends, unless the channel is full: a callback that waits would hold up the driver.
+// notify sends without blocking, because a callback that waits would block the driver.
 func notify(events chan<- struct{}) {
 	select {
 	case events <- struct{}{}:

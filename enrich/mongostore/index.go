@@ -11,7 +11,7 @@ import (
 	"weft/enrich"
 )
 
-// Indexed returns what an index for a source is for. Sources with the same result need the same index.
+// Indexed identifies the index that a source needs. Sources with the same result need the same index.
 func Indexed(src *enrich.Source) string {
 	names := []string{src.Database, src.Collection}
 	for _, c := range src.Where {
@@ -20,9 +20,9 @@ func Indexed(src *enrich.Source) string {
 	return fmt.Sprintf("%q", names)
 }
 
-// IndexAdvice returns the mongosh line that creates the index that reads of src need, or "" if there is one. Without it
-// each read scans the whole collection. IndexAdvice waits until the Store is connected, and then for MongoDB within the
-// timeouts of the connection string.
+// IndexAdvice returns the mongosh command that creates the index that reads of src need, or "" if the index exists.
+// Without the index each read scans the collection. IndexAdvice waits until the Store is connected, and then for
+// MongoDB within the timeouts of the connection string.
 func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, error) {
 	isID := func(c enrich.Condition) bool { return c.Field == "_id" }
 	if slices.ContainsFunc(src.Where, isID) {
@@ -40,7 +40,7 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 	var indexes []struct {
 		Key                     bson.D
 		Hidden                  bool
-		PartialFilterExpression bson.Raw // such an index serves reads of some documents only
+		PartialFilterExpression bson.Raw // such an index contains only some documents
 	}
 	if err := cursor.All(ctx, &indexes); err != nil {
 		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
@@ -63,7 +63,7 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 		quoteJS(src.Database), quoteJS(src.Collection), strings.Join(fields, ", ")), nil
 }
 
-// quoteJS quotes a name for mongosh, in single quotes, which log lines do not escape.
+// quoteJS quotes a name for mongosh, in single quotes, because log lines do not escape them.
 func quoteJS(name string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
 }

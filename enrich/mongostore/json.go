@@ -15,13 +15,13 @@ import (
 	"weft/enrich"
 )
 
-// maxDepth is the number of levels of a document that are converted. MongoDB stores at most 100.
+// maxDepth is the maximum nesting depth of a document. MongoDB stores at most 100.
 const maxDepth = 1000
 
 // appendValue appends a BSON value of any type as JSON. A type that JSON lacks becomes a string: a date in ISO 8601 and
-// UTC, an ObjectId in hexadecimal, a UUID (subtype 4) in canonical form, other binary in base64, a Decimal128 with all its digits,
-// code and symbols as their text. NaN and the infinities become null, and all other types relaxed MongoDB Extended JSON
-// v2.
+// UTC, an ObjectId in hexadecimal, a UUID (subtype 4) in canonical form, other binary in base64, a Decimal128 with all
+// its digits, code and symbols as their text. NaN and the infinities become null. All other types are written as
+// relaxed MongoDB Extended JSON v2.
 func appendValue(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	if s, ok := asString(v); ok {
 		return appendString(dst, s)
@@ -110,7 +110,7 @@ func appendContainer(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	return append(dst, closing), e.err
 }
 
-// appendString appends s as a JSON string. It fails if s is not UTF-8, which MongoDB does not check.
+// appendString appends s as a JSON string. It fails if s is not UTF-8, which MongoDB does not validate.
 func appendString[text []byte | string](dst []byte, s text) ([]byte, error) {
 	dst, err := jsontext.AppendQuote(dst, s)
 	if err != nil {
@@ -119,8 +119,8 @@ func appendString[text []byte | string](dst []byte, s text) ([]byte, error) {
 	return dst, nil
 }
 
-// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if there are any. Years outside
-// of 0000–9999 have a sign and at least six digits, as in ECMAScript.
+// appendDate appends a time in milliseconds since 1970 in ISO 8601, with milliseconds if they are not zero. Years
+// outside 0000–9999 have a sign and at least six digits, as in ECMAScript.
 func appendDate(dst []byte, ms int64) []byte {
 	t := time.UnixMilli(ms).UTC()
 	layout := "2006-01-02T15:04:05.000Z"

@@ -41,7 +41,10 @@ func TestAppendValue(t *testing.T) {
 		{true, "true"},
 		{bson.Null{}, "null"},
 		{bson.Undefined{}, "null"},
-		{bson.D{{Key: "b", Value: int32(1)}, {Key: "a", Value: bson.A{}}, {Key: "", Value: bson.D{}}}, `{"b":1,"a":[],"":{}}`},
+		{
+			bson.D{{Key: "b", Value: int32(1)}, {Key: "a", Value: bson.A{}}, {Key: "", Value: bson.D{}}},
+			`{"b":1,"a":[],"":{}}`,
+		},
 		{bson.A{int32(1), "x", nil}, `[1,"x",null]`},
 		{bson.DateTime(0), `"1970-01-01T00:00:00Z"`},
 		{bson.DateTime(-1), `"1969-12-31T23:59:59.999Z"`},
@@ -87,10 +90,10 @@ func TestAppendValueErrors(t *testing.T) {
 		deep = bson.D{{Key: "d", Value: deep}}
 	}
 	for name, value := range map[string]any{
-		"not UTF-8":             "\xff",
-		"a name that is not":    bson.D{{Key: "\xff", Value: 1}},
-		"a pattern that is not": bson.Regex{Pattern: "\xff"},
-		"too deep":              deep,
+		"not UTF-8":              "\xff",
+		"a name not in UTF-8":    bson.D{{Key: "\xff", Value: 1}},
+		"a pattern not in UTF-8": bson.Regex{Pattern: "\xff"},
+		"too deep":               deep,
 	} {
 		typ, data, err := bson.MarshalValue(value)
 		if err != nil {
@@ -102,8 +105,8 @@ func TestAppendValueErrors(t *testing.T) {
 	}
 }
 
-// FuzzAppendValue takes any bytes for a document. What comes out is valid JSON, or an error; and where Extended JSON
-// says the same, it is what the driver writes.
+// FuzzAppendValue converts arbitrary bytes as a document. The result is valid JSON, or an error. Where Extended JSON is
+// the same, it equals the driver's output.
 func FuzzAppendValue(f *testing.F) {
 	for _, seed := range []any{
 		bson.D{{Key: "a", Value: bson.A{1, "x", 2.5, nil, true}}, {Key: "b", Value: bson.D{{Key: "", Value: int64(1)}}}},
@@ -128,7 +131,7 @@ func FuzzAppendValue(f *testing.F) {
 		doc = plain(t, doc)
 		got, err = appendValue(nil, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: doc}, 0)
 		if err != nil {
-			t.Fatalf("%x is part of a document that is one: %v", doc, err)
+			t.Fatalf("%x is part of a valid document: %v", doc, err)
 		}
 		want, err := bson.MarshalExtJSON(bson.Raw(doc), false, false)
 		if err != nil {
@@ -140,7 +143,7 @@ func FuzzAppendValue(f *testing.F) {
 	})
 }
 
-// plain returns a well-formed document without the values that weft writes in another way than the driver.
+// plain returns a well-formed document without the values that weft and the driver write differently.
 func plain(t *testing.T, doc []byte) []byte {
 	out := bson.D{}
 	e := elementsOf(doc)
@@ -165,7 +168,7 @@ func plain(t *testing.T, doc []byte) []byte {
 	return text
 }
 
-// canonical spells strings in one way, and numbers as doubles.
+// canonical normalizes the spelling of strings, and numbers to doubles.
 func canonical(t *testing.T, text []byte) string {
 	v := jsontext.Value(strings.Clone(string(text)))
 	err := v.Format(

@@ -10,7 +10,7 @@ import (
 )
 
 // bsonValue returns the value that a field is compared with. It is never a document or a regular expression, which
-// MongoDB would read as an operator.
+// MongoDB would interpret as operators.
 func bsonValue(v enrich.Value) any {
 	switch {
 	case v.Type == enrich.Int64:
@@ -34,8 +34,8 @@ func bsonValue(v enrich.Value) any {
 	}
 }
 
-// asValue returns the value of a field as a key, if it is of a type of keys. Which UUID a binary is depends on the type t
-// of the key that the field is compared with.
+// asValue returns the value of a field as a key, if it has a type of keys. t is the type of the key that the field is
+// compared with: it decides which UUID a binary is.
 func asValue(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 	if n, ok := asInt64(v); ok {
 		return enrich.Value{Type: enrich.Int64, Int: n}, true
@@ -60,7 +60,7 @@ func asValue(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 	return enrich.Value{}, false
 }
 
-// keyOf returns the key that MongoDB compares as equal to a value: also that of a Decimal128 and of a symbol.
+// keyOf returns the key that MongoDB compares as equal to a value, including values of types Decimal128 and symbol.
 // For t see [asValue].
 func keyOf(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 	switch v.Type {
@@ -91,7 +91,7 @@ func integer(v bson.RawValue) (enrich.Value, bool) {
 	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
 }
 
-// keysOf returns the keys that match an array: MongoDB compares each of its elements.
+// keysOf returns the keys that match an array: MongoDB compares each element.
 func keysOf(array bson.RawValue, t enrich.Type) (keys []enrich.Value) {
 	e := elementsOf(array.Value)
 	for e.next() {

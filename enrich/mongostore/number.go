@@ -10,12 +10,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// maxDoubleInteger is 2^53: a double holds each integer up to it.
+// maxDoubleInteger is 2^53: doubles represent all integers up to it.
 const maxDoubleInteger = 1 << 53
 
-// appendNumber appends the number that v is, a bool (1.0 or 0.0), or the number that a string spells. It reports
-// whether v is one of these. No digit is lost: an integer that a double may not hold is written as an integer, all
-// others as doubles, as in 3.0. A Decimal128 is not a number here.
+// appendNumber appends v as a number: a number, a bool (1.0 or 0.0), or a numeric string. It reports whether v is one
+// of these. All digits are kept: an integer beyond the exact range of doubles is written as an integer, all others as
+// doubles, such as 3.0. A Decimal128 is not accepted.
 func appendNumber(dst []byte, v bson.RawValue) ([]byte, bool) {
 	switch v.Type {
 	case bson.TypeInt32, bson.TypeInt64:
@@ -38,7 +38,7 @@ func appendNumber(dst []byte, v bson.RawValue) ([]byte, bool) {
 	return appendNumericString(dst, s)
 }
 
-// appendInteger appends an integer in a place for doubles: with a fraction if a double holds it, else without.
+// appendInteger appends an integer as a double: with a fraction if a double represents it exactly, else without.
 func appendInteger(dst []byte, n int64) []byte {
 	dst = strconv.AppendInt(dst, n, 10)
 	if -maxDoubleInteger <= n && n <= maxDoubleInteger {
@@ -47,8 +47,8 @@ func appendInteger(dst []byte, n int64) []byte {
 	return dst
 }
 
-// appendDouble appends the shortest decimal that reads back as f, with a fraction or an exponent, which tells it from
-// an integer. NaN and the infinities, which JSON lacks, become null.
+// appendDouble appends the shortest decimal that parses to f, with a fraction or an exponent, which distinguishes it
+// from an integer. NaN and the infinities, which JSON lacks, become null.
 func appendDouble(dst []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(dst, "null"...)
@@ -63,8 +63,7 @@ func appendDouble(dst []byte, f float64) []byte {
 	return dst
 }
 
-// appendNumericString appends the number that s spells, and reports whether it spells one. An integer keeps all its
-// digits.
+// appendNumericString appends the number in s, and reports whether s is a number. An integer keeps all its digits.
 func appendNumericString(dst []byte, s string) ([]byte, bool) {
 	f, text, ok := parseDouble(s)
 	digits := strings.TrimLeft(text, "+-")
@@ -82,11 +81,11 @@ func appendNumericString(dst []byte, s string) ([]byte, bool) {
 }
 
 // parseDouble parses a decimal number, "inf", "infinity" or "nan" in any case. As in Python, and so in the aggregator
-// that weft replaces, there may be white space around it and single underscores between digits; text is s without them.
+// that weft replaces, s may have surrounding white space and single underscores between digits; text is s without them.
 // A number that is too large is an infinity.
 func parseDouble(s string) (f float64, text string, ok bool) {
 	text = strings.TrimSpace(s)
-	if strings.ContainsAny(text, "xXpP") { // hexadecimal, which only Go reads
+	if strings.ContainsAny(text, "xXpP") { // hexadecimal, which Go accepts and Python does not
 		return 0, text, false
 	}
 	if strings.Contains(text, "_") {
@@ -99,7 +98,7 @@ func parseDouble(s string) (f float64, text string, ok bool) {
 	return f, text, err == nil || errors.Is(err, strconv.ErrRange)
 }
 
-// asInt64 returns the integer that v is: an int32, an int64 or a double without a fraction.
+// asInt64 returns the integer value of v: an int32, an int64 or a double without a fraction.
 func asInt64(v bson.RawValue) (int64, bool) {
 	switch v.Type {
 	case bson.TypeInt32:

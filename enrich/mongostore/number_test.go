@@ -22,7 +22,7 @@ func rawValue(t *testing.T, value any) bson.RawValue {
 	return bson.RawValue{Type: typ, Value: data}
 }
 
-// TestNumbersAreExact: a number field has the value that is in the document, to the last digit.
+// TestNumbersAreExact: a number field has the exact value of the document.
 func TestNumbersAreExact(t *testing.T) {
 	long := strings.Repeat("1234567890", 20)
 	tests := []struct {
@@ -98,13 +98,13 @@ func TestParseDouble(t *testing.T) {
 	}
 	for _, text := range []string{"", " ", "high", "3,5", "0x10", "1__0", "_1", "1_", "1e", "--1", "3.5 km", "1p3", "٣"} {
 		if got, _, ok := parseDouble(text); ok {
-			t.Errorf("%q is no number, but %v", text, got)
+			t.Errorf("%q is parsed as %v", text, got)
 		}
 	}
 }
 
-// TestDecimalsAreExact: a decimal field has the text of a Decimal128, or of an integer, as a string, which no client
-// rounds.
+// TestDecimalsAreExact: a decimal field is a string with the text of a Decimal128 or of an integer, so that no client
+// rounds it.
 func TestDecimalsAreExact(t *testing.T) {
 	decimal := func(text string) bson.Decimal128 {
 		d, err := bson.ParseDecimal128(text)

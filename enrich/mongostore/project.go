@@ -13,8 +13,8 @@ import (
 	"weft/enrich"
 )
 
-// appendExtension appends the extension that src makes of a document that MongoDB found for a key: each field in turn,
-// checked and converted, or its default if the document lacks it.
+// appendExtension appends the extension for a document that MongoDB found for a key: each field of src in turn,
+// validated and converted, or its default if the document lacks it.
 func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Raw) ([]byte, error) {
 	var buffer [8]element // for most documents
 	d, err := parse(buffer[:0], doc)
@@ -63,7 +63,7 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Ra
 	return append(dst, '}'), nil
 }
 
-// document is the elements of a BSON document, parsed once for all fields that are looked up in it.
+// document has the elements of a BSON document, parsed once for the lookups of all fields.
 type document []element
 
 type element struct {
@@ -80,8 +80,8 @@ func parse(d document, doc bson.Raw) (document, error) {
 	return d, e.err
 }
 
-// lookup returns the value at a path with dots, through documents but not through arrays. If a document has a name
-// twice, the last one counts, as in drivers.
+// lookup returns the value at a dotted path, through documents but not through arrays. Of duplicate names, the last one
+// counts, as in drivers.
 func (d document) lookup(path string) (value bson.RawValue, found bool, err error) {
 	name, rest, isNested := strings.Cut(path, ".")
 	for _, e := range slices.Backward(d) {
@@ -103,7 +103,7 @@ func (d document) lookup(path string) (value bson.RawValue, found bool, err erro
 	return bson.RawValue{}, false, nil
 }
 
-// lookup returns the value at a path of a document, as document.lookup does. A malformed document has none.
+// lookup returns the value at a path of a document, as document.lookup does. In a malformed document no value is found.
 func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
 	d, err := parse(nil, doc)
 	if err != nil {
@@ -113,7 +113,7 @@ func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
 	return value, found && err == nil
 }
 
-// appendField appends v as a value of type t. If v is not one, the error wraps [enrich.ErrWrongType].
+// appendField appends v as a value of type t. If v does not have the type, the error wraps [enrich.ErrWrongType].
 func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 	fits := false
 	switch t {

@@ -15,13 +15,13 @@ import (
 	"weft/test/harness"
 )
 
-// replicaSet is a replica set of three members. Each has the documents of all users.
+// replicaSet is a replica set of three members. Each member has the documents of all users.
 type replicaSet struct {
 	members []*harness.Mongod
 	uri     string // with "?replicaSet=rs0"
 }
 
-// TestReplicaSet disturbs a replica set that is read under load.
+// TestReplicaSet injects faults into a replica set under load.
 func TestReplicaSet(t *testing.T) {
 	source := storetest.Source()
 	source.Database = "replicaset"
@@ -62,7 +62,7 @@ func startReplicaSet(t *testing.T, source *enrich.Source) *replicaSet {
 		{Key: "_id", Value: "rs0"}, {Key: "members", Value: config}, {Key: "settings", Value: settings},
 	}}})
 	must(t, err)
-	// On a busy machine, a member may seem farther away than the usual 15 ms, and then get no reads.
+	// On a busy machine, the latency of a member may exceed the default threshold of 15 ms, and it would get no reads.
 	r.uri = "mongodb://" + strings.Join(hosts, ",") + "/?replicaSet=rs0&localThresholdMS=10000"
 	client, err := mongo.Connect(options.Client().ApplyURI(r.uri).SetWriteConcern(&writeconcern.WriteConcern{W: 3}))
 	must(t, err)

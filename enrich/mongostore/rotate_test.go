@@ -29,7 +29,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestPasswordRotates: new connections use the new password, and until MongoDB accepts it, the old ones serve.
+// TestPasswordRotates: new connections use the new password, and until MongoDB accepts it, reads use the old
+// connections.
 func TestPasswordRotates(t *testing.T) {
 	source := storetest.Source()
 	admin := collection(t, source).Database()
@@ -54,9 +55,9 @@ func TestPasswordRotates(t *testing.T) {
 		isAccepted   bool
 	}{
 		{"first", "first", true},
-		{"second", "first", false}, // not changed at the server yet
+		{"second", "first", false}, // not yet changed at the server
 		{"second", "second", true},
-		{"second", "third", false}, // the connections from before are open
+		{"second", "third", false}, // the previous connections are open
 		{"third", "third", true},
 	} {
 		update := bson.D{{Key: "updateUser", Value: "weft"}, {Key: "pwd", Value: test.server}}
@@ -69,11 +70,11 @@ func TestPasswordRotates(t *testing.T) {
 		}
 	}
 	for range 5 {
-		<-closed // the pools of all clients but the last: those that were replaced, and those that were not accepted
+		<-closed // the pools of all clients but the last: replaced ones, and ones that were not accepted
 	}
 }
 
-// TestReadsOutliveTheirClient: a read that is under way while the connection string changes ends as it began.
+// TestReadsOutliveTheirClient: a read continues on its client when the connection string changes.
 func TestReadsOutliveTheirClient(t *testing.T) {
 	source := storetest.Source()
 	c := collection(t, source)
@@ -107,7 +108,7 @@ func TestReadsOutliveTheirClient(t *testing.T) {
 	}
 }
 
-// TestCertificatesRotate: new connections use the files that are there now: the client's certificate and the CA bundle.
+// TestCertificatesRotate: new connections use the current files of the client certificate and the CA bundle.
 func TestCertificatesRotate(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -152,7 +153,7 @@ func TestCertificatesRotate(t *testing.T) {
 
 	write(second)
 	if err := store.Connect(t.Context(), uri); err == nil {
-		t.Error("certificates that the server does not accept replaced those that it does")
+		t.Error("rejected certificates replaced accepted ones")
 	}
 	reads()
 	admin, err := mongo.Connect(options.Client().ApplyURI(server.URI()))
@@ -187,7 +188,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// leaf writes a file with a new key and its certificate, for both ends of a connection on loopback.
+// leaf writes a file with a new key and its certificate, for a server or client on loopback.
 func (a *authority) leaf(file string) {
 	a.t.Helper()
 	_, key, certificate := a.issue(&x509.Certificate{
@@ -201,7 +202,7 @@ func (a *authority) leaf(file string) {
 	must(a.t, os.WriteFile(file, text, 0o600))
 }
 
-// issue returns a certificate that the authority signs; its own if it has none yet.
+// issue returns a certificate signed by the authority; the first one is its own.
 func (a *authority) issue(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey, []byte) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -10,12 +10,12 @@ import (
 	"weft/enrich"
 )
 
-// sampleSize is how many documents of a collection are a sample.
+// sampleSize is the number of documents in a sample.
 const sampleSize = 100
 
-// TypeAdvice returns what does not fit a source in a sample of its documents, a line for each kind of misfit: documents
-// that reads do not find, since their key is of another type, and fields that make an extension null. types are those
-// of the source's conditions.
+// TypeAdvice checks a sample of the documents of a source, and returns one line for each kind of misfit: documents that
+// reads do not find because their key has another type, and fields that make the extension null. types are the types of
+// the source's conditions.
 func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enrich.Type) (advice []string, err error) {
 	client, err := s.await(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enri
 	return advice, nil
 }
 
-// misfit is what does not fit a source in a document, and its consequence.
+// misfit is a difference between a document and its source, and the consequence.
 type misfit struct{ what, consequence string }
 
 const (
@@ -58,7 +58,7 @@ const (
 	isNull      = "whose extension is null"
 )
 
-// countKeys counts a document if one of its keys is not of the type of the condition. It reports whether reads can
+// countKeys counts a document if one of its keys does not have the type of the condition. It reports whether reads can
 // return the document.
 func countKeys(counts map[misfit]int, src *enrich.Source, types []enrich.Type, d document) bool {
 	isReturned := true

@@ -10,8 +10,7 @@ import (
 	"weft/enrich/storetest"
 )
 
-// TestTypeAdvice: documents that a rule cannot find, or whose fields it cannot use, are known before a client misses
-// them.
+// TestTypeAdvice: documents that a rule cannot find, or with fields that it cannot convert, are reported.
 func TestTypeAdvice(t *testing.T) {
 	source := storetest.Source()
 	source.Where = append(source.Where, enrich.Condition{
@@ -46,7 +45,7 @@ func TestTypeAdvice(t *testing.T) {
 			{Key: "score", Value: "high"},
 		},
 		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: 5}, {Key: "must", Value: true}},
-		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: "south"}, {Key: "names", Value: 5}}, // another one's
+		bson.D{{Key: "id", Value: 9}, {Key: "shop", Value: "south"}, {Key: "names", Value: 5}}, // not for this source
 	)
 	want := []string{
 		`field "id" is array, not int64, in 1 of 10 documents, which no read returns`,

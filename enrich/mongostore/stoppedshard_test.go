@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	users      = 200                    // whose documents insertUsers inserts
-	clients    = 32                     // that read at the same time
-	readBudget = 900 * time.Millisecond // of a read, as Envoy's message_timeout of 1 s leaves
+	users      = 200                    // inserted by insertUsers
+	clients    = 32                     // concurrent
+	readBudget = 900 * time.Millisecond // of a read, within Envoy's message_timeout of 1 s
 )
 
 func insertUsers(t *testing.T, c *mongo.Collection) {
@@ -34,8 +34,8 @@ func insertUsers(t *testing.T, c *mongo.Collection) {
 	must(t, err)
 }
 
-// isWhole reports whether an extension is that of the user. It fails the test if it is that of another one.
-func isWhole(t *testing.T, id int64, ext enrich.Extension) bool {
+// isFound reports whether an extension is the user's. It fails the test if the extension belongs to another user.
+func isFound(t *testing.T, id int64, ext enrich.Extension) bool {
 	want := fmt.Sprintf(`{"id":%d,"names":["nobody"],"score":0.5,"label":"user %[1]d","more":{}}`, id)
 	if ext.Err == nil && string(ext.JSON) != want {
 		t.Errorf("user %d: %s", id, ext.JSON)
@@ -43,14 +43,14 @@ func isWhole(t *testing.T, id int64, ext enrich.Extension) bool {
 	return ext.Err == nil
 }
 
-// load is reads, one after the other by each client.
+// load is a number of clients that read sequentially.
 type load struct {
 	clients, reads int
 	users          int           // of each read
 	budget         time.Duration // of a read; 0 is readBudget
 }
 
-// readUsers has clients read users at random. result gets what they find, from many goroutines.
+// readUsers reads random users with concurrent clients. It calls result for each, concurrently.
 func readUsers(t *testing.T, store enrich.Store, source *enrich.Source, l load, result func(int64, enrich.Extension)) {
 	var left atomic.Int64
 	left.Store(int64(l.reads))
@@ -74,13 +74,13 @@ func readUsers(t *testing.T, store enrich.Store, source *enrich.Source, l load, 
 	wait.Wait()
 }
 
-// awaitWhole waits until reads find all their users.
-func awaitWhole(t *testing.T, store enrich.Store, source *enrich.Source) {
+// awaitFound waits until reads find all users.
+func awaitFound(t *testing.T, store enrich.Store, source *enrich.Source) {
 	t.Helper()
-	harness.Eventually(t, "all users are whole", func() bool {
+	harness.Eventually(t, "all users are found", func() bool {
 		var missing atomic.Int64
 		readUsers(t, store, source, load{clients: clients, reads: users, users: 1}, func(id int64, ext enrich.Extension) {
-			if !isWhole(t, id, ext) {
+			if !isFound(t, id, ext) {
 				missing.Add(1)
 			}
 		})
@@ -88,11 +88,11 @@ func awaitWhole(t *testing.T, store enrich.Store, source *enrich.Source) {
 	})
 }
 
-// TestStoppedShard: one shard of two is stopped, so that commands with a key of it fail or are never answered. Users of
-// the other one are whole, within the budget, and all are when the shard is back.
+// TestStoppedShard: one of two shards is stopped, so that commands with one of its keys fail or are held. Users of the
+// other shard are found, within the budget, and all users are found when the shard is back.
 func TestStoppedShard(t *testing.T) {
 	isStopped := func(id int64) bool { return id%2 == 1 }
-	// On a busy machine a read takes long, too. Keys that are held take their places as long as this.
+	// On a busy machine reads are slow, too, and keys that are held occupy their places for this time.
 	const budget = 3 * time.Second
 	for _, test := range []struct {
 		name  string
@@ -118,12 +118,12 @@ func TestStoppedShard(t *testing.T) {
 
 			proxy.stopShard(test.holds)
 			readUsers(t, store, source, test.load, func(id int64, ext enrich.Extension) {
-				if isWhole(t, id, ext) == isStopped(id) {
+				if isFound(t, id, ext) == isStopped(id) {
 					t.Errorf("user %d: %s, %v", id, ext.JSON, ext.Err)
 				}
 			})
 			proxy.heal()
-			awaitWhole(t, store, source)
+			awaitFound(t, store, source)
 		})
 	}
 }

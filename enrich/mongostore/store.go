@@ -12,11 +12,11 @@ import (
 	"weft/enrich"
 )
 
-// Store reads extensions with one find command for each call of [Store.Find]. It is safe for concurrent use. The driver
-// keeps the connections: a Store can be opened, and stays usable, while MongoDB is down.
+// Store reads extensions with one find command for each call of [Store.Find]. It is safe for concurrent use. A Store
+// can be opened, and remains usable, while MongoDB is down.
 type Store struct {
-	// Ended, if not nil, is called when a command has ended, with its error if it failed. It is called by many
-	// goroutines at the same time, and must not be changed once reads have started.
+	// Ended, if not nil, is called when a command has ended, with its error if it failed. It must be safe for concurrent
+	// use, and must not be changed once reads have started.
 	Ended func(src *enrich.Source, c *enrich.Command, err error)
 
 	configure []func(*options.ClientOptions)
@@ -24,10 +24,10 @@ type Store struct {
 
 	mu     sync.Mutex
 	client *client // nil until Connect has succeeded once, and after Close
-	err    error   // why there is no client
+	err    error   // error of reads while client is nil
 }
 
-// client is a client of the driver that is disconnected when the last of its users is done.
+// client is a client of the driver. It is disconnected when its last user is done.
 type client struct {
 	*mongo.Client
 	users sync.WaitGroup
@@ -38,12 +38,12 @@ var _ enrich.Store = (*Store)(nil)
 var errNotConnected = errors.New("the hosts of the connection string have not been looked up yet")
 
 // New returns a Store whose reads fail until [Store.Connect] has succeeded. The functions change the options of each
-// client of the driver, for its observers.
+// client of the driver, for example to add monitors.
 func New(configure ...func(*options.ClientOptions)) *Store {
 	return &Store{configure: configure, connected: make(chan struct{}), err: errNotConnected}
 }
 
-// Open returns a Store that is connected.
+// Open returns a connected Store.
 func Open(uri string, configure ...func(*options.ClientOptions)) (*Store, error) {
 	s := New(configure...)
 	if err := s.Connect(context.Background(), uri); err != nil {
@@ -52,13 +52,13 @@ func Open(uri string, configure ...func(*options.ClientOptions)) (*Store, error)
 	return s, nil
 }
 
-// Connect makes reads use a connection string, which is all configuration of a Store: read preference, timeouts, pool
-// size, TLS and credentials are options of the string. The first call does not wait for MongoDB. A later one, for a
-// string or for files it names that have changed, takes effect when MongoDB answers: until then, and if it fails, reads
-// use the connections from before. Reads that are under way keep theirs.
+// Connect sets the connection string of reads. It is the entire configuration of a Store: read preference, timeouts,
+// pool size, TLS and credentials are options of the string. The first call does not wait for MongoDB. A later call, for
+// a changed string or changed files that it names, takes effect when MongoDB responds: until then, and if it fails,
+// reads use the previous connections. Running reads keep theirs.
 //
-// Connect fails if uri is wrong, or if the hosts of a mongodb+srv URI cannot be looked up; then the error wraps a
-// [net.DNSError]. There must not be two calls at the same time.
+// Connect fails if uri is invalid, or if the hosts of a mongodb+srv URI cannot be looked up; then the error wraps a
+// [net.DNSError]. Connect must not be called concurrently.
 func (s *Store) Connect(ctx context.Context, uri string) error {
 	if err := Check(uri); err != nil {
 		return err
@@ -95,13 +95,13 @@ func (s *Store) Connect(ctx context.Context, uri string) error {
 	return nil
 }
 
-// retire disconnects a client that has no new users.
+// retire disconnects a replaced client when its last user is done.
 func (c *client) retire() {
 	c.users.Wait()
 	_ = c.Disconnect(context.Background())
 }
 
-// Close closes all connections. Reads that are under way have until ctx ends. Connect must not be called any more.
+// Close closes all connections. Running reads have until ctx ends. Connect must not be called afterwards.
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	last := s.client
@@ -119,10 +119,10 @@ func (s *Store) Close(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
-	return last.Disconnect(context.WithoutCancel(ctx)) // does not wait
+	return last.Disconnect(context.WithoutCancel(ctx)) // without a deadline, it does not wait
 }
 
-// acquire returns the client for an operation. The caller must call users.Done at its end.
+// acquire returns the client for an operation. The caller must call users.Done when it has ended.
 func (s *Store) acquire() (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ func (s *Store) acquire() (*client, error) {
 	return s.client, nil
 }
 
-// await is acquire for an operation that can wait until the store is connected.
+// await is like acquire, but waits until the store is connected.
 func (s *Store) await(ctx context.Context) (*client, error) {
 	select {
 	case <-s.connected:
@@ -143,8 +143,8 @@ func (s *Store) await(ctx context.Context) (*client, error) {
 	}
 }
 
-// IsUnavailable reports whether err means that a server could not be reached, or did not answer within the timeouts of
-// the connection string, so that another try may succeed. An error that a server replied with does not.
+// IsUnavailable reports whether err means that a server could not be reached, or did not respond within the timeouts of
+// the connection string, so that a retry may succeed. It is false for an error in the reply of a server.
 func IsUnavailable(err error) bool {
 	if err == nil || errors.Is(err, mongo.ErrClientDisconnected) {
 		return false

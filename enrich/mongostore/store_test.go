@@ -59,7 +59,7 @@ func open(t *testing.T) *Store {
 
 var databases atomic.Int64
 
-// collection returns a new collection that the test can write to. It changes source to read it.
+// collection returns a new collection that the test can write to. It changes source to use it.
 func collection(t *testing.T, source *enrich.Source) *mongo.Collection {
 	t.Helper()
 	client, err := mongo.Connect(options.Client().ApplyURI(mongod.URI()))
@@ -91,7 +91,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// TestKeyTypes: MongoDB compares numbers by value, whatever their type.
+// TestKeyTypes: MongoDB compares numbers of different types by value.
 func TestKeyTypes(t *testing.T) {
 	decimal, err := bson.ParseDecimal128("7")
 	if err != nil {
@@ -128,8 +128,8 @@ func TestKeyTypes(t *testing.T) {
 	}
 }
 
-// TestKeyInArray: MongoDB finds keys in arrays of documents. Such a document is an error for its key, and changes
-// nothing for the other keys of the command.
+// TestKeyInArray: MongoDB finds keys in arrays of documents. Such a document is an error for its key, and does not
+// affect the other keys of the command.
 func TestKeyInArray(t *testing.T) {
 	source := storetest.Source()
 	source.Where[0].Field = "items.id"
@@ -163,7 +163,7 @@ func number(ns ...int64) (keys []enrich.Key) {
 	return keys
 }
 
-// TestOtherKeys finds documents by keys of types that JSON lacks, and converts such fields.
+// TestOtherKeys reads documents by keys of types that JSON lacks, and converts such fields.
 func TestOtherKeys(t *testing.T) {
 	id := bson.NewObjectID()
 	uuid := bson.Binary{Subtype: bson.TypeBinaryUUID, Data: []byte("0123456789abcdef")}
@@ -211,7 +211,7 @@ func TestOtherKeys(t *testing.T) {
 	}
 }
 
-// TestOneCommand: a read is one command, whatever the number of keys.
+// TestOneCommand: a read is one command, for any number of keys.
 func TestOneCommand(t *testing.T) {
 	source := storetest.Source()
 	c := collection(t, source)
@@ -255,7 +255,7 @@ func TestIndexAdvice(t *testing.T) {
 	}
 	tests := []struct {
 		name    string
-		index   *mongo.IndexModel // nil for none
+		index   *mongo.IndexModel // nil for no index
 		advises bool
 	}{
 		{"no collection", nil, true},
@@ -291,7 +291,7 @@ func TestIndexAdvice(t *testing.T) {
 	}
 }
 
-// TestServerRestarts: a Store is opened while the server is down, and reads when it is up.
+// TestServerRestarts: a Store is opened while the server is down, and reads succeed once it is up.
 func TestServerRestarts(t *testing.T) {
 	port, err := harness.FreePort()
 	if err != nil {
@@ -309,7 +309,7 @@ func TestServerRestarts(t *testing.T) {
 		t.Errorf("down: %v", err)
 	}
 	if err != nil && !strings.HasPrefix(err.Error(), "read storetest.documents: ") {
-		t.Errorf("the error does not say what was read: %v", err)
+		t.Errorf("the error does not name the collection: %v", err)
 	}
 	if _, err := store.IndexAdvice(t.Context(), source); !IsUnavailable(err) {
 		t.Errorf("down: %v", err)
@@ -324,7 +324,7 @@ func TestServerRestarts(t *testing.T) {
 	}
 	defer func() { _ = server.Kill() }()
 	for !errors.Is(err, enrich.ErrNotFound) && t.Context().Err() == nil {
-		err = find7(t, store, source) // waits for a while by itself
+		err = find7(t, store, source) // waits for the server itself
 	}
 }
 
@@ -335,7 +335,7 @@ func find7(t *testing.T, store *Store, source *enrich.Source) error {
 func TestOpenErrors(t *testing.T) {
 	for _, uri := range []string{"", "localhost", "http://localhost", "mongodb://", "mongodb://h/?maxPoolSize=x"} {
 		if _, err := Open(uri); err == nil {
-			t.Errorf("%q is taken for a connection string", uri)
+			t.Errorf("%q is accepted as a connection string", uri)
 		}
 	}
 }

@@ -12,17 +12,16 @@ import (
 
 const (
 	plainScheme = "mongodb://"
-	srvScheme   = "mongodb+srv://" // whose hosts and some options are in DNS
+	srvScheme   = "mongodb+srv://" // hosts and some options are in DNS
 )
 
-// Check returns what is wrong with a connection string, or with the files it names, as far as that can be known without
-// DNS.
+// Check validates a connection string, and the files that it names, without DNS.
 func Check(uri string) error {
 	if rest, isSRV := strings.CutPrefix(uri, srvScheme); isSRV {
 		if strings.ContainsAny(srvHost(uri), ",:") {
 			return errors.New("a mongodb+srv URI has one host, without a port")
 		}
-		// The driver looks up hosts while it parses.
+		// The driver looks up the hosts of an SRV URI when it parses it.
 		uri = plainScheme + rest
 		for _, o := range uriOptions(uri) {
 			if o.name == "srvmaxhosts" || o.name == "srvservicename" {
@@ -33,7 +32,7 @@ func Check(uri string) error {
 	return options.Client().ApplyURI(uri).Validate()
 }
 
-// Files returns the names of the files that a connection string names: certificates and keys.
+// Files returns the names of the certificate and key files in a connection string.
 func Files(uri string) (names []string) {
 	for _, o := range uriOptions(uri) {
 		switch o.name {
@@ -47,7 +46,7 @@ func Files(uri string) (names []string) {
 
 type uriOption struct{ name, value, text string }
 
-// uriOptions returns the options of a connection string, with names in lower case.
+// uriOptions returns the options of a connection string, with lower-case names.
 func uriOptions(uri string) (list []uriOption) {
 	_, query, _ := strings.Cut(uri, "?")
 	for _, text := range strings.FieldsFunc(query, func(c rune) bool { return c == '&' || c == ';' }) {
@@ -69,10 +68,10 @@ func srvHost(uri string) string {
 	return host
 }
 
-// clientOptions returns the options of a connection string. It looks up those that are in DNS.
+// clientOptions returns the options of a connection string. It looks up options that are in DNS.
 func clientOptions(ctx context.Context, uri string) (*options.ClientOptions, error) {
 	if strings.HasPrefix(uri, srvScheme) {
-		// The driver takes a TXT record that cannot be looked up for one that does not exist, and so for no options.
+		// The driver treats a TXT record that cannot be looked up as missing, and so as no options.
 		var failure *net.DNSError
 		_, err := net.DefaultResolver.LookupTXT(ctx, srvHost(uri))
 		if err != nil && (!errors.As(err, &failure) || !failure.IsNotFound) {

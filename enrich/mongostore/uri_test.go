@@ -20,7 +20,7 @@ import (
 	"weft/test/harness"
 )
 
-// testDNS is a DNS in which cluster.weft.test is the mongod of the tests.
+// testDNS returns a DNS server in which cluster.weft.test is the mongod of the tests.
 func testDNS(t *testing.T) *harness.DNS {
 	t.Helper()
 	u, err := url.Parse(mongod.URI())
@@ -38,7 +38,7 @@ func testDNS(t *testing.T) *harness.DNS {
 
 const srvURI = "mongodb+srv://cluster.weft.test/?tls=false"
 
-// TestHostsInDNS: a Store whose hosts cannot be looked up fails its reads, and is whole when they can.
+// TestHostsInDNS: a Store whose hosts cannot be looked up fails its reads, and recovers when they can.
 func TestHostsInDNS(t *testing.T) {
 	dns := testDNS(t)
 	store := New()
@@ -53,7 +53,7 @@ func TestHostsInDNS(t *testing.T) {
 	}{
 		{"DNS cannot be reached", dns.SetDown},
 		{"SRV records cannot be looked up", func(failed bool) { dns.SetFailed(dnsmessage.TypeSRV, failed) }},
-		// Without their options the database of the user would be unknown, for example.
+		// For example, their options name the database of the user.
 		{"TXT records cannot be looked up", func(failed bool) { dns.SetFailed(dnsmessage.TypeTXT, failed) }},
 	} {
 		test.set(true)
@@ -104,7 +104,7 @@ func TestUnreachableDNSDoesNotDelay(t *testing.T) {
 	}
 }
 
-// TestCheck: what is wrong with a connection string in itself is known without DNS.
+// TestCheck: errors of a connection string are found without DNS.
 func TestCheck(t *testing.T) {
 	testDNS(t).SetDown(true)
 	file := t.TempDir() + "/ca.pem"
@@ -146,7 +146,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestAppName: MongoDB's log and currentOp name its clients.
+// TestAppName: the application name is visible in MongoDB's log and currentOp.
 func TestAppName(t *testing.T) {
 	for query, want := range map[string]string{"": "weft", "/?appName=shop": "shop"} {
 		store, err := Open(mongod.URI() + query)

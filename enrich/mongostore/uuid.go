@@ -12,7 +12,7 @@ import (
 // uuidSize is the number of bytes of a UUID.
 const uuidSize = 16
 
-// uuidForm is how a type of UUIDs is stored: in binary of a subtype, whose byte i is the byte order[i] of the text. Each
+// uuidForm is how a UUID type is stored: in a binary of a subtype, whose byte i is byte order[i] of the text. Each
 // order is its own inverse. See "Handling of Native UUID Types" in MongoDB's specifications for drivers.
 type uuidForm struct {
 	subtype byte
@@ -35,7 +35,7 @@ func uuidFormOf(t enrich.Type) (uuidForm, bool) {
 	}
 }
 
-// reorder turns the bytes of a text into those that are stored, and back.
+// reorder converts the bytes of the text to the stored bytes, and back.
 func (f uuidForm) reorder(data [uuidSize]byte) (reordered [uuidSize]byte) {
 	for i, from := range f.order {
 		reordered[i] = data[from]
@@ -43,7 +43,7 @@ func (f uuidForm) reorder(data [uuidSize]byte) (reordered [uuidSize]byte) {
 	return reordered
 }
 
-// uuidBinary returns the binary of a UUID. It reports whether its text is one.
+// uuidBinary returns the binary of a UUID, and reports whether v is one.
 func uuidBinary(v enrich.Value) (bson.Binary, bool) {
 	form, ok := uuidFormOf(v.Type)
 	data, err := hex.DecodeString(strings.ReplaceAll(v.Text, "-", ""))

@@ -13,7 +13,7 @@ import (
 	"weft/enrich/storetest"
 )
 
-// storedUUIDs has the bytes of one UUID in each form, from MongoDB's specification for drivers
+// storedUUIDs are the bytes of one UUID in each form, from MongoDB's specification for drivers
 // (specifications/source/bson-binary-uuid/uuid.md).
 var storedUUIDs = map[enrich.Type]struct {
 	subtype byte
@@ -27,8 +27,8 @@ var storedUUIDs = map[enrich.Type]struct {
 
 const specifiedUUID = "00112233-4455-6677-8899-aabbccddeeff"
 
-// TestUUIDForms: a UUID is found, alone and among others, and returned in the form that the rule says. In another form it
-// is another UUID, or none.
+// TestUUIDForms: a UUID is found, alone and among others, and returned in the form that the rule configures. In another
+// form it is another UUID, or not a UUID.
 func TestUUIDForms(t *testing.T) {
 	store := open(t)
 	for form, stored := range storedUUIDs {
@@ -61,7 +61,7 @@ func TestUUIDForms(t *testing.T) {
 	}
 }
 
-// TestUUIDInArray: MongoDB compares each element of an array with the key, and so does weft.
+// TestUUIDInArray: MongoDB and weft compare each element of an array with the key.
 func TestUUIDInArray(t *testing.T) {
 	source := storetest.Source()
 	stored := bson.A{}
@@ -100,7 +100,7 @@ func TestMongoshUUID(t *testing.T) {
 	}
 }
 
-// FuzzUUID: a UUID is the same after a way to MongoDB and back, in all forms.
+// FuzzUUID: a UUID is the same after a round trip through MongoDB, in all forms.
 func FuzzUUID(f *testing.F) {
 	data, err := hex.DecodeString("00112233445566778899aabbccddeeff")
 	if err != nil {

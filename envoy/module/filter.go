@@ -1,6 +1,6 @@
-// Package module is the join inside Envoy's process, as the callbacks of an HTTP filter of Envoy's dynamic modules. The
-// decisions are those of package enrich, as in package extproc; what differs is that Envoy calls, and must never wait.
-// The library that Envoy loads is in envoy/module/libweft.
+// Package module runs weft in Envoy's process, as the callbacks of an HTTP filter for Envoy's dynamic modules. Package
+// enrich makes the decisions, as for package extproc. Unlike extproc, callbacks must not block. The library that Envoy
+// loads is in envoy/module/libweft.
 package module
 
 import (
@@ -14,24 +14,24 @@ import (
 	"weft/internal/envoyhttp"
 )
 
-// Config is what all streams of a filter share. Its fields must not change while it is used.
+// Config is shared by all streams of a filter. Its fields must not change while it is used.
 type Config struct {
-	// Rules returns the rules in force, and how long an answer may wait for MongoDB once the core is there; 0 has no
-	// end.
+	// Rules returns the current rules, and how long a response may wait for MongoDB once the core has arrived; 0 means
+	// no limit.
 	Rules func() (enrich.Rules, time.Duration)
 	Store enrich.Store
 
 	// ServerTiming adds a server-timing header to answers.
 	ServerTiming bool
 
-	// Report, if not nil, is called with the report of each exchange that has ended. It is called by several workers at
-	// the same time, and must not keep the report.
+	// Report, if not nil, is called with the report of each exchange at its end. Several workers call it concurrently. It
+	// must not keep the report.
 	Report func(*enrich.Report)
 
-	// Open, if not nil, is called with 1 when an exchange with a rule begins, and with -1 when its stream is gone.
+	// Open, if not nil, is called with 1 when an exchange with a rule begins, and with -1 when its stream is destroyed.
 	Open func(exchanges int)
 
-	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
+	// Panicked, if not nil, is called with each recovered panic, and the rule of its exchange.
 	Panicked func(rule string, err *enrich.PanicError)
 
 	// Now returns the time; nil means time.Now.
@@ -43,56 +43,56 @@ type Stream interface {
 	ChangeRequest(enrich.Headers)
 	ChangeResponse(enrich.Headers)
 
-	// AddResponseHeader adds a header to those of the same name.
+	// AddResponseHeader appends a header; headers with the same name stay.
 	AddResponseHeader(enrich.Header)
 
-	// Body returns a copy of the body of the response, as far as it has come.
+	// Body returns a copy of the part of the response body that has arrived.
 	Body() []byte
 
 	// ReplaceBody replaces the body of the response.
 	ReplaceBody(body []byte)
 
-	// Respond answers in place of the response, of which nothing is left.
+	// Respond replaces the complete response, including its headers.
 	Respond(status int, headers []enrich.Header, body []byte)
 
 	// SetMetadata sets the dynamic metadata for Envoy's access log.
 	SetMetadata(*enrich.Report)
 
-	// Schedule has Envoy call OnScheduled, unless the stream is gone by then. Any goroutine may call it.
+	// Schedule makes Envoy call OnScheduled, unless the stream has been destroyed. Any goroutine may call it.
 	Schedule()
 }
 
-// Next is what Envoy does when a callback has returned.
+// Next is Envoy's action after a callback.
 type Next int
 
-// The values are known to the library's C code.
+// The library's C code uses the same values.
 const (
-	Continue Next = iota // continue; of the callbacks only OnDestroy follows
-	Collect              // hold the response until its body is whole or exceeds a limit, then call OnBody
+	Continue Next = iota // continue; the only callback that follows is OnDestroy
+	Collect              // hold the response until its body is complete or exceeds a limit, then call OnBody
 	Wait                 // hold the response until OnScheduled
-	Replaced             // Respond has answered
+	Replaced             // Respond has replaced the response
 )
 
-// Filter is one exchange:
+// Filter is the state of one exchange:
 //
 //	Envoy                                weft
 //	  OnRequest ─────────────────────────▶  match      no rule ──▶ nil: no callback follows
-//	                                        start to read the extension
-//	  ◀───────────── always continue        (not for HEAD)
-//	  (the legacy service and MongoDB work concurrently)
+//	                                        start to read the extensions (not for HEAD)
+//	  ◀──────────── continue, unconditional
+//	  (the legacy service and MongoDB respond concurrently)
 //	  OnResponse ────────────────────────▶  verdict    pass ─────▶ mark, Continue
-//	                                                   degrade ──▶ the same as below, without a core
+//	                                                   degrade ──▶ as below, without a core
 //	  ◀───────────── Collect
 //	  OnBody ────────────────────────────▶  parse      too large ▶ mark, Continue
-//	                                        answer     extension is there ▶ replace the body, Continue
+//	                                        extensions have arrived ▶ replace the body, Continue
 //	  ◀───────────── Wait
 //	  (a goroutine waits for MongoDB, and composes)
 //	  OnScheduled ───────────────────────▶  replace the body, Continue
 //	  OnDestroy, at any time ────────────▶  stop the reads
 //
-// The callbacks of a stream are called by one worker of Envoy, one after the other, and they return without waiting.
-// What waits, or parses more than a few kilobytes, is in a goroutine, which sees no field of the Filter that a callback
-// changes: its result goes through a channel. A panic in either lets the legacy response pass.
+// One worker of Envoy calls the callbacks of a stream, one after the other. They return without blocking. A goroutine
+// waits for MongoDB and parses large bodies. It accesses no field that a callback changes, and sends its result to a
+// channel. If a callback or the goroutine panics, the legacy response passes.
 type Filter struct {
 	config *Config
 	stream Stream
@@ -107,19 +107,19 @@ type Filter struct {
 	read        *enrich.Read // nil for HEAD
 
 	response    enrich.Response
-	degraded    enrich.Reason // why there is no core; empty if there may be one
+	degraded    enrich.Reason // reason why the core failed; empty if it has not
 	exactLength bool          // the length of the response is known
-	immediately bool          // the answer does not wait for the end of the legacy body
+	immediately bool          // the legacy body is incomplete: replace the complete response
 	result      chan result   // of the goroutine; nil before it starts
 	reported    bool
 }
 
-// maxOnWorker is the largest body in bytes that a callback parses itself: larger ones would hold up other streams.
+// maxOnWorker is the maximum size of a body that a callback parses, in bytes: larger ones would delay other streams of
+// the worker.
 const maxOnWorker = 64 << 10
 
-// OnRequest begins an exchange. The names of headers are in lower case, and names and values are only valid during the
-// call. routed is the name of the rule that the route is for; empty if unknown. It returns nil if no rule
-// matches.
+// OnRequest begins an exchange. Names of headers must be in lower case; names and values need to be valid only during the
+// call. routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if no rule matches.
 func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
 	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
 	if c.Now == nil {
@@ -142,7 +142,7 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 		case name == "traceparent":
 			traceParent = string(value)
 		case len(name) >= len(enrich.OutcomeHeader) && name[:len(enrich.OutcomeHeader)] == enrich.OutcomeHeader:
-			forged = append(forged, string([]byte(name))) // a copy: the name is Envoy's
+			forged = append(forged, string([]byte(name))) // a copy: Envoy owns the name
 		}
 	}
 	envoyhttp.EndRequestHeaders(&request)
@@ -170,8 +170,8 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	return f
 }
 
-// OnResponse is called with the headers of the response. details are Envoy's response code details. limit is how many
-// bytes of a body are collected before OnBody is called.
+// OnResponse is called with the headers of the response. details are Envoy's response code details. limit is the number
+// of bytes of a body that are collected before OnBody is called.
 func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
 	defer f.handlePanic(&next)
 	f.clock.Received(&f.report.Times)
@@ -187,8 +187,8 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 	case action == enrich.Pass:
 		return f.pass(reason, enrich.PassHeaders(reason)), 0
 	case f.method == http.MethodHead:
-		return f.pass(enrich.HeadRequest, enrich.HeadHeaders()), 0
-	case action == enrich.Stream: // not streamed here: see docs
+		return f.pass(enrich.HeadRequest, f.rule.HeadHeaders()), 0
+	case action == enrich.Stream: // the module does not stream; see README.md
 		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge)), 0
 	case action == enrich.Degrade:
 		f.degraded = reason
@@ -201,15 +201,15 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 	return Collect, f.rule.CoreLimit
 }
 
-// OnBody is called when the body of the response is whole, or larger than the limit.
-func (f *Filter) OnBody(whole bool) (next Next) {
+// OnBody is called when the body of the response is complete, or larger than the limit.
+func (f *Filter) OnBody(isComplete bool) (next Next) {
 	defer f.handlePanic(&next)
 	f.clock.Received(&f.report.Times)
 	switch {
 	case f.degraded != "":
-		f.immediately = !whole
+		f.immediately = !isComplete
 		return f.answer(nil)
-	case !whole:
+	case !isComplete:
 		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge))
 	}
 	body := f.stream.Body()
@@ -220,7 +220,7 @@ func (f *Filter) OnBody(whole bool) (next Next) {
 // result is the outcome of a response.
 type result struct {
 	answer   enrich.Answer
-	passed   enrich.Reason // the legacy response passes, for this reason; empty if there is an answer
+	passed   enrich.Reason // reason why the legacy response passes; empty if there is an answer
 	err      error
 	panicked *enrich.PanicError
 
@@ -228,7 +228,7 @@ type result struct {
 	reads     []enrich.SourceRead
 }
 
-// answer answers with what the legacy service has sent, at once if nothing is to be waited for.
+// answer replaces the response: immediately if the reads have ended, otherwise after a goroutine has waited for them.
 func (f *Filter) answer(body []byte) Next {
 	core, isParsed := enrich.FailedCore(f.degraded), f.degraded != ""
 	if !isParsed && len(body) <= maxOnWorker && f.response.ContentEncoding == "" {
@@ -254,7 +254,7 @@ func (f *Filter) parse(body []byte) (enrich.Core, bool) {
 	return f.rule.ParseCore(body, f.response.ContentEncoding)
 }
 
-// finishAnswer does in a goroutine what would hold up a worker.
+// finishAnswer parses and composes in a goroutine, where it does not delay a worker.
 func (f *Filter) finishAnswer(core enrich.Core, isParsed bool, body []byte, results chan<- result) {
 	var r result
 	defer func() {
@@ -279,7 +279,7 @@ func (f *Filter) finishAnswer(core enrich.Core, isParsed bool, body []byte, resu
 	r = f.compose(core)
 }
 
-// compose waits for the extensions and joins them with the core.
+// compose waits for the extensions and composes them with the core.
 func (f *Filter) compose(core enrich.Core) result {
 	r := result{waitBegan: f.clock.Now()}
 	found := f.read.Await(core, f.budget)
@@ -335,7 +335,7 @@ func (f *Filter) serverTiming() enrich.Header {
 	return enrich.Header{Name: "server-timing", Value: envoyhttp.ServerTiming(f.report.Times)}
 }
 
-// pass lets the response pass with a change of its headers, and ends the exchange.
+// pass passes the response with a change of its headers, and ends the exchange.
 func (f *Filter) pass(reason enrich.Reason, change enrich.Headers, errs ...error) Next {
 	f.clock.Sends(&f.report.Times)
 	f.report.Outcome = enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
@@ -345,10 +345,10 @@ func (f *Filter) pass(reason enrich.Reason, change enrich.Headers, errs ...error
 	return Continue
 }
 
-// errGone is the error of an exchange whose stream was destroyed before its end.
-var errGone = errors.New("the stream has ended")
+// errDestroyed is the error of an exchange whose stream was destroyed before the exchange ended.
+var errDestroyed = errors.New("the stream has ended")
 
-// OnDestroy is called when the stream is gone.
+// OnDestroy is called when Envoy destroys the stream.
 func (f *Filter) OnDestroy() {
 	defer func() { f.recovered(recover()) }()
 	if f.read != nil {
@@ -358,7 +358,7 @@ func (f *Filter) OnDestroy() {
 		f.config.Open(-1)
 	}
 	if !f.reported {
-		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errGone)
+		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errDestroyed)
 	}
 }
 
@@ -371,33 +371,35 @@ func (f *Filter) finish(outcome enrich.Outcome, errs ...error) {
 	}
 }
 
-// handlePanic, which must be deferred, lets the response pass if a callback has panicked.
+// handlePanic passes the response if a callback has panicked. It must be deferred.
 func (f *Filter) handlePanic(next *Next) {
 	if f.recovered(recover()) {
 		*next = Continue
 	}
 }
 
-// recovered reports whether a recovered value is of a panic, and ends the exchange if so.
-func (f *Filter) recovered(value any) bool {
+// recovered reports whether value is a recovered panic. If it is, recovered ends the exchange.
+func (f *Filter) recovered(value any) (isPanic bool) {
 	err := enrich.AsPanic(value)
 	if err == nil {
 		return false
 	}
-	f.reportPanic(err)
-	return true
-}
-
-// reportPanic ends an exchange that has panicked. A panic of the functions that it calls has nobody to be reported to.
-func (f *Filter) reportPanic(err *enrich.PanicError) {
-	defer func() { _ = recover() }()
+	isPanic = true // also if Report panics
 	if f.read != nil {
 		f.read.Stop()
 	}
-	if f.config.Panicked != nil {
-		f.config.Panicked(f.report.Rule, err)
-	}
-	if !f.reported { // else it is the report that panicked
+	f.config.panicked(f.report.Rule, err)
+	if !f.reported { // else Report panicked
+		defer func() { f.recovered(recover()) }() // of Report
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.Panicked}, err)
+	}
+	return isPanic
+}
+
+// panicked calls Panicked. It drops a panic of Panicked itself.
+func (c *Config) panicked(rule string, err *enrich.PanicError) {
+	if c.Panicked != nil {
+		defer func() { _ = recover() }()
+		c.Panicked(rule, err)
 	}
 }

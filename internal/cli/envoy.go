@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ output list what the format cannot express.
 			stringVar(&gateway.Gateway, "gateway", "eg", "WEFT_GATEWAY", "gateway: `name` of the Gateway"),
 			stringVar(&gateway.Attach, "attach", "", "WEFT_ATTACH",
 				"gateway: `httproute/NAME` or httproute/NAME/SECTION, the HTTPRoute that has the paths now: weft is attached "+
-					"to it; default: each rule gets an HTTPRoute of its own"),
+					"to it; default: each rule gets a new HTTPRoute"),
 			durationVar(&c.RouteTimeout, "route-timeout", 0, time.Millisecond, "WEFT_ROUTE_TIMEOUT",
 				fmt.Sprintf("timeout for the response of the legacy service; default: the rules file's, or %v",
 					defaults.RouteTimeout)),
@@ -137,6 +138,9 @@ output list what the format cannot express.
 					"otherwise it reads them only at start"),
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
+			if err := checkFormat(cmd, format); err != nil {
+				return err
+			}
 			f, err := loadRules(rules)
 			if err != nil {
 				return err
@@ -213,7 +217,7 @@ func (o moduleOptions) parse(mode, format, rules string) (*envoy.Module, error) 
 	return m, checkModuleFlags(m.Flags)
 }
 
-// warnOfNewRoutes prints what to do before objects for Envoy Gateway are applied: no policy protects the new routes.
+// warnOfNewRoutes warns that no SecurityPolicy protects new routes for Envoy Gateway.
 func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) {
 	names, takesRequests := o.NewRoutes(rules)
 	if len(names) == 0 {
@@ -223,6 +227,22 @@ func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) 
 		"The first lines of the output have one to fill in and apply.\n", strings.Join(names, ", "))
 	if takesRequests {
 		fmt.Fprintln(w, "weft: they take requests from the HTTPRoute that the legacy service has. "+
-			"With --attach httproute/NAME weft is attached to it, and its policies go on acting.")
+			"With --attach httproute/NAME weft is attached to it, and its policies still apply.")
 	}
 }
+
+// checkFormat rejects flags of other formats, which would have no effect. The usage of such a flag begins with the
+// formats that it is for.
+func checkFormat(cmd *cli.Command, format string) error {
+	for _, f := range cmd.Flags {
+		prefix, _, _ := strings.Cut(f.(cli.DocGenerationFlag).GetUsage(), ": ")
+		formats := strings.Split(prefix, ", ")
+		isOfFormats := !slices.ContainsFunc(formats, func(s string) bool { return !slices.Contains(meshFormats, s) })
+		if name := f.Names()[0]; isOfFormats && cmd.IsSet(name) && !slices.Contains(formats, format) {
+			return usageErrorf("--%s is for --format %s, not %s", name, prefix, format)
+		}
+	}
+	return nil
+}
+
+var meshFormats = []string{"bootstrap", "istio", "gateway"} //nolint:gochecknoglobals // read-only

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -34,5 +35,22 @@ func TestNewRoutesAreReported(t *testing.T) {
 	warnOfNewRoutes(&stderr, envoy.GatewayOptions{Attach: "httproute/users"}, rules[:1])
 	if stderr.Len() > 0 {
 		t.Errorf("it makes no routes: %s", &stderr)
+	}
+}
+
+// TestFlagOfAnotherFormat: a flag that has no effect is an error.
+func TestFlagOfAnotherFormat(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"--attach httproute/users", "weft: --attach is for --format gateway, not bootstrap"},
+		{"--format istio --trusted-hops 3", "weft: --trusted-hops is for --format bootstrap, not istio"},
+		{"--format bootstrap --namespace shop", "weft: --namespace is for --format istio, gateway, not bootstrap"},
+		{"--format istio --namespace shop", ""},
+		{"--format gateway --legacy users:8080 --weft weft:50051", "weft: new HTTPRoutes"},
+	} {
+		var stderr strings.Builder
+		Run(t.Context(), append([]string{"weft", "envoy"}, strings.Fields(test.args)...), io.Discard, &stderr, "test")
+		if !strings.HasPrefix(stderr.String(), test.want) || test.want == "" && stderr.String() != "" {
+			t.Errorf("%s: %q, want %q", test.args, stderr.String(), test.want)
+		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestIdle(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		firstAt   time.Duration // when the first exchange comes
+		firstAt   time.Duration // when the first exchange starts
 		stopAt    time.Duration
 		wantCount int
 	}{

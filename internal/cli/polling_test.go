@@ -17,7 +17,7 @@ import (
 )
 
 // TestRulesArePolled: if the system has no inotify instance left, the log and a metric say so. The rules file counts as
-// loaded: weft goes on to read it.
+// loaded: weft continues to read it.
 func TestRulesArePolled(t *testing.T) {
 	name := t.TempDir() + "/rules.yaml"
 	text := rulesfile.Builtin().Text

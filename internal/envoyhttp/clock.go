@@ -6,15 +6,15 @@ import (
 	"weft/enrich"
 )
 
-// Clock divides the time of an exchange in two: weft waits for Envoy, or Envoy waits for weft.
+// Clock divides the time of an exchange: either weft waits for Envoy, or Envoy waits for weft.
 type Clock struct {
 	Now func() time.Time
 
-	lap  time.Time // when the last message was received or the last reply was sent
+	lap  time.Time // time of the last message or reply
 	sent bool      // a reply was sent
 }
 
-// Received is called when a message of Envoy has come.
+// Received is called when a message of Envoy has arrived.
 func (c *Clock) Received(t *enrich.Times) {
 	now := c.Now()
 	if t.Began.IsZero() {
@@ -26,7 +26,7 @@ func (c *Clock) Received(t *enrich.Times) {
 	c.lap = now
 }
 
-// Sends is called before Envoy goes on.
+// Sends is called before a reply is sent, or before a callback returns.
 func (c *Clock) Sends(t *enrich.Times) {
 	now := c.Now()
 	t.Added += now.Sub(c.lap)
@@ -36,7 +36,7 @@ func (c *Clock) Sends(t *enrich.Times) {
 	c.lap = now
 }
 
-// Waited is called when the wait for the reads, which began at a time, is over.
+// Waited is called after the wait for the reads, which began at began.
 func (c *Clock) Waited(t *enrich.Times, began time.Time, reads []enrich.SourceRead) {
 	now := c.Now()
 	if len(reads) == 0 {

@@ -1,5 +1,5 @@
-// Package envoyhttp is what Envoy's HTTP messages mean to weft, and how it answers them, whichever way they come:
-// through the protocol of ext_proc, or in Envoy's process.
+// Package envoyhttp interprets Envoy's HTTP messages and creates the headers of weft's responses. Package extproc uses
+// it for the ext_proc protocol, package module for a filter in Envoy's process.
 package envoyhttp
 
 import (
@@ -23,17 +23,17 @@ const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
 const MetadataNamespace = "weft"
 
 const (
-	// BufferSlack is how many bytes more than the largest core Envoy must be able to buffer: a response that fills its
-	// buffer exactly counts as too large, and the extension must fit, too.
+	// BufferSlack is the size of Envoy's buffer beyond the largest core, in bytes: a response that fills the buffer
+	// exactly counts as too large, and the extensions need space.
 	BufferSlack = 64 << 10
 
-	// MaxAnswer is the limit of an answer that Envoy does not have to buffer, in bytes. A list could have any number of
-	// copies of a large document.
+	// MaxAnswer is the limit of a composition that Envoy does not have to buffer, in bytes. A list could contain any
+	// number of copies of a large document.
 	MaxAnswer = 32 << 20
 )
 
-// AddRequestHeader adds a header to what a rule is matched with. The name is in lower case. After the last header,
-// [EndRequestHeaders] must be called.
+// AddRequestHeader adds a header to the parts of a request that rules match. The name must be in lower case. Call
+// [EndRequestHeaders] after the last header.
 func AddRequestHeader(req *enrich.Request, name string, value []byte) {
 	switch name {
 	case ":method":
@@ -49,19 +49,19 @@ func AddRequestHeader(req *enrich.Request, name string, value []byte) {
 	}
 }
 
-// EndRequestHeaders is called when all headers have been added.
+// EndRequestHeaders completes a request after its last header.
 func EndRequestHeaders(req *enrich.Request) {
-	if req.Method != http.MethodGet { // with others it is a precondition for the legacy service (RFC 9110, section 13.1.2)
+	if req.Method != http.MethodGet { // for others it is a precondition (RFC 9110, section 13.1.2)
 		req.IfNoneMatch = ""
 	}
 }
 
-// AddResponseHeader adds a header to what a verdict is given on. The name is in lower case. The ContentLength of resp
-// must be -1 before the first header.
+// AddResponseHeader adds a header to the parts of a response that a verdict needs. The name must be in lower case. The
+// ContentLength of resp must be -1 before the first header.
 func AddResponseHeader(resp *enrich.Response, name string, value []byte) {
 	switch name {
 	case ":status":
-		if n, err := strconv.Atoi(string(value)); err == nil { // else 0, for which every verdict is pass
+		if n, err := strconv.Atoi(string(value)); err == nil { // else 0, which passes
 			resp.Status = n
 		}
 	case "content-length":
@@ -75,7 +75,7 @@ func AddResponseHeader(resp *enrich.Response, name string, value []byte) {
 	}
 }
 
-// join makes one list of the fields with one name (RFC 9110, section 5.3).
+// join combines the values of a repeated header (RFC 9110, section 5.3).
 func join(list, value string) string {
 	if list == "" {
 		return value
@@ -92,7 +92,7 @@ func hasNoTransform(cacheControl []byte) bool {
 	return false
 }
 
-// Origin returns who made a response, by Envoy's response code details. See "Response Code Details" in Envoy's
+// Origin returns the origin of a response by Envoy's response code details. See "Response Code Details" in Envoy's
 // documentation of HTTP connection management.
 func Origin(details string) enrich.Origin {
 	switch {
@@ -112,9 +112,8 @@ func Origin(details string) enrich.Origin {
 	}
 }
 
-// HasCoreOf reports whether the legacy service is asked for the core of a rule. routed is the name of the rule that the
-// route of the request is for; empty if that is not known. It is the same core if neither the rule nor that of the
-// route has a legacy_path.
+// HasCoreOf reports whether Envoy requests the core of a rule from the legacy service. routed is the name of the rule of
+// the route; empty if unknown. Rules without a legacy_path have the same core.
 func HasCoreOf(rules enrich.Rules, routed string, rule *enrich.Rule) bool {
 	if routed == "" || routed == rule.Name {
 		return true
@@ -123,7 +122,8 @@ func HasCoreOf(rules enrich.Rules, routed string, rule *enrich.Rule) bool {
 	return ok && other.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
 }
 
-// AnswerHeaders returns how the headers of the response become those of an answer.
+// AnswerHeaders returns the change from the headers of the response to those of an answer. exactLength sets
+// content-length; otherwise it is removed.
 func AnswerHeaders(a enrich.Answer, exactLength bool) enrich.Headers {
 	change := a.Headers()
 	if a.Status != 0 {
@@ -137,7 +137,7 @@ func AnswerHeaders(a enrich.Answer, exactLength bool) enrich.Headers {
 	return change
 }
 
-// Trace returns the trace of the first traceparent (W3C Trace Context) that is valid.
+// Trace returns the trace of the first valid traceparent (W3C Trace Context); zero if there is none.
 func Trace(traceParents ...string) enrich.Trace {
 	for _, parent := range traceParents {
 		if parent == "" {
@@ -151,13 +151,13 @@ func Trace(traceParents ...string) enrich.Trace {
 	return enrich.Trace{}
 }
 
-// Milliseconds are exact to a microsecond.
+// Milliseconds returns d in milliseconds, rounded to microseconds.
 func Milliseconds(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond).Microseconds()) / 1000
 }
 
-// ServerTiming returns the value of a server-timing header (W3C Server Timing), which browsers show: what the legacy
-// service took, what MongoDB took, and what weft added, in milliseconds.
+// ServerTiming returns the value of a server-timing header (W3C Server Timing), which browsers display: the times of
+// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds.
 func ServerTiming(t enrich.Times) string {
 	b := make([]byte, 0, 64)
 	add := func(name string, d time.Duration) {

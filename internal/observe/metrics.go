@@ -160,7 +160,7 @@ func (m *Metrics) CountOpen(
 	return handler(srv, stream)
 }
 
-// AddOpen counts exchanges that have begun, or with a negative number that have ended, where no gRPC server does.
+// AddOpen changes the number of open exchanges. It replaces CountOpen where there is no gRPC server.
 func (m *Metrics) AddOpen(exchanges int) { m.open.Add(float64(exchanges)) }
 
 // Rules sets the rules in use. It deletes the series of rules and collections that are not in rules.

@@ -26,7 +26,7 @@ type mongodbMetrics struct {
 func newMongodbMetrics(f factory) mongodbMetrics {
 	m := mongodbMetrics{
 		commands: f.histograms("weft_mongodb_command_duration_seconds",
-			"Duration of MongoDB commands, by collection and result: ok, failed or cancelled. "+
+			"Duration of MongoDB commands, by collection and result: ok, failed or canceled. "+
 				"Includes waiting for a connection.", waits(), "collection", "result"),
 		keys: f.histograms("weft_mongodb_command_keys",
 			"Keys per MongoDB command, from all exchanges that shared it.",
@@ -58,7 +58,7 @@ func (m *Metrics) Command(src *enrich.Source, c *enrich.Command, err error) {
 	result := "ok"
 	switch {
 	case errors.Is(err, context.Canceled):
-		result = "cancelled"
+		result = "canceled"
 	case err != nil:
 		result = "failed"
 	}

@@ -56,7 +56,7 @@ func (d *doc) rows(prefix string, schema yaml.MapSlice) {
 		escape := strings.NewReplacer("|", `\|`).Replace
 		fmt.Fprintf(d, "| `%s%s` | %s | %s |\n", prefix, name, escape(kindOf(value)), escape(description))
 		if prefix == "" && name == "rules" || name == "extensions" {
-			continue // a section of its own
+			continue // a separate section
 		}
 		switch more := get(value, "additionalProperties").(type) {
 		case yaml.MapSlice:
@@ -146,15 +146,29 @@ Complete examples, which tests run: [a user profile](../examples/user-profile/ru
 weft reloads the file; Envoy needs no change.
 
 **Parameters** match only in canonical form, and weft decodes nothing: an int64 has no leading zeros and no plus sign,
-a string has only letters, digits and ` + "`- . _ ~`" + `. A UUID or ObjectId may be in lower or upper case.
+a string has only letters, digits and ` + "`- . _ ~`" + `. A UUID or ObjectId may be in lower or upper case;
+the legacy service gets the client's spelling.
 A request with another form passes unchanged, because two systems might interpret it differently.
 A parameter is always a value in the MongoDB query, never an operator.
+An upgrade, such as a WebSocket, matches no rule.
 
 **The core** is copied byte for byte.
 In shape *composite*, a core that is missing or invalid is ` + "`null`" + `, and ` + "`errors`" + ` has an entry.
 Shape *merge* and lists cannot represent a missing core, so such a response passes.
 A failed response to a method other than GET passes too,
 and so does a core that has a member with the name of an extension.
+
+With a core, the legacy service's 2xx status stays. In shape *merge* the content type stays, too;
+in shape *composite* it is ` + "`application/json`" + `, or the rule's ` + "`content_type`" + `.
+The entity tag is weft's: do not join responses whose tag clients send in If-Match.
+
+**UUIDs**: ` + "`uuid`" + ` is binary of subtype 4, as current drivers write it.
+Old drivers write subtype 3, each in its own byte order:
+` + "`uuid-csharp`" + `, ` + "`uuid-java`" + ` and ` + "`uuid-python`" + `.
+The bytes do not tell the order, so nothing detects a wrong choice: no document is found, or a field has another UUID.
+
+**Numbers** keep all their digits. ` + "`number`" + ` rejects a Decimal128;
+` + "`decimal`" + ` writes it as a JSON string, as it stands in the document.
 
 **A missing document** is not an error: the extension has the defaults of its fields,
 or is ` + "`null`" + ` if a field has no default.

@@ -28,8 +28,8 @@ const (
 	pollInterval = 10 * time.Second
 )
 
-// ErrPolled is in the error with which Watch says that the system has no file events for it. Watch goes on: it reads the
-// files from time to time.
+// ErrPolled is in the error with which Watch reports that file events are not available. Watch continues: it polls the
+// files.
 var ErrPolled = errors.New("no file events")
 
 // Read returns the contents of the files, or the first error.

@@ -8,7 +8,7 @@ import (
 	"weft/internal/rulesfile"
 )
 
-// TestContentTypeOfRule: every answer that weft, the fallback or Envoy makes for a rule has the content type of the rule.
+// TestContentTypeOfRule: each response of weft, the fallback or Envoy for a rule has the content type of the rule.
 func TestContentTypeOfRule(t *testing.T) {
 	rules := rulesfile.Builtin().Rules
 	const v2 = "application/vnd.shop.v2+json;charset=UTF-8"
@@ -35,10 +35,10 @@ func TestContentTypeOfRule(t *testing.T) {
 	check("200\nx-weft: composed\n\n" + compositeUser7)
 	serve("HTTP/1.1 500 Oh\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\noh", nil)
 	check("200\nx-weft: degraded; reason=legacy-error\n\n" + withoutCore(7))
-	serve(legacyUser7[:len(legacyUser7)-5], reset) // Envoy's own answer
+	serve(legacyUser7[:len(legacyUser7)-5], reset) // a local reply of Envoy
 	check("503\nx-weft: degraded; reason=legacy-unreachable\n\n" + unavailable)
 
-	s.weft.Stop() // the fallback's answers
+	s.weft.Stop() // responses of the fallback
 	serve(legacyUser7, nil)
 	check("200\nx-weft: degraded; reason=weft-unavailable\n\n" + degradedUser7)
 	serve("HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\noh", nil)

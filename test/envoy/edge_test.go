@@ -9,12 +9,12 @@ import (
 	"weft/envoy"
 )
 
-// TestTrustedHops: as many entries at the end of x-forwarded-for as there are trusted proxies in front of Envoy were
-// appended by them. With one, the last entry is the client's address, and the scheme is what the proxy says.
+// TestTrustedHops: each trusted proxy in front of Envoy has appended an entry to x-forwarded-for. With one, the last
+// entry is the client's address, and the scheme is that in x-forwarded-proto.
 func TestTrustedHops(t *testing.T) {
 	for _, test := range []struct {
 		hops            uint32
-		scheme, address string // address is empty for that of this machine
+		scheme, address string // empty address: that of this machine
 	}{
 		{0, "http", ""},
 		{1, "https", "203.0.113.9"},
@@ -28,7 +28,8 @@ func TestTrustedHops(t *testing.T) {
 		})
 		s.get(t, "/page", "x-forwarded-for", "198.51.100.1, 203.0.113.9", "x-forwarded-proto", "https",
 			"x-envoy-retry-on", "5xx")
-		if f := got.Get("x-forwarded-for"); !strings.HasPrefix(f, "198.51.100.1, 203.0.113.9,") || strings.Count(f, ",") != 2 {
+		f := got.Get("x-forwarded-for")
+		if !strings.HasPrefix(f, "198.51.100.1, 203.0.113.9,") || strings.Count(f, ",") != 2 {
 			t.Errorf("%d hops: x-forwarded-for %q, want one address more", test.hops, f)
 		}
 		if address := got.Get("x-envoy-external-address"); test.address != "" && address != test.address {
@@ -38,13 +39,13 @@ func TestTrustedHops(t *testing.T) {
 			t.Errorf("%d hops: x-forwarded-proto %q, want %q", test.hops, scheme, test.scheme)
 		}
 		if got.Get("x-envoy-retry-on") != "" {
-			t.Errorf("%d hops: the legacy service has a client's x-envoy-retry-on", test.hops)
+			t.Errorf("%d hops: the legacy service got the client's x-envoy-retry-on", test.hops)
 		}
 	}
 }
 
-// TestNormalizedPaths: with Config.NormalizePaths the route is selected by the normalized path. Without, all paths pass
-// as they are: see TestTransparency.
+// TestNormalizedPaths: with Config.NormalizePaths the route is selected by the normalized path. Without it, all paths
+// pass unchanged: see TestTransparency.
 func TestNormalizedPaths(t *testing.T) {
 	s := startSystem(t, systemOptions{config: func(c *envoy.Config) { c.NormalizePaths = true }})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))

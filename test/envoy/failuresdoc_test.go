@@ -21,8 +21,8 @@ var failuresTemplate string
 //
 //	| legacy-5xx | The legacy service answers 5xx |
 //
-// names a folder of testdata/cases. Its row in the document says what the client gets, and x-weft, as the cases of that
-// folder do. The test fails if a folder is missing, or if its cases differ in what the client gets.
+// names a directory of testdata/cases. Its row in the document says what the client gets, and x-weft, as the cases of
+// that directory do. The test fails if a directory is missing, or if its cases differ in what the client gets.
 func TestFailuresDoc(t *testing.T) {
 	causes := readCauses(t)
 	var doc strings.Builder
@@ -32,15 +32,15 @@ func TestFailuresDoc(t *testing.T) {
 			doc.WriteString(line)
 			continue
 		}
-		folder := strings.TrimSpace(cells[0])
-		c, ok := causes[folder]
+		dir := strings.TrimSpace(cells[0])
+		c, ok := causes[dir]
 		if !ok {
-			t.Errorf("failures.md.tmpl: there is no folder testdata/cases/%s, or it is named twice", folder)
+			t.Errorf("failures.md.tmpl: there is no directory testdata/cases/%s, or it is named twice", dir)
 			continue
 		}
-		delete(causes, folder)
+		delete(causes, dir)
 		fmt.Fprintf(&doc, "| %s | %s | %s | [%s](../test/envoy/testdata/cases/%s) |\n",
-			strings.TrimSpace(cells[1]), c.got(), c.marks(), plural(c.cases), folder)
+			strings.TrimSpace(cells[1]), c.got(), c.marks(), plural(c.cases), dir)
 	}
 	reasons := regexp.MustCompile(`Reason = "([a-z-]+)"`)
 	for _, reason := range reasons.FindAllStringSubmatch(readFile(t, "../../enrich/verdict.go"), -1) {
@@ -48,8 +48,8 @@ func TestFailuresDoc(t *testing.T) {
 			t.Errorf("failures.md.tmpl lacks the reason %s", reason[1])
 		}
 	}
-	for folder := range causes {
-		t.Errorf("failures.md.tmpl does not name the folder testdata/cases/%s", folder)
+	for dir := range causes {
+		t.Errorf("failures.md.tmpl does not name the directory testdata/cases/%s", dir)
 	}
 	const path = "../../docs/failures.md"
 	if *update {
@@ -62,7 +62,7 @@ func TestFailuresDoc(t *testing.T) {
 	}
 }
 
-// cause is a folder of cases, which all have the same kind of answer.
+// cause is a directory of cases, which all have the same kind of answer.
 type cause struct {
 	cases   int
 	answers map[string]answerKind // by route
@@ -75,11 +75,11 @@ type answerKind struct {
 	body     string
 }
 
-// readCauses returns the folders of testdata/cases. All cases must be in one.
+// readCauses returns the directories of testdata/cases. All cases must be in one.
 func readCauses(t *testing.T) map[string]*cause {
 	t.Helper()
 	if strays, _ := filepath.Glob("testdata/cases/*.txtar"); len(strays) > 0 {
-		t.Errorf("move %v into the folder of their cause; failures.md.tmpl lists the folders", strays)
+		t.Errorf("move %v into the directory of their cause; failures.md.tmpl lists the directories", strays)
 	}
 	files, err := filepath.Glob("testdata/cases/*/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -91,11 +91,11 @@ func readCauses(t *testing.T) map[string]*cause {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		folder := filepath.Base(filepath.Dir(file))
-		if causes[folder] == nil {
-			causes[folder] = &cause{answers: map[string]answerKind{}}
+		dir := filepath.Base(filepath.Dir(file))
+		if causes[dir] == nil {
+			causes[dir] = &cause{answers: map[string]answerKind{}}
 		}
-		if err := causes[folder].add(c); err != nil {
+		if err := causes[dir].add(c); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
@@ -109,7 +109,7 @@ func (c *cause) add(tc testCase) error {
 		status, body := kindOf(answer)
 		kind, ok := c.answers[route.name]
 		if ok && kind.body != body {
-			return fmt.Errorf("%s gets %q, other cases of the folder get %q", route.name, body, kind.body)
+			return fmt.Errorf("%s gets %q, other cases of the directory get %q", route.name, body, kind.body)
 		}
 		kind.body, kind.statuses = body, add(kind.statuses, status)
 		c.answers[route.name] = kind

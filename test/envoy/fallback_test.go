@@ -81,6 +81,29 @@ func TestFallback(t *testing.T) {
 	}
 }
 
+// TestFallbackNeverDegrades: while weft is down, a response without a valid core passes if the rule says so.
+func TestFallbackNeverDegrades(t *testing.T) {
+	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1
+rules:
+  - name: thing
+    match: {path: "/thing"}
+    fallback: composite
+    degrade: never
+    extensions: {e: {database: d, collection: c, where: {id: {value: 1}}, fields: {v: {type: string, default: none}}}}
+`)})
+	const failure, page = "500\nx-weft: -\n\nno", "200\nx-weft: -\ncontent-type: text/html\n\n<h1>"
+	for _, test := range []struct{ legacy, want string }{
+		{"HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\nno", failure},
+		{withLength("<h1>", "content-type: text/html\r\n"), page},
+		{withLength(`{"n":1}`, ""), "200\nx-weft: degraded; reason=weft-unavailable\n\n" +
+			`{"core":{"n":1},"e":null,"errors":["Failed to fetch e."]}`},
+	} {
+		s.weft.Stop()
+		s.legacy.answer("/thing", raw(test.legacy))
+		checkAnswer(t, test.want, "", s.get(t, "/thing"))
+	}
+}
+
 // TestFallbackMatchesQuery: if weft does not handle a request because of its query, the fallback does not either.
 func TestFallbackMatchesQuery(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, `version: 1

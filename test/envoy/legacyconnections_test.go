@@ -20,7 +20,7 @@ import (
 )
 
 // TestLegacyIdleTimeout: Envoy closes an idle connection before the legacy service does. Otherwise a request could be
-// sent just when that closes it, and a POST would be lost.
+// sent while the legacy service closes the connection, and a POST would be lost.
 func TestLegacyIdleTimeout(t *testing.T) {
 	s := startSystem(t, systemOptions{
 		config: func(c *envoy.Config) { c.LegacyIdleTimeout = 100 * time.Millisecond },
@@ -34,8 +34,8 @@ func TestLegacyIdleTimeout(t *testing.T) {
 	})
 }
 
-// TestUnsentRequestsAreRetried: where Envoy knows that the legacy service has seen nothing of a request, it tries again,
-// whatever the method and with or without a rule.
+// TestUnsentRequestsAreRetried: Envoy retries a request of which the legacy service has received nothing, with any
+// method, with or without a rule.
 func TestUnsentRequestsAreRetried(t *testing.T) {
 	port, err := harness.FreePort()
 	if err != nil {
@@ -45,7 +45,7 @@ func TestUnsentRequestsAreRetried(t *testing.T) {
 	rule.Methods = []string{"GET", "POST"}
 	s := startSystem(t, systemOptions{
 		rules: []*enrich.Rule{&rule},
-		change: func(b *bootstrapv3.Bootstrap) { // an endpoint where nothing listens; requests are for each in turn
+		change: func(b *bootstrapv3.Bootstrap) { // an endpoint without a listener; requests alternate between both
 			a := b.GetStaticResources().GetClusters()[0].GetLoadAssignment()
 			refusing := proto.CloneOf(a)
 			setPort(refusing, port)
@@ -75,12 +75,12 @@ func TestUnsentRequestsAreRetried(t *testing.T) {
 		t.Errorf("the legacy service received %d requests, want 8", n)
 	}
 	if n := s.stat(t, "cluster.legacy.upstream_rq_retry"); n == 0 {
-		t.Error("no request was retried: none was for the endpoint that refuses")
+		t.Error("no request was retried, so no request was sent to the endpoint without a listener")
 	}
 }
 
-// TestSentRequestsAreNotRetried: once the legacy service has a request, it may have done what it says. Only a GET with
-// a rule is tried again.
+// TestSentRequestsAreNotRetried: once the legacy service has received a request, it may have had an effect. Only the
+// GET of a rule is retried.
 func TestSentRequestsAreNotRetried(t *testing.T) {
 	rule := *rulesfile.Builtin().Rules[0]
 	rule.Methods = []string{"GET", "POST"}

@@ -145,6 +145,7 @@ func TestLocalReplyFormat(t *testing.T) {
 rules:
   - name: thing
     match: {path: /thing}
+    degrade: always
     messages: {both_failed: "100 % down: %REQ(:PATH)% \"%%\""}
     extensions: {e: {database: d, collection: c, where: {id: {value: 1}}, fields: {v: {type: string, default: none}}}}
 `)})

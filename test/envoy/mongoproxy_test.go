@@ -24,7 +24,7 @@ func startMongoProxy(t testing.TB, onFind func()) *mongoProxy {
 		t.Fatal(err)
 	}
 	p := &mongoProxy{
-		// Without directConnection the driver would go on to the address that mongod gives for itself.
+		// Without directConnection the driver would connect to the address that mongod reports for itself.
 		uri:    "mongodb://" + listener.Addr().String() + "/?directConnection=true",
 		onFind: onFind,
 	}

@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// TestRouting: Envoy and weft choose the same rule, if rules differ in host, query, method or type of a parameter.
+// TestRouting: Envoy and weft select the same rule, if rules differ in host, query, method or type of a parameter.
 func TestRouting(t *testing.T) {
 	rules := parseRules(t, `version: 1
 rules:
@@ -64,7 +64,7 @@ rules:
 	} {
 		s.legacy.answer(path, raw(withLength(`{"n":1}`, "")))
 	}
-	s.legacy.answer("/internal/"+strings.ToUpper(id), raw(withLength(`{"n":2}`, ""))) // gets what the client wrote
+	s.legacy.answer("/internal/"+strings.ToUpper(id), raw(withLength(`{"n":2}`, ""))) // gets the client's spelling
 	s.legacy.answer("/things/0123456789abcdef01234567.json", raw("HTTP/1.1 500 X\r\ncontent-length: 8\r\n\r\nnot done"))
 
 	for _, test := range []struct{ method, host, path, want string }{
@@ -83,7 +83,10 @@ rules:
 		{"GET", "north.shop.example", "/things/" + uuid + "?view=full", `{"n":1,"thing":{"v":"thing by UUID"}}`},
 		{"GET", "other.example", "/things/" + uuid + "?view=short", `{"n":1}`},
 		{"GET", "other.example", "/things/" + strings.ToUpper(uuid) + "?view=full", `{"n":1,"thing":{"v":"thing by UUID"}}`},
-		{"GET", "x", "/things/" + strings.ToUpper(id) + ".json", `{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
+		{
+			"GET", "x", "/things/" + strings.ToUpper(id) + ".json",
+			`{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`,
+		},
 		{"GET", "other.example", "/things/%7B%22$gt%22:1%7D?view=full", `{"n":1}`},
 		{"GET", "x", "/things/" + id + ".json", `{"core":{"n":1},"thing":{"v":"thing by ObjectId"},"errors":[]}`},
 		{"POST", "x", "/things/" + id + ".json", `{"n":1,"thing":{"v":"thing by ObjectId"}}`},

@@ -62,7 +62,7 @@ func TestStreamedCores(t *testing.T) {
 		})
 	}
 
-	t.Run("a client that hangs up", func(t *testing.T) {
+	t.Run("a client that disconnects", func(t *testing.T) {
 		s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
 			return raw(chunked(object)[:1<<20])(c, r) && hang(c)
 		})

@@ -22,9 +22,9 @@ import (
 	"weft/envoy"
 )
 
-// TestTransparency sends each request of the corpus in testdata/transparency three times: to the legacy service, through
-// an Envoy without weft, and through the same Envoy with weft. It compares what the legacy service has received and what
-// the client has. Each difference needs a named exception in exceptions.yaml. "make transparency" prints the table.
+// TestTransparency sends each request in testdata/transparency three times: to the legacy service, through an Envoy
+// without weft, and through the same Envoy with weft. It compares what the legacy service and the client receive. Each
+// difference needs a named exception in exceptions.yaml. "make transparency" prints the table.
 func TestTransparency(t *testing.T) {
 	legacy := startRecorder(t)
 	var bootstrap *bootstrapv3.Bootstrap
@@ -57,7 +57,7 @@ func TestTransparency(t *testing.T) {
 			if c.refused == "" {
 				row[2] = exceptions.compare(t, c.name, "envoy", direct, plain)
 			} else if plain["response status"] != c.refused || plain["request method"] != "" {
-				t.Errorf("not refused with %s: %v", c.refused, plain)
+				t.Errorf("not rejected with %s: %v", c.refused, plain)
 			}
 			table = append(table, row)
 		})
@@ -72,7 +72,7 @@ func TestTransparency(t *testing.T) {
 	}
 }
 
-// withoutWeft returns a bootstrap without anything that is there for weft or for a rule.
+// withoutWeft returns a bootstrap without the parts for weft and for rules.
 func withoutWeft(t *testing.T, b *bootstrapv3.Bootstrap) *bootstrapv3.Bootstrap {
 	t.Helper()
 	b = proto.CloneOf(b)
@@ -96,18 +96,18 @@ func withoutWeft(t *testing.T, b *bootstrapv3.Bootstrap) *bootstrapv3.Bootstrap 
 	return b
 }
 
-// record is what was observed of an exchange: "request …" at the legacy service, "response …" at the client. Something
-// that is absent is the empty string.
+// record contains the observed values of an exchange: "request …" at the legacy service, "response …" at the client. A
+// missing value is the empty string.
 type record map[string]string
 
-// exception is a difference that is allowed, and why.
+// exception is an allowed difference.
 type exception struct {
 	Name   string
-	By     string   // envoy: an Envoy makes it; weft: weft makes it on all paths; rule: weft makes it on the paths of rules
+	By     string   // cause: envoy, weft (on all paths), or rule (weft on the paths of rules)
 	Key    string   // in the records
-	From   string   // a regular expression for the value before; empty for an absent one
-	To     string   // one for the value after
-	Cases  []string // names of the only cases; none for all
+	From   string   // regular expression for the value before; empty for a missing one
+	To     string   // regular expression for the value after
+	Cases  []string // names of the cases; empty for all
 	Reason string
 
 	used bool
@@ -187,7 +187,7 @@ func printTable(table [][]string, list exceptions) {
 	}
 }
 
-// readCorpus reads the cases.
+// readCorpus reads all cases.
 func readCorpus(t *testing.T) (corpus []*corpusCase) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/transparency/*.txtar")

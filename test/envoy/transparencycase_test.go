@@ -24,25 +24,25 @@ import (
 	"weft/test/harness"
 )
 
-// corpusCase is one request, and the response of the legacy service. In a file, the comment has what the case is about
-// and options:
+// corpusCase is one request, and the response of the legacy service. The comment of a file describes the case and has
+// options:
 //
 //	protocol: 1.0, 1.1 or 2      of the client
-//	request-body: 8MiB           generated, in place of a text; the same for response-body
-//	refused: 400                 the status with which every Envoy refuses the request; the comment says why
-//	stream: true                 the legacy service sends the next line of the body when the client has the last one
+//	request-body: 8MiB           a generated body instead of a text; the same for response-body
+//	refused: 400                 the status with which every Envoy rejects the request; the comment says why
+//	stream: true                 the legacy service sends a line of the body after the client has received the last one
 //
-// Then come request and response as they are on the wire, with bare newlines and decoded bodies; "content-length: auto"
-// is the length of the body. Bodies have Go's escapes. request-trailers, interim and response-trailers may follow.
+// The request and the response follow as on the wire, with bare newlines and decoded bodies; "content-length: auto" is
+// the length of the body. Bodies have Go's escapes. Optional parts are request-trailers, interim and response-trailers.
 type corpusCase struct {
 	name, protocol    string
 	request, response *corpusMessage
 	interim           string // a response before the response
 	isStream          bool
-	refused           string // the status with which every Envoy refuses the request; empty for none
+	refused           string // the status with which every Envoy rejects the request; empty if it does not
 
 	received chan record   // from the legacy service
-	next     chan struct{} // to it, in a stream: the client has the line
+	next     chan struct{} // to it, in a stream: the client has received the line
 }
 
 type corpusMessage struct {
@@ -114,12 +114,12 @@ func (m *corpusMessage) parse(t *testing.T, text, size string) {
 	}
 }
 
-// head returns the message up to the empty line, as it is on the wire.
+// head returns the message up to the empty line, as on the wire.
 func (m *corpusMessage) head() string {
 	return strings.Join(append([]string{m.first}, m.fields...), "\r\n") + "\r\n\r\n"
 }
 
-// tail returns the rest.
+// tail returns the body and the trailers, as on the wire.
 func (m *corpusMessage) tail() string {
 	if !strings.EqualFold(fieldOf(m.fields, "transfer-encoding"), "chunked") {
 		return string(m.body)
@@ -137,7 +137,7 @@ func (m *corpusMessage) tail() string {
 
 func chunkOf(data []byte) string { return fmt.Sprintf("%x\r\n%s\r\n", len(data), data) }
 
-// status returns that of a response.
+// status returns the status of a response.
 func (m *corpusMessage) status() int {
 	_, rest, _ := strings.Cut(m.first, " ")
 	status, _, _ := strings.Cut(rest, " ")
@@ -164,7 +164,7 @@ func fieldOf(fields []string, name string) string {
 	return ""
 }
 
-// addFields records fields: the values by lower-case name, and how the names are spelled.
+// addFields records fields: the values by lower-case name, and the spelling of the names.
 func (r record) addFields(kind string, fields []string) {
 	var spelling []string
 	for _, f := range fields {
@@ -189,7 +189,7 @@ func (r record) addHeader(kind string, header http.Header) {
 	}
 }
 
-// add records a value. Several of one key are in their order. Values that differ from one run to the next are replaced.
+// add records a value. It joins values of the same key, and replaces values that differ between runs.
 func (r record) add(key, value string) {
 	value = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`).
 		ReplaceAllString(value, "UUID")
@@ -215,11 +215,11 @@ func (r record) addBody(kind string, body []byte) {
 	}
 }
 
-// run sends the request to an address, and returns what the legacy service and the client have received.
+// run sends the request to an address, and returns what the legacy service and the client received.
 func (c *corpusCase) run(t *testing.T, legacy *recorder, addr string) record {
 	t.Helper()
 	c.received, c.next = make(chan record, 10), make(chan struct{}, 1000)
-	defer close(c.next) // a stream that was cut off
+	defer close(c.next) // a stream that was truncated
 	legacy.use(c)
 	r := record{}
 	var err error
@@ -247,7 +247,7 @@ func (c *corpusCase) run(t *testing.T, legacy *recorder, addr string) record {
 	}
 }
 
-// runHTTP1 sends the request as it is.
+// runHTTP1 sends the request unchanged.
 func (c *corpusCase) runHTTP1(addr string, r record) error {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -297,7 +297,7 @@ func (c *corpusCase) runHTTP1(addr string, r record) error {
 	}
 }
 
-// addTunnel sends bytes both ways through an upgraded connection; the legacy service echoes them.
+// addTunnel sends bytes through an upgraded connection, and records the echo of the legacy service.
 func (r record) addTunnel(conn net.Conn, wire io.Reader) error {
 	for _, sent := range []string{"hello", strings.Repeat("0123456789", 20000), "\x00bye"} {
 		errs := make(chan error, 1)
@@ -332,7 +332,7 @@ func (c *corpusCase) readResponse(wire *bufio.Reader, fields []string, r record)
 	return readLines(wire)
 }
 
-// readBody reads a body to its end. In a stream it tells the legacy service about each line.
+// readBody reads a body to its end. In a stream it notifies the legacy service of each line.
 func (c *corpusCase) readBody(body io.Reader, r record) error {
 	var all []byte
 	lines := bufio.NewReader(body)
@@ -347,12 +347,12 @@ func (c *corpusCase) readBody(body io.Reader, r record) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("cut off after %d bytes: %w", len(all), err)
+			return fmt.Errorf("truncated after %d bytes: %w", len(all), err)
 		}
 	}
 }
 
-// awaitLine returns when the client has a line of a stream, or is gone.
+// awaitLine returns when the client has received a line of a stream, or has disconnected.
 func (c *corpusCase) awaitLine(line string) {
 	if strings.HasSuffix(line, "\n") {
 		<-c.next

@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// Issuer signs JSON web tokens. Its name in them is "issuer".
+// Issuer signs JSON web tokens. The issuer claim is "issuer".
 type Issuer struct {
 	t   testing.TB
 	key *ecdsa.PrivateKey
 }
 
-// NewIssuer returns an Issuer with a key of its own.
+// NewIssuer returns an Issuer with a new key.
 func NewIssuer(t testing.TB) *Issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -26,7 +26,7 @@ func NewIssuer(t testing.TB) *Issuer {
 	return &Issuer{t, key}
 }
 
-// JWKS returns its public key as a JSON web key set.
+// JWKS returns the public key as a JSON web key set.
 func (i *Issuer) JWKS() string {
 	i.t.Helper()
 	point, err := i.key.PublicKey.Bytes() // 4, x, y

@@ -1,5 +1,5 @@
-// Package k8s has what its packages share. They test the manifests with real software: kustomize, an API server's
-// validation, istiod's code, Envoy Gateway and Envoy.
+// Package k8s has the shared code of the tests below it. They test the manifests with real software: kustomize, an API
+// server's validation, istiod's code, Envoy Gateway and Envoy.
 package k8s
 
 import (
@@ -37,7 +37,7 @@ func repository() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("this is not inside weft's repository")
+			return "", errors.New("the current directory is not in weft's repository")
 		}
 	}
 }
@@ -95,10 +95,10 @@ func buildWeft(path string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
-// Render returns the output of kustomize for a folder.
-func Render(t testing.TB, folder string) []byte {
+// Render returns the output of kustomize for a directory.
+func Render(t testing.TB, dir string) []byte {
 	t.Helper()
-	return Run(t, Tool(t, "kustomize"), "build", folder)
+	return Run(t, Tool(t, "kustomize"), "build", dir)
 }
 
 // Overlay returns the output of kustomize for an overlay.
@@ -107,7 +107,7 @@ func Overlay(t testing.TB, name string) []byte {
 	return Render(t, Path(t, "k8s", "overlays", name))
 }
 
-// Object is an object of Kubernetes.
+// Object is a Kubernetes object.
 type Object struct {
 	Kind     string
 	Metadata struct {
@@ -118,7 +118,7 @@ type Object struct {
 	YAML []byte `json:"-"`
 }
 
-// Objects parses a stream of YAML.
+// Objects parses a YAML stream.
 func Objects(t testing.TB, stream []byte) []Object {
 	t.Helper()
 	var objects []Object
@@ -140,7 +140,7 @@ func Objects(t testing.TB, stream []byte) []Object {
 // Find decodes the object with a kind and a name into o. Unknown fields are errors.
 func Find(t testing.TB, objects []Object, kind, name string, o any) {
 	t.Helper()
-	err := errors.New("there is none")
+	err := errors.New("not found")
 	for _, object := range objects {
 		if object.Kind == kind && object.Metadata.Name == name {
 			err = yaml.UnmarshalStrict(object.YAML, o)

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// inside is the environment variable of the process in the namespaces. Its value is the path of weft's binary.
+// inside is an environment variable of the process in the namespaces. Its value is the path of weft's binary.
 const inside = "WEFT_PROOF"
 
 // InNamespace runs the tests of a package in a new network namespace, where they may use fixed ports and iptables, and
-// with a new /run. TestMain calls it, with more environment variables for the tests. It returns the exit status.
+// with a new /run. TestMain calls it, with additional environment variables for the tests. It returns the exit status.
 func InNamespace(m *testing.M, environment ...string) int {
 	if os.Getenv(inside) != "" {
 		if err := enter(); err != nil {
@@ -40,7 +40,7 @@ func InNamespace(m *testing.M, environment ...string) int {
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
 	}
 	if err := cmd.Run(); err != nil {
-		fmt.Fprintf(os.Stderr, "in namespaces of its own (which only root may make): %v\n", err)
+		fmt.Fprintf(os.Stderr, "start in new namespaces (requires root): %v\n", err)
 		return 1
 	}
 	return 0
@@ -55,7 +55,7 @@ func enter() error {
 		return fmt.Errorf("mount /run: %w", err)
 	}
 	if output, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		return fmt.Errorf("ip link (on Debian of the package iproute2): %w\n%s", err, output)
+		return fmt.Errorf("ip link (on Debian: apt-get install iproute2): %w\n%s", err, output)
 	}
 	return nil
 }

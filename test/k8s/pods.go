@@ -10,7 +10,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// Pods returns the pods of Deployments and StatefulSets by their name.
+// Pods returns the pod templates of Deployments and StatefulSets, by name.
 func Pods(t testing.TB, manifest []byte) map[string]corev1.PodTemplateSpec {
 	t.Helper()
 	pods := map[string]corev1.PodTemplateSpec{}
@@ -42,8 +42,7 @@ func WeftIn(t testing.TB, pod corev1.PodTemplateSpec) corev1.Container {
 	return corev1.Container{}
 }
 
-// Restricted returns why a pod is not "restricted", or "" if it is, by the code of the API server's PodSecurity
-// admission.
+// Restricted returns why a pod violates the level "restricted" of the API server's PodSecurity admission, or "".
 func Restricted(t testing.TB, pod corev1.PodTemplateSpec) string {
 	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)

@@ -19,13 +19,13 @@ import (
 const (
 	user     = "/api/v1/users/"
 	profile  = "/api/v3/composite-profile/"
-	largeID  = 1000 // of a user whose core is the largest that the rules allow
+	largeID  = 1000 // user whose core is the largest that the rules allow
 	limit    = 2 * time.Minute
 	weftMark = "X-Weft"
 )
 
-// System is weft as a container of the manifests, a legacy service on 127.0.0.1:8080 and a mongod. Envoy comes from the
-// test.
+// System runs weft as a container of the manifests, a legacy service on 127.0.0.1:8080 and a mongod. The test starts
+// Envoy.
 type System struct {
 	*harness.System
 	t    testing.TB
@@ -50,7 +50,7 @@ func NewSystem(t testing.TB) *System {
 	return s
 }
 
-// serveLegacy responds as Spring does, in chunks. It knows user 7 and the large one.
+// serveLegacy responds in chunks, as Spring does. It has user 7 and the large user.
 func (s *System) serveLegacy(w http.ResponseWriter, r *http.Request) {
 	s.last.Store(r)
 	switch {
@@ -79,7 +79,7 @@ func largeCore() string {
 // LastRequest returns the last request that the legacy service got.
 func (s *System) LastRequest() *http.Request { return s.last.Load() }
 
-// StartWeft starts weft with the arguments and the environment of its container, and more environment.
+// StartWeft starts weft with the arguments and the environment of its container, and additional environment.
 func (s *System) StartWeft(c corev1.Container, env ...string) *harness.Process {
 	s.t.Helper()
 	all := []string{"WEFT_MONGODB_URI=" + s.Mongod.URI(), "WEFT_RULES=" + Path(s.t, "k8s", "base", "rules.yaml")}
@@ -94,7 +94,7 @@ func (s *System) StartWeft(c corev1.Container, env ...string) *harness.Process {
 	})
 }
 
-// Run starts a process, which has two minutes to get ready.
+// Run starts a process, and waits up to two minutes until it is ready.
 func (s *System) Run(command harness.Command) *harness.Process {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
@@ -106,7 +106,7 @@ func (s *System) Run(command harness.Command) *harness.Process {
 	return p
 }
 
-// LogOnFailure shows the end of a log if the test has failed.
+// LogOnFailure prints the end of a log if the test has failed.
 func LogOnFailure(t testing.TB, file string) {
 	if t.Failed() {
 		text, _ := os.ReadFile(file)
@@ -114,7 +114,7 @@ func LogOnFailure(t testing.TB, file string) {
 	}
 }
 
-// ExpectComposites sends the requests whose answers are the same wherever Envoy is; url is its base URL.
+// ExpectComposites sends requests whose responses are the same for all overlays; url is Envoy's base URL.
 func (s *System) ExpectComposites(url string) {
 	t := s.t
 	t.Helper()
@@ -141,13 +141,13 @@ func (s *System) ExpectWithoutWeft(url string) {
 	u := harness.NewUser(7)
 	Expect(s.t, url+user+"7", 200, "", u.Core)
 	Expect(s.t, url+profile+"7", 200, "degraded; reason=weft-unavailable", u.WithoutExtension())
-	// The fallback needs the whole response: a 304 would have no core.
+	// The fallback needs the complete response: a 304 would have no core.
 	Expect(s.t, url+profile+"7", 200, "degraded; reason=weft-unavailable", u.WithoutExtension(), "If-None-Match", "x")
 	Expect(s.t, url+"/other", 200, "", "legacy: GET /other")
 }
 
-// AwaitRollback waits until Envoy does not call weft any more, though it is up, and no rule has a route. The process is
-// the one that configures Envoy, or Envoy. The headers, name, value, name, value, are those of the requests.
+// AwaitRollback waits until Envoy does not call weft any more, although weft is up, and rules have no routes. The
+// process is Envoy or its control plane. The headers (name, value, name, value) are those of the requests.
 func (s *System) AwaitRollback(p *harness.Process, url string, headers ...string) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)

@@ -4,7 +4,7 @@
     test/prose/check.py [FILE]...    without files: all Go and Markdown files but for testdata, and what cases show
 
 It prints file:line: what is wrong, and what to write instead. The exit status is 1 if there is anything.
-exceptions.txt has files in which a pattern is right, with the reason. later.txt has files that are not yet written to the guide; it must only shrink.
+exceptions.txt lists files in which a pattern is right, with the reason.
 """
 
 import functools
@@ -44,7 +44,6 @@ WORDS = [
 ]
 NAMES = {name.lower(): instead for name, instead in table("names.txt", 2)}
 EXCEPTIONS = {(path, pattern): reason for path, pattern, reason in table("exceptions.txt", 3)}
-LATER = {path for (path,) in table("later.txt", 1)}
 used = set()
 
 
@@ -139,32 +138,20 @@ def main():
         ["git", "ls-files", "-co", "--exclude-standard", "*.go", "*.md", "test/envoy/*.txtar"],
         check=True, capture_output=True, text=True,
     ).stdout.split("\n")
-    count, later = 0, 0
+    count = 0
     for path in sorted(filter(os.path.exists, files)):
         check = CHECKS[os.path.splitext(path)[1]]
         if "/testdata/" in path and check != check_case:
             continue
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read()
-        findings = sorted(check(path, text))
-        if path in LATER and not arguments:
-            later += len(findings)
-            if not findings:
-                print(f"{path} has no findings any more: remove it from test/prose/later.txt", file=sys.stderr)
-            findings = []
-        for offset, problem in findings:
+        for offset, problem in sorted(check(path, text)):
             print(f"{path}:{text.count(chr(10), 0, offset) + 1}: {problem}")
             count += 1
     if not arguments:
-        for path in sorted(LATER):
-            if not os.path.exists(path):
-                print(f"test/prose/later.txt: there is no {path}")
-                count += 1
         for path, pattern in sorted(EXCEPTIONS.keys() - used):
             print(f"test/prose/exceptions.txt: {path} needs no exception for {pattern}")
             count += 1
-    if later:
-        print(f"{later} findings in {len(LATER)} files of test/prose/later.txt are left", file=sys.stderr)
     return 1 if count else 0
 
 

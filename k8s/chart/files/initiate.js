@@ -1,22 +1,22 @@
-// Runs beside each member when it has started. On the first it makes the replica set, the users and weft's index: as
-// long as there are no users, mongod trusts localhost that far.
+// Runs in each pod when its member has started. In the first pod it creates the replica set, the users and weft's index:
+// without users, mongod allows this from localhost.
 const members = process.env.MEMBERS.split(",");
 
 function attempt(what) {
   for (;;) {
     try {
-      const answer = what(); // mongosh waits for it here, but not behind "return", where its errors would come too late
+      const answer = what(); // mongosh awaits it here, but not after "return", which would miss its errors
       return answer;
     } catch (e) {
-      if (e.codeName === "AlreadyInitialized") return; // by a run that was cut off
-      if (e.codeName === "Unauthorized") quit(0); // there are users, so all this is done
-      sleep(1000); // another member does not answer yet
+      if (e.codeName === "AlreadyInitialized") return; // by an interrupted run
+      if (e.codeName === "Unauthorized") quit(0); // users exist, so initialization is complete
+      sleep(1000); // another member does not respond yet
     }
   }
 }
 
 if (members[0].startsWith(process.env.MEMBER)) {
-  // The first has the higher priority: should another one win the election, it takes over, and goes on here.
+  // The first member has a higher priority: if another one wins the election, the first takes over and continues here.
   attempt(() => rs.initiate({ _id: "rs0", members: members.map((host, i) => ({ _id: i, host, priority: i === 0 ? 2 : 1 })) }));
   while (!db.hello().isWritablePrimary) sleep(500);
   const admin = db.getSiblingDB("admin");

@@ -1,12 +1,12 @@
-{{- /* What values.schema.json cannot say. Each mistake ends the rendering with what to do. */ -}}
+{{- /* Checks that values.schema.json cannot express. Each error says what to do. */ -}}
 {{- define "weft.checks" -}}
 {{- $v := .Values -}}
 {{- $command := printf "\n\n    %s\n\nand add --set-file rules=rules.yaml --set-file envoyConfig=envoy.yaml" (include "weft.envoyCommand" .) -}}
 {{- if and $v.rules (not $v.envoyConfig) -}}
-{{- fail (printf "there are rules, but no envoyConfig, which is made of them: run%s" $command) -}}
+{{- fail (printf "rules is set, but not envoyConfig, which is generated from them: run%s" $command) -}}
 {{- end -}}
 {{- if and $v.envoyConfig (not $v.rules) -}}
-{{- fail "there is an envoyConfig, but not the rules that it was made of: add --set-file rules=rules.yaml" -}}
+{{- fail "envoyConfig is set, but not the rules that it was generated from: add --set-file rules=rules.yaml" -}}
 {{- end -}}
 {{- if and (not $v.envoyConfig) (or (ne $v.legacy.name "legacy") (ne $v.legacy.selector "app=legacy") (ne (int $v.legacy.port) 8080) (ne $v.gateway.name "eg") (not (has $v.gateway.route (list "" "legacy")))) -}}
 {{- fail (printf "the envoyConfig of the example is for legacy.name=legacy, legacy.selector=app=legacy, legacy.port=8080, gateway.name=eg and gateway.route=legacy: run%s" $command) -}}
@@ -16,39 +16,39 @@
 {{- fail (printf "envoyConfig is not for mode %s: run%s" $v.mode $command) -}}
 {{- end -}}
 {{- if and $v.legacy.create (not $v.legacy.image) -}}
-{{- fail "legacy.create is true, but there is no legacy.image" -}}
+{{- fail "legacy.create is true, but legacy.image is empty" -}}
 {{- end -}}
 {{- if and (ne $v.mode "gateway") (has $v.legacy.container (list "weft" "envoy" "istio-proxy")) -}}
-{{- fail (printf "legacy.container is %s, which another container of the pods is called: give the legacy service's container another name" $v.legacy.container) -}}
+{{- fail (printf "legacy.container is %s, the name of another container of the pods: rename the container of the legacy service" $v.legacy.container) -}}
 {{- end -}}
 {{- if and (eq $v.mode "gateway") (eq $v.legacy.name "weft") -}}
-{{- fail "legacy.name is weft, which the chart's own Service is called: give the legacy service another name" -}}
+{{- fail "legacy.name is weft, the name of the chart's Service: rename the legacy service" -}}
 {{- end -}}
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
-{{- fail (printf "autoscaling.minReplicas is %v, more than autoscaling.maxReplicas, which is %v" $v.autoscaling.minReplicas $v.autoscaling.maxReplicas) -}}
+{{- fail (printf "autoscaling.minReplicas is %v, more than autoscaling.maxReplicas, %v" $v.autoscaling.minReplicas $v.autoscaling.maxReplicas) -}}
 {{- end -}}
 {{- range $list := list "containers" "initContainers" "volumes" -}}
 {{- if hasKey $v.podSpec $list -}}
-{{- fail (printf "podSpec.%s would take the place of weft's own: take it away; the values env, volumes, volumeMounts and resources add to weft's" $list) -}}
+{{- fail (printf "podSpec.%s would replace weft's: remove it; the values env, volumes, volumeMounts and resources add to weft's" $list) -}}
 {{- end -}}
 {{- end -}}
 {{- $own := $v.mongodb.replicaSet -}}
 {{- if and $v.mongodb.existingSecret $v.mongodb.uri -}}
-{{- fail "mongodb.uri and mongodb.existingSecret are both set: take one away" -}}
+{{- fail "mongodb.uri and mongodb.existingSecret are both set: remove one of them" -}}
 {{- end -}}
 {{- if $own.enabled -}}
 {{- if and $own.existingSecret (not $v.mongodb.existingSecret) (not $v.mongodb.uri) -}}
 {{- fail "mongodb.replicaSet.existingSecret hides the password of weft: set mongodb.existingSecret, too, the name of a Secret whose key \"uri\" has the connection string" -}}
 {{- end -}}
 {{- if and (not $own.existingSecret) (not (and $own.rootPassword $own.weftPassword $own.keyfile)) -}}
-{{- fail "mongodb.replicaSet wants rootPassword, weftPassword and keyfile (openssl rand -base64 756), or existingSecret" -}}
+{{- fail "mongodb.replicaSet requires rootPassword, weftPassword and keyfile (openssl rand -base64 756), or existingSecret" -}}
 {{- end -}}
 {{- else if not (or $v.mongodb.uri $v.mongodb.existingSecret) -}}
-{{- fail "weft has to know where MongoDB is: set mongodb.uri, or mongodb.existingSecret (a Secret whose key is \"uri\"), or mongodb.replicaSet.enabled for one of its own" -}}
+{{- fail "no connection string of MongoDB: set mongodb.uri, mongodb.existingSecret (a Secret with the key \"uri\"), or mongodb.replicaSet.enabled for a new replica set" -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* The command that makes envoyConfig. */ -}}
+{{- /* The command that generates envoyConfig. */ -}}
 {{- define "weft.envoyCommand" -}}
 {{- $l := .Values.legacy -}}
 {{- if eq .Values.mode "sidecar" -}}
@@ -60,7 +60,7 @@ weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.po
 {{- end -}}
 {{- end -}}
 
-{{- /* envoyConfig, or that of the example. */ -}}
+{{- /* envoyConfig; by default that of the example. */ -}}
 {{- define "weft.envoyConfig" -}}
 {{- .Values.envoyConfig | default (.Files.Get (printf "files/%s.yaml" .Values.mode)) -}}
 {{- end -}}
@@ -70,12 +70,12 @@ weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.po
 {{- regexReplaceAll "(?m)^  namespace: .+$" (include "weft.envoyConfig" .) (printf "  namespace: %s" .Release.Namespace) -}}
 {{- end -}}
 
-{{- /* A figure that envoyConfig says in a comment, as weft and the Gateway have to be told it: (list . regular expression with a group). */ -}}
-{{- define "weft.said" -}}
+{{- /* A value in a comment of envoyConfig, which weft and the Gateway need, too: (list . regular expression with a group). */ -}}
+{{- define "weft.fromEnvoyConfig" -}}
 {{- $config := include "weft.envoyConfig" (index . 0) -}}
 {{- $found := regexFind (index . 1) $config -}}
 {{- if not $found -}}
-{{- fail (printf "envoyConfig does not say %q: make it with the weft that the chart is of" (index . 1)) -}}
+{{- fail (printf "envoyConfig does not contain %q: generate it with the weft of the chart's version" (index . 1)) -}}
 {{- end -}}
 {{- regexReplaceAll (index . 1) $found "${1}" -}}
 {{- end -}}

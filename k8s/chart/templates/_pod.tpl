@@ -1,4 +1,4 @@
-{{- /* weft's container: of its Deployment in gateway, a native sidecar elsewhere. */ -}}
+{{- /* weft's container: in its Deployment for gateway, otherwise a native sidecar. */ -}}
 {{- define "weft.container" -}}
 {{- $gateway := eq .Values.mode "gateway" -}}
 name: weft
@@ -45,21 +45,21 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
-{{- /* weft's environment, but for the URI. */ -}}
+{{- /* weft's environment, without the URI. */ -}}
 {{- define "weft.env" -}}
 WEFT_ADMIN: "0.0.0.0:9902"
 {{- if eq .Values.mode "gateway" }}
 WEFT_LISTEN: "0.0.0.0:50051"
-WEFT_BUDGET: {{ include "weft.said" (list . "--budget ([0-9a-z]+)") }}
+WEFT_BUDGET: {{ include "weft.fromEnvoyConfig" (list . "--budget ([0-9a-z]+)") }}
 WEFT_TLS_CERT: /etc/weft-tls/tls.crt
 WEFT_TLS_KEY: /etc/weft-tls/tls.key
 {{- else }}
 WEFT_LISTEN: "unix:///run/weft/weft.sock"
-WEFT_DRAIN_WINDOW: 0s # when it is told to end, those who asked it have ended
+WEFT_DRAIN_WINDOW: 0s # when it stops, its clients have stopped already
 {{- end }}
 {{- end -}}
 
-{{- /* The Envoy in the pods of standalone. */ -}}
+{{- /* Envoy in the pods of standalone. */ -}}
 {{- define "weft.envoyContainer" -}}
 name: envoy
 image: {{ .Values.envoy.image }}
@@ -80,7 +80,7 @@ volumeMounts:
   - {name: weft-socket, mountPath: /run/weft}
 {{- end -}}
 
-{{- /* What PodSecurity's "restricted" wants: (list . user and group). */ -}}
+{{- /* The security context that PodSecurity's "restricted" requires: (list . user and group). */ -}}
 {{- define "weft.securityContext" -}}
 runAsNonRoot: true
 {{- if (index . 0).Values.fixedIDs }}
@@ -92,7 +92,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{- /* Pods over zones and nodes, for a label, as label=value. */ -}}
+{{- /* Spreads pods over zones and nodes, for a label as label=value. */ -}}
 {{- define "weft.spread" -}}
 {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
 - maxSkew: 1
@@ -109,7 +109,7 @@ capabilities: {drop: [ALL]}
 {{ dict $pair._0 $pair._1 | toJson }}
 {{- end -}}
 
-{{- /* Annotations of a pod: for what it reads only when it starts, so that a change starts new ones. The rules are not of that. */ -}}
+{{- /* Annotations of a pod: checksums of settings that it reads only at start, so that a change replaces the pods. It reloads the rules. */ -}}
 {{- define "weft.annotations" -}}
 {{- if not .Values.mongodb.existingSecret }}
 checksum/mongodb: {{ include "weft.mongodbURI" . | sha256sum }}
@@ -117,14 +117,14 @@ checksum/mongodb: {{ include "weft.mongodbURI" . | sha256sum }}
 {{- if eq .Values.mode "standalone" }}
 checksum/envoy: {{ include "weft.envoyConfig" . | sha256sum }}
 {{- else if eq .Values.mode "sidecar" }}
-# Envoy sees weft's socket.
+# Istio's container can open weft's socket.
 sidecar.istio.io/userVolumeMount: '[{"name": "weft-socket", "mountPath": "/run/weft"}]'
-# Prometheus reaches the admin port without mTLS; it answers nothing but health and metrics.
+# Prometheus scrapes the admin port without mTLS. It serves only health and metrics.
 traffic.sidecar.istio.io/excludeInboundPorts: "9902"
 {{- end }}
 {{- end -}}
 
-{{- /* What weft adds to the spec of the legacy service's pods: a strategic merge patch for it. */ -}}
+{{- /* The strategic merge patch that adds weft to the spec of the legacy service's pods. */ -}}
 {{- define "weft.inPod" -}}
 topologySpreadConstraints:
   {{- include "weft.spread" .Values.legacy.selector | trim | nindent 2 }}
@@ -151,13 +151,13 @@ volumes:
   - name: weft-socket
     emptyDir: {medium: Memory, sizeLimit: 1Mi}
   - name: weft-rules
-    configMap: {name: weft-rules} # as a folder: with subPath no change would arrive
+    configMap: {name: weft-rules} # as a directory: with subPath it would never be updated
   {{- with .Values.volumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
 
-{{- /* The Deployment that weft is in, and its label. */ -}}
+{{- /* The name and label of the Deployment with weft. */ -}}
 {{- define "weft.workload" -}}
 {{- eq .Values.mode "gateway" | ternary "weft" .Values.legacy.name -}}
 {{- end -}}

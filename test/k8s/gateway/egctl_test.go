@@ -15,20 +15,21 @@ import (
 	"weft/test/k8s"
 )
 
-// translate returns what Envoy Gateway makes of a manifest, as egctl prints it.
+// translate returns the output of Envoy Gateway for a manifest, as printed by egctl.
 func translate(t *testing.T, manifest []byte, args ...string) (stdout []byte, stderr string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "manifest.yaml")
 	if err := os.WriteFile(file, manifest, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, errors, err := k8s.Try(t, k8s.Tool(t, "egctl"), append([]string{"x", "translate", "--from", "gateway-api", "--file", file}, args...)...)
+	args = append([]string{"x", "translate", "--from", "gateway-api", "--file", file}, args...)
+	out, errors, err := k8s.Try(t, k8s.Tool(t, "egctl"), args...)
 	return out, string(errors), err
 }
 
-// refusals returns the conditions that are not true in the status of all objects. egctl exits with 0 even if there are
-// some.
-func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
+// falseConditions returns the conditions in the status of all objects that are not true. egctl exits with 0 even if
+// there are some.
+func falseConditions(t *testing.T, status []byte) (failed []string, conditions int) {
 	t.Helper()
 	var tree any
 	if err := yaml.Unmarshal(status, &tree); err != nil {
@@ -42,7 +43,7 @@ func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
 				conditions++
 				if status != "True" {
 					text, _ := json.Marshal(n)
-					refused = append(refused, string(text))
+					failed = append(failed, string(text))
 				}
 			}
 			for _, child := range n {
@@ -55,13 +56,14 @@ func refusals(t *testing.T, status []byte) (refused []string, conditions int) {
 		}
 	}
 	walk(tree)
-	return refused, conditions
+	return failed, conditions
 }
 
-// withAddresses returns the overlay as it is in a cluster, where Services have addresses, and the Secret.
+// withAddresses returns the overlay with addresses of Services, as in a cluster, and the Secret.
 func withAddresses(t *testing.T) []byte {
 	t.Helper()
-	overlay := strings.ReplaceAll(string(k8s.Overlay(t, "gateway")), "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n")
+	const spec, withIP = "spec:\n  ports:\n", "spec:\n  clusterIP: 10.96.0.7\n  ports:\n"
+	overlay := strings.ReplaceAll(string(k8s.Overlay(t, "gateway")), spec, withIP)
 	return []byte(overlay + "---\n" + secret(t, certificate(t)))
 }
 
@@ -71,29 +73,33 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
 	}
-	if refused, conditions := refusals(t, stdout); len(refused) > 0 || conditions < 15 {
-		t.Errorf("of %d conditions some are not true: %s", conditions, refused)
+	if failed, conditions := falseConditions(t, stdout); len(failed) > 0 || conditions < 15 {
+		t.Errorf("some of %d conditions are not true: %s", conditions, failed)
 	}
 
 	// weft's Service has another name.
-	stdout, stderr, err = translate(t, []byte(strings.Replace(string(manifest), "kind: Service\nmetadata:\n  name: weft\n", "kind: Service\nmetadata:\n  name: other\n", 1)), "--to", "gateway-api")
+	const service = "kind: Service\nmetadata:\n  name: "
+	renamed := strings.Replace(string(manifest), service+"weft\n", service+"other\n", 1)
+	stdout, stderr, err = translate(t, []byte(renamed), "--to", "gateway-api")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
 	}
-	if refused, _ := refusals(t, stdout); len(refused) == 0 || !strings.Contains(strings.Join(refused, "\n"), "weft") {
-		t.Errorf("that weft's Service is missing is not found: %s", refused)
+	if failed, _ := falseConditions(t, stdout); len(failed) == 0 || !strings.Contains(strings.Join(failed, "\n"), "weft") {
+		t.Errorf("the missing Service of weft is not reported: %s", failed)
 	}
 
-	// A field is misspelt.
-	_, stderr, err = translate(t, []byte(strings.Replace(string(manifest), "failOpen:", "failsOpen:", 1)), "--to", "gateway-api")
+	// A field is misspelled.
+	misspelled := strings.Replace(string(manifest), "failOpen:", "failsOpen:", 1)
+	_, stderr, err = translate(t, []byte(misspelled), "--to", "gateway-api")
 	if err == nil || !strings.Contains(stderr, "failsOpen") {
-		t.Errorf("a misspelt field is not found: %v\n%s", err, stderr)
+		t.Errorf("a misspelled field is not reported: %v\n%s", err, stderr)
 	}
 }
 
-// TestExtProcStrictly decodes the ext_proc filters that Envoy Gateway makes. Unknown fields are errors.
+// TestExtProcStrictly decodes the ext_proc filters that Envoy Gateway generates. Unknown fields are errors.
 func TestExtProcStrictly(t *testing.T) {
-	stdout, stderr, err := translate(t, []byte(objects(t)+"---\n"+secret(t, certificate(t))), "--to", "xds", "--type", "listener", "--output", "json")
+	manifest := []byte(objects(t) + "---\n" + secret(t, certificate(t)))
+	stdout, stderr, err := translate(t, manifest, "--to", "xds", "--type", "listener", "--output", "json")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
 	}
@@ -118,7 +124,7 @@ func TestExtProcStrictly(t *testing.T) {
 					t.Error(err)
 				}
 				if !config.GetFailureModeAllow() || !config.GetAllowModeOverride() || config.GetMessageTimeout().GetSeconds() != 1 {
-					t.Errorf("it is not as the policy says: %v", &config)
+					t.Errorf("it differs from the policy: %v", &config)
 				}
 			}
 			for _, child := range n {
@@ -132,12 +138,12 @@ func TestExtProcStrictly(t *testing.T) {
 	}
 	walk(tree)
 	if found != 2 {
-		t.Errorf("there are %d ext_proc filters, want one for each rule", found)
+		t.Errorf("%d ext_proc filters, want one for each rule", found)
 	}
 }
 
-// TestLimits: the circuit breakers to weft are those of the other formats, and no route of the legacy service has a timeout
-// that it had not before weft.
+// TestLimits: the circuit breakers to weft are those of the other formats, and weft adds no timeout to a route of the
+// legacy service.
 func TestLimits(t *testing.T) {
 	manifest := withAddresses(t)
 	resources := func(kind string) string {
@@ -147,7 +153,8 @@ func TestLimits(t *testing.T) {
 		}
 		return regexp.MustCompile(`\s+`).ReplaceAllString(string(stdout), "")
 	}
-	const limits = `"circuitBreakers":{"thresholds":[{"maxConnections":65536,"maxPendingRequests":65536,"maxRequests":65536,`
+	const limits = `"circuitBreakers":{"thresholds":[` +
+		`{"maxConnections":65536,"maxPendingRequests":65536,"maxRequests":65536,`
 	clusters := resources("cluster")
 	if n, want := strings.Count(clusters, limits), 2; n != want { // one for each policy
 		t.Errorf("%d clusters with weft's limits, want %d:\n%s", n, want, clusters)

@@ -1,4 +1,4 @@
-// Package gateway tests the gateway overlay: Envoy Gateway's own controller configures a real Envoy, which serves
+// Package gateway tests the gateway overlay: Envoy Gateway's controller configures a real Envoy, which returns
 // composites.
 package gateway_test
 
@@ -19,13 +19,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// extensions is the part of Envoy Gateway's own configuration that the manifests need.
+// extensions is the part of Envoy Gateway's configuration that the manifests need.
 const extensions = `extensionApis:
   enableLua: true
 `
 
-// certificate creates weft's certificate as docs/kubernetes.md says. It returns the folder with the files of the
-// Secret.
+// certificate creates weft's certificate as described in docs/kubernetes.md. It returns the directory with the files of
+// the Secret.
 func certificate(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -33,8 +33,9 @@ func certificate(t *testing.T) string {
 	if err != nil {
 		t.Fatal("openssl is missing; install it (on Debian: apt-get install openssl)")
 	}
-	k8s.Run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365", "-subj", "/CN=weft",
-		"-addext", "subjectAltName=DNS:weft.shop.svc", "-keyout", filepath.Join(dir, "tls.key"), "-out", filepath.Join(dir, "tls.crt"))
+	k8s.Run(t, openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+		"-days", "365", "-subj", "/CN=weft", "-addext", "subjectAltName=DNS:weft.shop.svc",
+		"-keyout", filepath.Join(dir, "tls.key"), "-out", filepath.Join(dir, "tls.crt"))
 	return dir
 }
 
@@ -65,8 +66,8 @@ func withBackends(t *testing.T, manifest []byte) string {
 	var text strings.Builder
 	for _, o := range k8s.Objects(t, manifest) {
 		switch o.Kind {
-		case "BackendTLSPolicy", "GatewayClass", "Gateway", "HTTPRoute", "HTTPRouteFilter", "EnvoyExtensionPolicy", "BackendTrafficPolicy", "ClientTrafficPolicy",
-			"SecurityPolicy":
+		case "BackendTLSPolicy", "GatewayClass", "Gateway", "HTTPRoute", "HTTPRouteFilter", "EnvoyExtensionPolicy",
+			"BackendTrafficPolicy", "ClientTrafficPolicy", "SecurityPolicy":
 			text.Write(o.YAML)
 			text.WriteString("\n---\n")
 		}
@@ -74,12 +75,14 @@ func withBackends(t *testing.T, manifest []byte) string {
 	// The Service legacy:8080 is 127.0.0.1:8080, and weft:50051 is 127.0.0.1:50051.
 	reference := regexp.MustCompile(`(?m)^( *)- name: (legacy|weft)\n +port: (8080|50051)$`)
 	if !reference.MatchString(text.String()) {
-		t.Fatalf("there are no references to Services:\n%s", text.String())
+		t.Fatalf("no references to Services in:\n%s", text.String())
 	}
 	changed := reference.ReplaceAllString(text.String(), "$1- {group: gateway.envoyproxy.io, kind: Backend, name: $2}")
-	changed = strings.Replace(changed, "controllerName: gateway.envoyproxy.io/gatewayclass-controller", `controllerName: gateway.envoyproxy.io/gatewayclass-controller
+	const controller = "controllerName: gateway.envoyproxy.io/gatewayclass-controller"
+	changed = strings.Replace(changed, controller, controller+`
   parametersRef: {group: gateway.envoyproxy.io, kind: EnvoyProxy, name: proof, namespace: shop}`, 1)
-	changed = strings.Replace(changed, "group: \"\"\n    kind: Service\n", "group: gateway.envoyproxy.io\n    kind: Backend\n", 1)
+	const service, backend = "group: \"\"\n    kind: Service\n", "group: gateway.envoyproxy.io\n    kind: Backend\n"
+	changed = strings.Replace(changed, service, backend, 1)
 	return changed + `
 apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: EnvoyProxy
@@ -100,7 +103,9 @@ spec: {endpoints: [{ip: {address: 127.0.0.1, port: 50051}}]}
 
 // startGateway starts Envoy Gateway, which starts Envoy. It returns the process, the base URL of the Gateway and the
 // file with its objects.
-func startGateway(t *testing.T, s *k8s.System, objects, extensions, certificate string) (gateway *harness.Process, url, file string) {
+func startGateway(
+	t *testing.T, s *k8s.System, objects, extensions, certificate string,
+) (gateway *harness.Process, url, file string) {
 	t.Helper()
 	dir := t.TempDir()
 	path := func(elements ...string) string { return filepath.Join(append([]string{dir}, elements...)...) }
@@ -125,14 +130,18 @@ provider:
     resource: {type: File, file: {paths: [`+path("objects")+`]}}
     infrastructure:
       type: Host
-      host: {configHome: `+path("config")+`, dataHome: `+path("data")+`, stateHome: `+path("state")+`, runtimeDir: `+path("run")+`}
+      host:
+        configHome: `+path("config")+`
+        dataHome: `+path("data")+`
+        stateHome: `+path("state")+`
+        runtimeDir: `+path("run")+`
 logging: {level: {default: info}}
 `+extensions+"  enableBackend: true\n")
 	envoy, err := harness.Tool("envoy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// If Envoy is in this folder, it is not downloaded.
+	// Envoy Gateway does not download Envoy if it is in this directory.
 	bin := path("data", "envoy-versions", "1.40.0", "bin")
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		t.Fatal(err)
@@ -158,7 +167,9 @@ func TestGateway(t *testing.T) {
 	s := k8s.NewSystem(t)
 	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
 	dir := certificate(t)
-	environment := []string{"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key")}
+	environment := []string{
+		"WEFT_TLS_CERT=" + filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY=" + filepath.Join(dir, "tls.key"),
+	}
 	weft := s.StartWeft(container, environment...)
 	gateway, url, file := startGateway(t, s, objects(t), extensions, dir)
 	s.ExpectComposites(url)
@@ -195,10 +206,10 @@ func TestGateway(t *testing.T) {
 	s.AwaitRollback(gateway, url)
 }
 
-// TestWithoutLua: if Envoy Gateway does not allow Lua, the routes of the composites fail. So the manifests say what it
-// needs.
+// TestWithoutLua: if Envoy Gateway does not allow Lua, the routes of the composites fail. Therefore the manifests state
+// this requirement.
 func TestWithoutLua(t *testing.T) {
 	_, url, _ := startGateway(t, k8s.NewSystem(t), objects(t), "extensionApis:\n", certificate(t))
-	k8s.Expect(t, url+"/api/v1/users/7", 200, "", harness.NewUser(7).Core) // weft is not there
+	k8s.Expect(t, url+"/api/v1/users/7", 200, "", harness.NewUser(7).Core) // without weft
 	k8s.Expect(t, url+"/api/v3/composite-profile/7", 500, "", "")
 }

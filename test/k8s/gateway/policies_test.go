@@ -16,8 +16,8 @@ import (
 // routesFile returns the path of the output of weft envoy in the overlay.
 func routesFile(t *testing.T) string { return k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml") }
 
-// policies returns what a user has before weft comes: a token is required and verified, requests and responses get a
-// header, and the Gateway limits requests and has an extension of its own.
+// policies returns existing objects of a user: a token is required and verified, requests and responses get a header,
+// and the Gateway limits requests and has an extension.
 func policies(issuer *k8s.Issuer) string {
 	return `---
 apiVersion: gateway.envoyproxy.io/v1alpha1
@@ -51,13 +51,13 @@ spec:
 `
 }
 
-// verification is the part of a SecurityPolicy that verifies tokens.
+// verification returns the part of a SecurityPolicy that verifies tokens.
 func verification(issuer *k8s.Issuer) string {
 	return `  jwt:
     providers: [{name: issuer, issuer: issuer, localJWKS: {type: Inline, inline: '` + issuer.JWKS() + `'}}]`
 }
 
-// filters is an HTTPRoute with filters and a timeout, in place of that of the overlay.
+// filters is an HTTPRoute with filters and a timeout, which replaces that of the overlay.
 const filters = `
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -81,7 +81,8 @@ spec:
 ---
 `
 
-// overlay returns the objects of the overlay, with the HTTPRoute above and more, and with or without weft's.
+// overlay returns the objects of the overlay, with the HTTPRoute above and additional objects, and with or without
+// weft's.
 func overlay(t *testing.T, isWithWeft bool, more string) string {
 	t.Helper()
 	routes, err := os.ReadFile(routesFile(t))
@@ -102,7 +103,7 @@ func overlay(t *testing.T, isWithWeft bool, more string) string {
 	return withBackends(t, []byte(text.String()+filters+more))
 }
 
-// TestPolicies: what a user's HTTPRoute and Gateway have goes on acting when weft is attached to them.
+// TestPolicies: policies of an HTTPRoute and its Gateway still apply when weft is attached.
 func TestPolicies(t *testing.T) {
 	s := k8s.NewSystem(t)
 	dir := certificate(t)
@@ -155,7 +156,7 @@ func TestNewRoutes(t *testing.T) {
 	commented := regexp.MustCompile(`(?m)^#     apiVersion: .*\n(?:#     .*\n)+`).FindString(string(routes))
 	printed := strings.ReplaceAll("\n"+commented, "\n#     ", "\n")
 	if !strings.Contains(printed, "kind: SecurityPolicy") {
-		t.Fatalf("there is no SecurityPolicy in\n%.3000s", routes)
+		t.Fatalf("no SecurityPolicy in\n%.3000s", routes)
 	}
 	s.StartWeft(k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"]),
 		"WEFT_TLS_CERT="+filepath.Join(dir, "tls.crt"), "WEFT_TLS_KEY="+filepath.Join(dir, "tls.key"))
@@ -172,8 +173,8 @@ func TestNewRoutes(t *testing.T) {
 	k8s.Expect(t, url, 429, "passed; reason=local-reply", "local_rate_limited", append(token, "x-limited", "yes")...)
 }
 
-// TestAttachedFallback: weft is attached to a section of an HTTPRoute, and is down. The fallback keeps the shape of the
-// rule's responses, and touches no others.
+// TestAttachedFallback: weft is attached to a section of an HTTPRoute, and is down. The fallback preserves the shape of
+// the rule's responses, and does not change others.
 func TestAttachedFallback(t *testing.T) {
 	s := k8s.NewSystem(t)
 	text, err := os.ReadFile(k8s.Path(t, "k8s", "base", "rules.yaml"))
@@ -204,7 +205,7 @@ func TestAttachedFallback(t *testing.T) {
 	k8s.Expect(t, base+"/api/v1/users/7", 200, down, u.WithoutExtension(), append(token, "If-None-Match", "x")...)
 	k8s.Expect(t, base+"/api/v1/users/007", 404, "", "", token...)
 	if got := s.LastRequest().Header.Get("Accept-Encoding"); got != "" {
-		t.Errorf("the fallback has touched a request without a rule: accept-encoding %q", got)
+		t.Errorf("the fallback has changed a request without a rule: accept-encoding %q", got)
 	}
 	for _, untouched := range []struct{ method, host, body string }{
 		{"GET", "A.shop.example:80", u.Core},

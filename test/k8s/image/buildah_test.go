@@ -11,7 +11,7 @@ import (
 	"weft/test/k8s"
 )
 
-// buildah keeps its images in a folder of the test.
+// buildah runs buildah with its images in a temporary directory.
 type buildah struct {
 	t     *testing.T
 	path  string
@@ -29,11 +29,13 @@ func newBuildah(t *testing.T) *buildah {
 
 func (b *buildah) run(args ...string) string {
 	b.t.Helper()
-	store := []string{"--root", filepath.Join(b.store, "root"), "--runroot", filepath.Join(b.store, "run"), "--storage-driver", "vfs"}
+	store := []string{
+		"--root", filepath.Join(b.store, "root"), "--runroot", filepath.Join(b.store, "run"), "--storage-driver", "vfs",
+	}
 	return string(k8s.Run(b.t, b.path, append(store, args...)...))
 }
 
-// golang makes the image in which the Dockerfile builds from the Go that runs this test, so that no registry is needed.
+// golang builds the Dockerfile's base image from the Go toolchain that runs this test, so that no registry is needed.
 func (b *buildah) golang() {
 	b.t.Helper()
 	busybox, err := exec.LookPath("busybox")
@@ -49,7 +51,7 @@ func (b *buildah) golang() {
 	b.run("commit", "--quiet", "--rm", container, "localhost/golang:1.26")
 }
 
-// imageConfig is what the test uses of an image's configuration.
+// imageConfig is the part of an image's configuration that the test checks.
 type imageConfig struct {
 	User            string
 	Entrypoint, Cmd []string

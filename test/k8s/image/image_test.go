@@ -1,4 +1,4 @@
-// Package image tests that the Dockerfile builds, and that the image runs as the manifests need it.
+// Package image tests that the Dockerfile builds, and that the image runs as the manifests require.
 package image_test
 
 import (
@@ -28,7 +28,8 @@ import (
 func TestImage(t *testing.T) {
 	b := newBuildah(t)
 	b.golang()
-	b.run("build", "--isolation", "chroot", "--quiet", "--build-context", "golang:1.26=container-image://localhost/golang:1.26",
+	b.run("build", "--isolation", "chroot", "--quiet",
+		"--build-context", "golang:1.26=container-image://localhost/golang:1.26",
 		"--volume", goEnv(t, "GOMODCACHE")+":/go/pkg/mod", "--volume", goEnv(t, "GOCACHE")+":/root/.cache/go-build",
 		"--build-arg", "VERSION=proof", "--tag", "localhost/weft:proof", k8s.Path(t))
 	b.run("from", "--name", "weft", "--pull-never", "localhost/weft:proof")
@@ -49,24 +50,26 @@ func TestImage(t *testing.T) {
 	weft := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"])
 	socket, admin, pid := runAsInPod(t, root, image.Entrypoint, weft)
 	expectRestricted(t, pid)
-	if got, err := harness.Get(t.Context(), "http://"+admin+weft.LivenessProbe.HTTPGet.Path); err != nil || got.Body != "ok\n" {
-		t.Errorf("its health check says %s (%v)", got, err)
+	got, err := harness.Get(t.Context(), "http://"+admin+weft.LivenessProbe.HTTPGet.Path)
+	if err != nil || got.Body != "ok\n" {
+		t.Errorf("its health check returns %s (%v)", got, err)
 	}
 	info, err := os.Stat(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info.Mode().Perm() != 0o660 {
-		t.Errorf("the socket is %v; Envoy could not connect", info.Mode())
+		t.Errorf("the socket is %v; Envoy cannot connect", info.Mode())
 	}
 	connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer connection.Close()
-	health, err := healthpb.NewHealthClient(connection).Check(t.Context(), &healthpb.HealthCheckRequest{Service: "envoy.service.ext_proc.v3.ExternalProcessor"})
+	request := &healthpb.HealthCheckRequest{Service: "envoy.service.ext_proc.v3.ExternalProcessor"}
+	health, err := healthpb.NewHealthClient(connection).Check(t.Context(), request)
 	if err != nil || health.GetStatus() != healthpb.HealthCheckResponse_SERVING {
-		t.Errorf("gRPC's health says %v, %v", health, err)
+		t.Errorf("gRPC's health check returns %v, %v", health, err)
 	}
 }
 
@@ -78,11 +81,11 @@ func TestHadolint(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stdout, _, err := k8s.Try(t, hadolint, bad); err == nil || !strings.Contains(string(stdout), "DL3006") {
-		t.Errorf("hadolint takes anything: %v\n%s", err, stdout)
+		t.Errorf("hadolint accepts an invalid Dockerfile: %v\n%s", err, stdout)
 	}
 }
 
-// expectRestricted checks in /proc that the process is the user 65532, without privileges, on a read-only root.
+// expectRestricted checks in /proc that the process runs as user 65532, without privileges, on a read-only root.
 func expectRestricted(t *testing.T, pid int) {
 	t.Helper()
 	read := func(name string) string {
@@ -94,14 +97,15 @@ func expectRestricted(t *testing.T, pid int) {
 	}
 	status := read("status")
 	for _, want := range []string{
-		"Name:\tweft\n", "\nUid:\t65532\t65532\t65532\t65532\n", "\nGid:\t65532\t65532\t65532\t65532\n", "\nCapEff:\t0000000000000000\n", "\nCapBnd:\t0000000000000000\n", "\nNoNewPrivs:\t1\n",
+		"Name:\tweft\n", "\nUid:\t65532\t65532\t65532\t65532\n", "\nGid:\t65532\t65532\t65532\t65532\n",
+		"\nCapEff:\t0000000000000000\n", "\nCapBnd:\t0000000000000000\n", "\nNoNewPrivs:\t1\n",
 	} {
 		if !strings.Contains(status, want) {
 			t.Errorf("its status has no %q:\n%s", want, status)
 		}
 	}
 	if mounts := read("mountinfo"); !regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S+ / ro,`).MatchString(mounts) {
-		t.Errorf("its root can be written to:\n%s", mounts)
+		t.Errorf("its root is writable:\n%s", mounts)
 	}
 }
 
@@ -177,8 +181,8 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	container, err = harness.Start(ctx, harness.Command{
-		Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name}, Log: filepath.Join(dir, "log"),
-		Ready: harness.Serving("http://" + admin + "/readyz"),
+		Name: "runc", Path: runc, Args: []string{"--root", state, "run", "--bundle", dir, name},
+		Log: filepath.Join(dir, "log"), Ready: harness.Serving("http://" + admin + "/readyz"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +194,7 @@ func runAsInPod(t *testing.T, root string, entrypoint []string, c corev1.Contain
 	return filepath.Join(run, "weft.sock"), admin, running.Pid
 }
 
-// cleanup is a test whose context does not end with it.
+// cleanup is a test whose context is not canceled at its end.
 type cleanup struct{ testing.TB }
 
 func (cleanup) Context() context.Context { return context.Background() }

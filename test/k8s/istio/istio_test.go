@@ -1,4 +1,4 @@
-// Package istio tests the sidecar overlay: istiod's own code configures a real Envoy, which serves composites.
+// Package istio tests the sidecar overlay: istiod's code configures a real Envoy, which returns composites.
 package istio_test
 
 import (
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(k8s.InNamespace(m, "PILOT_ENABLE_METADATA_EXCHANGE=false"))
 }
 
-// objects returns what istiod would read from the API server.
+// objects returns the objects that istiod reads from the API server.
 func objects(t *testing.T) (configs, kubernetes string) {
 	t.Helper()
 	for _, o := range k8s.Objects(t, k8s.Overlay(t, "sidecar")) {
@@ -42,7 +42,7 @@ func objects(t *testing.T) (configs, kubernetes string) {
 			kubernetes += string(o.YAML) + "\n---\n"
 		}
 	}
-	// This test is not about certificates.
+	// This test does not use certificates.
 	configs += `
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -82,13 +82,15 @@ endpoints:
 	return configs, kubernetes
 }
 
-// startIstiod starts istiod's discovery server with the objects of the overlay and more. It returns the server and its
-// address.
+// startIstiod starts istiod's discovery server with the objects of the overlay and additional ones. It returns the
+// server and its address.
 func startIstiod(t *testing.T, more string) (istiod *xds.FakeDiscoveryServer, address string) {
 	t.Helper()
 	m := mesh.DefaultMeshConfig()
 	m.EnableAutoMtls = wrapperspb.Bool(false)
-	m.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY}
+	m.OutboundTrafficPolicy = &meshconfig.MeshConfig_OutboundTrafficPolicy{
+		Mode: meshconfig.MeshConfig_OutboundTrafficPolicy_ALLOW_ANY,
+	}
 	var listener net.Listener
 	configs, kubernetes := objects(t)
 	istiod = xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
@@ -104,7 +106,7 @@ func startIstiod(t *testing.T, more string) (istiod *xds.FakeDiscoveryServer, ad
 	return istiod, listener.Addr().String()
 }
 
-// startProxy starts an Envoy as Istio's sidecar, with a bootstrap that knows only istiod.
+// startProxy starts an Envoy as Istio's sidecar, with a bootstrap that contains only istiod.
 func startProxy(t *testing.T, istiod string) *harness.Envoy {
 	t.Helper()
 	_, port, err := net.SplitHostPort(istiod)
@@ -131,7 +133,9 @@ static_resources:
   clusters:
     - name: xds-grpc
       connect_timeout: 1s
-      load_assignment: {cluster_name: xds-grpc, endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]}
+      load_assignment:
+        cluster_name: xds-grpc
+        endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}}]}]
       typed_extension_protocol_options:
         envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
           "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
@@ -147,15 +151,16 @@ static_resources:
 	return envoy
 }
 
-// redirect adds a rule like Istio's to iptables: connections to the legacy service go to the sidecar, unless they are
-// from it.
+// redirect adds an iptables rule like Istio's: connections to the legacy service are redirected to the sidecar, except
+// its own.
 func redirect(t *testing.T) {
 	t.Helper()
 	iptables, err := exec.LookPath("iptables")
 	if err != nil {
 		t.Fatal("iptables is missing; install it (on Debian: apt-get install iptables)")
 	}
-	k8s.Run(t, iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "8080", "!", "-s", "127.0.0.6", "-j", "REDIRECT", "--to-ports", "15006")
+	k8s.Run(t, iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "8080", "!", "-s", "127.0.0.6",
+		"-j", "REDIRECT", "--to-ports", "15006")
 }
 
 func TestIstio(t *testing.T) {
@@ -174,7 +179,7 @@ func TestIstio(t *testing.T) {
 	// Rules may allow larger cores than Envoy's default buffer holds.
 	dump, err := harness.Get(t.Context(), envoy.Admin()+"/config_dump?resource=dynamic_listeners")
 	if err != nil || !strings.Contains(dump.Body, `"per_connection_buffer_limit_bytes": 1114112`) {
-		t.Error("the buffer is not the one that the EnvoyFilter asks for")
+		t.Error("the buffer limit is not that of the EnvoyFilter")
 	}
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)

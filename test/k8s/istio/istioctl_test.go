@@ -14,7 +14,7 @@ import (
 	"weft/test/k8s"
 )
 
-// write writes a text to a file of the test.
+// write writes text to a temporary file and returns its path.
 func write(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -35,7 +35,7 @@ func istioctl(t *testing.T, args ...string) (stdout, stderr []byte) {
 	return stdout, stderr
 }
 
-// TestAnalyze compares the findings of istioctl. Its exit status is 0 even for filters that Envoy rejects.
+// TestAnalyze compares the findings of istioctl. The exit status is 0 even for filters that Envoy rejects.
 func TestAnalyze(t *testing.T) {
 	manifest := k8s.Overlay(t, "sidecar")
 	findings := func(manifest []byte) []string {
@@ -50,22 +50,24 @@ func TestAnalyze(t *testing.T) {
 			t.Error(f)
 		}
 	}
-	// It warns that EnvoyFilters are internals, and that one with a relative position needs a priority if there are
-	// others.
+	// It warns that EnvoyFilter is an internal API, and that a relative position needs a priority if there are other
+	// EnvoyFilters.
 	if diff := cmp.Diff([]string{"Warning [IST0133]", "Warning [IST0151]"}, codes); diff != "" {
 		t.Errorf("findings (-want +got):\n%s\n%s", diff, findings(manifest))
 	}
 	wrong := []byte(strings.Replace(string(manifest), "failure_mode_allow:", "failure_mode_allowed:", 1))
-	if !slices.ContainsFunc(findings(wrong), func(f string) bool { return strings.Contains(f, `unknown field "failure_mode_allowed"`) }) {
-		t.Errorf("a misspelt field is not found: %s", findings(wrong))
+	const want = `unknown field "failure_mode_allowed"`
+	if !slices.ContainsFunc(findings(wrong), func(f string) bool { return strings.Contains(f, want) }) {
+		t.Errorf("a misspelled field is not reported: %s", findings(wrong))
 	}
 	stdout, stderr := istioctl(t, "validate", "--filename", write(t, "sidecar.yaml", manifest))
-	if text := string(stdout) + string(stderr); strings.Contains(text, "unknown field") || strings.Contains(text, "Error") {
+	text := string(stdout) + string(stderr)
+	if strings.Contains(text, "unknown field") || strings.Contains(text, "Error") {
 		t.Error(text)
 	}
 }
 
-// TestInjected: in the injected pod, Envoy has weft's socket and its group, and with Istio's CNI plugin the pod is
+// TestInjected: in the injected pod, Envoy has weft's socket and group, and with Istio's CNI plugin the pod is
 // "restricted".
 func TestInjected(t *testing.T) {
 	generated, _ := istioctl(t, "manifest", "generate", "--set", "components.cni.enabled=true")
@@ -73,7 +75,8 @@ func TestInjected(t *testing.T) {
 	objects := k8s.Objects(t, generated)
 	k8s.Find(t, objects, "ConfigMap", "istio-sidecar-injector", &injector)
 	k8s.Find(t, objects, "ConfigMap", "istio", &mesh)
-	injected, _ := istioctl(t, "kube-inject", "--revision", "default", "--filename", write(t, "sidecar.yaml", k8s.Overlay(t, "sidecar")),
+	file := write(t, "sidecar.yaml", k8s.Overlay(t, "sidecar"))
+	injected, _ := istioctl(t, "kube-inject", "--revision", "default", "--filename", file,
 		"--injectConfigFile", write(t, "config", []byte(injector.Data["config"])),
 		"--valuesFile", write(t, "values", []byte(injector.Data["values"])),
 		"--meshConfigFile", write(t, "mesh", []byte(mesh.Data["mesh"])))
@@ -82,12 +85,13 @@ func TestInjected(t *testing.T) {
 	if i < 0 {
 		t.Fatalf("nothing was injected:\n%s", injected)
 	}
-	if !slices.Contains(pod.Spec.Containers[i].VolumeMounts, corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"}) {
+	mount := corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"}
+	if !slices.Contains(pod.Spec.Containers[i].VolumeMounts, mount) {
 		t.Errorf("Istio's Envoy does not see the socket: %v", pod.Spec.Containers[i].VolumeMounts)
 	}
 	weft := k8s.WeftIn(t, pod)
 	if group := pod.Spec.SecurityContext.FSGroup; group == nil || *group != *weft.SecurityContext.RunAsGroup {
-		t.Errorf("they share no group: %v", group)
+		t.Errorf("weft and Istio's Envoy have no common group: %v", group)
 	}
 	for i, v := range pod.Spec.Volumes {
 		if v.VolumeSource == (corev1.VolumeSource{}) { // the API server's default

@@ -20,7 +20,7 @@ import (
 	"weft/test/k8s"
 )
 
-// authentication returns policies that want a token of an issuer.
+// authentication returns policies that require a token of an issuer.
 func authentication(issuer *k8s.Issuer) string {
 	return `
 apiVersion: security.istio.io/v1
@@ -42,7 +42,7 @@ spec:
 `
 }
 
-// routing has a policy for the connections to the legacy service, and a VirtualService for its callers.
+// routing contains a policy for the connections to the legacy service, and a VirtualService for its clients.
 const routing = `
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -79,14 +79,14 @@ spec:
   endpoints: [{address: 10.0.0.8}]
 `
 
-// withoutWeft is istiod with the same objects, but for weft's EnvoyFilter.
+// withoutWeft returns an istiod with the same objects, without weft's EnvoyFilter.
 func withoutWeft(t *testing.T, more string) *xds.FakeDiscoveryServer {
 	t.Helper()
 	configs, kubernetes := objects(t)
 	before, _, found := strings.Cut(configs, "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter")
 	_, after, ended := strings.Cut(configs, "\n---\n")
 	if !found || !ended {
-		t.Fatalf("where is the EnvoyFilter?\n%s", configs)
+		t.Fatalf("no EnvoyFilter in\n%s", configs)
 	}
 	return xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		ConfigString: before + after + "---\n" + more, KubernetesObjectString: kubernetes,
@@ -102,7 +102,7 @@ func sidecarOf(istiod *xds.FakeDiscoveryServer, app, address string) *model.Prox
 }
 
 // TestConfiguration: weft's EnvoyFilter adds filters, routes and a cluster to the sidecar of the legacy service. It
-// changes nothing else there, and nothing at all in the sidecar of a caller.
+// changes nothing else there, and nothing in the sidecar of a caller.
 func TestConfiguration(t *testing.T) {
 	more := authentication(k8s.NewIssuer(t)) + "---\n" + routing
 	before := withoutWeft(t, more)
@@ -127,7 +127,7 @@ func TestConfiguration(t *testing.T) {
 				route.GetRetryPolicy().GetNumRetries().GetValue() == 4
 		})
 	}) {
-		t.Errorf("no route of a caller is as the VirtualService says: %v", routes)
+		t.Errorf("no route of a caller matches the VirtualService: %v", routes)
 	}
 
 	// The sidecar of the legacy service.
@@ -146,15 +146,15 @@ func TestConfiguration(t *testing.T) {
 		listener.PerConnectionBufferLimitBytes = nil
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
-		t.Errorf("the listeners of the legacy service, but for weft's (-without weft +with weft):\n%s", diff)
+		t.Errorf("the other listeners of the legacy service (-without weft +with weft):\n%s", diff)
 	}
 	if connectionManagers == 0 {
 		t.Error("weft is in no connection manager")
 	}
 }
 
-// removeWeft removes what is weft's from the connection manager of a chain. It compares the routes of weft with that of
-// Istio, and reports whether there were any.
+// removeWeft removes weft's parts from the connection manager of a chain. It compares weft's routes with Istio's, and
+// reports whether there were any.
 func removeWeft(t *testing.T, chain *listenerv3.FilterChain) (found bool) {
 	t.Helper()
 	for _, filter := range chain.GetFilters() {
@@ -182,8 +182,8 @@ func removeWeft(t *testing.T, chain *listenerv3.FilterChain) (found bool) {
 			if standard.GetName() != "default" || len(host.GetRoutes()) < 3 {
 				t.Fatalf("routes: %v", host.GetRoutes())
 			}
-			// The effective route of a rule has the timeouts and retries of Istio's own: none, unless a caller's VirtualService
-			// has some. If it had no timeout, it would be 15 s.
+			// The effective route of a rule has the timeouts and retries of Istio's route: none, unless a client's
+			// VirtualService sets them. Without a setting, the timeout would be 15 s.
 			for _, route := range host.GetRoutes()[:len(host.GetRoutes())-1] {
 				action := route.GetRoute()
 				action.RegexRewrite = nil
@@ -200,8 +200,8 @@ func removeWeft(t *testing.T, chain *listenerv3.FilterChain) (found bool) {
 	return found
 }
 
-// TestPolicies: with weft's EnvoyFilter and without it, a request without a token is rejected. With a token, the
-// response is a composite while the EnvoyFilter is there.
+// TestPolicies: a request without a token is rejected, with and without weft's EnvoyFilter. With a token, the response
+// is a composite while the EnvoyFilter exists.
 func TestPolicies(t *testing.T) {
 	s := k8s.NewSystem(t)
 	s.StartWeft(k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "sidecar"))["legacy"]))
@@ -226,8 +226,9 @@ func TestPolicies(t *testing.T) {
 	expectRejections()
 }
 
-// TestWaypoint: a waypoint ignores weft's EnvoyFilter, which selects pods. If it targeted the waypoint, its routes
-// would name a cluster that only sidecars have. So in ambient mode, the pods of the legacy service need a sidecar.
+// TestWaypoint: a waypoint ignores weft's EnvoyFilter, which selects pods. If the EnvoyFilter targeted the waypoint,
+// its routes would reference a cluster that only sidecars have. Therefore the pods of the legacy service need a
+// sidecar.
 func TestWaypoint(t *testing.T) {
 	const ambient = `
 apiVersion: gateway.networking.k8s.io/v1
@@ -274,7 +275,7 @@ spec:
 	target := strings.Replace(filter, "  workloadSelector:\n    labels:\n      app: legacy",
 		"  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}]", 1)
 	if target == filter {
-		t.Fatalf("it has no selector:\n%s", filter)
+		t.Fatalf("no selector in:\n%s", filter)
 	}
 	for _, tt := range []struct{ name, filter, missing string }{
 		{"selector", filter, ""}, {"target", target, "inbound|8080||"},
@@ -295,7 +296,7 @@ spec:
 				clusters = append(clusters, c.GetName())
 			}
 			if !slices.Contains(clusters, "inbound-vip|8080|http|legacy.example") {
-				t.Fatalf("the waypoint is not that of the legacy service: %s", clusters)
+				t.Fatalf("the waypoint does not belong to the legacy service: %s", clusters)
 			}
 			missing := ""
 			for _, l := range istiod.Listeners(waypoint) {
@@ -315,13 +316,13 @@ spec:
 				}
 			}
 			if missing != tt.missing {
-				t.Errorf("a route to %q, which is no cluster, want %q", missing, tt.missing)
+				t.Errorf("a route to the missing cluster %q, want %q", missing, tt.missing)
 			}
 		})
 	}
 }
 
-// connectionManagers returns those in the filter chains of a listener.
+// connectionManagers returns the connection managers in the filter chains of a listener.
 func connectionManagers(l *listenerv3.Listener) (managers []*hcmv3.HttpConnectionManager) {
 	for _, c := range l.GetFilterChains() {
 		for _, f := range c.GetFilters() {

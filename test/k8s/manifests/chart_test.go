@@ -15,14 +15,15 @@ import (
 	"weft/test/k8s"
 )
 
-// asOverlay has the values with which the chart makes the objects of an overlay.
+// asOverlay are the values with which the chart renders the objects of an overlay.
 const asOverlay = `
 legacy: {create: true, image: "legacy:devel"}
 mongodb:
-  uri: mongodb://weft:change-me@mongodb-0.mongodb,mongodb-1.mongodb,mongodb-2.mongodb/?replicaSet=rs0&authSource=admin&serverSelectionTimeoutMS=2000&connectTimeoutMS=2000
+  uri: "mongodb://weft:change-me@mongodb-0.mongodb,mongodb-1.mongodb,mongodb-2.mongodb/\
+    ?replicaSet=rs0&authSource=admin&serverSelectionTimeoutMS=2000&connectTimeoutMS=2000"
 `
 
-// withComponents has those with which it makes the components, too.
+// withComponents are the values with which the chart renders the components, too.
 const withComponents = `
 legacy: {create: true, image: "legacy:devel"}
 mongodb:
@@ -36,7 +37,7 @@ dashboard: {enabled: true}
 tls: {certManager: true}
 `
 
-// helm runs helm on the chart, in the namespace shop, with the text of a values file.
+// helm runs helm on the chart, in the namespace shop, with a values file.
 func helm(t *testing.T, values string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "values.yaml")
@@ -58,9 +59,9 @@ func chart(t *testing.T, values string, args ...string) []byte {
 	return []byte(stdout)
 }
 
-// byName returns objects by kind and name, without what may differ between kustomize and Helm: the namespace, which
-// Helm does not create; whether the name of a ConfigMap or an annotation replaces the pods when Envoy's configuration
-// changes; and the order of variables.
+// byName returns objects by kind and name, without differences between kustomize and Helm: the namespace, which Helm
+// does not create; how pods are replaced when Envoy's configuration changes, by the name of a ConfigMap or by an
+// annotation; and the order of variables.
 func byName(t *testing.T, manifest []byte) map[string]any {
 	t.Helper()
 	manifest = regexp.MustCompile(`weft-envoy-[a-z0-9]{10}`).ReplaceAll(manifest, []byte("weft-envoy"))
@@ -75,7 +76,7 @@ func byName(t *testing.T, manifest []byte) map[string]any {
 		}
 		name := o.Kind + " " + o.Metadata.Name
 		if _, twice := objects[name]; twice {
-			t.Errorf("%s is there twice", name)
+			t.Errorf("%s exists twice", name)
 		}
 		if o.Kind != "Namespace" {
 			objects[name] = normal(tree)
@@ -110,7 +111,7 @@ func normal(node any) any {
 	return node
 }
 
-// TestChart: the chart makes the same objects as kustomize.
+// TestChart: the chart renders the same objects as kustomize.
 func TestChart(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
@@ -147,7 +148,8 @@ func TestChartPatch(t *testing.T) {
 			if !found || !end || strings.Contains(stdout, "\nkind: Deployment\n") {
 				t.Fatalf("there is no patch, or a Deployment:\n%s", stdout)
 			}
-			patched := kustomize(t, "resources: [../../../k8s/legacy]\nnamespace: shop\npatches:\n  - target: {kind: Deployment}\n    path: patch.yaml\n",
+			patched := kustomize(t, "resources: [../../../k8s/legacy]\nnamespace: shop\n"+
+				"patches:\n  - target: {kind: Deployment}\n    path: patch.yaml\n",
 				"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: legacy}\n"+patch)
 			const name = "Deployment legacy"
 			if diff := gocmp.Diff(byName(t, k8s.Overlay(t, overlay))[name], byName(t, patched)[name]); diff != "" {
@@ -157,10 +159,10 @@ func TestChartPatch(t *testing.T) {
 	}
 }
 
-// kustomize renders a kustomization of the test with a patch.yaml.
+// kustomize renders a kustomization with a patch.yaml.
 func kustomize(t *testing.T, kustomization, patch string) []byte {
 	t.Helper()
-	dir, err := os.MkdirTemp(k8s.Path(t, "test", "k8s"), "kustomization-") // its paths are relative to the folder
+	dir, err := os.MkdirTemp(k8s.Path(t, "test", "k8s"), "kustomization-") // its paths are relative to the directory
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,14 +178,15 @@ func kustomize(t *testing.T, kustomization, patch string) []byte {
 func TestLint(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		for _, values := range []string{asOverlay, withComponents} {
-			if stdout, stderr, err := helm(t, values, "lint", "--strict", "--set", "mode="+overlay); err != nil || !strings.Contains(stdout, "1 chart(s) linted, 0 chart(s) failed") {
+			stdout, stderr, err := helm(t, values, "lint", "--strict", "--set", "mode="+overlay)
+			if err != nil || !strings.Contains(stdout, "1 chart(s) linted, 0 chart(s) failed") {
 				t.Errorf("%s: %v\n%s%s", overlay, err, stdout, stderr)
 			}
 		}
 	}
-	stdout, stderr, err := helm(t, "mode: beside\n", "lint")
+	stdout, stderr, err := helm(t, "mode: other\n", "lint")
 	if err == nil || !strings.Contains(stdout+stderr, "mode") {
-		t.Errorf("helm lint takes anything: %v\n%s%s", err, stdout, stderr)
+		t.Errorf("helm lint accepts an invalid mode: %v\n%s%s", err, stdout, stderr)
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 // TestDocs: the snippets of docs/kubernetes.md are valid: the filters that mirror requests, and Helm's commands.
 func TestDocs(t *testing.T) {
 	docs := read(t, k8s.Path(t, "docs", "kubernetes.md"))
-	docs = regexp.MustCompile(`\\\n +`).ReplaceAllString(docs, "") // lines that are continued
+	docs = regexp.MustCompile(`\\\n +`).ReplaceAllString(docs, "") // continued lines
 	snippet := func(pattern string) string {
 		t.Helper()
 		found := regexp.MustCompile(pattern).FindStringSubmatch(docs)
 		if found == nil {
-			t.Fatalf("docs/kubernetes.md has nothing like %s", pattern)
+			t.Fatalf("docs/kubernetes.md does not contain %s", pattern)
 		}
 		return found[1]
 	}
@@ -43,9 +43,9 @@ spec:
 		if output, err := validate(t, []byte(manifest)); err != nil {
 			t.Errorf("%v\n%s\n%s", err, output, manifest)
 		}
-		misspelt := regexp.MustCompile(`([mM])irror: `).ReplaceAllString(manifest, "${1}iror: ")
-		if _, err := validate(t, []byte(misspelt)); err == nil {
-			t.Errorf("a misspelt field is accepted:\n%s", misspelt)
+		misspelled := regexp.MustCompile(`([mM])irror: `).ReplaceAllString(manifest, "${1}iror: ")
+		if _, err := validate(t, []byte(misspelled)); err == nil {
+			t.Errorf("a misspelled field is accepted:\n%s", misspelled)
 		}
 	}
 
@@ -56,7 +56,7 @@ spec:
 	}
 	for _, run := range runs {
 		if run[1] == "shop" || run[2] != "shop" {
-			t.Errorf("%s: the namespace shop refuses such a pod", run[0])
+			t.Errorf("%s: the namespace shop rejects such a pod", run[0])
 		}
 	}
 
@@ -64,7 +64,8 @@ spec:
 	install = append(install, "--dry-run=client")
 	helm := exec.CommandContext(t.Context(), k8s.Tool(t, "helm"), install...)
 	helm.Dir = k8s.Path(t)
-	if output, err := helm.CombinedOutput(); err != nil || !strings.Contains(string(output), "registry.example/weft:devel") {
+	output, err := helm.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "registry.example/weft:devel") {
 		t.Errorf("helm %s: %v\n%s", install, err, output)
 	}
 }

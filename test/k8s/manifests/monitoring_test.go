@@ -10,17 +10,18 @@ import (
 	"weft/test/k8s"
 )
 
-// TestDashboard: the dashboard and the alerts are copies of those in docs/dashboards, which are tested with a real
+// TestDashboard: the dashboard and the alerts are copies of the files in docs/dashboards, which are tested with a real
 // Prometheus.
 func TestDashboard(t *testing.T) {
 	objects := k8s.Objects(t, with(t, "gateway", "monitoring", "dashboard"))
 	var dashboard corev1.ConfigMap
 	k8s.Find(t, objects, "ConfigMap", "weft-dashboard", &dashboard)
-	if diff := gocmp.Diff(read(t, k8s.Path(t, "docs", "dashboards", "weft.json")), dashboard.Data["weft.json"]); diff != "" {
+	want := read(t, k8s.Path(t, "docs", "dashboards", "weft.json"))
+	if diff := gocmp.Diff(want, dashboard.Data["weft.json"]); diff != "" {
 		t.Errorf("the dashboard (-docs +ConfigMap):\n%s", diff)
 	}
 	if dashboard.Labels["grafana_dashboard"] != "1" {
-		t.Errorf("Grafana's sidecar would not find it: %v", dashboard.Labels)
+		t.Errorf("Grafana's sidecar does not find it: %v", dashboard.Labels)
 	}
 
 	var rule struct {

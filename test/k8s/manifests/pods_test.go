@@ -11,7 +11,7 @@ import (
 	"weft/test/k8s"
 )
 
-// TestRestricted: each pod is "restricted", by the code of the API server's PodSecurity admission.
+// TestRestricted: the API server's PodSecurity admission accepts each pod as "restricted".
 func TestRestricted(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		pods := k8s.Pods(t, with(t, overlay, "mongodb", "monitoring"))
@@ -24,7 +24,7 @@ func TestRestricted(t *testing.T) {
 			}
 			pod.Spec.HostNetwork = true
 			if k8s.Restricted(t, pod) == "" {
-				t.Errorf("%s, %s: not even the host's network is refused", overlay, name)
+				t.Errorf("%s, %s: the host's network is not rejected", overlay, name)
 			}
 		}
 	}
@@ -35,16 +35,19 @@ func TestSameWeft(t *testing.T) {
 	alone := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
 	for _, overlay := range []string{"sidecar", "standalone"} {
 		sidecar := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, overlay))["legacy"])
-		// A native sidecar that fails does not keep the pod from starting or from getting requests.
-		if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways || sidecar.StartupProbe != nil || sidecar.ReadinessProbe != nil {
-			t.Errorf("%s: weft may take the legacy service away", overlay)
+		// The pod starts and gets requests even if a native sidecar fails.
+		isNative := sidecar.RestartPolicy != nil && *sidecar.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		if !isNative || sidecar.StartupProbe != nil || sidecar.ReadinessProbe != nil {
+			t.Errorf("%s: a failure of weft may affect the legacy service", overlay)
 		}
 		want := *alone.DeepCopy()
 		want.RestartPolicy = sidecar.RestartPolicy
 		want.ReadinessProbe = nil
 		want.Ports = slices.DeleteFunc(want.Ports, func(p corev1.ContainerPort) bool { return p.Name == "grpc" })
-		want.VolumeMounts[0] = corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"} // for weft-tls
-		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool { return e.Name == "WEFT_BUDGET" || strings.HasPrefix(e.Name, "WEFT_TLS_") })
+		want.VolumeMounts[0] = corev1.VolumeMount{Name: "weft-socket", MountPath: "/run/weft"} // instead of weft-tls
+		want.Env = slices.DeleteFunc(want.Env, func(e corev1.EnvVar) bool {
+			return e.Name == "WEFT_BUDGET" || strings.HasPrefix(e.Name, "WEFT_TLS_")
+		})
 		want.Env[0].Value = "unix:///run/weft/weft.sock"
 		want.Env = slices.Insert(want.Env, 2, corev1.EnvVar{Name: "WEFT_DRAIN_WINDOW", Value: "0s"})
 		if diff := cmp.Diff(want, sidecar); diff != "" {
@@ -59,19 +62,19 @@ func TestFlags(t *testing.T) {
 	help := string(k8s.Run(t, k8s.BuildWeft(t), "serve", "--help"))
 	for _, e := range c.Env {
 		if !strings.Contains(help, "[$"+e.Name+"]") {
-			t.Errorf("weft serve does not know %s", e.Name)
+			t.Errorf("weft serve does not have %s", e.Name)
 		}
 	}
 	for _, arg := range c.Args[1:] {
 		flag, _, _ := strings.Cut(arg, "=")
 		if !strings.Contains(help, flag+" ") {
-			t.Errorf("weft serve does not know %s", flag)
+			t.Errorf("weft serve does not have %s", flag)
 		}
 	}
 }
 
-// TestReload: a change of the rules arrives in running pods. The ConfigMap keeps its name and is mounted as a folder,
-// because a file that is mounted with subPath never changes.
+// TestReload: a change of the rules arrives in running pods. The ConfigMap keeps its name and is mounted as a
+// directory, because a file that is mounted with subPath is never updated.
 func TestReload(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		pods := k8s.Pods(t, k8s.Overlay(t, overlay))
@@ -84,8 +87,9 @@ func TestReload(t *testing.T) {
 				t.Errorf("%s: %s is mounted with subPath", overlay, m.Name)
 			}
 		}
-		if !slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.ConfigMap != nil && v.ConfigMap.Name == "weft-rules" }) {
-			t.Errorf("%s: there is no weft-rules", overlay)
+		isRules := func(v corev1.Volume) bool { return v.ConfigMap != nil && v.ConfigMap.Name == "weft-rules" }
+		if !slices.ContainsFunc(pod.Spec.Volumes, isRules) {
+			t.Errorf("%s: no volume of weft-rules", overlay)
 		}
 	}
 }

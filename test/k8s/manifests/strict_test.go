@@ -20,11 +20,11 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
-	_ "weft/envoy" // registers the messages that it makes, which are decoded by their names
+	_ "weft/envoy" // registers its messages, which are decoded by name
 	"weft/test/k8s"
 )
 
-// envoyFilter is the part of Istio's object that has Envoy's configuration.
+// envoyFilter is the part of Istio's object with Envoy's configuration.
 type envoyFilter struct {
 	Spec struct {
 		ConfigPatches []struct {
@@ -37,8 +37,8 @@ type envoyFilter struct {
 	}
 }
 
-// strictly decodes a message of Envoy and the messages that are packed in it. An unknown field is an error; Istio only
-// warns.
+// strictly decodes a message of Envoy and the messages packed in it. Unknown fields are errors; Istio only warns about
+// them.
 func strictly(t *testing.T, text []byte, m proto.Message) error {
 	t.Helper()
 	json, err := yaml.YAMLToJSON(text)
@@ -70,7 +70,7 @@ func decode(t *testing.T, manifest []byte) []proto.Message {
 				"VIRTUAL_HOST":   new(routev3.VirtualHost),
 			}[p.ApplyTo]
 			if !known {
-				t.Fatalf("patch %d is to %s", i, p.ApplyTo)
+				t.Fatalf("patch %d applies to %s", i, p.ApplyTo)
 			}
 			text, err := yaml.Marshal(p.Patch.Value)
 			if err != nil {
@@ -100,12 +100,12 @@ func TestEnvoyFilterStrictly(t *testing.T) {
 			t.Error(err)
 		}
 		if !config.GetFailureModeAllow() || !config.GetAllowModeOverride() {
-			t.Errorf("it does not fail open, or has no overrides: %v", &config)
+			t.Errorf("the filter does not fail open, or has no overrides: %v", &config)
 		}
 		found++
 	}
 	if found != 1 {
-		t.Errorf("there are %d ext_proc filters", found)
+		t.Errorf("%d ext_proc filters", found)
 	}
 }
 
@@ -128,8 +128,8 @@ func TestBootstrapStrictly(t *testing.T) {
 	}
 }
 
-// TestGatewayStrictly decodes the objects for Envoy Gateway into its own types and those of the Gateway API. weft
-// writes them without these types: see envoy/gateway.go.
+// TestGatewayStrictly decodes the objects for Envoy Gateway into the types of Envoy Gateway and the Gateway API. weft
+// generates them without these types: see envoy/gateway.go.
 func TestGatewayStrictly(t *testing.T) {
 	text, err := os.ReadFile(k8s.Path(t, "k8s", "overlays", "gateway", "routes.yaml"))
 	if err != nil {
@@ -156,24 +156,27 @@ func TestGatewayStrictly(t *testing.T) {
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("objects (-want +got)\n%s", diff)
 	}
-	misspelt := strings.Replace(string(text), "failOpen:", "failsOpen:", 1)
-	for _, o := range k8s.Objects(t, []byte(misspelt)) {
+	misspelled := strings.Replace(string(text), "failOpen:", "failsOpen:", 1)
+	for _, o := range k8s.Objects(t, []byte(misspelled)) {
 		if !strings.Contains(string(o.YAML), "failsOpen:") {
 			continue
 		}
-		if err := yaml.UnmarshalStrict(o.YAML, new(envoygateway.EnvoyExtensionPolicy)); err == nil || !strings.Contains(err.Error(), "failsOpen") {
-			t.Errorf("a misspelt field: %v", err)
+		err := yaml.UnmarshalStrict(o.YAML, new(envoygateway.EnvoyExtensionPolicy))
+		if err == nil || !strings.Contains(err.Error(), "failsOpen") {
+			t.Errorf("a misspelled field: %v", err)
 		}
 	}
 }
 
-// TestMisspelt: a misspelt field is an error in a message and in a message that is packed in it.
-func TestMisspelt(t *testing.T) {
+// TestMisspelled: a misspelled field is an error in a message and in a packed message.
+func TestMisspelled(t *testing.T) {
 	for _, text := range []string{
 		"{name: x, typed_configs: {}}",
-		`{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor, failure_mode_allowed: true}}`,
+		`{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor,` +
+			` failure_mode_allowed: true}}`,
 	} {
-		if err := strictly(t, []byte(text), new(hcmv3.HttpFilter)); err == nil || !strings.Contains(err.Error(), "unknown field") {
+		err := strictly(t, []byte(text), new(hcmv3.HttpFilter))
+		if err == nil || !strings.Contains(err.Error(), "unknown field") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

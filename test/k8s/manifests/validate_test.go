@@ -9,21 +9,22 @@ import (
 	"weft/test/k8s"
 )
 
-// kubernetes is the version whose validation is used.
+// kubernetes is the version of the validation.
 const kubernetes = "1.32"
 
-// validate validates manifests as an API server does: fields, types, and the CEL rules of custom resources.
+// validate validates manifests like an API server: fields, types, and the CEL rules of custom resources.
 func validate(t *testing.T, manifest []byte) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "manifest.yaml")
 	if err := os.WriteFile(file, manifest, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	stdout, stderr, err := k8s.Try(t, k8s.Tool(t, "kubectl-validate"), "--version", kubernetes, "--local-crds", k8s.Path(t, ".tools", "k8s", "crds"), file)
+	stdout, stderr, err := k8s.Try(t, k8s.Tool(t, "kubectl-validate"), "--version", kubernetes,
+		"--local-crds", k8s.Path(t, ".tools", "k8s", "crds"), file)
 	return string(stdout) + string(stderr), err
 }
 
-// with returns a kustomization: an overlay and components.
+// with renders an overlay with components.
 func with(t *testing.T, overlay string, components ...string) []byte {
 	t.Helper()
 	text := "namespace: shop\nresources: [../../../k8s/overlays/" + overlay + "]\ncomponents:\n"
@@ -50,11 +51,12 @@ func TestAccepted(t *testing.T) {
 
 // TestInvalid: the validation rejects invalid manifests.
 func TestInvalid(t *testing.T) {
+	const unknown = "Invalid value: value provided for unknown field"
 	for _, test := range []struct{ overlay, old, new, want string }{
-		{"sidecar", "livenessProbe:", "liveProbe:", "spec.template.spec.initContainers[0].liveProbe: Invalid value: value provided for unknown field"},
-		{"sidecar", "configPatches:", "patches:", "spec.patches: Invalid value: value provided for unknown field"},
+		{"sidecar", "livenessProbe:", "liveProbe:", "spec.template.spec.initContainers[0].liveProbe: " + unknown},
+		{"sidecar", "configPatches:", "patches:", "spec.patches: " + unknown},
 		{"sidecar", "applyTo: CLUSTER", "applyTo: CLUSTERS", `Unsupported value: "CLUSTERS"`},
-		{"gateway", "messageTimeout: 1s", "timeout: 1s", "spec.extProc[0].timeout: Invalid value: value provided for unknown field"},
+		{"gateway", "messageTimeout: 1s", "timeout: 1s", "spec.extProc[0].timeout: " + unknown},
 		{"gateway", "allowModeOverride: true", "allowModeOverride: 1", "allowModeOverride"},
 		{"gateway", "type: Inline", "type: ValueRef", "Exactly one of inline or valueRef must be set"}, // CEL
 		{"standalone", "minReplicas: 3", "minReplicas: three", "spec.minReplicas"},

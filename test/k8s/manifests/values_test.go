@@ -18,13 +18,13 @@ import (
 	"weft/test/k8s"
 )
 
-// TestValues: each value of the chart that the overlays do not use has its effect.
+// TestValues: each value of the chart that the overlays do not use has an effect.
 func TestValues(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
 	for name, test := range map[string]struct {
 		values  string
-		without []string // objects that are not made
-		want    []string // in the manifest, white space aside
+		without []string // objects that are not rendered
+		want    []string // in the manifest, with white space normalized
 	}{
 		"image": {
 			values: uri + "image: {repository: r.example/weft, tag: 1.2.3, pullPolicy: Always, pullSecrets: [pull]}",
@@ -42,12 +42,16 @@ func TestValues(t *testing.T) {
 			want:    []string{"replicas: 5"},
 		},
 		"autoscaling": {
-			values: uri + "autoscaling: {minReplicas: 2, maxReplicas: 40, targetCPUUtilizationPercentage: 55, targetExchangesPerSecond: 300}\nmonitoring: {enabled: true}",
-			want:   []string{"minReplicas: 2", "maxReplicas: 40", "averageUtilization: 55", `averageValue: "300"`},
+			values: uri + "autoscaling: {minReplicas: 2, maxReplicas: 40, targetCPUUtilizationPercentage: 55, " +
+				"targetExchangesPerSecond: 300}\nmonitoring: {enabled: true}",
+			want: []string{"minReplicas: 2", "maxReplicas: 40", "averageUtilization: 55", `averageValue: "300"`},
 		},
 		"less": {
-			values:  uri + "podDisruptionBudget: {enabled: false}\nnetworkPolicy: {enabled: false}\ngateway: {create: false}",
-			without: []string{"PodDisruptionBudget weft", "NetworkPolicy weft", "Gateway eg", "GatewayClass eg", "ClientTrafficPolicy weft", "HTTPRoute legacy"},
+			values: uri + "podDisruptionBudget: {enabled: false}\nnetworkPolicy: {enabled: false}\ngateway: {create: false}",
+			without: []string{
+				"PodDisruptionBudget weft", "NetworkPolicy weft", "Gateway eg", "GatewayClass eg",
+				"ClientTrafficPolicy weft", "HTTPRoute legacy",
+			},
 		},
 		"disruption": {
 			values: uri + "podDisruptionBudget: {maxUnavailable: 10%}",
@@ -55,50 +59,75 @@ func TestValues(t *testing.T) {
 		},
 		"network": {
 			values: uri + "networkPolicy: {monitoringNamespace: prometheus, gatewayNamespace: edge, egressPorts: [27018, 4317]}",
-			want:   []string{"kubernetes.io/metadata.name: prometheus", "kubernetes.io/metadata.name: edge", "- ports: - port: 27018 - port: 4317"},
+			want: []string{
+				"kubernetes.io/metadata.name: prometheus", "kubernetes.io/metadata.name: edge",
+				"- ports: - port: 27018 - port: 4317",
+			},
 		},
 		"pod": {
-			values: uri + "podAnnotations: {a.example/b: c}\npodSpec: {priorityClassName: high, tolerations: [{key: k, operator: Exists}], terminationGracePeriodSeconds: 90}\n" +
+			values: uri + "podAnnotations: {a.example/b: c}\npodSpec: {priorityClassName: high, " +
+				"tolerations: [{key: k, operator: Exists}], terminationGracePeriodSeconds: 90}\n" +
 				"resources: {requests: {cpu: 1}, limits: {memory: 1Gi}}",
 			want: []string{
-				"a.example/b: c", "priorityClassName: high", "tolerations: - key: k operator: Exists", "terminationGracePeriodSeconds: 90",
+				"a.example/b: c", "priorityClassName: high", "tolerations: - key: k operator: Exists",
+				"terminationGracePeriodSeconds: 90",
 				"resources: limits: memory: 1Gi requests: cpu: 1 memory: 64Mi",
 			},
 		},
 		"volumes": {
 			values: uri + "volumes: [{name: ca, configMap: {name: mongodb-ca}}]\nvolumeMounts: [{name: ca, mountPath: /etc/ca}]",
-			want:   []string{"- mountPath: /etc/ca name: ca", "- configMap: name: mongodb-ca name: ca", "- mountPath: /etc/weft name: weft-rules"},
+			want: []string{
+				"- mountPath: /etc/ca name: ca", "- configMap: name: mongodb-ca name: ca",
+				"- mountPath: /etc/weft name: weft-rules",
+			},
 		},
-		"volumes beside the legacy service": {
-			values: uri + "mode: sidecar\nlegacy: {create: true, image: l}\nvolumes: [{name: ca, configMap: {name: mongodb-ca}}]\nvolumeMounts: [{name: ca, mountPath: /etc/ca}]",
-			want:   []string{"- mountPath: /etc/ca name: ca", "- configMap: name: mongodb-ca name: ca", "- emptyDir: sizeLimit: 256Mi name: tmp"},
+		"volumes in the pods of the legacy service": {
+			values: uri + "mode: sidecar\nlegacy: {create: true, image: l}\n" +
+				"volumes: [{name: ca, configMap: {name: mongodb-ca}}]\nvolumeMounts: [{name: ca, mountPath: /etc/ca}]",
+			want: []string{
+				"- mountPath: /etc/ca name: ca", "- configMap: name: mongodb-ca name: ca",
+				"- emptyDir: sizeLimit: 256Mi name: tmp",
+			},
 		},
 		"secrets": {
 			values:  "mongodb: {existingSecret: mine}\ntls: {secretName: cert}",
 			without: []string{"Secret weft-mongodb"},
-			want:    []string{"secretKeyRef: key: uri name: mine", "secretName: cert", `caCertificateRefs: - group: "" kind: Secret name: cert`},
+			want: []string{
+				"secretKeyRef: key: uri name: mine", "secretName: cert",
+				`caCertificateRefs: - group: "" kind: Secret name: cert`,
+			},
 		},
 		"monitoring": {
-			values:  uri + "monitoring: {enabled: true, interval: 30s, alerts: false, labels: {release: prometheus}}\ndashboard: {enabled: true, labels: {dashboards: grafana}}",
+			values: uri + "monitoring: {enabled: true, interval: 30s, alerts: false, labels: {release: prometheus}}\n" +
+				"dashboard: {enabled: true, labels: {dashboards: grafana}}",
 			without: []string{"PrometheusRule weft"},
-			want:    []string{"labels: release: prometheus", "interval: 30s", `labels: dashboards: grafana grafana_dashboard: "1"`},
+			want: []string{
+				"labels: release: prometheus", "interval: 30s", `labels: dashboards: grafana grafana_dashboard: "1"`,
+			},
 		},
 		"replica set": {
-			values:  "mongodb: {existingSecret: mine, replicaSet: {enabled: true, existingSecret: theirs, image: \"mongo:7\", storage: 1Ti, storageClassName: fast, resources: {requests: {cpu: 2}}}}",
+			values: "mongodb: {existingSecret: mine, replicaSet: {enabled: true, existingSecret: theirs, " +
+				"image: \"mongo:7\", storage: 1Ti, storageClassName: fast, resources: {requests: {cpu: 2}}}}",
 			without: []string{"Secret mongodb", "Secret weft-mongodb"},
 			want: []string{
-				"secretKeyRef: key: root-password name: theirs", "secretName: theirs", "image: mongo:7", "storage: 1Ti", "storageClassName: fast", "requests: cpu: 2",
+				"secretKeyRef: key: root-password name: theirs", "secretName: theirs", "image: mongo:7", "storage: 1Ti",
+				"storageClassName: fast", "requests: cpu: 2",
 			},
 		},
 		"sidecar": {
-			values: uri + "mode: sidecar\nautoscaling: {enabled: false}\nreplicas: 7\nlegacy: {create: true, image: \"l:1\", resources: {limits: {memory: 3Gi}}}\n" +
+			values: uri + "mode: sidecar\nautoscaling: {enabled: false}\nreplicas: 7\n" +
+				"legacy: {create: true, image: \"l:1\", resources: {limits: {memory: 3Gi}}}\n" +
 				"podSpec: {nodeSelector: {a: b}}\npodAnnotations: {a.example/b: c}",
 			without: []string{"HorizontalPodAutoscaler legacy"},
-			want:    []string{"replicas: 7", "image: l:1", "memory: 3Gi", "nodeSelector: a: b", "a.example/b: c", "sidecar.istio.io/userVolumeMount"},
+			want: []string{
+				"replicas: 7", "image: l:1", "memory: 3Gi", "nodeSelector: a: b", "a.example/b: c",
+				"sidecar.istio.io/userVolumeMount",
+			},
 		},
 		"standalone": {
-			values: uri + "mode: standalone\nlegacy: {create: true, image: \"l:1\"}\nenvoy: {image: \"e:2\", concurrency: 4, resources: {requests: {cpu: 3}}}",
-			want:   []string{"image: e:2", `- --concurrency - "4"`, "requests: cpu: 3 memory: 128Mi"},
+			values: uri + "mode: standalone\nlegacy: {create: true, image: \"l:1\"}\n" +
+				"envoy: {image: \"e:2\", concurrency: 4, resources: {requests: {cpu: 3}}}",
+			want: []string{"image: e:2", `- --concurrency - "4"`, "requests: cpu: 3 memory: 128Mi"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -109,10 +138,10 @@ func TestValues(t *testing.T) {
 			objects := byName(t, manifest)
 			for _, o := range test.without {
 				if objects[o] != nil {
-					t.Errorf("there is %s", o)
+					t.Errorf("unexpected %s", o)
 				}
 			}
-			// One spelling of YAML, keys in order.
+			// Normalized YAML, with sorted keys.
 			var text strings.Builder
 			for _, name := range slices.Sorted(maps.Keys(objects)) {
 				one, err := yaml.Marshal(objects[name])
@@ -124,15 +153,15 @@ func TestValues(t *testing.T) {
 			flat := strings.Join(strings.Fields(text.String()), " ")
 			for _, want := range test.want {
 				if !strings.Contains(flat, want) {
-					t.Errorf("%q is not there:\n%s", want, text.String())
+					t.Errorf("no %q in:\n%s", want, text.String())
 				}
 			}
 		})
 	}
-	// A variable that the chart sets, too, is there once, since an API server merges them by name.
+	// A variable that the chart also sets appears once, because an API server merges variables by name.
 	c := k8s.WeftIn(t, k8s.Pods(t, chart(t, uri+"env: {WEFT_BUDGET: 5s}"))["weft"])
 	if n := len(slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name != "WEFT_BUDGET" })); n != 1 {
-		t.Errorf("WEFT_BUDGET is there %d times", n)
+		t.Errorf("WEFT_BUDGET appears %d times", n)
 	}
 }
 
@@ -153,8 +182,9 @@ func TestWithoutIDs(t *testing.T) {
 			}
 		}
 	}
-	// What the release's notes say to patch into a legacy service.
-	notes, stderr, err := helm(t, asOverlay+"mode: sidecar\n", "install", "weft", "--dry-run=client", "--set", "legacy.create=false", "--set", "fixedIDs=false")
+	// The patch for a legacy service in the release's notes.
+	notes, stderr, err := helm(t, asOverlay+"mode: sidecar\n", "install", "weft", "--dry-run=client",
+		"--set", "legacy.create=false", "--set", "fixedIDs=false")
 	if err != nil || !strings.Contains(notes, "# patch\n") || strings.Contains(notes, "65532") {
 		t.Errorf("%v\n%s%s", err, stderr, notes)
 	}
@@ -163,38 +193,45 @@ func TestWithoutIDs(t *testing.T) {
 // TestNotesOfNewRoutes: the release's notes name the routes that no SecurityPolicy covers.
 func TestNotesOfNewRoutes(t *testing.T) {
 	notes, stderr, err := helm(t, asOverlay, "install", "weft", "--dry-run=client")
-	if want := "New HTTPRoutes: weft-composite-profile, weft-composite-profile-other.\n"; err != nil || !strings.Contains(notes, "\n"+want) {
+	const want = "New HTTPRoutes: weft-composite-profile, weft-composite-profile-other.\n"
+	if err != nil || !strings.Contains(notes, "\n"+want) {
 		t.Errorf("%v\n%swant %s in\n%s", err, stderr, want, notes)
 	}
 }
 
-// TestValuesRefused: each values file has one error, which Helm reports.
-func TestValuesRefused(t *testing.T) {
+// TestInvalidValues: each values file has one error, which Helm reports.
+func TestInvalidValues(t *testing.T) {
 	const uri = "mongodb: {uri: \"mongodb://m\"}\n"
+	const command = "run\n\n    weft envoy --rules rules.yaml --format gateway"
 	for values, want := range map[string]string{
-		"":                              "weft has to know where MongoDB is: set mongodb.uri, or mongodb.existingSecret",
+		"":                              "no connection string of MongoDB: set mongodb.uri, mongodb.existingSecret",
 		"mongodb: {uri: localhost}":     "at '/mongodb/uri'",
-		uri + "mode: beside":            "at '/mode'",
+		uri + "mode: other":             "at '/mode'",
 		uri + "image: {name: weft}":     "additional properties 'name' not allowed",
 		uri + "replica: 3":              "additional properties 'replica' not allowed",
 		uri + "env: {WEFT_PPROF: true}": "at '/env/WEFT_PPROF'",
 		uri + "env: {weft: x}":          "'weft' does not match pattern",
-		uri + "legacy: {create: true}":  "legacy.create is true, but there is no legacy.image",
-		uri + "mode: sidecar\nlegacy: {container: weft}":                                    "legacy.container is weft",
-		uri + "autoscaling: {minReplicas: 20}":                                              "autoscaling.minReplicas is 20, more than autoscaling.maxReplicas",
-		uri + "podSpec: {volumes: []}":                                                      "podSpec.volumes would take the place",
-		uri + "podSpec: {containers: []}":                                                   "podSpec.containers would take the place",
+		uri + "legacy: {create: true}":  "legacy.create is true, but legacy.image is empty",
+		uri + "mode: sidecar\nlegacy: {container: weft}": "legacy.container is weft",
+		uri + "autoscaling: {minReplicas: 20}": "autoscaling.minReplicas is 20, " +
+			"more than autoscaling.maxReplicas",
+		uri + "podSpec: {volumes: []}":    "podSpec.volumes would replace",
+		uri + "podSpec: {containers: []}": "podSpec.containers would replace",
 		uri + "rules: x\nenvoyConfig: \"kind: EnvoyExtensionPolicy\"\nlegacy: {name: weft}": "legacy.name is weft",
-		uri + "legacy: {selector: shop}":                                                    "at '/legacy/selector'",
-		uri + "rules: x":                                                                    "there are rules, but no envoyConfig, which is made of them: run\n\n    weft envoy --rules rules.yaml --format gateway",
-		uri + "envoyConfig: x":                                                              "add --set-file rules=rules.yaml",
-		uri + "rules: x\nenvoyConfig: x":                                                    "envoyConfig is not for mode gateway: run\n\n    weft envoy --rules rules.yaml --format gateway",
-		uri + "rules: x\nenvoyConfig: \"kind: EnvoyExtensionPolicy\"":                       "make it with the weft that the chart is of",
-		uri + "legacy: {name: orders}":                                                      "weft envoy --rules rules.yaml --format gateway --namespace shop --gateway eg --attach httproute/orders --legacy orders:8080 --weft weft:50051 >envoy.yaml",
-		"mongodb: {uri: \"mongodb://m\", existingSecret: x}":                                "take one away",
-		"mongodb: {replicaSet: {enabled: true}}":                                            "mongodb.replicaSet wants rootPassword, weftPassword and keyfile",
-		"mongodb: {replicaSet: {enabled: true, existingSecret: x}}":                         "set mongodb.existingSecret, too",
-		"mongodb: {replicaSet: {enabled: true, weftPassword: \"p@ss\", keyfile: \"\"}}":     "at '/mongodb/replicaSet/weftPassword'",
+		uri + "legacy: {selector: shop}": "at '/legacy/selector'",
+		uri + "rules: x": "rules is set, but not envoyConfig, which is generated from them: " +
+			command,
+		uri + "envoyConfig: x":                                        "add --set-file rules=rules.yaml",
+		uri + "rules: x\nenvoyConfig: x":                              "envoyConfig is not for mode gateway: " + command,
+		uri + "rules: x\nenvoyConfig: \"kind: EnvoyExtensionPolicy\"": "generate it with the weft of the chart's version",
+		uri + "legacy: {name: orders}": "weft envoy --rules rules.yaml --format gateway --namespace shop --gateway eg " +
+			"--attach httproute/orders --legacy orders:8080 --weft weft:50051 >envoy.yaml",
+		"mongodb: {uri: \"mongodb://m\", existingSecret: x}": "remove one of them",
+		"mongodb: {replicaSet: {enabled: true}}": "" +
+			"mongodb.replicaSet requires rootPassword, weftPassword and keyfile",
+		"mongodb: {replicaSet: {enabled: true, existingSecret: x}}": "set mongodb.existingSecret, too",
+		"mongodb: {replicaSet: {enabled: true, weftPassword: \"p@ss\", keyfile: \"\"}}": "at " +
+			"'/mongodb/replicaSet/weftPassword'",
 	} {
 		if stdout, stderr, err := helm(t, values, "template", "weft"); err == nil || !strings.Contains(stderr, want) {
 			t.Errorf("%s\n%v, %s\nwant %s\n%s", values, err, stderr, want, stdout)
@@ -213,12 +250,14 @@ func TestOwnRules(t *testing.T) {
 	}
 	for _, mode := range k8s.Overlays() {
 		t.Run(mode, func(t *testing.T) {
-			values := "mode: " + mode + "\nmongodb: {uri: \"mongodb://m\"}\nlegacy: {name: orders, container: java, selector: app.kubernetes.io/name=orders, port: 9000, create: true, image: orders}\ngateway: {name: edge}\n"
+			values := "mode: " + mode + "\nmongodb: {uri: \"mongodb://m\"}\ngateway: {name: edge}\n" +
+				"legacy: {name: orders, container: java, selector: app.kubernetes.io/name=orders, port: 9000, " +
+				"create: true, image: orders}\n"
 			_, stderr, err := helm(t, values, "template", "weft")
 			_, command, found := strings.Cut(stderr, "run\n\n    ")
 			command, _, end := strings.Cut(command, "\n")
 			if err == nil || !found || !end {
-				t.Fatalf("it does not say what to do: %v\n%s", err, stderr)
+				t.Fatalf("no command in the error: %v\n%s", err, stderr)
 			}
 			shell := exec.CommandContext(t.Context(), "sh", "-c", command)
 			shell.Dir = dir
@@ -226,18 +265,19 @@ func TestOwnRules(t *testing.T) {
 			if output, err := shell.CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, output)
 			}
-			manifest := chart(t, values, "--set-file", "rules="+filepath.Join(dir, "rules.yaml"), "--set-file", "envoyConfig="+filepath.Join(dir, "envoy.yaml"))
+			manifest := chart(t, values, "--set-file", "rules="+filepath.Join(dir, "rules.yaml"),
+				"--set-file", "envoyConfig="+filepath.Join(dir, "envoy.yaml"))
 			if output, err := validate(t, manifest); err != nil {
 				t.Errorf("%v\n%s", err, output)
 			}
 			text := string(manifest)
 			for _, want := range []string{"/api/v1/orders", "9000"} {
 				if !strings.Contains(text, want) {
-					t.Errorf("there is no %s", want)
+					t.Errorf("no %s in the manifest", want)
 				}
 			}
 			if mode != "standalone" && strings.Contains(text, "8080") {
-				t.Errorf("there is 8080:\n%s", text)
+				t.Errorf("unexpected 8080 in\n%s", text)
 			}
 			objects := k8s.Objects(t, manifest)
 			for _, o := range objects {
@@ -255,8 +295,8 @@ func TestOwnRules(t *testing.T) {
 	}
 }
 
-// TestNewPods: a change of what weft and Envoy read only when they start replaces the pods. A change of the rules does
-// not.
+// TestNewPods: a change of settings that weft and Envoy read only at start replaces the pods. A change of the rules
+// does not.
 func TestNewPods(t *testing.T) {
 	annotations := func(values string, args ...string) map[string]string {
 		for _, pod := range k8s.Pods(t, chart(t, values, args...)) {
@@ -268,28 +308,32 @@ func TestNewPods(t *testing.T) {
 		return nil
 	}
 	const standalone = "mode: standalone\nlegacy: {create: true, image: l}\n"
-	rules, config := k8s.Path(t, "k8s", "chart", "files", "rules.yaml"), k8s.Path(t, "k8s", "chart", "files", "standalone.yaml")
-	before := annotations(standalone + "mongodb: {uri: \"mongodb://a\"}")
-	if after := annotations(standalone + "mongodb: {uri: \"mongodb://b\"}"); after["checksum/mongodb"] == before["checksum/mongodb"] {
-		t.Error("another URI starts no new pods")
+	const values = standalone + "mongodb: {uri: \"mongodb://a\"}"
+	rules := k8s.Path(t, "k8s", "chart", "files", "rules.yaml")
+	config := k8s.Path(t, "k8s", "chart", "files", "standalone.yaml")
+	before := annotations(values)
+	after := annotations(standalone + "mongodb: {uri: \"mongodb://b\"}")
+	if after["checksum/mongodb"] == before["checksum/mongodb"] {
+		t.Error("another URI does not replace the pods")
 	}
 	changed := filepath.Join(t.TempDir(), "changed")
 	if err := os.WriteFile(changed, []byte("# changed\n"+read(t, config)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if after := annotations(standalone+"mongodb: {uri: \"mongodb://a\"}", "--set-file", "rules="+rules, "--set-file", "envoyConfig="+changed); after["checksum/envoy"] == before["checksum/envoy"] {
-		t.Error("another configuration of Envoy's starts no new pods")
+	after = annotations(values, "--set-file", "rules="+rules, "--set-file", "envoyConfig="+changed)
+	if after["checksum/envoy"] == before["checksum/envoy"] {
+		t.Error("another Envoy configuration does not replace the pods")
 	}
 	if err := os.WriteFile(changed, []byte("# changed\n"+read(t, rules)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	after := annotations(standalone+"mongodb: {uri: \"mongodb://a\"}", "--set-file", "rules="+changed, "--set-file", "envoyConfig="+config)
+	after = annotations(values, "--set-file", "rules="+changed, "--set-file", "envoyConfig="+config)
 	if diff := gocmp.Diff(before, after); diff != "" {
-		t.Errorf("other rules start new pods:\n%s", diff)
+		t.Errorf("other rules replace the pods:\n%s", diff)
 	}
 }
 
-// TestSchema: the schema has all values and no others.
+// TestSchema: the schema has exactly the values of values.yaml.
 func TestSchema(t *testing.T) {
 	var values map[string]any
 	if err := yaml.Unmarshal([]byte(read(t, k8s.Path(t, "k8s", "chart", "values.yaml"))), &values); err != nil {
@@ -299,7 +343,7 @@ func TestSchema(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, k8s.Path(t, "k8s", "chart", "values.schema.json"))), &schema); err != nil {
 		t.Fatal(err)
 	}
-	delete(schema["properties"].(map[string]any), "global") // Helm's own, of charts in charts
+	delete(schema["properties"].(map[string]any), "global") // of Helm, for subcharts
 	var inValues, inSchema []string
 	var walkValues, walkSchema func(string, map[string]any)
 	walkSchema = func(path string, node map[string]any) {
@@ -312,7 +356,8 @@ func TestSchema(t *testing.T) {
 	walkValues = func(path string, node map[string]any) {
 		for name, child := range node {
 			inValues = append(inValues, path+name)
-			if object, ok := child.(map[string]any); ok && slices.ContainsFunc(inSchema, func(s string) bool { return strings.HasPrefix(s, path+name+".") }) {
+			isObject := func(s string) bool { return strings.HasPrefix(s, path+name+".") }
+			if object, ok := child.(map[string]any); ok && slices.ContainsFunc(inSchema, isObject) {
 				walkValues(path+name+".", object)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 	"weft/test/k8s"
 )
 
-// TestWiring: each reference has its target. An API server accepts selectors that select nothing, ports without a
+// TestWiring: each reference has a target. An API server accepts selectors that select nothing, ports without a
 // listener and Secrets that do not exist.
 func TestWiring(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
@@ -59,7 +59,7 @@ func (w *wiring) check() {
 			for name, pod := range w.selected(o, w.selector(&p.Spec.PodSelector)) {
 				for _, rule := range p.Spec.Ingress {
 					for _, port := range rule.Ports {
-						if number := port.Port.IntValue(); number != 15020 { // of Istio's agent, which is injected
+						if number := port.Port.IntValue(); number != 15020 { // of Istio's agent, which Istio injects
 							w.listens(o, name, pod, number)
 						}
 					}
@@ -69,7 +69,7 @@ func (w *wiring) check() {
 			var p policyv1.PodDisruptionBudget
 			k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &p)
 			if n := len(w.selected(o, w.selector(p.Spec.Selector))); n != 1 {
-				w.Errorf("the PodDisruptionBudget %s is of %d workloads", o.Metadata.Name, n)
+				w.Errorf("the PodDisruptionBudget %s selects %d workloads", o.Metadata.Name, n)
 			}
 		case "HorizontalPodAutoscaler":
 			w.autoscaler(o)
@@ -87,10 +87,11 @@ func (w *wiring) check() {
 		w.pod(name, pod)
 	}
 	for kind, least := range map[string]int{
-		"Service": 3, "NetworkPolicy": 2, "PodDisruptionBudget": 2, "HorizontalPodAutoscaler": 1, "Deployment": 1, "ServiceMonitor": 1, "StatefulSet": 1,
+		"Service": 3, "NetworkPolicy": 2, "PodDisruptionBudget": 2, "HorizontalPodAutoscaler": 1, "Deployment": 1,
+		"ServiceMonitor": 1, "StatefulSet": 1,
 	} {
 		if seen[kind] < least {
-			w.Errorf("there are %d of %s", seen[kind], kind)
+			w.Errorf("%d objects of kind %s", seen[kind], kind)
 		}
 	}
 }
@@ -104,11 +105,12 @@ func (w *wiring) selector(s *metav1.LabelSelector) labels.Selector {
 	return selector
 }
 
-// selected returns the pods that an object selects, of which there must be some, and not all.
+// selected returns the pods that an object selects: at least one, and not all.
 func (w *wiring) selected(o k8s.Object, s labels.Selector) map[string]corev1.PodTemplateSpec {
 	w.Helper()
 	selected := maps.Clone(w.pods)
-	maps.DeleteFunc(selected, func(_ string, pod corev1.PodTemplateSpec) bool { return !s.Matches(labels.Set(pod.Labels)) })
+	isOther := func(_ string, pod corev1.PodTemplateSpec) bool { return !s.Matches(labels.Set(pod.Labels)) }
+	maps.DeleteFunc(selected, isOther)
 	if len(selected) == 0 || len(selected) == len(w.pods) {
 		w.Errorf("%s %s selects %d of %d", o.Kind, o.Metadata.Name, len(selected), len(w.pods))
 	}
@@ -128,7 +130,7 @@ func (w *wiring) listens(o k8s.Object, name string, pod corev1.PodTemplateSpec, 
 			}
 		}
 	}
-	w.Errorf("%s %s has port %d, on which nothing listens in %s", o.Kind, o.Metadata.Name, port, name)
+	w.Errorf("%s %s has port %d, which has no listener in %s", o.Kind, o.Metadata.Name, port, name)
 }
 
 // autoscaler checks that all containers have CPU requests, without which there is no utilization.
@@ -137,12 +139,12 @@ func (w *wiring) autoscaler(o k8s.Object) {
 	k8s.Find(w, w.objects, o.Kind, o.Metadata.Name, &h)
 	pod, ok := w.pods[h.Spec.ScaleTargetRef.Name]
 	if !ok {
-		w.Fatalf("it scales %s, which is not there", h.Spec.ScaleTargetRef.Name)
+		w.Fatalf("it scales %s, which does not exist", h.Spec.ScaleTargetRef.Name)
 	}
 	k8s.WeftIn(w, pod)
 	for _, c := range containers(pod) {
 		if c.Resources.Requests.Cpu().IsZero() {
-			w.Errorf("%s asks for no CPU", c.Name)
+			w.Errorf("%s has no CPU request", c.Name)
 		}
 	}
 	var adapter struct {
@@ -153,7 +155,8 @@ func (w *wiring) autoscaler(o k8s.Object) {
 			}
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(w.T, k8s.Path(w, "k8s", "components", "monitoring", "adapter-rule.yaml"))), &adapter); err != nil {
+	text := read(w.T, k8s.Path(w, "k8s", "components", "monitoring", "adapter-rule.yaml"))
+	if err := yaml.Unmarshal([]byte(text), &adapter); err != nil {
 		w.Fatal(err)
 	}
 	custom := adapter.Rules.Custom[0]
@@ -165,7 +168,7 @@ func (w *wiring) autoscaler(o k8s.Object) {
 	for _, m := range h.Spec.Metrics {
 		kinds[m.Type] = true
 		if m.Pods != nil && m.Pods.Metric.Name != custom.Name.As {
-			w.Errorf("it asks for %s, and prometheus-adapter makes %s", m.Pods.Metric.Name, custom.Name.As)
+			w.Errorf("it uses %s, and prometheus-adapter provides %s", m.Pods.Metric.Name, custom.Name.As)
 		}
 	}
 	if !kinds[autoscalingv2.ResourceMetricSourceType] || !kinds[autoscalingv2.PodsMetricSourceType] {
@@ -203,7 +206,7 @@ func (w *wiring) serviceMonitor(o k8s.Object) {
 			}
 		}
 	}
-	w.Errorf("the ServiceMonitor finds no port of weft's")
+	w.Errorf("the ServiceMonitor selects no port of weft")
 }
 
 // pod checks the references of a pod: its own label, ports of probes, volumes, ConfigMaps, Secrets, and the service
@@ -216,7 +219,7 @@ func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 	}
 	for _, c := range pod.Spec.TopologySpreadConstraints {
 		if !w.selector(c.LabelSelector).Matches(labels.Set(pod.Labels)) {
-			w.Errorf("the pods of %s are not counted by %s", name, c.TopologyKey)
+			w.Errorf("the pods of %s are not spread by %s", name, c.TopologyKey)
 		}
 	}
 	exists := func(kind, object string) {
@@ -225,8 +228,9 @@ func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 			kind = "Certificate"
 			object = "weft"
 		}
-		if !slices.ContainsFunc(w.objects, func(o k8s.Object) bool { return o.Kind == kind && o.Metadata.Name == object }) && object != "" {
-			w.Errorf("%s wants the %s %s", name, kind, object)
+		isTarget := func(o k8s.Object) bool { return o.Kind == kind && o.Metadata.Name == object }
+		if !slices.ContainsFunc(w.objects, isTarget) && object != "" {
+			w.Errorf("%s needs the missing %s %s", name, kind, object)
 		}
 	}
 	exists("ServiceAccount", pod.Spec.ServiceAccountName)
@@ -243,7 +247,7 @@ func (w *wiring) pod(name string, pod corev1.PodTemplateSpec) {
 	for _, c := range containers(pod) {
 		for _, m := range c.VolumeMounts {
 			if !volumes[m.Name] {
-				w.Errorf("%s mounts %s, which is no volume", c.Name, m.Name)
+				w.Errorf("%s mounts %s, which is not a volume", c.Name, m.Name)
 			}
 		}
 		for _, e := range c.Env {

@@ -1,5 +1,5 @@
-// Package mongodb tests components/mongodb: with the commands, keys and names of the manifests, and with MongoDB's own
-// shell, three mongods become a replica set that weft can read.
+// Package mongodb tests components/mongodb: with the commands, keys and names of the manifests, and with mongosh, three
+// mongods become a replica set that weft can read.
 package mongodb_test
 
 import (
@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// replicaSet does for the component what a StatefulSet's controller, a kubelet and DNS would do.
+// replicaSet replaces the StatefulSet controller, the kubelet and DNS.
 type replicaSet struct {
 	*testing.T
 	container corev1.Container
@@ -34,7 +34,7 @@ type replicaSet struct {
 
 const members = 3
 
-// address returns the address of a member. All of 127.0.0.0/8 is this machine.
+// address returns the address of a member. All addresses in 127.0.0.0/8 are this machine.
 func address(member int) string { return fmt.Sprintf("127.0.0.%d", 11+member) }
 
 func newReplicaSet(t *testing.T) *replicaSet {
@@ -55,7 +55,8 @@ func newReplicaSet(t *testing.T) *replicaSet {
 	}
 	t.Cleanup(func() { _ = syscall.Unmount("/etc/hosts", 0) })
 	r.write(filepath.Join(r.dir, "keyfile"), r.secret["keyfile"], 0o400)
-	r.write(filepath.Join(r.bin, "mongosh"), "#!/bin/sh\nexec "+k8s.Tool(t, "mongosh")+" --host \"$ADDRESS\" \"$@\"\n", 0o755)
+	shell := "#!/bin/sh\nexec " + k8s.Tool(t, "mongosh") + " --host \"$ADDRESS\" \"$@\"\n"
+	r.write(filepath.Join(r.bin, "mongosh"), shell, 0o755)
 	return r
 }
 
@@ -79,7 +80,7 @@ func (r *replicaSet) start(member int) *harness.Process {
 	}
 	var arguments []string
 	for _, a := range r.container.Command[1:] {
-		if a != "--bind_ip_all" { // a member has one address of this machine
+		if a != "--bind_ip_all" { // members share this machine, with one address each
 			arguments = append(arguments, strings.Replace(a, "/etc/mongodb/", r.dir+"/", 1))
 		}
 	}
@@ -128,7 +129,7 @@ func TestReplicaSet(t *testing.T) {
 	r := newReplicaSet(t)
 	first := r.start(0)
 	initiated := make(chan error, 1)
-	go func() { initiated <- r.postStart(0) }() // it waits for the others
+	go func() { initiated <- r.postStart(0) }() // it waits for the other members
 	for i := 1; i < members; i++ {
 		r.start(i)
 		if err := r.postStart(i); err != nil {
@@ -139,7 +140,7 @@ func TestReplicaSet(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The connection string is weft's.
+	// weft's connection string.
 	var uri corev1.Secret
 	k8s.Find(t, k8s.Objects(t, k8s.Overlay(t, "gateway")), "Secret", "weft-mongodb", &uri)
 	client, err := mongo.Connect(options.Client().ApplyURI(uri.StringData["uri"]))
@@ -148,23 +149,26 @@ func TestReplicaSet(t *testing.T) {
 	}
 	defer func() { _ = client.Disconnect(context.Background()) }()
 	var hello struct{ Hosts []string }
-	if err := client.Database("admin").RunCommand(t.Context(), bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil || len(hello.Hosts) != members {
+	err = client.Database("admin").RunCommand(t.Context(), bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
+	if err != nil || len(hello.Hosts) != members {
 		t.Errorf("the members are %s, %v", hello.Hosts, err)
 	}
 	profiles := client.Database("user_profiles").Collection("profiles")
 	if n, err := profiles.CountDocuments(t.Context(), bson.D{}); err != nil || n != 0 {
 		t.Errorf("weft reads %d, %v", n, err)
 	}
-	if _, err := profiles.InsertOne(t.Context(), bson.D{}); err == nil || !strings.Contains(err.Error(), "not authorized") {
+	_, err = profiles.InsertOne(t.Context(), bson.D{})
+	if err == nil || !strings.Contains(err.Error(), "not authorized") {
 		t.Errorf("weft may write: %v", err)
 	}
-	anybody, err := mongo.Connect(options.Client().ApplyURI("mongodb://mongodb-0.mongodb/?directConnection=true"))
+	anonymous, err := mongo.Connect(options.Client().ApplyURI("mongodb://mongodb-0.mongodb/?directConnection=true"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = anybody.Disconnect(context.Background()) }()
-	if err := anybody.Database("user_profiles").Collection("profiles").FindOne(t.Context(), bson.D{}).Err(); err == nil || !strings.Contains(err.Error(), "requires authentication") {
-		t.Errorf("anybody may read: %v", err)
+	defer func() { _ = anonymous.Disconnect(context.Background()) }()
+	err = anonymous.Database("user_profiles").Collection("profiles").FindOne(t.Context(), bson.D{}).Err()
+	if err == nil || !strings.Contains(err.Error(), "requires authentication") {
+		t.Errorf("a client without authentication may read: %v", err)
 	}
 	t.Setenv("WEFT_MONGODB_URI", uri.StringData["uri"])
 	check, stderr, err := k8s.Try(t, k8s.BuildWeft(t), "check", k8s.Path(t, "k8s", "base", "rules.yaml"))
@@ -172,7 +176,7 @@ func TestReplicaSet(t *testing.T) {
 		t.Errorf("weft check: %v\n%s", err, text)
 	}
 
-	// The hook of a member that starts again has nothing to do.
+	// The hook of a restarted member changes nothing.
 	if err := first.Kill(); err != nil {
 		t.Fatal(err)
 	}

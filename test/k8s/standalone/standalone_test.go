@@ -1,4 +1,4 @@
-// Package standalone tests the standalone overlay: a real Envoy serves composites with its bootstrap and arguments.
+// Package standalone tests the standalone overlay: a real Envoy returns composites with its bootstrap and arguments.
 package standalone_test
 
 import (
@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// startEnvoy starts Envoy as the pod's container does. It returns the base URL of the Service.
+// startEnvoy starts Envoy like the pod's container. It returns the base URL of the Service.
 func startEnvoy(t *testing.T, s *k8s.System) string {
 	t.Helper()
 	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
@@ -24,7 +24,7 @@ func startEnvoy(t *testing.T, s *k8s.System) string {
 	named := func(c corev1.Container) bool { return c.Name == "envoy" }
 	container := pod.Spec.Containers[slices.IndexFunc(pod.Spec.Containers, named)]
 	if !strings.HasSuffix(container.Image, "-v1.40.0") {
-		t.Errorf("this is a proof with Envoy 1.40.0, and the image is %s", container.Image)
+		t.Errorf("the test runs Envoy 1.40.0, but the image is %s", container.Image)
 	}
 	bootstrap := ""
 	for _, v := range pod.Spec.Volumes {

@@ -1,5 +1,5 @@
-// The tools of the proofs, pinned with all that they are made of. They are a module of their own so that weft's
-// dependencies do not change theirs.
+// The tools of the Kubernetes tests, pinned with all their dependencies. They are a separate module so that dependencies
+// of weft do not change theirs.
 module weft/test/k8s/tools
 
 go 1.26.7

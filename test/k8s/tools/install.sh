@@ -1,8 +1,8 @@
 #!/bin/sh
-# Puts the tools of the proofs into FOLDER, built from what go.mod and go.sum beside this file pin: a quarter of an hour on two cores the
-# first time, a second afterwards. With "quick" without those of Istio and Envoy Gateway, a third of that.
+# Installs the tools of the Kubernetes tests in DIR, built at the versions in go.mod and go.sum: 15 minutes on two cores the
+# first time, a second afterwards. "quick" omits the tools of Istio and Envoy Gateway: a third of that.
 #
-#     install.sh FOLDER [quick]
+#     install.sh DIR [quick]
 set -eu
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
@@ -15,7 +15,7 @@ for need in buildah:buildah busybox:busybox-static runc:runc openssl:openssl ip:
   command -v "${need%:*}" >/dev/null || { echo "${need%:*} is missing; install it (on Debian: apt-get install ${need#*:})" >&2; exit 1; }
 done
 
-# build says how long it took, since people and CI have to know.
+# build reports its duration.
 build() {
   began=$(date +%s)
   GOBIN=$out go install -trimpath "$@"
@@ -23,7 +23,7 @@ build() {
   [ "$took" -lt 5 ] || echo "built $* in $took s"
 }
 build sigs.k8s.io/kustomize/kustomize/v5 sigs.k8s.io/kubectl-validate
-# Of its own, since its dependencies are newer than the others can take.
+# A separate module, because its dependencies are too new for the other tools.
 build helm.sh/helm/v4/cmd/helm@v4.3.1
 [ -n "$quick" ] || build tool
 
@@ -41,7 +41,7 @@ if ! cmp -s mongosh/package-lock.json "$out/mongosh-npm/package-lock.json"; then
   ln -sf mongosh-npm/node_modules/.bin/mongosh "$out/mongosh"
 fi
 
-# Custom resources, as the projects themselves define them.
+# Custom resource definitions of the projects.
 dir() { go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; }
 fetched() { (cd / && go mod download -json "$1") | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; }
 prometheus=$(fetched github.com/prometheus-operator/prometheus-operator@v0.85.0)/example/prometheus-operator-crd
