@@ -54,7 +54,8 @@ func targets() (all []target) {
 	}...)
 }
 
-// moduleTargets are those of weft in Envoy's process, with the titles of the loops of 1, 32 and 256 connections.
+// moduleTargets returns the targets of weft in Envoy's process. Its parameters are the titles of the loops of 1, 32 and
+// 256 connections.
 func moduleTargets(one, some, many string) []target {
 	return []target{
 		{title: some, what: "throughput", of: weftInEnvoy, to: noopExtProc, figure: throughput, want: 1.40, atLeast: true},

@@ -49,7 +49,7 @@ func (r *Read) Join(core Core) {
 	}
 }
 
-// Done reports whether all started reads have ended, so that Await returns immediately.
+// Done reports whether all started reads have ended. Then Await returns immediately.
 func (r *Read) Done() bool {
 	for i := range r.sources {
 		if s := &r.sources[i]; s.done != nil && !s.isDone() {
@@ -59,7 +59,7 @@ func (r *Read) Done() bool {
 	return true
 }
 
-// Stop cancels the reads that have not ended. It may be called by any goroutine.
+// Stop cancels the reads that have not ended. Any goroutine may call it.
 func (r *Read) Stop() { r.cancel() }
 
 // Await waits until all started reads have ended, ctx ends, or the budget is used up, and returns the extensions. A

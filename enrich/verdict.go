@@ -173,7 +173,7 @@ func (o Outcome) String() string {
 	return string(o.Disposition) + "; reason=" + o.Reasons()
 }
 
-// Reasons returns the reason, or both with a plus between them; empty if there is none.
+// Reasons returns the reason, or both with a plus between them; empty if composed.
 func (o Outcome) Reasons() string {
 	if o.Also == "" {
 		return string(o.Reason)

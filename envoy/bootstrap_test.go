@@ -39,7 +39,7 @@ func TestBootstrap(t *testing.T) {
 	checkGolden(t, "testdata/bootstrap.yaml", got)
 }
 
-// TestModule compares with testdata/bootstrap-module.yaml.
+// TestModule compares the configuration of a module with testdata/bootstrap-module.yaml.
 func TestModule(t *testing.T) {
 	c := config()
 	c.Module = &envoy.Module{Library: "/usr/lib/libweft.so", Flags: map[string]any{
@@ -56,7 +56,8 @@ func TestModule(t *testing.T) {
 	checkGolden(t, "testdata/bootstrap-module.yaml", got)
 
 	c.Rules[0].Degrade = enrich.DegradeAuthenticated
-	const want = `rule "user": degrade: authenticated needs weft as an external processor: modules cannot read the claims of a token`
+	const want = `rule "user": degrade: authenticated needs weft as an external processor: ` +
+		`modules cannot read the claims of a token`
 	if _, err := envoy.Bootstrap(c); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

@@ -86,8 +86,8 @@ func moduleFilter(c Config) *hcmv3.HttpFilter {
 	}
 }
 
-// modulePerRoute enables the filter on the route of a rule. The configuration is the name of the rule if it matters; see
-// ruleRoute.
+// modulePerRoute enables the filter on the route of a rule. The configuration is the name of the rule if it matters
+// (see ruleRoute).
 func modulePerRoute(c Config, r *enrich.Rule) *modulefilterv3.DynamicModuleFilterPerRoute {
 	name := ""
 	if isAmbiguous(c.Rules, r) {

@@ -204,7 +204,9 @@ func (x *exchange) passBody(reason enrich.Reason, err error) error {
 // replaceBody replaces the body. Headers and body change in one message: if weft dies before it, the complete legacy
 // response passes.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseBody, change: envoyhttp.AnswerHeaders(a, x.buffered), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{
+		to: responseBody, change: envoyhttp.AnswerHeaders(a, x.buffered), newBody: true, body: a.Body,
+	}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 

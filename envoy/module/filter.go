@@ -118,8 +118,8 @@ type Filter struct {
 // the worker.
 const maxOnWorker = 64 << 10
 
-// OnRequest begins an exchange. Names of headers must be in lower case; names and values need to be valid only during the
-// call. routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if no rule matches.
+// OnRequest begins an exchange. Names of headers must be in lower case. Names and values must be valid during the call.
+// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if no rule matches.
 func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
 	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
 	if c.Now == nil {

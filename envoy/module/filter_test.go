@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// stream records what a filter does with Envoy's stream.
+// stream records the changes that a filter makes.
 type stream struct {
 	request, response enrich.Headers
 	added             []enrich.Header
@@ -57,7 +57,7 @@ func headers(pairs ...string) iter.Seq2[string, []byte] {
 	}
 }
 
-// store answers when release is closed; nil is at once.
+// store returns documents when release is closed; immediately if it is nil.
 type store struct{ release chan struct{} }
 
 func (s store) Find(ctx context.Context, _ *enrich.Source, keys []enrich.Key) []enrich.Extension {
@@ -81,7 +81,7 @@ type panicking struct{}
 
 func (panicking) Find(context.Context, *enrich.Source, []enrich.Key) []enrich.Extension { panic("no") }
 
-// fixture is a filter's configuration with a record of its reports.
+// fixture is the configuration of a filter, with its reports.
 type fixture struct {
 	*module.Config
 	reports []enrich.Report
@@ -105,7 +105,7 @@ func newFixture(s enrich.Store) *fixture {
 
 const core = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 
-// begin has a request for user 7 match the rule "user".
+// begin sends a request that matches the rule "user".
 func (f *fixture) begin(t *testing.T, more ...string) (*module.Filter, *stream) {
 	t.Helper()
 	s := &stream{scheduled: make(chan struct{}, 1)}
@@ -131,7 +131,7 @@ func (f *fixture) expectReport(t *testing.T, want string) enrich.Report {
 	return f.reports[0]
 }
 
-// TestWait shows that a callback does not wait for MongoDB, and that the answer follows when it is there.
+// TestWait: a callback does not wait for MongoDB; the response continues when the read has ended.
 func TestWait(t *testing.T) {
 	release := make(chan struct{})
 	f := newFixture(store{release})
@@ -163,7 +163,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestAtOnce shows that the callback answers if MongoDB has.
+// TestAtOnce: a callback replaces the body if the read has ended.
 func TestAtOnce(t *testing.T) {
 	f := newFixture(store{})
 	filter, s := f.begin(t)
@@ -179,7 +179,7 @@ func TestAtOnce(t *testing.T) {
 	f.expectReport(t, "composed")
 }
 
-// TestLargeBody shows that a large body is parsed in a goroutine, with every outcome.
+// TestLargeBody: a goroutine parses a large or encoded body.
 func TestLargeBody(t *testing.T) {
 	large := strings.Repeat("u", 70<<10)
 	for name, test := range map[string]struct{ body, want string }{
@@ -203,8 +203,8 @@ func TestLargeBody(t *testing.T) {
 	}
 }
 
-// TestGone destroys the stream while MongoDB is waited for: the read ends, and the event comes too late.
-func TestGone(t *testing.T) {
+// TestDestroyed: Envoy destroys a stream that waits for MongoDB. The read ends, and its result is dropped.
+func TestDestroyed(t *testing.T) {
 	f := newFixture(store{make(chan struct{})})
 	filter, s := f.begin(t)
 	filter.OnResponse(headers(":status", "200"), "via_upstream", false)
@@ -220,7 +220,7 @@ func TestGone(t *testing.T) {
 		t.Errorf("%d exchanges are open", f.open)
 	}
 	if s.replaced != "" {
-		t.Errorf("replaced the body of a stream that is gone: %s", s.replaced)
+		t.Errorf("replaced the body of a destroyed stream: %s", s.replaced)
 	}
 }
 
@@ -236,7 +236,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestEndlessError shows that an error page that exceeds the limit is replaced before its end.
+// TestEndlessError: an error page that exceeds the limit is replaced before its end.
 func TestEndlessError(t *testing.T) {
 	release := make(chan struct{})
 	f := newFixture(store{release})
@@ -254,7 +254,7 @@ func TestEndlessError(t *testing.T) {
 	f.expectReport(t, "degraded; reason=legacy-error")
 }
 
-// TestPanics shows that the legacy response passes when anything panics, in a callback or in a goroutine.
+// TestPanics: the legacy response passes if a callback or a goroutine panics.
 func TestPanics(t *testing.T) {
 	f := newFixture(panicking{})
 	filter, s := f.begin(t)
@@ -307,14 +307,32 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// TestNoRule shows that only a request with the core of the rule of its route goes through weft.
+// TestNoContent: the response to a POST passes if it has no body.
+func TestNoContent(t *testing.T) {
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Methods = []string{"POST"}
+	rules := enrich.NewRules([]*enrich.Rule{&rule})
+	f := newFixture(store{})
+	f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+	filter, s := f.begin(t, ":method", "POST")
+	next, _ := filter.OnResponse(headers(":status", "204"), "via_upstream", true)
+	expect(t, next, module.Continue)
+	filter.OnDestroy()
+	f.expectReport(t, "passed; reason=no-content")
+	if s.outcome() != "passed; reason=no-content" {
+		t.Error(s.outcome())
+	}
+}
+
+// TestNoRule: an upgrade matches no rule, nor does a request whose core is that of another rule.
 func TestNoRule(t *testing.T) {
-	for _, test := range []struct{ path, routed string }{
-		{"/api/v1/users/07", ""},
-		{"/api/v1/users/7", "composite-profile"},
+	for _, test := range []struct{ path, header, routed string }{
+		{"/api/v1/users/07", "", ""},
+		{"/api/v1/users/7", "", "composite-profile"},
+		{"/api/v1/users/7", "upgrade", ""},
 	} {
 		f := newFixture(store{})
-		if f.OnRequest(&stream{}, headers(":method", "GET", ":path", test.path), test.routed) != nil {
+		if f.OnRequest(&stream{}, headers(":method", "GET", ":path", test.path, test.header, ""), test.routed) != nil {
 			t.Errorf("%v matches", test)
 		}
 		f.expectReport(t, "passed; reason=no-rule")

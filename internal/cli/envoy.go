@@ -46,11 +46,11 @@ output list what the format cannot express.
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
 				"bootstrap, istio, gateway, weft-ca or weft-client"),
 			stringVar(&mode, "mode", extProcMode, "WEFT_MODE",
-				"ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental; bootstrap only)"),
+				"bootstrap: ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
 			stringVar(&module.library, "module-library", "/usr/lib/libweft.so", "WEFT_MODULE_LIBRARY",
-				"module: `FILE` with the library, as Envoy finds it"),
+				"bootstrap: `FILE` in Envoy's file system with the library for --mode module"),
 			stringVar(&module.config, "module-config", "{}", "WEFT_MODULE_CONFIG",
-				"module: flags of \"weft serve\" as a `JSON` object; \"rules\" is --rules unless it is given"),
+				"bootstrap: flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
 			stringVar(&c.Legacy, "legacy", "", "WEFT_LEGACY",
 				"`host:port` of the legacy service (gateway: its Service); "+
 					"default: the rules file's, or 127.0.0.1:8081"),
@@ -155,7 +155,7 @@ output list what the format cannot express.
 					c.RouteTimeout, "otherwise the route times out while weft still waits for MongoDB")
 			}
 			gateway.Namespace = istio.Namespace
-			if c.Module, err = module.parse(mode, format, rules); err != nil {
+			if c.Module, err = module.parse(cmd, mode, rules); err != nil {
 				return err
 			}
 			var text []byte
@@ -194,18 +194,22 @@ const (
 	moduleMode  = "module"
 )
 
-// moduleOptions are the flags for weft in Envoy's process.
+// moduleOptions are the flags for --mode module.
 type moduleOptions struct{ library, config string }
 
-// parse returns nil if weft is not in Envoy's process.
-func (o moduleOptions) parse(mode, format, rules string) (*envoy.Module, error) {
-	switch {
-	case mode == extProcMode:
-		return nil, nil //nolint:nilnil // no module is no error
-	case mode != moduleMode:
+// parse returns nil for --mode ext_proc.
+func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Module, error) {
+	switch mode {
+	case moduleMode:
+	case extProcMode:
+		for _, name := range []string{"module-library", "module-config"} {
+			if cmd.IsSet(name) {
+				return nil, usageErrorf("--%s is for --mode %s, not %s", name, moduleMode, extProcMode)
+			}
+		}
+		return nil, nil //nolint:nilnil // without a module
+	default:
 		return nil, usageErrorf("unknown --mode %q; use one of %s, %s", mode, extProcMode, moduleMode)
-	case format != "bootstrap":
-		return nil, usageErrorf("--mode %s: there is only --format bootstrap for it, not %s", moduleMode, format)
 	}
 	m := &envoy.Module{Library: o.library}
 	if err := json.Unmarshal([]byte(o.config), &m.Flags); err != nil || m.Flags == nil {

@@ -17,22 +17,22 @@ import (
 	"weft/envoy/module"
 )
 
-// Module is weft in Envoy's process.
+// Module is a running weft in Envoy's process.
 type Module struct {
 	*module.Config
 	close  func()
 	logger *slog.Logger
 }
 
-// Close ends the reads and the admin listener. No stream may be left.
+// Close ends the reads and the admin listener. Close must be called after the last stream has been destroyed.
 func (m *Module) Close() { m.close() }
 
-// testedEnvoys are the minor versions of Envoy into which tests load the library. Envoy promises its ABI for the
-// version that a library is built for and the next one, and only warns of another one.
+// testedEnvoys is the minor version of Envoy with which the library is tested. Envoy supports the ABI of a library in
+// its own version and the next one, and only warns about other versions.
 const testedEnvoys = "1.40"
 
-// CheckEnvoy logs a warning if the library was not tested with an Envoy. printed is what its --version prints, such as
-// "envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL".
+// CheckEnvoy logs a warning if the library was not tested with a version of Envoy. printed is the output of
+// envoy --version, such as "envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL".
 func (m *Module) CheckEnvoy(printed string) {
 	version := "unknown"
 	if parts := strings.Split(printed, "/"); len(parts) > 4 {
@@ -45,8 +45,8 @@ func (m *Module) CheckEnvoy(printed string) {
 }
 
 // StartModule starts weft for a filter in Envoy. config is the filter's configuration: a JSON object whose members are
-// flags of "weft serve", such as {"rules": "rules.yaml", "admin": "127.0.0.1:9902"}. The environment variables of the
-// flags apply, too.
+// flags of "weft serve", such as {"rules": "rules.yaml", "admin": "127.0.0.1:9902"}. The flags can also be set by their
+// environment variables.
 func StartModule(config, version string, stderr io.Writer) (m *Module, err error) {
 	err = runModule(config, version, stderr, func(s *server, flush func()) error {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -83,8 +83,7 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 	return m, err
 }
 
-// CheckModule returns the error that StartModule would return for a configuration, as far as that is known without
-// other servers.
+// CheckModule validates a configuration and its rules file. It does not connect to other servers.
 func CheckModule(config, version string) error {
 	return runModule(config, version, io.Discard, func(s *server, flush func()) error {
 		defer flush()
@@ -122,13 +121,13 @@ func runModule(config, version string, stderr io.Writer, run func(*server, func(
 	return nil
 }
 
-// moduleFlags returns those of "weft serve" that mean something in Envoy's process.
+// moduleFlags returns the flags of "weft serve" that have an effect in Envoy's process.
 func (s *server) moduleFlags() []cli.Flag {
 	return slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, mongodbFlags("mongodb://localhost:27017", ""),
 		s.joinFlags(), s.observeFlags())
 }
 
-// moduleArgs returns the configuration of a filter as a command line.
+// moduleArgs converts the configuration of a filter to a command line.
 func moduleArgs(config string) ([]string, error) {
 	var members map[string]any
 	if strings.TrimSpace(config) != "" {
@@ -148,7 +147,7 @@ func moduleArgs(config string) ([]string, error) {
 	return args, nil
 }
 
-// checkModuleFlags looks for errors in the configuration of a filter that need no parser of flags.
+// checkModuleFlags checks the names and types of the members of a configuration, and rejects passwords.
 func checkModuleFlags(members map[string]any) error {
 	var known []string
 	for _, f := range new(server).moduleFlags() {
@@ -165,8 +164,8 @@ func checkModuleFlags(members map[string]any) error {
 		}
 	}
 	if uri, _ := members["mongodb-uri"].(string); hasSecret(uri) {
-		return usageErrorf("\"mongodb-uri\" has a password in it, which Envoy's admin interface shows: " +
-			"use \"mongodb-uri-file\" or WEFT_MONGODB_URI, and take another password")
+		return usageErrorf("member \"mongodb-uri\" has a password, which Envoy's admin interface shows: " +
+			"use \"mongodb-uri-file\" or WEFT_MONGODB_URI, and change the password")
 	}
 	return nil
 }

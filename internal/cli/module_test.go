@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestModuleConfig: errors in the configuration of a filter, which Envoy logs when it rejects it.
+// TestModuleConfig validates configurations of a filter.
 func TestModuleConfig(t *testing.T) {
 	for config, want := range map[string]string{
 		``:                            "",
@@ -20,8 +20,8 @@ func TestModuleConfig(t *testing.T) {
 		`{"listen": "x"}`:             `filter_config: unknown member "listen"; use one of rules, `,
 		`{"rules": ["x"]}`:            `filter_config: member "rules": want a string, a number, true or false`,
 		`{"rules": "/no/such/file"}`:  `filter_config: rules file: open /no/such/file: no such file or directory`,
-		`{"mongodb-uri": "mongodb://u:p@h"}`: `filter_config: "mongodb-uri" has a password in it, ` +
-			`which Envoy's admin interface shows: use "mongodb-uri-file" or WEFT_MONGODB_URI, and take another password`,
+		`{"mongodb-uri": "mongodb://u:p@h"}`: `filter_config: member "mongodb-uri" has a password, ` +
+			`which Envoy's admin interface shows: use "mongodb-uri-file" or WEFT_MONGODB_URI, and change the password`,
 	} {
 		got := ""
 		if err := CheckModule(config, "devel"); err != nil {

@@ -57,7 +57,7 @@ are then null.`,
 	}
 }
 
-// joinFlags returns the flags for the join and for what it tells of itself.
+// joinFlags returns the flags for reads, metrics and profiles.
 func (s *server) joinFlags() []cli.Flag {
 	return []cli.Flag{
 		stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
@@ -74,8 +74,8 @@ func (s *server) joinFlags() []cli.Flag {
 	}
 }
 
-// configure reads the flags that need more than a parser, and makes the logger. flush must be called at the end, also
-// after an error.
+// configure creates the logger and the metrics, and gets the URI of MongoDB from the flags. The caller must call flush
+// at the end, also after an error.
 func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
 	s.registry = prometheus.NewRegistry()
 	s.metrics = observe.NewMetrics(s.registry, s.version)
@@ -106,8 +106,8 @@ type server struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	store    *mongostore.Store
-	reads    enrich.Store         // of store, batched and limited
-	report   func(*enrich.Report) // for each exchange that has ended
+	reads    enrich.Store         // store with batching and a limit
+	report   func(*enrich.Report) // called at the end of each exchange
 	rules    atomic.Pointer[extproc.Ruleset]
 
 	stopAdvice context.CancelFunc // ends adviseIndexes for the rules in use
@@ -187,8 +187,8 @@ func (s *server) run(ctx context.Context) error {
 	return nil
 }
 
-// startJoin starts all but the way into Envoy: rules, MongoDB, metrics and traces. What it starts ends with ctx, or
-// when stop is called.
+// startJoin starts the parts that do not depend on how Envoy calls weft: rules, MongoDB, metrics and traces. To stop
+// them, cancel ctx and call stop.
 func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func(), err error) {
 	// The heap is a few megabytes, so with the default of 100 garbage collection takes a tenth of the CPU (make bench).
 	if os.Getenv("GOGC") == "" {
@@ -241,7 +241,7 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 		s.logger.Warn("rules file warning", "warning", w.Error())
 	}
 	for _, r := range f.Rules {
-		if s.port.message > 0 && r.CoreLimit+extproc.BufferSlack > s.port.message { // 0 in Envoy's process
+		if s.port.message > 0 && r.CoreLimit+extproc.BufferSlack > s.port.message { // 0 means no limit, in Envoy's process
 			s.logger.Warn("core limit exceeds --max-message-bytes; larger cores pass", "rule", r.Name,
 				"core_limit", r.CoreLimit, "max_message_bytes", s.port.message)
 		}

@@ -112,8 +112,8 @@ func Origin(details string) enrich.Origin {
 	}
 }
 
-// HasCoreOf reports whether Envoy requests the core of a rule from the legacy service. routed is the name of the rule of
-// the route; empty if unknown. Rules without a legacy_path have the same core.
+// HasCoreOf reports whether Envoy requests the core of a rule from the legacy service. routed is the name of the rule
+// of the route; empty if unknown. Rules without a legacy_path have the same core.
 func HasCoreOf(rules enrich.Rules, routed string, rule *enrich.Rule) bool {
 	if routed == "" || routed == rule.Name {
 		return true
@@ -137,7 +137,7 @@ func AnswerHeaders(a enrich.Answer, exactLength bool) enrich.Headers {
 	return change
 }
 
-// Trace returns the trace of the first valid traceparent (W3C Trace Context); zero if there is none.
+// Trace returns the trace of the first valid traceparent (W3C Trace Context), or the zero value.
 func Trace(traceParents ...string) enrich.Trace {
 	for _, parent := range traceParents {
 		if parent == "" {

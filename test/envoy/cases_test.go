@@ -40,10 +40,10 @@ func TestCases(t *testing.T) {
 	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}))
 }
 
-// caseTimeout is the route timeout of cases: those that hang wait for it, the others must not.
+// caseTimeout is the route timeout. Cases with a legacy service that hangs wait for it.
 const caseTimeout = 2 * time.Second
 
-// replayCases replays the cases.
+// replayCases replays testdata/cases.
 func replayCases(t *testing.T, s *system) {
 	files, err := filepath.Glob("testdata/cases/*/*.txtar")
 	if err != nil || len(files) == 0 {

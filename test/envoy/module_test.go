@@ -37,8 +37,8 @@ var library = sync.OnceValues(func() (string, error) {
 	return name, build.Run()
 })
 
-// startModule starts an Envoy that has weft in its process, with rules whose database is user_profiles, as the built-in
-// rules have it.
+// startModule starts an Envoy with weft in its process. The database of the rules must be user_profiles, as in the
+// built-in rules.
 func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file string) {
 	t.Helper()
 	lib, err := library()
@@ -69,7 +69,7 @@ func TestCasesInModule(t *testing.T) {
 	replayCases(t, s)
 }
 
-// answerEarly starts a legacy service that answers before it reads the body of a request.
+// answerEarly starts a legacy service that responds before it reads the body of a request.
 func answerEarly(t *testing.T, addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", addr)
@@ -106,7 +106,7 @@ func answerEarly(t *testing.T, addr string) {
 	})
 }
 
-// TestModuleStreams ends and continues streams at points at which an external processor is in another process.
+// TestModuleStreams: while a response waits for MongoDB, its request continues, its client disconnects, or Envoy ends.
 func TestModuleStreams(t *testing.T) {
 	release, asked := make(chan struct{}, 2), make(chan struct{}, 100)
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
@@ -131,9 +131,9 @@ func TestModuleStreams(t *testing.T) {
 	}
 	stopped := dial("GET /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\n\r\n")
 	<-asked
-	// The legacy service has answered; the rest of the request goes on while the response waits for MongoDB.
+	// The legacy service has responded; the rest of the request continues while the response waits for MongoDB.
 	uploading := dial("POST /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 6\r\n\r\none")
-	harness.Eventually(t, "the response of the legacy service has come", func() bool {
+	harness.Eventually(t, "the response of the legacy service has arrived", func() bool {
 		return s.stat(t, "cluster.legacy.upstream_cx_rx_bytes_total") == 2*len(legacyUser7)
 	})
 	if _, err := io.WriteString(uploading, "two"); err != nil {
@@ -143,10 +143,10 @@ func TestModuleStreams(t *testing.T) {
 		return s.stat(t, "cluster.legacy.upstream_rq_active") == 0
 	})
 	_ = stopped.Close()
-	harness.Eventually(t, "the other stream is gone", func() bool {
+	harness.Eventually(t, "the other stream is destroyed", func() bool {
 		return s.stat(t, "http.main.downstream_rq_active") == 1
 	})
-	release <- struct{}{} // the read of the stream that is gone, which keeps its connection
+	release <- struct{}{} // the read of the destroyed stream, which keeps its connection
 	release <- struct{}{}
 	response, err := http.ReadResponse(bufio.NewReader(uploading), nil)
 	if err != nil {
@@ -171,8 +171,7 @@ func TestModuleStreams(t *testing.T) {
 	}
 }
 
-// TestModuleHangUps: whenever clients disconnect, also while a goroutine parses a large body, Envoy lives and nothing
-// is left of their streams.
+// TestModuleHangUps: clients disconnect at any time, also while a goroutine parses a large body. No stream remains.
 func TestModuleHangUps(t *testing.T) {
 	s, _ := startModule(t, userprofile.Rules, systemOptions{})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
@@ -196,7 +195,7 @@ func TestModuleHangUps(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	harness.Eventually(t, "no stream is left", func() bool {
+	harness.Eventually(t, "no stream remains", func() bool {
 		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0
 	})
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
@@ -218,7 +217,7 @@ func (s *system) metrics(t *testing.T) string {
 	return answer.Body
 }
 
-// TestModuleLocalReply has Envoy answer itself, since a stream is idle, while the legacy response waits for MongoDB.
+// TestModuleLocalReply: Envoy sends a local reply to an idle stream while the legacy response waits for MongoDB.
 func TestModuleLocalReply(t *testing.T) {
 	release, asked := make(chan struct{}), make(chan struct{}, 100)
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
@@ -245,7 +244,7 @@ func TestModuleLocalReply(t *testing.T) {
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
 }
 
-// TestModuleReload changes the rules file of a module, first to one with an error.
+// TestModuleReload: a module rejects a rules file with an error, and loads the next one.
 func TestModuleReload(t *testing.T) {
 	s, file := startModule(t, userprofile.Rules, systemOptions{})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
@@ -268,7 +267,7 @@ func TestModuleReload(t *testing.T) {
 	checkAnswer(t, "200\nx-weft: composed\n\n"+want, "", s.get(t, "/api/v1/users/7"))
 }
 
-// TestModuleRejects: a configuration with an error is Envoy's, too, and its log says why.
+// TestModuleRejects: Envoy does not start with a configuration that has an error, and logs the error.
 func TestModuleRejects(t *testing.T) {
 	lib, err := library()
 	if err != nil {

@@ -32,7 +32,7 @@ import (
 // mongod is the server of all tests of this package. Each system has a database of its own in it.
 var mongod *harness.Mongod
 
-// scratch is a folder for the files of all tests of this package.
+// scratch is a directory for the files of all tests of this package.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -67,7 +67,7 @@ type system struct {
 	rules    []*enrich.Rule
 	profiles *mongo.Collection // that the first source of the first rule reads
 
-	weftAdmin string // host:port of the admin listener of a weft in Envoy's process
+	weftAdmin string // host:port of the admin listener of a module
 
 	mu            sync.Mutex
 	misconfigured []string
@@ -79,7 +79,7 @@ type systemOptions struct {
 	timeout    time.Duration // route timeout; default 3 s
 	message    time.Duration // message timeout; default so long that a busy machine does not matter
 	rules      []*enrich.Rule
-	module     *envoy.Module // runs in Envoy's process; nil for a weft that Envoy calls
+	module     *envoy.Module // nil for ext_proc
 	filters    []*hcmv3.HttpFilter
 	config     func(*envoy.Config)          // nil for none
 	change     func(*bootstrapv3.Bootstrap) // nil for none
@@ -96,7 +96,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	if o.rules == nil {
 		o.rules = rulesfile.Builtin().Rules
 	}
-	if o.module == nil { // else the rules file has it
+	if o.module == nil { // else the rules file sets it
 		database := newDatabase()
 		for _, r := range o.rules {
 			for _, src := range r.Sources {

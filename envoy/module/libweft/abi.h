@@ -1,7 +1,7 @@
-// What weft needs of the ABI of Envoy's dynamic modules, v0.2.0, under the names that Envoy documents: of its some 780
-// functions, those for an HTTP filter that reads and changes headers and bodies. Pointers are opaque here.
+// The part of the ABI of Envoy's dynamic modules, v0.2.0, that weft uses, with the names that Envoy documents: of about
+// 780 functions, those for an HTTP filter that reads and changes headers and bodies. Pointers are opaque here.
 //
-// on_ functions are called by Envoy: a library that lacks one of them is refused. callback_ functions are Envoy's.
+// Envoy calls the on_ functions; it rejects a library without one of them. The callback_ functions are Envoy's.
 #pragma once
 
 #include <stdbool.h>
@@ -40,8 +40,8 @@ typedef enum {
 } envoy_dynamic_module_type_http_header_type;
 
 typedef enum {
-  envoy_dynamic_module_type_http_body_type_ReceivedResponseBody = 2, // what this call of on_..._response_body brings
-  envoy_dynamic_module_type_http_body_type_BufferedResponseBody = 3, // what calls before it left with StopIterationAndBuffer
+  envoy_dynamic_module_type_http_body_type_ReceivedResponseBody = 2, // the chunks of this call of on_..._response_body
+  envoy_dynamic_module_type_http_body_type_BufferedResponseBody = 3, // the chunks of earlier calls with StopIterationAndBuffer
 } envoy_dynamic_module_type_http_body_type;
 
 typedef enum {
@@ -78,7 +78,7 @@ bool envoy_dynamic_module_callback_http_get_body_chunks(void* filter, envoy_dyna
 bool envoy_dynamic_module_callback_http_append_body(void* filter, envoy_dynamic_module_type_http_body_type type,
                                                     envoy_dynamic_module_type_module_buffer data);
 bool envoy_dynamic_module_callback_http_drain_body(void* filter, envoy_dynamic_module_type_http_body_type type, size_t bytes);
-// Whether what was received is what a filter before buffered, so that both types are the same body.
+// Whether a preceding filter has buffered the received body, so that both types are the same body.
 bool envoy_dynamic_module_callback_http_received_buffered_response_body(void* filter);
 uint64_t envoy_dynamic_module_callback_http_get_buffer_limit(void* filter);
 void envoy_dynamic_module_callback_http_set_buffer_limit(void* filter, uint64_t limit);
@@ -97,8 +97,8 @@ void envoy_dynamic_module_callback_http_set_dynamic_metadata_number(void* filter
 // The configuration of the route for the filter, as on_..._per_route_config_new returned it; null if there is none.
 const void* envoy_dynamic_module_callback_get_most_specific_route_config(void* filter);
 
-// A scheduler has on_..._scheduled called on the worker of the filter, unless the filter is gone by then. It belongs to the
-// module. commit may be called by any thread while the worker runs.
+// A scheduler calls on_..._scheduled on the worker of the filter, unless the filter has been destroyed. The module owns
+// the scheduler. Any thread may call commit while the worker runs.
 void* envoy_dynamic_module_callback_http_filter_scheduler_new(void* filter);
 void envoy_dynamic_module_callback_http_filter_scheduler_commit(void* scheduler, uint64_t event);
 void envoy_dynamic_module_callback_http_filter_scheduler_delete(void* scheduler);

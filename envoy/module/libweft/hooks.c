@@ -1,8 +1,8 @@
 //go:build cgo
 
-// The hooks that Envoy calls. They enter Go only where weft decides: not for a stream without a rule, nor for a part of a
-// body. A hook of a stream runs on the worker of the stream. The last thing that it does may end the stream, so that no
-// hook touches its stream after it.
+// The hooks that Envoy calls. They call Go only for decisions: not for a stream without a rule, nor for a part of a body.
+// A hook runs on the worker of its stream. The last callback in a hook may destroy the stream: the hook must not access
+// the stream after it.
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +10,17 @@
 #include "hooks.h"
 #include "_cgo_export.h"
 
-// stream is what a filter is to Envoy.
+// stream is the state of a filter in C.
 typedef struct {
   uintptr_t config;
   uintptr_t filter; // handle of Go's filter; 0 until the request has matched a rule
-  bool responded;   // the headers of a response have come
-  int next;         // what the last callback wants
-  size_t limit;     // weft_collect: the largest body
-  weft_response* reply;  // weft_replaced: what to answer
+  bool responded;   // the headers of a response have arrived
+  int next;         // result of the last callback
+  size_t limit;     // weft_collect: maximum size of the body
+  weft_response* reply;  // weft_replaced: the new response
 } stream;
 
-// Most messages have fewer headers and pieces than this.
+// Most messages have fewer headers and chunks than this.
 enum { few = 64 };
 
 static uint32_t number(const char** at) {
@@ -30,7 +30,7 @@ static uint32_t number(const char** at) {
   return n;
 }
 
-// 21 hooks and two for the configuration of routes. The last eight do nothing; Envoy refuses a library without them.
+// 21 hooks and two for the configuration of routes. The last eight do nothing; Envoy rejects a library without them.
 
 const char* envoy_dynamic_module_on_program_init(void) { return WEFT_ABI; }
 
@@ -68,7 +68,7 @@ void envoy_dynamic_module_on_http_filter_destroy(const void* filter) {
   free(s);
 }
 
-// respond answers in place of the response, and may end the stream.
+// respond replaces the response, and may destroy the stream.
 static void respond(stream* s, void* envoy) {
   weft_response* r = s->reply;
   s->reply = NULL;
@@ -105,7 +105,7 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
 
 int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void* filter, bool end) {
   stream* s = (stream*)filter;
-  if (s->responded) s->next = weft_continue; // Envoy answers in place of the response that was held
+  if (s->responded) s->next = weft_continue; // a local reply of Envoy replaces the held response
   if (s->filter == 0 || s->responded) return weft_headers_Continue;
   s->responded = true;
   const envoy_dynamic_module_type_http_header_type type = envoy_dynamic_module_type_http_header_type_ResponseHeader;
@@ -124,8 +124,8 @@ int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void
   return s->next == weft_continue ? weft_headers_Continue : weft_headers_StopIteration;
 }
 
-// body calls Go with the body of the response: what is buffered and, during on_..._response_body, what was received.
-static void body(stream* s, void* envoy, bool whole, bool received) {
+// body calls Go with the body of the response: the buffered part and, during on_..._response_body, the received part.
+static void body(stream* s, void* envoy, bool complete, bool received) {
   const envoy_dynamic_module_type_http_body_type types[] = {
       envoy_dynamic_module_type_http_body_type_BufferedResponseBody, envoy_dynamic_module_type_http_body_type_ReceivedResponseBody};
   bool same = received && envoy_dynamic_module_callback_http_received_buffered_response_body(envoy);
@@ -140,12 +140,12 @@ static void body(stream* s, void* envoy, bool whole, bool received) {
   }
   if (counts[0] > 0) envoy_dynamic_module_callback_http_get_body_chunks(envoy, types[0], chunks);
   if (counts[1] > 0) envoy_dynamic_module_callback_http_get_body_chunks(envoy, types[1], chunks + counts[0]);
-  s->next = weftBody(s->filter, chunks, count, whole, received, &s->reply);
+  s->next = weftBody(s->filter, chunks, count, complete, received, &s->reply);
   if (chunks != array) free(chunks);
 }
 
-// make_room raises the limit of Envoy's buffer if it is not more than size: a body that is held beyond it ends in a 500, also
-// when it is held no longer than until the headers have gone on.
+// make_room raises the limit of Envoy's buffer above size. A held body beyond the limit would result in a 500, even if it
+// is held only until the headers have continued.
 static void make_room(void* envoy, size_t size) {
   if (envoy_dynamic_module_callback_http_get_buffer_limit(envoy) <= size) {
     envoy_dynamic_module_callback_http_set_buffer_limit(envoy, size + 1);
@@ -157,7 +157,7 @@ int envoy_dynamic_module_on_http_filter_response_body(void* envoy, const void* f
   switch (s->next) {
   case weft_continue:
     return weft_body_Continue;
-  case weft_wait: // for an answer in place of a body that is too large
+  case weft_wait: // a body that is too large will be replaced
     return weft_body_StopIterationAndWatermark;
   case weft_replaced:
     return weft_body_StopIterationNoBuffer;
@@ -190,7 +190,7 @@ int envoy_dynamic_module_on_http_filter_response_trailers(void* envoy, const voi
 
 void envoy_dynamic_module_on_http_filter_scheduled(void* envoy, const void* filter, uint64_t event) {
   stream* s = (stream*)filter;
-  if (s->next != weft_wait) return; // Envoy has answered
+  if (s->next != weft_wait) return; // a local reply of Envoy has replaced the response
   s->next = weftScheduled(s->filter, &s->reply);
   if (s->next == weft_replaced) {
     respond(s, envoy);
@@ -216,7 +216,7 @@ void envoy_dynamic_module_on_http_filter_http_stream_reset(void* envoy, const vo
 void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(void* envoy, const void* filter) {}
 void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(void* envoy, const void* filter) {}
 
-// What Go calls. One call does what Envoy has a callback each for: to go from Go to C costs more than the callback.
+// Functions that Go calls. Each calls several callbacks of Envoy: a call from Go to C costs more than a callback.
 
 void weft_change_headers(void* envoy, int type, const char* changes, size_t length) {
   for (const char* end = changes + length; changes < end;) {

@@ -1,7 +1,7 @@
 //go:build cgo
 
-// Libweft is the library that Envoy loads to run weft in its own process (-buildmode=c-shared). It turns the hooks of
-// Envoy's ABI for dynamic modules into the callbacks of package module.
+// Libweft is the library that Envoy loads to run weft in its process (-buildmode=c-shared). It implements the hooks of
+// Envoy's ABI for dynamic modules with the callbacks of package module.
 package main
 
 import (
@@ -46,9 +46,9 @@ var version = "devel"
 
 func main() {} // not called: Envoy loads a library
 
-// modules are what runs, by the text of its configuration: Envoy makes a filter anew when its listener changes, before
-// it drops the old one, and both are of one weft.
-var modules = struct { //nolint:gochecknoglobals // a library has no other place for what outlives a call
+// modules are the running modules by the text of their configuration. When a listener changes, Envoy creates the new
+// filter before it destroys the old one: both use the same module.
+var modules = struct { //nolint:gochecknoglobals // a library has no other place for state between calls
 	sync.Mutex
 	byConfig map[string]*running
 }{byConfig: map[string]*running{}}
@@ -70,8 +70,8 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 		}
 		return C.uintptr_t(cgo.NewHandle(&running{}))
 	}
-	// Go code runs on the workers and in goroutines. With fewer processors than that, a goroutine that has read from
-	// MongoDB waits until a worker is idle.
+	// Go code runs on the workers and in goroutines. If GOMAXPROCS were smaller than that, a goroutine that has read from
+	// MongoDB would wait for an idle worker.
 	if n := int(workers) + 1; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
@@ -92,16 +92,16 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 	return C.uintptr_t(cgo.NewHandle(r))
 }
 
-// checkEnvoy has the module compare the version of the Envoy in whose process it is.
+// checkEnvoy checks the version of the Envoy that has loaded the library.
 func checkEnvoy(m *cli.Module) {
 	defer printPanic()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	printed, _ := exec.CommandContext(ctx, "/proc/self/exe", "--version").Output() // after an error, it is unknown
+	printed, _ := exec.CommandContext(ctx, "/proc/self/exe", "--version").Output() // empty after an error
 	m.CheckEnvoy(string(printed))
 }
 
-// printPanic, which must be deferred, prints a panic that would end Envoy.
+// printPanic recovers and prints a panic that would end Envoy. It must be deferred.
 func printPanic() {
 	if err := enrich.AsPanic(recover()); err != nil {
 		fmt.Fprintf(os.Stderr, "weft: %v\n%s", err, err.Stack)
@@ -115,22 +115,22 @@ func weftConfigDestroy(config C.uintptr_t) {
 	cgo.Handle(config).Delete()
 	modules.Lock()
 	defer modules.Unlock()
-	if r.users--; r.users == 0 { // not if it was only validated
+	if r.users--; r.users == 0 { // a configuration that was only validated has -1
 		delete(modules.byConfig, r.text)
 		r.Close()
 	}
 }
 
-// filter is a stream of Envoy, and what weft does with it.
+// filter is a stream of Envoy with its state.
 type filter struct {
 	*module.Filter
 	envoy    unsafe.Pointer
 	chunks   []C.envoy_dynamic_module_type_envoy_buffer // of the body, while OnBody runs
-	received bool                                       // the last of them are what Envoy has just received
+	received bool                                       // the last chunks are not in Envoy's buffer yet
 	response *C.weft_response                           // of Respond
 
 	mu        sync.Mutex
-	scheduler unsafe.Pointer // nil until something is to be waited for, and when the stream is gone
+	scheduler unsafe.Pointer // nil before the first Wait, and after the stream was destroyed
 	scheduled bool
 }
 
@@ -165,12 +165,12 @@ func weftResponse(
 
 //export weftBody
 func weftBody(
-	handle C.uintptr_t, chunks *C.envoy_dynamic_module_type_envoy_buffer, count C.size_t, whole, received C.bool,
+	handle C.uintptr_t, chunks *C.envoy_dynamic_module_type_envoy_buffer, count C.size_t, isComplete, received C.bool,
 	response **C.weft_response,
 ) C.int {
 	f := cgo.Handle(handle).Value().(*filter)
 	f.chunks, f.received = unsafe.Slice(chunks, count), bool(received)
-	next := f.OnBody(bool(whole))
+	next := f.OnBody(bool(isComplete))
 	f.chunks, f.received = nil, false
 	*response = f.response
 	return f.after(next)

@@ -15,7 +15,7 @@ import (
 // #include "hooks.h"
 import "C"
 
-// each returns the headers that Envoy shows, in its own memory.
+// each iterates over headers in Envoy's memory.
 func each(headers *C.envoy_dynamic_module_type_envoy_http_header, count C.size_t) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for _, h := range unsafe.Slice(headers, count) {
@@ -28,7 +28,7 @@ func each(headers *C.envoy_dynamic_module_type_envoy_http_header, count C.size_t
 	}
 }
 
-// appendChange appends a change of a header, as C reads it.
+// appendChange appends a change of a header in the format of hooks.h.
 func appendChange(b []byte, operation byte, name, value string) []byte {
 	b = binary.NativeEndian.AppendUint32(append(b, operation), uint32(len(name)))
 	b = binary.NativeEndian.AppendUint32(b, uint32(len(value)))
@@ -89,7 +89,7 @@ func (f *filter) ReplaceBody(body []byte) {
 	C.weft_replace_body(f.envoy, C.bool(f.received), pointer(body), C.size_t(len(body)))
 }
 
-// Respond implements [module.Stream]. C answers when the callback has returned: Envoy may end the stream then.
+// Respond implements [module.Stream]. C sends the response after the callback, because that may destroy the stream.
 func (f *filter) Respond(status int, headers []enrich.Header, body []byte) {
 	changes := appendChanges(nil, enrich.Headers{Set: headers})
 	f.response = C.weft_new_response(C.uint32_t(status), pointer(changes), C.size_t(len(changes)),
@@ -105,7 +105,7 @@ func (f *filter) SetMetadata(r *enrich.Report) {
 		C.double(envoyhttp.Milliseconds(r.Times.Read)))
 }
 
-// after returns what Envoy does next. It runs on the worker, as the scheduler requires.
+// after returns the value of next for C. It must run on the worker, which must create the scheduler.
 func (f *filter) after(next module.Next) C.int {
 	if next == module.Wait {
 		f.mu.Lock()
@@ -118,7 +118,7 @@ func (f *filter) after(next module.Next) C.int {
 	return C.int(next)
 }
 
-// Schedule implements [module.Stream]. The lock keeps it from a stream that is gone, and so from a worker that is.
+// Schedule implements [module.Stream]. With the lock, it never uses the scheduler of a destroyed stream.
 func (f *filter) Schedule() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
