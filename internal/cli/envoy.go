@@ -238,6 +238,9 @@ func warnOfNewRoutes(w io.Writer, o envoy.GatewayOptions, rules []*enrich.Rule) 
 // checkFormat rejects flags of other formats, which would have no effect. The usage of such a flag begins with the
 // formats that it is for.
 func checkFormat(cmd *cli.Command, format string) error {
+	if !slices.Contains(meshFormats, format) {
+		return nil
+	}
 	for _, f := range cmd.Flags {
 		prefix, _, _ := strings.Cut(f.(cli.DocGenerationFlag).GetUsage(), ": ")
 		formats := strings.Split(prefix, ", ")

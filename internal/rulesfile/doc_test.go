@@ -142,7 +142,7 @@ Complete examples, which tests run: [a user profile](../examples/user-profile/ru
 ` + "`weft explain GET /api/v1/users/7 rules.yaml`" + ` shows what weft does with a request.
 ` + "`weft schema`" + ` prints the schema, for completion and validation in editors.
 
-**To add a field**, add a line to ` + "`fields`" + `: its name, its type, and a default if documents may lack it.
+**To add a field**, add a line to the extension's ` + "`fields`" + `: name, type, and a default if it is optional.
 weft reloads the file; Envoy needs no change.
 
 **Parameters** match only in canonical form, and weft decodes nothing: an int64 has no leading zeros and no plus sign,
@@ -176,10 +176,10 @@ A document with a field of another type, or without a field that has no default,
 the extension is ` + "`null`" + `, and ` + "`errors`" + ` has an entry.
 
 **Choose ` + "`degrade`" + ` with care.**
-If the legacy service fails, or responds 200 with something else than a core, such as a login page,
+If the legacy service fails, or responds 200 without a valid core, such as a login page,
 it may not have authorized the caller.
 *never* (the default) passes that response.
-*authenticated* gives the extension to a caller whose token Envoy's jwt_authn filter has verified.
+*authenticated* gives the extension to a caller whose verified JWT claim equals the first parameter.
 *always* gives it to every caller, and ` + "`weft check`" + ` warns about it.
 
 The tables are generated from [the schema](../internal/rulesfile/rules.schema.json):
