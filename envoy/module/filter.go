@@ -188,7 +188,7 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 		return f.pass(reason, enrich.PassHeaders(reason)), 0
 	case f.method == http.MethodHead:
 		return f.pass(enrich.HeadRequest, f.rule.HeadHeaders()), 0
-	case action == enrich.Stream: // the module does not stream; see README.md
+	case action == enrich.Stream && f.response.ContentLength >= 0: // too large: the module does not stream
 		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge)), 0
 	case action == enrich.Degrade:
 		f.degraded = reason

@@ -307,6 +307,21 @@ func TestHead(t *testing.T) {
 	}
 }
 
+// TestLargeStream: with "large: stream", a core of unknown length is composed, and a known larger one passes.
+func TestLargeStream(t *testing.T) {
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Large = enrich.StreamLarge
+	rules := enrich.NewRules([]*enrich.Rule{&rule})
+	for length, want := range map[string]module.Next{"": module.Collect, "1048577": module.Continue} {
+		f := newFixture(store{})
+		f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+		filter, _ := f.begin(t)
+		next, _ := filter.OnResponse(headers(":status", "200", "content-length", length), "via_upstream", false)
+		expect(t, next, want)
+		filter.OnDestroy()
+	}
+}
+
 // TestNoContent: the response to a POST passes if it has no body.
 func TestNoContent(t *testing.T) {
 	rule := *rulesfile.Builtin().Rules[0]
