@@ -82,7 +82,7 @@ func (r *runner) startEnvoy(ctx context.Context) error {
 	if r.module {
 		args = append(args, "--mode", "module", "--module-library", r.bin.library(),
 			"--module-config", fmt.Sprintf(`{"admin": %q}`, local(r.weftPort)))
-		address += ", weft in it: admin " + local(r.weftPort)
+		address += ", weft in Envoy: admin " + local(r.weftPort)
 		env = []string{"WEFT_MONGODB_URI=" + r.mongodbURI}
 	}
 	bootstrap, err := harness.Bootstrap(ctx, r.bin.weft, args...)
