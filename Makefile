@@ -16,7 +16,7 @@ help: ## list the targets
 	@echo 'Start with "make run". To change weft: "make test" and "make lint".'
 
 .PHONY: run
-run: servers build ## start mongod, a legacy service, weft and Envoy; configure with PORT, ADMIN_PORT, WEFT_ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI
+run: servers build ## start mongod, a legacy service, weft and Envoy; configure with PORT, ADMIN_PORT, WEFT_ADMIN_PORT, LEGACY_PORT, MONGODB_PORT, DATA, LEGACY, MONGODB_URI, MODE=module
 	@exec bin/demo -weft bin/weft -legacy bin/legacy
 
 PAGE := examples/client/dist
@@ -98,7 +98,7 @@ ifdef BASE
 	@$(CHECKOUT) && (cd "$$old/tree" && $(BUILD) \
 	  -ldflags "-s -w -X main.version=$$(git rev-parse --short HEAD)" -o $(CURDIR)/bin/weft-before .)
 endif
-	@bin/bench -weft bin/weft $(if $(BASE),-baseline bin/weft-before) -python .tools/bench-python/bin/python $(BENCH)
+	@bin/bench -weft bin/weft $(addprefix -module ,$(wildcard bin/libweft.so)) $(if $(BASE),-baseline bin/weft-before) -python .tools/bench-python/bin/python $(BENCH)
 
 MICRO := go test -run '^$$' -bench . -benchmem -count 8 ./enrich ./enrich/mongostore ./extproc
 .PHONY: benchstat
@@ -111,13 +111,17 @@ benchstat: tools go ## compare the micro-benchmarks of a commit, BASE=HEAD~1, wi
 	@rm -rf $@; python3 -m venv $@ && $@/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+# The library for weft in Envoy's process.
+LIBRARY := CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 .PHONY: build
-build: go ## build weft and the demo's programs into bin/
+build: go ## build weft and the demo's programs into bin/, and libweft.so if there is a C compiler
 	@echo "building weft …"
 	@$(BUILD) -o bin/weft .
 	@echo "building the demo …"
 	@$(BUILD) -o bin/ ./examples/demo ./examples/chaos
 	@cd examples/legacy && $(BUILD) -o ../../bin/ .
+	@if command -v "$${CC:-gcc}" >/dev/null; then echo "building libweft.so …"; $(LIBRARY) -o bin/libweft.so ./envoy/module/libweft && rm bin/libweft.h; \
+	else echo "libweft.so, which only MODE=module needs, is not built: a C compiler is missing; install gcc"; fi
 
 .PHONY: tools
 tools: servers ## fetch Envoy, mongod and the tools of tests into .tools/, once

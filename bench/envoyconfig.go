@@ -10,14 +10,15 @@ import (
 	"weft/test/harness"
 )
 
-// envoyConfig returns the bootstrap that a weft binary prints for Envoy. An empty rules means the built-in rules.
-func envoyConfig(ctx context.Context, binary, legacy, weft, rules string) ([]byte, error) {
+// envoyConfig returns the bootstrap that a weft binary prints for Envoy. An empty rules means the built-in rules. more
+// are additional arguments of "weft envoy".
+func envoyConfig(ctx context.Context, binary, legacy, weft, rules string, more ...string) ([]byte, error) {
 	// On a busy machine the default timeouts would turn composites into cheaper, degraded responses.
 	args := []string{"--legacy", legacy, "--weft", weft, "--route-timeout", "1m", "--message-timeout", "30s"}
 	if rules != "" {
 		args = append(args, "--rules", rules)
 	}
-	return harness.Bootstrap(ctx, binary, args...)
+	return harness.Bootstrap(ctx, binary, append(args, more...)...)
 }
 
 // replaceWeft replaces weft's HTTP filters in a bootstrap and removes the rest of weft's configuration. Routes,

@@ -38,6 +38,7 @@ func targets() (all []target) {
 				figure: func(m measurement) float64 { return m.RSS["sidecar"] / (1 << 20) },
 			},
 		}...)
+		all = append(all, moduleTargets(one, some, many)...)
 		for _, title := range []string{some, many} {
 			all = append(all,
 				target{title: title, what: "throughput", of: weftNow, to: weftBefore, figure: throughput},
@@ -52,6 +53,26 @@ func targets() (all []target) {
 		{title: noRuleTitle, what: "CPU", of: weftNow, to: envoyAlone, figure: measurement.totalCPU, want: 1.02},
 	}...)
 }
+
+// moduleTargets returns the targets of weft in Envoy's process. Its parameters are the titles of the loops of 1, 32 and
+// 256 connections.
+func moduleTargets(one, some, many string) []target {
+	return []target{
+		{title: some, what: "throughput", of: weftInEnvoy, to: noopExtProc, figure: throughput, want: 1.40, atLeast: true},
+		{title: many, what: "throughput", of: weftInEnvoy, to: noopExtProc, figure: throughput, want: 1.40, atLeast: true},
+		{title: some, what: "throughput", of: weftInEnvoy, to: envoyAlone, figure: throughput, want: 0.55, atLeast: true},
+		{title: many, what: "throughput", of: weftInEnvoy, to: envoyAlone, figure: throughput, want: 0.55, atLeast: true},
+		{title: some, what: "CPU", of: weftInEnvoy, to: goAggregator, figure: measurement.totalCPU, want: 0.40},
+		{title: some, what: "CPU", of: weftInEnvoy, to: goAggregatorInMesh, figure: measurement.totalCPU, want: 0.30},
+		{title: some, what: "CPU", of: weftInEnvoy, to: fastAPIAggregator, figure: measurement.totalCPU, want: 0.04},
+		{title: one, what: "p50", of: weftInEnvoy, to: noopExtProc, figure: p50, want: 0.72},
+		{title: one, what: "p50", of: weftInEnvoy, to: goAggregator, figure: p50, want: 0.75},
+		{title: many, what: "resident MiB of Envoy and weft", of: weftInEnvoy, to: weftNow, want: 1.00, figure: residentWeft},
+	}
+}
+
+// residentWeft is the resident memory of Envoy and weft together.
+func residentWeft(m measurement) float64 { return m.RSS["Envoy"] + m.RSS["sidecar"] }
 
 // distanceTargets are those of the part distance: a connection does not wait for the reads of others. The p50 of the
 // aggregator, which shares no reads, shows what the CPU of the machine allows at 64 connections.

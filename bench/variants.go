@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ const (
 	noopExtProc        = "no-op ext_proc"
 	weftNow            = "weft"
 	weftBefore         = "weft before"
+	weftInEnvoy        = "weft in Envoy"
 	goAggregator       = "Go aggregator"
 	goAggregatorInMesh = "Go aggregator, in the mesh"
 	fastAPIAggregator  = "FastAPI aggregator"
@@ -61,11 +64,13 @@ func (b *testbed) startVariants(ctx context.Context, names []string, delay time.
 		{noopExtProc, b.startNoop},
 		{weftNow, b.startWeftNow},
 		{weftBefore, b.startWeftBefore},
+		{weftInEnvoy, b.startWeftInEnvoy},
 		{goAggregator, b.startGoAggregator},
 		{goAggregatorInMesh, b.startGoAggregatorInMesh},
 		{fastAPIAggregator, b.startFastAPI},
 	} {
-		isMissing := s.name == weftBefore && b.baseline == "" || s.name == fastAPIAggregator && b.python == ""
+		isMissing := s.name == weftBefore && b.baseline == "" || s.name == weftInEnvoy && b.module == "" ||
+			s.name == fastAPIAggregator && b.python == ""
 		if isMissing || len(names) > 0 && !slices.Contains(names, s.name) {
 			continue
 		}
@@ -144,6 +149,27 @@ func (b *testbed) startWeft(ctx context.Context, v *variant, binary, rules strin
 	}
 	v.pids["sidecar"] = p.Pid()
 	config, err := envoyConfig(ctx, binary, b.shared.LegacyAddr, addr, rules)
+	if err != nil {
+		return err
+	}
+	return b.startEnvoy(ctx, v, config)
+}
+
+// startWeftInEnvoy starts an Envoy that has weft in its process.
+func (b *testbed) startWeftInEnvoy(ctx context.Context, v *variant) error {
+	library, err := filepath.Abs(b.module)
+	if err != nil {
+		return err
+	}
+	if v.admin, err = harness.FreeAddr(); err != nil {
+		return err
+	}
+	filter, err := json.Marshal(map[string]any{"admin": v.admin, "pprof": true, "mongodb-uri": b.readURI})
+	if err != nil {
+		return err
+	}
+	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "unix:unused", "",
+		"--mode", "module", "--module-library", library, "--module-config", string(filter))
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,17 @@ func (r *Read) Join(core Core) {
 	}
 }
 
-// Stop cancels the reads that have not ended.
+// Done reports whether all started reads have ended. Then Await returns immediately.
+func (r *Read) Done() bool {
+	for i := range r.sources {
+		if s := &r.sources[i]; s.done != nil && !s.isDone() {
+			return false
+		}
+	}
+	return true
+}
+
+// Stop cancels the reads that have not ended. Any goroutine may call it.
 func (r *Read) Stop() { r.cancel() }
 
 // Await waits until all started reads have ended, ctx ends, or the budget is used up, and returns the extensions. A

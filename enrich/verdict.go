@@ -167,12 +167,16 @@ type Outcome struct {
 
 // String returns the value of the x-weft header, for example "degraded; reason=legacy-error".
 func (o Outcome) String() string {
-	text := string(o.Disposition)
-	if o.Reason != "" {
-		text += "; reason=" + string(o.Reason)
+	if o.Reason == "" {
+		return string(o.Disposition)
 	}
-	if o.Also != "" {
-		text += "+" + string(o.Also)
+	return string(o.Disposition) + "; reason=" + o.Reasons()
+}
+
+// Reasons returns the reason, or both with a plus between them; empty if composed.
+func (o Outcome) Reasons() string {
+	if o.Also == "" {
+		return string(o.Reason)
 	}
-	return text
+	return string(o.Reason) + "+" + string(o.Also)
 }

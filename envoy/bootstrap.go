@@ -24,7 +24,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 	listen, listenErr := address(c.Listen)
 	admin, adminErr := address(c.Admin)
 	clusters, clustersErr := clusters(c)
-	if err := cmp.Or(listenErr, adminErr, clustersErr); err != nil {
+	if err := cmp.Or(listenErr, adminErr, clustersErr, c.Module.validate(c.Rules)); err != nil {
 		return nil, err
 	}
 	b := &bootstrapv3.Bootstrap{}

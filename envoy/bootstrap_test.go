@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"weft/enrich"
 	"weft/envoy"
 	"weft/internal/rulesfile"
 )
@@ -36,6 +37,30 @@ func TestBootstrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkGolden(t, "testdata/bootstrap.yaml", got)
+}
+
+// TestModule compares the configuration of a module with testdata/bootstrap-module.yaml.
+func TestModule(t *testing.T) {
+	c := config()
+	c.Module = &envoy.Module{Library: "/usr/lib/libweft.so", Flags: map[string]any{
+		"rules": "/etc/weft/rules.yaml", "mongodb-uri-file": "/etc/weft/mongodb-uri",
+	}}
+	bootstrap, err := envoy.Bootstrap(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := envoy.YAML(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "testdata/bootstrap-module.yaml", got)
+
+	c.Rules[0].Degrade = enrich.DegradeAuthenticated
+	const want = `rule "user": degrade: authenticated needs weft as an external processor: ` +
+		`modules cannot read the claims of a token`
+	if _, err := envoy.Bootstrap(c); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
 }
 
 // TestFormats compares the configuration of each example's rules in each format.

@@ -14,8 +14,13 @@ import (
 // clusters returns the clusters of a standalone Envoy.
 func clusters(c Config) ([]*clusterv3.Cluster, error) {
 	legacy, legacyErr := cluster(c, "legacy", c.Legacy)
-	weft, weftErr := weftCluster(c)
-	clusters := []*clusterv3.Cluster{legacy, weft}
+	clusters := []*clusterv3.Cluster{legacy}
+	var weftErr error
+	if c.Module == nil {
+		var weft *clusterv3.Cluster
+		weft, weftErr = weftCluster(c)
+		clusters = append(clusters, weft)
+	}
 	if err := cmp.Or(legacyErr, weftErr); err != nil || c.Collector == "" {
 		return clusters, err
 	}

@@ -70,6 +70,9 @@ type Config struct {
 	Collector     string
 	TraceSampling float64
 
+	// Module, if not nil, runs weft in Envoy's process. Weft, TLS and WeftStreams are then ignored.
+	Module *Module
+
 	legacyCluster string // cluster of the legacy service: "legacy", or the mesh's name of it
 }
 
@@ -84,6 +87,9 @@ func (c Config) withDefaults() Config {
 	c.Retries = cmp.Or(c.Retries, new(uint32(defaults.Retries)))
 	c.LegacyIdleTimeout = cmp.Or(c.LegacyIdleTimeout, defaults.LegacyIdleTimeout)
 	c.legacyCluster = "legacy"
+	if c.Module != nil {
+		c.Rules = withoutFallback(c.Rules)
+	}
 	return c
 }
 

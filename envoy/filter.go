@@ -17,8 +17,13 @@ import (
 
 const extProcFilterName = "envoy.filters.http.ext_proc"
 
-// filters returns weft's filters: the fallback, if a rule has one, and ext_proc.
-func filters(c Config) []*hcmv3.HttpFilter { return append(fallbackFilters(c.Rules), extProcFilter(c)) }
+// filters returns weft's filters: the module, or the fallback, if a rule has one, and ext_proc.
+func filters(c Config) []*hcmv3.HttpFilter {
+	if c.Module != nil {
+		return []*hcmv3.HttpFilter{moduleFilter(c)}
+	}
+	return append(fallbackFilters(c.Rules), extProcFilter(c))
+}
 
 // extProcFilter calls weft. If weft fails, the exchange continues without it (failure_mode_allow). Envoy sends a body
 // only if weft requests it (allow_mode_override), and only headers that weft reads: cookies and credentials stay in

@@ -114,11 +114,6 @@ func servesHost(r *enrich.Rule, host string) bool {
 // exactPattern), so it sends weft the name of the rule if that matters: metadata of a route costs Envoy CPU time. The
 // filters of weft are disabled by default; the configuration of a route enables them.
 func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
-	overrides := &extprocv3.ExtProcOverrides{}
-	if isAmbiguous(c.Rules, r) {
-		overrides.GrpcInitialMetadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
-	}
-	extProc := &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}
 	action := legacyAction(c)
 	action.RegexRewrite = rewrite(r)
 	action.Timeout = durationpb.New(c.RouteTimeout)
@@ -127,13 +122,25 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 		Name:                 r.Name,
 		Match:                ruleMatch(r),
 		Action:               &routev3.Route_Route{Route: action},
-		TypedPerFilterConfig: map[string]*anypb.Any{extProcFilterName: marshalAny(extProc)},
+		TypedPerFilterConfig: map[string]*anypb.Any{extProcFilterName: marshalAny(extProcPerRoute(c, r))},
+	}
+	if c.Module != nil {
+		route.TypedPerFilterConfig = map[string]*anypb.Any{moduleFilterName: marshalAny(modulePerRoute(c, r))}
 	}
 	if hasFallback(r) {
 		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
 		route.RequestHeadersToRemove = []string{extproc.IfNoneMatchHeader}
 	}
 	return route
+}
+
+// extProcPerRoute enables ext_proc on the route of a rule.
+func extProcPerRoute(c Config, r *enrich.Rule) *extprocv3.ExtProcPerRoute {
+	overrides := &extprocv3.ExtProcOverrides{}
+	if isAmbiguous(c.Rules, r) {
+		overrides.GrpcInitialMetadata = []*corev3.HeaderValue{{Key: extproc.RuleHeader, Value: r.Name}}
+	}
+	return &extprocv3.ExtProcPerRoute{Override: &extprocv3.ExtProcPerRoute_Overrides{Overrides: overrides}}
 }
 
 // isAmbiguous reports whether a request on the route of a rule can match another rule, whose core has another path at

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // exchange is the state of one stream. Its methods do nothing once err is set.
@@ -25,7 +26,7 @@ type exchange struct {
 	stream  Stream
 	config  config
 	report  enrich.Report
-	clock   clock
+	clock   envoyhttp.Clock
 
 	metadata *corev3.Metadata // of the request
 	forged   []string         // names of request headers that only weft may set
@@ -40,7 +41,7 @@ func (s *Server) newExchange(stream Stream) *exchange {
 	if now == nil {
 		now = time.Now
 	}
-	return &exchange{server: s, stream: stream, config: configOf(stream.Context()), clock: clock{now: now}}
+	return &exchange{server: s, stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: now}}
 }
 
 // receive returns the next message. It reports whether the message is of the expected kind; if not, x.err is set.
@@ -49,7 +50,7 @@ func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool
 		return nil, false
 	}
 	m, x.err = x.stream.Receive()
-	x.clock.received(&x.report.Times)
+	x.clock.Received(&x.report.Times)
 	if got := kindOf(m); x.err == nil && got != want {
 		x.err = fmt.Errorf("received %s, expected %s", got, want)
 	}
@@ -58,7 +59,7 @@ func (x *exchange) receive(want string) (m *extprocv3.ProcessingRequest, ok bool
 
 func (x *exchange) send(r *reply) {
 	if x.err == nil {
-		x.clock.sends(&x.report.Times)
+		x.clock.Sends(&x.report.Times)
 		x.report.AnswerSize += len(r.body)
 		x.err = x.stream.Send(r.message())
 	}
@@ -67,11 +68,11 @@ func (x *exchange) send(r *reply) {
 // sendLast sends the reply that ends the exchange. It carries the outcome for Envoy's access log.
 func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 	if x.err == nil {
-		x.clock.sends(&x.report.Times)
+		x.clock.Sends(&x.report.Times)
 		x.report.AnswerSize += len(r.body)
 		x.report.Outcome = outcome
 		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
-			r.timing = serverTiming(x.report.Times)
+			r.timing = envoyhttp.ServerTiming(x.report.Times)
 		}
 		m := r.message()
 		m.DynamicMetadata = dynamicMetadata(&x.report)
@@ -128,22 +129,16 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	x.send(&reply{to: responseHeaders, mode: mode})
 }
 
-const (
-	// BufferSlack is the size of Envoy's buffer beyond the largest core, in bytes: a response that fills the buffer
-	// exactly counts as too large, and the extensions need space.
-	BufferSlack = 64 << 10
-
-	// maxAnswer is the limit of a composition that Envoy does not have to buffer, in bytes. A list could contain any
-	// number of copies of a large document.
-	maxAnswer = 32 << 20
-)
+// BufferSlack is the size of Envoy's buffer beyond the largest core, in bytes: a response that fills the buffer exactly
+// counts as too large, and the extensions need space.
+const BufferSlack = envoyhttp.BufferSlack
 
 // await returns the extensions for a core. It waits no longer than the budget. It is called when the core has arrived,
 // so that the wait adds to the response time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
-	began := x.clock.now()
+	began := x.clock.Now()
 	found := read.Await(core, cmp.Or(x.config.budget, x.ruleset.Budget))
-	x.clock.waited(&x.report.Times, began, found.Reads)
+	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	return found
 }
@@ -155,7 +150,7 @@ func (x *exchange) compose(
 	rule *enrich.Rule, params []enrich.Value, core enrich.Core, found enrich.Found,
 ) enrich.Answer {
 	if !x.buffered {
-		return rule.Compose(params, core, found, maxAnswer)
+		return rule.Compose(params, core, found, envoyhttp.MaxAnswer)
 	}
 	answer := rule.Compose(params, core, found, rule.CoreLimit+BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
@@ -187,7 +182,7 @@ func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) err
 // response is chunked.
 func (x *exchange) continueAndReplace(a enrich.Answer) error {
 	x.sendLast(&reply{
-		to: responseHeaders, replace: true, change: answerChange(a, false), newBody: true, body: a.Body,
+		to: responseHeaders, replace: true, change: envoyhttp.AnswerHeaders(a, false), newBody: true, body: a.Body,
 	}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
@@ -209,7 +204,9 @@ func (x *exchange) passBody(reason enrich.Reason, err error) error {
 // replaceBody replaces the body. Headers and body change in one message: if weft dies before it, the complete legacy
 // response passes.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.sendLast(&reply{to: responseBody, change: answerChange(a, x.buffered), newBody: true, body: a.Body}, a.Outcome)
+	x.sendLast(&reply{
+		to: responseBody, change: envoyhttp.AnswerHeaders(a, x.buffered), newBody: true, body: a.Body,
+	}, a.Outcome)
 	return x.finish(a.Outcome, a.Err)
 }
 
@@ -266,12 +263,7 @@ func (s *Server) panicked(rule string, err *enrich.PanicError) {
 	}
 }
 
-// hasCoreOf reports whether Envoy requests the core of a rule from the legacy service; see [RuleHeader]. Rules without
-// a legacy_path have the same core.
+// hasCoreOf reports whether Envoy requests the core of a rule from the legacy service; see [RuleHeader].
 func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
-	if x.config.rule == "" || x.config.rule == rule.Name {
-		return true
-	}
-	routed, ok := x.ruleset.rules.Named(x.config.rule)
-	return ok && routed.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
+	return envoyhttp.HasCoreOf(x.ruleset.rules, x.config.rule, rule)
 }

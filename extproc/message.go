@@ -2,8 +2,6 @@ package extproc
 
 import (
 	"fmt"
-	"net/http"
-	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -11,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // Headers returns the names of the headers that weft reads, and prefixes of such names. Envoy's configuration must
@@ -21,7 +20,7 @@ func Headers() (prefixes, names []string) {
 }
 
 // IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
-const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
+const IfNoneMatchHeader = envoyhttp.IfNoneMatchHeader
 
 // Attributes returns the names of the response attributes that weft reads.
 func Attributes() []string { return []string{codeDetails} }
@@ -70,34 +69,24 @@ func (f fields) get(name string) (value string, ok bool) {
 	return value, ok
 }
 
-// valueOf returns the value of a header. Envoy sends raw_value; value is for older versions of the protocol.
-func valueOf(h *corev3.HeaderValue) string {
+// valueOf returns the value of a header.
+func valueOf(h *corev3.HeaderValue) string { return string(bytesOf(h)) }
+
+// bytesOf returns the value of a header. Envoy sends raw_value; value is for older versions of the protocol.
+func bytesOf(h *corev3.HeaderValue) []byte {
 	if raw := h.GetRawValue(); len(raw) > 0 {
-		return string(raw)
+		return raw
 	}
-	return h.GetValue()
+	return []byte(h.GetValue())
 }
 
 // request returns the parts of a request that rules match.
 func (f fields) request() enrich.Request {
 	var req enrich.Request
 	for _, h := range f {
-		switch h.GetKey() {
-		case ":method":
-			req.Method = valueOf(h)
-		case ":authority":
-			req.Host = valueOf(h)
-		case ":path":
-			req.Path = valueOf(h)
-		case upgrade:
-			req.IsUpgrade = true
-		case "if-none-match", IfNoneMatchHeader:
-			req.IfNoneMatch = join(req.IfNoneMatch, valueOf(h))
-		}
+		envoyhttp.AddRequestHeader(&req, h.GetKey(), bytesOf(h))
 	}
-	if req.Method != http.MethodGet { // for others it is a precondition (RFC 9110, section 13.1.2)
-		req.IfNoneMatch = ""
-	}
+	envoyhttp.EndRequestHeaders(&req)
 	return req
 }
 
@@ -113,41 +102,11 @@ func (f fields) forged() (names []string) {
 
 // response returns the parts of a response that a verdict needs. details is the attribute response.code_details.
 func (f fields) response(details string, endOfStream bool) enrich.Response {
-	resp := enrich.Response{Origin: origin(details), ContentLength: -1, Bodyless: endOfStream}
+	resp := enrich.Response{Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: endOfStream}
 	for _, h := range f {
-		switch h.GetKey() {
-		case ":status":
-			if n, err := strconv.Atoi(valueOf(h)); err == nil { // else 0, which passes
-				resp.Status = n
-			}
-		case "content-length":
-			if n, err := strconv.ParseInt(valueOf(h), 10, 64); err == nil {
-				resp.ContentLength = n
-			}
-		case "content-encoding":
-			resp.ContentEncoding = join(resp.ContentEncoding, valueOf(h))
-		case "cache-control":
-			resp.NoTransform = resp.NoTransform || hasNoTransform(valueOf(h))
-		}
+		envoyhttp.AddResponseHeader(&resp, h.GetKey(), bytesOf(h))
 	}
 	return resp
-}
-
-// join combines the values of a repeated header (RFC 9110, section 5.3).
-func join(list, value string) string {
-	if list == "" {
-		return value
-	}
-	return list + ", " + value
-}
-
-func hasNoTransform(cacheControl string) bool {
-	for directive := range strings.SplitSeq(cacheControl, ",") {
-		if strings.EqualFold(strings.TrimSpace(directive), "no-transform") {
-			return true
-		}
-	}
-	return false
 }
 
 // codeDetailsOf returns the attribute response.code_details, and whether the message has it.
@@ -157,26 +116,6 @@ func codeDetailsOf(m *extprocv3.ProcessingRequest) (details string, ok bool) {
 		return "", false
 	}
 	return value.StringValue, true
-}
-
-// origin returns the origin of a response by Envoy's response code details. See "Response Code Details" in Envoy's
-// documentation of HTTP connection management.
-func origin(details string) enrich.Origin {
-	switch {
-	case details == "":
-		return enrich.OriginUnknown
-	case details == "via_upstream":
-		return enrich.OriginLegacy
-	case strings.HasPrefix(details, "upstream_"), // reset, timeouts, overflow
-		details == "response_timeout",
-		details == "request_overall_timeout",
-		details == "no_healthy_upstream",
-		details == "cluster_not_found",
-		details == "maintenance_mode":
-		return enrich.OriginUnreachable
-	default:
-		return enrich.OriginProxy
-	}
 }
 
 // JWTMetadata is the namespace of Envoy's jwt_authn filter in the metadata of a request.

@@ -2,15 +2,13 @@ package extproc
 
 import (
 	"context"
-	"strconv"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // Metadata of a call that Envoy's configuration sets. All keys are optional.
@@ -55,64 +53,29 @@ func metadataValue(ctx context.Context, name string) string {
 // in the stream's metadata; an Envoy without tracing may still forward a header of the client.
 func traceOf(ctx context.Context, request fields) enrich.Trace {
 	ofClient, _ := request.get(traceParent)
-	for _, carrier := range []propagation.MapCarrier{
-		{traceParent: metadataValue(ctx, traceParent)},
-		{traceParent: ofClient},
-	} {
-		if carrier[traceParent] == "" {
-			continue
-		}
-		extracted := propagation.TraceContext{}.Extract(context.Background(), carrier)
-		if c := trace.SpanContextFromContext(extracted); c.IsValid() {
-			return enrich.Trace{ID: c.TraceID(), Parent: c.SpanID(), Sampled: c.IsSampled()}
-		}
-	}
-	return enrich.Trace{}
+	return envoyhttp.Trace(metadataValue(ctx, traceParent), ofClient)
 }
 
 // MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's
 // access log: rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms,
 // mongodb_ms and added_ms. Unknown values are omitted. Envoy's configuration must allow it (receiving_namespaces).
-const MetadataNamespace = "weft"
+const MetadataNamespace = envoyhttp.MetadataNamespace
 
 // dynamicMetadata returns the dynamic_metadata of the last reply.
 func dynamicMetadata(r *enrich.Report) *structpb.Struct {
 	values := map[string]*structpb.Value{
 		"rule":      structpb.NewStringValue(r.Rule),
 		"verdict":   structpb.NewStringValue(string(r.Outcome.Disposition)),
-		"legacy_ms": structpb.NewNumberValue(milliseconds(r.Times.Legacy)),
-		"added_ms":  structpb.NewNumberValue(milliseconds(r.Times.Added)),
+		"legacy_ms": structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Legacy)),
+		"added_ms":  structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Added)),
 	}
-	if reason := string(r.Outcome.Reason); reason != "" {
-		if r.Outcome.Also != "" {
-			reason += "+" + string(r.Outcome.Also)
-		}
+	if reason := r.Outcome.Reasons(); reason != "" {
 		values["reason"] = structpb.NewStringValue(reason)
 	}
 	if r.Times.Read != 0 {
-		values["mongodb_ms"] = structpb.NewNumberValue(milliseconds(r.Times.Read))
+		values["mongodb_ms"] = structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Read))
 	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
 	}}
-}
-
-// milliseconds returns d in milliseconds, rounded to microseconds.
-func milliseconds(d time.Duration) float64 {
-	return float64(d.Round(time.Microsecond).Microseconds()) / 1000
-}
-
-// serverTiming returns the value of a server-timing header (W3C Server Timing), which browsers display: the times of
-// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds.
-func serverTiming(t enrich.Times) string {
-	b := make([]byte, 0, 64)
-	add := func(name string, d time.Duration) {
-		b = strconv.AppendFloat(append(b, name...), milliseconds(d), 'f', -1, 64)
-	}
-	add("legacy;dur=", t.Legacy)
-	if t.Read != 0 {
-		add(", mongodb;dur=", t.Read)
-	}
-	add(", weft;dur=", t.Added)
-	return string(b)
 }

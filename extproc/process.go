@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // Server is the external processor. Its fields must not change while it serves.
@@ -86,7 +87,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
 		core := enrich.FailedCore(reason)
-		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core), maxAnswer))
+		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core), envoyhttp.MaxAnswer))
 	case enrich.Stream:
 		return processStream(x, rule, params, x.await(read, enrich.Core{}))
 	}

@@ -1,9 +1,6 @@
 package extproc
 
 import (
-	"net/http"
-	"strconv"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
@@ -87,18 +84,4 @@ func (r *reply) mutation() *extprocv3.HeaderMutation {
 		})
 	}
 	return m
-}
-
-// answerChange returns the change from the headers of the response to those of an answer.
-func answerChange(a enrich.Answer, exactLength bool) enrich.Headers {
-	change := a.Headers()
-	if a.Status != 0 {
-		change.Set = append(change.Set, enrich.Header{Name: ":status", Value: strconv.Itoa(a.Status)})
-	}
-	if a.Status == http.StatusNotModified || !exactLength {
-		change.Remove = append(change.Remove, "content-length")
-	} else {
-		change.Set = append(change.Set, enrich.Header{Name: "content-length", Value: strconv.Itoa(len(a.Body))})
-	}
-	return change
 }

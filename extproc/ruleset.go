@@ -31,3 +31,6 @@ func NewRuleset(rules []*enrich.Rule, envoyConfig string) *Ruleset {
 
 // EnvoyConfig identifies the Envoy configuration that the rules need.
 func (r *Ruleset) EnvoyConfig() string { return r.envoyConfig }
+
+// Rules returns the rules of the set.
+func (r *Ruleset) Rules() enrich.Rules { return r.rules }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"weft/enrich"
+	"weft/internal/envoyhttp"
 )
 
 // selfCheck detects faults in Envoy's configuration from its messages. The zero value is ready for use.
@@ -101,7 +102,7 @@ func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_
 // checkOrder checks a first message that is not a request. Envoy's local replies may come without a request.
 func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
 	details, _ := codeDetailsOf(first)
-	if kindOf(first) == responseHeaders && origin(details) == enrich.OriginLegacy {
+	if kindOf(first) == responseHeaders && envoyhttp.Origin(details) == enrich.OriginLegacy {
 		x.misconfigured(noRequests, "Envoy does not send requests: "+
 			"set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
 			"until then all responses pass")

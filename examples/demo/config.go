@@ -24,6 +24,7 @@ type config struct {
 	mongoPort  int    // the demo's mongod; 0 if MONGODB_URI is set
 	legacy     string // host:port of the legacy service
 	mongodbURI string
+	module     bool   // weft runs in Envoy's process
 	page       string // absolute path of the page's directory; empty means no page and no control endpoint
 }
 
@@ -42,6 +43,13 @@ func configure(getenv func(string) string) (config, error) {
 	}
 	if c.weftPort, err = portFrom(getenv, "WEFT_ADMIN_PORT", 9902); err != nil {
 		return config{}, err
+	}
+	switch mode := getenv("MODE"); mode {
+	case "module":
+		c.module = true
+	case "", "ext_proc":
+	default:
+		return config{}, fmt.Errorf("MODE=%s: write MODE=ext_proc or MODE=module", mode)
 	}
 	if c.legacy != "" {
 		if host, port, err := net.SplitHostPort(c.legacy); err != nil || host == "" || port == "" {
@@ -74,6 +82,9 @@ func (c *config) usePage(dir string) error {
 	}
 	if c.legacyPort == 0 {
 		return errors.New("LEGACY: the demo's own legacy service serves the page; unset LEGACY, or use \"make run\"")
+	}
+	if c.module {
+		return errors.New("MODE=module: the page stops and starts weft, which has no process in this mode; use \"make run\"")
 	}
 	page, err := filepath.Abs(dir)
 	if err != nil {

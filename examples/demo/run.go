@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"weft/test/harness"
@@ -13,6 +14,9 @@ import (
 
 // binaries are paths of programs from this repository.
 type binaries struct{ weft, legacy string }
+
+// library returns the path of libweft.so, which is built next to weft.
+func (b binaries) library() string { return filepath.Join(filepath.Dir(b.weft), "libweft.so") }
 
 // runner starts and stops the children.
 type runner struct {
@@ -47,7 +51,14 @@ func run(ctx context.Context, c config, b binaries, kill <-chan struct{}) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, r.stop(kill)) }()
-	for _, start := range []func(context.Context) error{r.startMongod, r.startLegacy, r.startWeft, r.startEnvoy} {
+	starts := []func(context.Context) error{r.startMongod, r.startLegacy, r.startWeft, r.startEnvoy}
+	if c.module {
+		if _, err := os.Stat(b.library()); err != nil {
+			return fmt.Errorf("MODE=module: %w; \"make build\" builds it if there is a C compiler", err)
+		}
+		starts = slices.Delete(starts, 2, 3)
+	}
+	for _, start := range starts {
 		err := start(ctx)
 		if ctx.Err() != nil {
 			return nil // interrupted by the user

@@ -74,19 +74,31 @@ func (r *runner) launchWeft(ctx context.Context) (*harness.Process, error) {
 
 func (r *runner) startEnvoy(ctx context.Context) error {
 	fmt.Println("starting Envoy …")
-	bootstrap, err := harness.Bootstrap(ctx, r.bin.weft, "--legacy", r.legacy, "--weft", "unix:"+socket,
-		"--listen", local(r.port), "--admin", local(r.adminPort))
+	args := []string{
+		"--legacy", r.legacy, "--weft", "unix:" + socket, "--listen", local(r.port), "--admin", local(r.adminPort),
+	}
+	address := local(r.port) + ", admin " + local(r.adminPort)
+	var env []string
+	if r.module {
+		args = append(args, "--mode", "module", "--module-library", r.bin.library(),
+			"--module-config", fmt.Sprintf(`{"admin": %q}`, local(r.weftPort)))
+		address += ", weft in Envoy: admin " + local(r.weftPort)
+		env = []string{"WEFT_MONGODB_URI=" + r.mongodbURI}
+	}
+	bootstrap, err := harness.Bootstrap(ctx, r.bin.weft, args...)
 	if err != nil {
 		return err
 	}
 	launch := func(ctx context.Context) (*harness.Process, error) {
-		envoy, err := harness.StartEnvoy(ctx, harness.EnvoyOptions{Dir: r.data, Bootstrap: bootstrap, Log: r.log("envoy")})
+		envoy, err := harness.StartEnvoy(ctx, harness.EnvoyOptions{
+			Dir: r.data, Bootstrap: bootstrap, Log: r.log("envoy"), Env: env,
+		})
 		if err != nil {
 			return nil, err
 		}
 		return envoy.Process, nil
 	}
-	return r.add(ctx, launch, local(r.port)+", admin "+local(r.adminPort))
+	return r.add(ctx, launch, address)
 }
 
 func (r *runner) log(name string) string { return filepath.Join(r.data, name+".log") }

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ func envoyCommand() *cli.Command {
 		c             envoy.Config
 		istio         envoy.IstioOptions
 		gateway       envoy.GatewayOptions
+		mode          string
+		module        moduleOptions
 	)
 	return &cli.Command{
 		Name:  "envoy",
@@ -42,6 +45,12 @@ output list what the format cannot express.
 			rulesFlag(&rules),
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
 				"bootstrap, istio, gateway, weft-ca or weft-client"),
+			stringVar(&mode, "mode", extProcMode, "WEFT_MODE",
+				"bootstrap: ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
+			stringVar(&module.library, "module-library", "/usr/lib/libweft.so", "WEFT_MODULE_LIBRARY",
+				"bootstrap: `FILE` in Envoy's file system with the library for --mode module"),
+			stringVar(&module.config, "module-config", "{}", "WEFT_MODULE_CONFIG",
+				"bootstrap: flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
 			stringVar(&c.Legacy, "legacy", "", "WEFT_LEGACY",
 				"`host:port` of the legacy service (gateway: its Service); "+
 					"default: the rules file's, or 127.0.0.1:8081"),
@@ -146,6 +155,9 @@ output list what the format cannot express.
 					c.RouteTimeout, "otherwise the route times out while weft still waits for MongoDB")
 			}
 			gateway.Namespace = istio.Namespace
+			if c.Module, err = module.parse(cmd, mode, rules); err != nil {
+				return err
+			}
 			var text []byte
 			var message proto.Message // or its text
 			switch format {
@@ -174,6 +186,39 @@ output list what the format cannot express.
 			return err
 		},
 	}
+}
+
+// Values of --mode.
+const (
+	extProcMode = "ext_proc"
+	moduleMode  = "module"
+)
+
+// moduleOptions are the flags for --mode module.
+type moduleOptions struct{ library, config string }
+
+// parse returns nil for --mode ext_proc.
+func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Module, error) {
+	switch mode {
+	case moduleMode:
+	case extProcMode:
+		for _, name := range []string{"module-library", "module-config"} {
+			if cmd.IsSet(name) {
+				return nil, usageErrorf("--%s is for --mode %s, not %s", name, moduleMode, extProcMode)
+			}
+		}
+		return nil, nil //nolint:nilnil // without a module
+	default:
+		return nil, usageErrorf("unknown --mode %q; use one of %s, %s", mode, extProcMode, moduleMode)
+	}
+	m := &envoy.Module{Library: o.library}
+	if err := json.Unmarshal([]byte(o.config), &m.Flags); err != nil || m.Flags == nil {
+		return nil, usageErrorf("--module-config %s: want a JSON object, such as {\"admin\": \"127.0.0.1:9902\"}", o.config)
+	}
+	if _, ok := m.Flags["rules"]; !ok && rules != "" {
+		m.Flags["rules"] = rules
+	}
+	return m, checkModuleFlags(m.Flags)
 }
 
 // warnOfNewRoutes warns that no SecurityPolicy protects new routes for Envoy Gateway.

@@ -42,38 +42,53 @@ weft reloads the rules file when it changes. New exchanges use the new rules. If
 weft logs them and the previous rules stay in use. weft starts and runs without MongoDB; extensions
 are then null.`,
 		Flags: slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, s.port.flags(),
-			mongodbFlags("mongodb://localhost:27017", ""), []cli.Flag{
-				stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
-					"`host:port` for /metrics, /livez and /readyz; empty: disabled"),
-				boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
-				&cli.Int64Flag{
-					Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
-					Destination: &s.maxReads, Validator: atLeast[int64](1),
-					Usage: "maximum number of reads waiting for MongoDB; further exchanges get no extension",
-				},
-				durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
-					"how long an exchange waits for MongoDB after the core has arrived; set it a little less than "+
-						"Envoy's message_timeout; default: nine tenths of the rules file's message_timeout"),
-			}, s.observeFlags(), s.drain.flags()),
-		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
-			s.registry = prometheus.NewRegistry()
-			s.metrics = observe.NewMetrics(s.registry, version)
-			dropped := func(lines int) { s.metrics.DroppedLines.Add(float64(lines)) }
-			log, flush := observe.NonBlocking(cmd.Root().ErrWriter, dropped)
+			mongodbFlags("mongodb://localhost:27017", ""), s.joinFlags(), s.observeFlags(), s.drain.flags()),
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			flush, err := s.configure(cmd)
 			defer flush()
-			if s.logger, err = s.newLogger(log); err != nil {
-				return err
-			}
-			if s.mongodbURI, err = mongodbURI(cmd); err != nil {
+			if err != nil {
 				return err
 			}
 			if err := s.port.validate(); err != nil {
 				return err
 			}
-			s.mongodbURIFile = cmd.String("mongodb-uri-file")
 			return s.run(ctx)
 		},
 	}
+}
+
+// joinFlags returns the flags for reads, metrics and profiles.
+func (s *server) joinFlags() []cli.Flag {
+	return []cli.Flag{
+		stringVar(&s.admin, "admin", "127.0.0.1:9902", "WEFT_ADMIN",
+			"`host:port` for /metrics, /livez and /readyz; empty: disabled"),
+		boolVar(&s.pprof, "pprof", false, "WEFT_PPROF", "serve profiles on --admin, under /debug/pprof/"),
+		&cli.Int64Flag{
+			Name: "max-waiting-reads", Value: 1024, Sources: cli.EnvVars("WEFT_MAX_WAITING_READS"),
+			Destination: &s.maxReads, Validator: atLeast[int64](1),
+			Usage: "maximum number of reads waiting for MongoDB; further exchanges get no extension",
+		},
+		durationVar(&s.budget, "budget", 0, 0, "WEFT_BUDGET",
+			"how long an exchange waits for MongoDB after the core has arrived; set it a little less than "+
+				"Envoy's message_timeout; default: nine tenths of the rules file's message_timeout"),
+	}
+}
+
+// configure creates the logger and the metrics, and gets the URI of MongoDB from the flags. The caller must call flush
+// at the end, also after an error.
+func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
+	s.registry = prometheus.NewRegistry()
+	s.metrics = observe.NewMetrics(s.registry, s.version)
+	dropped := func(lines int) { s.metrics.DroppedLines.Add(float64(lines)) }
+	log, flush := observe.NonBlocking(cmd.Root().ErrWriter, dropped)
+	if s.logger, err = s.newLogger(log); err != nil {
+		return flush, err
+	}
+	if s.mongodbURI, err = mongodbURI(cmd); err != nil {
+		return flush, err
+	}
+	s.mongodbURIFile = cmd.String("mongodb-uri-file")
+	return flush, nil
 }
 
 // server is the state of weft serve.
@@ -91,6 +106,8 @@ type server struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	store    *mongostore.Store
+	reads    enrich.Store         // store with batching and a limit
+	report   func(*enrich.Report) // called at the end of each exchange
 	rules    atomic.Pointer[extproc.Ruleset]
 
 	stopAdvice context.CancelFunc // ends adviseIndexes for the rules in use
@@ -114,57 +131,27 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}()
 
-	// The heap is a few megabytes, so with the default of 100 garbage collection takes a tenth of the CPU (make bench).
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
 	// Set GOMEMLIMIT from the cgroup's memory limit, so that the garbage collector works harder before the kernel kills
 	// weft.
 	if _, err := memlimit.Set(); err != nil {
 		s.logger.Info("memory limit not set from cgroup", "error", err)
 	}
-	file, err := loadRules(s.rulesName)
+	file, stopJoin, err := s.startJoin(ctx)
 	if err != nil {
 		return err
 	}
-	s.health = observe.NewHealth(s.logger)
-	if err := s.connectMongoDB(ctx); err != nil {
-		return err
-	}
-	s.applyRules(ctx, file)
-	closeAdmin, err := s.serveAdmin(s.registry)
-	if err != nil {
-		return err
-	}
-	defer closeAdmin()
-
-	record, closeTraces, err := observe.Traces(ctx, s.otlpEndpoint, s.version, s.logger)
-	if err != nil {
-		return fmt.Errorf("--otlp-endpoint: %w", err)
-	}
-	defer closeTraces()
-	log := observe.Log(s.logger)
+	defer stopJoin()
 	var idle idle
 	processor := &extproc.Server{
 		Rules:        s.rules.Load,
-		Store:        enrich.Limit(enrich.Batch(s.store), s.maxReads),
+		Store:        s.reads,
 		ServerTiming: s.serverTiming,
-		Report: func(r *enrich.Report) {
-			s.metrics.Count(r)
-			log(r)
-			s.health.Watch(r)
-			record(r)
-			idle.watch()
-		},
+		Report:       func(r *enrich.Report) { s.report(r); idle.watch() },
 		Misconfigured: func(fault string) {
 			s.metrics.Misconfigurations.Inc()
 			s.logger.Warn("envoy misconfigured", "error", fault)
 		},
-		Panicked: func(rule string, err *enrich.PanicError) {
-			s.metrics.Panics.Inc()
-			s.logger.Error("panic in exchange; the legacy response passes",
-				"rule", rule, "error", err, "stack", string(err.Stack))
-		},
+		Panicked: s.panicked,
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
 	if err != nil {
@@ -178,9 +165,6 @@ func (s *server) run(ctx context.Context) error {
 	health := newHealth() // has the status of the server; the next line adds the service's
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(grpcServer, health)
-	if s.rulesName != "" {
-		go s.watch(ctx, file.Text)
-	}
 
 	go idle.warn(ctx, s.logger)
 
@@ -198,12 +182,57 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 
-	// All exchanges have ended, so no read is in progress and Close need not wait.
+	s.closeStore()
+	s.logger.Info("stopped")
+	return nil
+}
+
+// startJoin starts the parts that do not depend on how Envoy calls weft: rules, MongoDB, metrics and traces. To stop
+// them, cancel ctx and call stop.
+func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func(), err error) {
+	// The heap is a few megabytes, so with the default of 100 garbage collection takes a tenth of the CPU (make bench).
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if file, err = loadRules(s.rulesName); err != nil {
+		return nil, nil, err
+	}
+	s.health = observe.NewHealth(s.logger)
+	if err := s.connectMongoDB(ctx); err != nil {
+		return nil, nil, err
+	}
+	s.reads = enrich.Limit(enrich.Batch(s.store), s.maxReads)
+	s.applyRules(ctx, file)
+	closeAdmin, err := s.serveAdmin(s.registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	record, closeTraces, err := observe.Traces(ctx, s.otlpEndpoint, s.version, s.logger)
+	if err != nil {
+		closeAdmin()
+		return nil, nil, fmt.Errorf("--otlp-endpoint: %w", err)
+	}
+	log := observe.Log(s.logger)
+	s.report = func(r *enrich.Report) { s.metrics.Count(r); log(r); s.health.Watch(r); record(r) }
+	if s.rulesName != "" {
+		go s.watch(ctx, file.Text)
+	}
+	return file, func() { closeTraces(); closeAdmin() }, nil
+}
+
+// panicked reports a panic in an exchange.
+func (s *server) panicked(rule string, err *enrich.PanicError) {
+	s.metrics.Panics.Inc()
+	s.logger.Error("panic in exchange; the legacy response passes",
+		"rule", rule, "error", err, "stack", string(err.Stack))
+}
+
+// closeStore closes the connections to MongoDB. All exchanges have ended, so no read is in progress and Close need not
+// wait.
+func (s *server) closeStore() {
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.store.Close(now)
-	s.logger.Info("stopped")
-	return nil
 }
 
 // applyRules sets the rules for new exchanges.
@@ -212,7 +241,7 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 		s.logger.Warn("rules file warning", "warning", w.Error())
 	}
 	for _, r := range f.Rules {
-		if r.CoreLimit+extproc.BufferSlack > s.port.message {
+		if s.port.message > 0 && r.CoreLimit+extproc.BufferSlack > s.port.message { // 0 means no limit, in Envoy's process
 			s.logger.Warn("core limit exceeds --max-message-bytes; larger cores pass", "rule", r.Name,
 				"core_limit", r.CoreLimit, "max_message_bytes", s.port.message)
 		}

@@ -160,6 +160,9 @@ func (m *Metrics) CountOpen(
 	return handler(srv, stream)
 }
 
+// AddOpen changes the number of open exchanges. It replaces CountOpen where there is no gRPC server.
+func (m *Metrics) AddOpen(exchanges int) { m.open.Add(float64(exchanges)) }
+
 // Rules sets the rules in use. It deletes the series of rules and collections that are not in rules.
 func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 	m.rulesInfo.Reset()

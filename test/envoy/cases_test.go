@@ -37,19 +37,27 @@ var routes = []struct{ name, path string }{
 //	-- answer --          status, headers ("-" for absent) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
+	t.Parallel() // with TestCasesInModule: both wait for timeouts most of the time
+	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}))
+}
+
+// caseTimeout is the route timeout. Cases with a legacy service that hangs wait for it.
+const caseTimeout = 2 * time.Second
+
+// replayCases replays testdata/cases.
+func replayCases(t *testing.T, s *system) {
 	files, err := filepath.Glob("testdata/cases/*/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
-	s := startSystem(t, systemOptions{timeout: 2 * time.Second}) // cases that hang wait for it, the others must not
 	for _, file := range files {
 		c, err := readCase(file)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		for _, route := range routes {
-			name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, http1, route.name, route.path) })
 			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) { c.run(t, s, http2, route.name, route.path) })
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -31,20 +32,24 @@ import (
 // mongod is the server of all tests of this package. Each system has a database of its own in it.
 var mongod *harness.Mongod
 
+// scratch is a directory for the files of all tests of this package.
+var scratch string
+
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "weft-mongod")
+	var err error
+	scratch, err = os.MkdirTemp("", "weft-envoy")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	mongod, err = harness.StartMongod(context.Background(), harness.MongodOptions{Dir: dir})
+	mongod, err = harness.StartMongod(context.Background(), harness.MongodOptions{Dir: filepath.Join(scratch, "mongod")})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
 	_ = mongod.Stop(10 * time.Second)
-	_ = os.RemoveAll(dir)
+	_ = os.RemoveAll(scratch)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -62,6 +67,8 @@ type system struct {
 	rules    []*enrich.Rule
 	profiles *mongo.Collection // that the first source of the first rule reads
 
+	weftAdmin string // host:port of the admin listener of a module
+
 	mu            sync.Mutex
 	misconfigured []string
 }
@@ -72,6 +79,7 @@ type systemOptions struct {
 	timeout    time.Duration // route timeout; default 3 s
 	message    time.Duration // message timeout; default so long that a busy machine does not matter
 	rules      []*enrich.Rule
+	module     *envoy.Module // nil for ext_proc
 	filters    []*hcmv3.HttpFilter
 	config     func(*envoy.Config)          // nil for none
 	change     func(*bootstrapv3.Bootstrap) // nil for none
@@ -88,14 +96,18 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	if o.rules == nil {
 		o.rules = rulesfile.Builtin().Rules
 	}
-	database := fmt.Sprintf("test_%d", time.Now().UnixNano())
-	for _, r := range o.rules {
-		for _, src := range r.Sources {
-			src.Database = database
+	if o.module == nil { // else the rules file sets it
+		database := newDatabase()
+		for _, r := range o.rules {
+			for _, src := range r.Sources {
+				src.Database = database
+			}
 		}
 	}
 	s := &system{System: harness.NewTestSystem(t, ""), t: t, legacy: startLegacy(t), rules: o.rules}
-	s.startWeft(o.mongodbURI)
+	if o.module == nil {
+		s.startWeft(o.mongodbURI)
+	}
 	s.profiles = collection(t, o.rules[0].Sources[0])
 
 	config := envoy.Config{
@@ -105,6 +117,7 @@ func startSystem(t testing.TB, o systemOptions) *system {
 		Admin:          "127.0.0.1:0",
 		Legacy:         s.legacy.addr,
 		Weft:           s.Socket,
+		Module:         o.module,
 		RouteTimeout:   o.timeout,
 		MessageTimeout: o.message,
 	}
@@ -127,6 +140,9 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	}
 	return s
 }
+
+// newDatabase returns the name of a database that no other system has.
+func newDatabase() string { return fmt.Sprintf("test_%d", time.Now().UnixNano()) }
 
 func (s *system) startWeft(mongodbURI string) {
 	s.t.Helper()

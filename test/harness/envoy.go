@@ -21,6 +21,7 @@ type EnvoyOptions struct {
 	Bootstrap []byte   // YAML; must have an admin address, whose port may be 0
 	Log       string   // log file; empty means envoy.log in Dir
 	Args      []string // additional arguments
+	Env       []string // additional environment variables
 }
 
 // Envoy is a running Envoy.
@@ -54,7 +55,7 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	}
 	envoy := &Envoy{}
 	envoy.Process, err = Start(ctx, Command{
-		Name: "envoy", Path: path, Dir: o.Dir, Log: o.Log,
+		Name: "envoy", Path: path, Dir: o.Dir, Log: o.Log, Env: o.Env,
 		Args: append([]string{
 			"-c", bootstrap, "--admin-address-path", address, "--disable-hot-restart", "--log-level", "warning",
 			"--file-flush-interval-msec", "500", // tests read the access log

@@ -1,4 +1,4 @@
-package extproc
+package envoyhttp
 
 import (
 	"time"
@@ -6,16 +6,17 @@ import (
 	"weft/enrich"
 )
 
-// clock divides the time of an exchange: either weft waits for Envoy, or Envoy waits for weft.
-type clock struct {
-	now  func() time.Time
+// Clock divides the time of an exchange: either weft waits for Envoy, or Envoy waits for weft.
+type Clock struct {
+	Now func() time.Time
+
 	lap  time.Time // time of the last message or reply
 	sent bool      // a reply was sent
 }
 
-// received is called when Receive has returned.
-func (c *clock) received(t *enrich.Times) {
-	now := c.now()
+// Received is called when a message of Envoy has arrived.
+func (c *Clock) Received(t *enrich.Times) {
+	now := c.Now()
 	if t.Began.IsZero() {
 		t.Began = now
 	} else {
@@ -25,9 +26,9 @@ func (c *clock) received(t *enrich.Times) {
 	c.lap = now
 }
 
-// sends is called before a reply is sent.
-func (c *clock) sends(t *enrich.Times) {
-	now := c.now()
+// Sends is called before a reply is sent, or before a callback returns.
+func (c *Clock) Sends(t *enrich.Times) {
+	now := c.Now()
 	t.Added += now.Sub(c.lap)
 	if !c.sent {
 		c.sent, t.Forwarded = true, now.Sub(t.Began)
@@ -35,9 +36,9 @@ func (c *clock) sends(t *enrich.Times) {
 	c.lap = now
 }
 
-// waited is called after the wait for the reads, which began at began.
-func (c *clock) waited(t *enrich.Times, began time.Time, reads []enrich.SourceRead) {
-	now := c.now()
+// Waited is called after the wait for the reads, which began at began.
+func (c *Clock) Waited(t *enrich.Times, began time.Time, reads []enrich.SourceRead) {
+	now := c.Now()
 	if len(reads) == 0 {
 		return
 	}

@@ -1,0 +1,405 @@
+// Package module runs weft in Envoy's process, as the callbacks of an HTTP filter for Envoy's dynamic modules. Package
+// enrich makes the decisions, as for package extproc. Unlike extproc, callbacks must not block. The library that Envoy
+// loads is in envoy/module/libweft.
+package module
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"time"
+
+	"weft/enrich"
+	"weft/internal/envoyhttp"
+)
+
+// Config is shared by all streams of a filter. Its fields must not change while it is used.
+type Config struct {
+	// Rules returns the current rules, and how long a response may wait for MongoDB once the core has arrived; 0 means
+	// no limit.
+	Rules func() (enrich.Rules, time.Duration)
+	Store enrich.Store
+
+	// ServerTiming adds a server-timing header to answers.
+	ServerTiming bool
+
+	// Report, if not nil, is called with the report of each exchange at its end. Several workers call it concurrently. It
+	// must not keep the report.
+	Report func(*enrich.Report)
+
+	// Open, if not nil, is called with 1 when an exchange with a rule begins, and with -1 when its stream is destroyed.
+	Open func(exchanges int)
+
+	// Panicked, if not nil, is called with each recovered panic, and the rule of its exchange.
+	Panicked func(rule string, err *enrich.PanicError)
+
+	// Now returns the time; nil means time.Now.
+	Now func() time.Time
+}
+
+// Stream is a stream of Envoy. Its methods are for callbacks, except Schedule.
+type Stream interface {
+	ChangeRequest(enrich.Headers)
+	ChangeResponse(enrich.Headers)
+
+	// AddResponseHeader appends a header; headers with the same name stay.
+	AddResponseHeader(enrich.Header)
+
+	// Body returns a copy of the part of the response body that has arrived.
+	Body() []byte
+
+	// ReplaceBody replaces the body of the response.
+	ReplaceBody(body []byte)
+
+	// Respond replaces the complete response, including its headers.
+	Respond(status int, headers []enrich.Header, body []byte)
+
+	// SetMetadata sets the dynamic metadata for Envoy's access log.
+	SetMetadata(*enrich.Report)
+
+	// Schedule makes Envoy call OnScheduled, unless the stream has been destroyed. Any goroutine may call it.
+	Schedule()
+}
+
+// Next is Envoy's action after a callback.
+type Next int
+
+// The library's C code uses the same values.
+const (
+	Continue Next = iota // continue; the only callback that follows is OnDestroy
+	Collect              // hold the response until its body is complete or exceeds a limit, then call OnBody
+	Wait                 // hold the response until OnScheduled
+	Replaced             // Respond has replaced the response
+)
+
+// Filter is the state of one exchange:
+//
+//	Envoy                                weft
+//	  OnRequest ─────────────────────────▶  match      no rule ──▶ nil: no callback follows
+//	                                        start to read the extensions (not for HEAD)
+//	  ◀──────────── continue, unconditional
+//	  (the legacy service and MongoDB respond concurrently)
+//	  OnResponse ────────────────────────▶  verdict    pass ─────▶ mark, Continue
+//	                                                   degrade ──▶ as below, without a core
+//	  ◀───────────── Collect
+//	  OnBody ────────────────────────────▶  parse      too large ▶ mark, Continue
+//	                                        extensions have arrived ▶ replace the body, Continue
+//	  ◀───────────── Wait
+//	  (a goroutine waits for MongoDB, and composes)
+//	  OnScheduled ───────────────────────▶  replace the body, Continue
+//	  OnDestroy, at any time ────────────▶  stop the reads
+//
+// One worker of Envoy calls the callbacks of a stream, one after the other. They return without blocking. A goroutine
+// waits for MongoDB and parses large bodies. It accesses no field that a callback changes, and sends its result to a
+// channel. If a callback or the goroutine panics, the legacy response passes.
+type Filter struct {
+	config *Config
+	stream Stream
+	budget time.Duration
+	report enrich.Report
+	clock  envoyhttp.Clock
+
+	rule        *enrich.Rule
+	params      []enrich.Value
+	method      string
+	ifNoneMatch string
+	read        *enrich.Read // nil for HEAD
+
+	response    enrich.Response
+	degraded    enrich.Reason // reason why the core failed; empty if it has not
+	exactLength bool          // the length of the response is known
+	immediately bool          // the legacy body is incomplete: replace the complete response
+	result      chan result   // of the goroutine; nil before it starts
+	reported    bool
+}
+
+// maxOnWorker is the maximum size of a body that a callback parses, in bytes: larger ones would delay other streams of
+// the worker.
+const maxOnWorker = 64 << 10
+
+// OnRequest begins an exchange. Names of headers must be in lower case. Names and values must be valid during the call.
+// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if no rule matches.
+func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
+	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
+	if c.Now == nil {
+		f.clock.Now = time.Now
+	}
+	defer func() {
+		if f.recovered(recover()) {
+			f = nil
+		}
+	}()
+	f.clock.Received(&f.report.Times)
+	var request enrich.Request
+	var forged []string // headers that only weft may set
+	var traceParent string
+	for name, value := range headers {
+		envoyhttp.AddRequestHeader(&request, name, value)
+		switch {
+		case name == "x-request-id":
+			f.report.RequestID = string(value)
+		case name == "traceparent":
+			traceParent = string(value)
+		case len(name) >= len(enrich.OutcomeHeader) && name[:len(enrich.OutcomeHeader)] == enrich.OutcomeHeader:
+			forged = append(forged, string([]byte(name))) // a copy: Envoy owns the name
+		}
+	}
+	envoyhttp.EndRequestHeaders(&request)
+	rules, budget := c.Rules()
+	rule, params, ok := rules.Match(request)
+	if !ok || !envoyhttp.HasCoreOf(rules, routed, rule) {
+		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
+		return nil
+	}
+	f.rule, f.params, f.budget = rule, params, budget
+	f.method, f.ifNoneMatch = request.Method, request.IfNoneMatch
+	f.report.Rule, f.report.Trace = rule.Name, envoyhttp.Trace(traceParent)
+	if request.Method != http.MethodHead {
+		f.read = enrich.Fetch(context.Background(), c.Store, rule, params)
+	}
+	change := enrich.LegacyRequest(request.Method)
+	if len(forged) > 0 {
+		change.Remove = append(append([]string{}, change.Remove...), forged...)
+	}
+	stream.ChangeRequest(change)
+	f.clock.Sends(&f.report.Times)
+	if c.Open != nil {
+		c.Open(1)
+	}
+	return f
+}
+
+// OnResponse is called with the headers of the response. details are Envoy's response code details. limit is the number
+// of bytes of a body that are collected before OnBody is called.
+func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
+	defer f.handlePanic(&next)
+	f.clock.Received(&f.report.Times)
+	f.response = enrich.Response{
+		Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: bodyless, Method: f.method,
+	}
+	for name, value := range headers {
+		envoyhttp.AddResponseHeader(&f.response, name, value)
+	}
+	f.report.Status = f.response.Status
+	action, reason := f.rule.Verdict(f.response)
+	switch {
+	case action == enrich.Pass:
+		return f.pass(reason, enrich.PassHeaders(reason)), 0
+	case f.method == http.MethodHead:
+		return f.pass(enrich.HeadRequest, f.rule.HeadHeaders()), 0
+	case action == enrich.Stream && f.response.ContentLength >= 0: // too large: the module does not stream
+		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge)), 0
+	case action == enrich.Degrade:
+		f.degraded = reason
+		if bodyless {
+			return f.answer(nil), 0
+		}
+	}
+	f.exactLength = f.response.ContentLength >= 0
+	f.clock.Sends(&f.report.Times)
+	return Collect, f.rule.CoreLimit
+}
+
+// OnBody is called when the body of the response is complete, or larger than the limit.
+func (f *Filter) OnBody(isComplete bool) (next Next) {
+	defer f.handlePanic(&next)
+	f.clock.Received(&f.report.Times)
+	switch {
+	case f.degraded != "":
+		f.immediately = !isComplete
+		return f.answer(nil)
+	case !isComplete:
+		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge))
+	}
+	body := f.stream.Body()
+	f.report.CoreSize = len(body)
+	return f.answer(body)
+}
+
+// result is the outcome of a response.
+type result struct {
+	answer   enrich.Answer
+	passed   enrich.Reason // reason why the legacy response passes; empty if there is an answer
+	err      error
+	panicked *enrich.PanicError
+
+	waitBegan time.Time
+	reads     []enrich.SourceRead
+}
+
+// answer replaces the response: immediately if the reads have ended, otherwise after a goroutine has waited for them.
+func (f *Filter) answer(body []byte) Next {
+	core, isParsed := enrich.FailedCore(f.degraded), f.degraded != ""
+	if !isParsed && len(body) <= maxOnWorker && f.response.ContentEncoding == "" {
+		var fits bool
+		if core, fits = f.parse(body); !fits {
+			return f.apply(result{passed: enrich.CoreTooLarge})
+		}
+		if action, reason := f.rule.VerdictOnCore(f.response, core); action == enrich.Pass {
+			return f.apply(result{passed: reason, err: core.Err})
+		}
+		isParsed = true
+		f.read.Join(core)
+	}
+	if isParsed && f.read.Done() {
+		return f.apply(f.compose(core))
+	}
+	f.result = make(chan result, 1)
+	go f.finishAnswer(core, isParsed, body, f.result)
+	return Wait
+}
+
+func (f *Filter) parse(body []byte) (enrich.Core, bool) {
+	return f.rule.ParseCore(body, f.response.ContentEncoding)
+}
+
+// finishAnswer parses and composes in a goroutine, where it does not delay a worker.
+func (f *Filter) finishAnswer(core enrich.Core, isParsed bool, body []byte, results chan<- result) {
+	var r result
+	defer func() {
+		if err := enrich.AsPanic(recover()); err != nil {
+			r = result{passed: enrich.Panicked, panicked: err}
+		}
+		results <- r
+		f.stream.Schedule()
+	}()
+	if !isParsed {
+		var fits bool
+		if core, fits = f.parse(body); !fits {
+			r.passed = enrich.CoreTooLarge
+			return
+		}
+		if action, reason := f.rule.VerdictOnCore(f.response, core); action == enrich.Pass {
+			r.passed, r.err = reason, core.Err
+			return
+		}
+		f.read.Join(core)
+	}
+	r = f.compose(core)
+}
+
+// compose waits for the extensions and composes them with the core.
+func (f *Filter) compose(core enrich.Core) result {
+	r := result{waitBegan: f.clock.Now()}
+	found := f.read.Await(core, f.budget)
+	r.reads = found.Reads
+	r.answer = f.rule.Compose(f.params, core, found, envoyhttp.MaxAnswer)
+	if f.degraded == "" {
+		r.answer = r.answer.WithConditional(f.ifNoneMatch)
+	}
+	return r
+}
+
+// OnScheduled is called after [Stream.Schedule].
+func (f *Filter) OnScheduled() (next Next) {
+	defer f.handlePanic(&next)
+	return f.apply(<-f.result)
+}
+
+// apply changes the response, and ends the exchange.
+func (f *Filter) apply(r result) Next {
+	if r.panicked != nil {
+		panic(r.panicked)
+	}
+	if len(r.reads) > 0 {
+		f.clock.Waited(&f.report.Times, r.waitBegan, r.reads)
+		f.report.Reads = r.reads
+	}
+	if r.passed != "" {
+		return f.pass(r.passed, enrich.PassHeaders(r.passed), r.err)
+	}
+	a := r.answer
+	f.clock.Sends(&f.report.Times)
+	f.report.AnswerSize, f.report.Outcome = len(a.Body), a.Outcome
+	f.stream.SetMetadata(&f.report)
+	if f.immediately {
+		headers := a.Headers().Set
+		if f.config.ServerTiming {
+			headers = append(headers, f.serverTiming())
+		}
+		f.stream.Respond(a.Status, headers, a.Body)
+		f.finish(a.Outcome, a.Err)
+		return Replaced
+	}
+	f.stream.ChangeResponse(envoyhttp.AnswerHeaders(a, f.exactLength))
+	if f.config.ServerTiming {
+		f.stream.AddResponseHeader(f.serverTiming())
+	}
+	f.stream.ReplaceBody(a.Body)
+	f.finish(a.Outcome, a.Err)
+	return Continue
+}
+
+func (f *Filter) serverTiming() enrich.Header {
+	return enrich.Header{Name: "server-timing", Value: envoyhttp.ServerTiming(f.report.Times)}
+}
+
+// pass passes the response with a change of its headers, and ends the exchange.
+func (f *Filter) pass(reason enrich.Reason, change enrich.Headers, errs ...error) Next {
+	f.clock.Sends(&f.report.Times)
+	f.report.Outcome = enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
+	f.stream.ChangeResponse(change)
+	f.stream.SetMetadata(&f.report)
+	f.finish(f.report.Outcome, errs...)
+	return Continue
+}
+
+// errDestroyed is the error of an exchange whose stream was destroyed before the exchange ended.
+var errDestroyed = errors.New("the stream has ended")
+
+// OnDestroy is called when Envoy destroys the stream.
+func (f *Filter) OnDestroy() {
+	defer func() { f.recovered(recover()) }()
+	if f.read != nil {
+		f.read.Stop()
+	}
+	if f.config.Open != nil {
+		f.config.Open(-1)
+	}
+	if !f.reported {
+		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errDestroyed)
+	}
+}
+
+// finish reports the exchange.
+func (f *Filter) finish(outcome enrich.Outcome, errs ...error) {
+	f.report.Outcome, f.report.Err = outcome, errors.Join(errs...)
+	f.reported = true
+	if f.config.Report != nil {
+		f.config.Report(&f.report)
+	}
+}
+
+// handlePanic passes the response if a callback has panicked. It must be deferred.
+func (f *Filter) handlePanic(next *Next) {
+	if f.recovered(recover()) {
+		*next = Continue
+	}
+}
+
+// recovered reports whether value is a recovered panic. If it is, recovered ends the exchange.
+func (f *Filter) recovered(value any) (isPanic bool) {
+	err := enrich.AsPanic(value)
+	if err == nil {
+		return false
+	}
+	isPanic = true // also if Report panics
+	if f.read != nil {
+		f.read.Stop()
+	}
+	f.config.panicked(f.report.Rule, err)
+	if !f.reported { // else Report panicked
+		defer func() { f.recovered(recover()) }() // of Report
+		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.Panicked}, err)
+	}
+	return isPanic
+}
+
+// panicked calls Panicked. It drops a panic of Panicked itself.
+func (c *Config) panicked(rule string, err *enrich.PanicError) {
+	if c.Panicked != nil {
+		defer func() { _ = recover() }()
+		c.Panicked(rule, err)
+	}
+}

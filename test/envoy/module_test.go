@@ -1,0 +1,294 @@
+//go:build cgo
+
+package envoy_test
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"weft/envoy"
+	userprofile "weft/examples/user-profile"
+	"weft/test/harness"
+)
+
+// library builds libweft.so, once for all tests.
+var library = sync.OnceValues(func() (string, error) {
+	name := filepath.Join(scratch, "libweft.so")
+	build := exec.Command("go", "build", "-buildmode=c-shared", "-buildvcs=false", "-o", name, "weft/envoy/module/libweft")
+	build.Stderr = os.Stderr
+	return name, build.Run()
+})
+
+// startModule starts an Envoy with weft in its process. The database of the rules must be user_profiles, as in the
+// built-in rules.
+func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file string) {
+	t.Helper()
+	lib, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules = bytes.ReplaceAll(rules, []byte("database: user_profiles"), []byte("database: "+newDatabase()))
+	file = filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, rules, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := harness.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.rules = parseRules(t, string(rules))
+	o.module = &envoy.Module{Library: lib, Flags: map[string]any{
+		"rules": file, "mongodb-uri": cmp.Or(o.mongodbURI, mongod.URI()), "admin": admin,
+	}}
+	s = startSystem(t, o)
+	s.weftAdmin = admin
+	return s, file
+}
+
+// TestCasesInModule replays testdata/cases with weft in Envoy's process.
+func TestCasesInModule(t *testing.T) {
+	t.Parallel()
+	s, _ := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
+	replayCases(t, s)
+}
+
+// answerEarly starts a legacy service that responds before it reads the body of a request.
+func answerEarly(t *testing.T, addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			open.Go(func() {
+				defer func() { _ = c.Close() }()
+				for r := bufio.NewReader(c); ; {
+					request, err := http.ReadRequest(r)
+					if err != nil {
+						return
+					}
+					if _, err := io.WriteString(c, legacyUser7); err != nil {
+						return
+					}
+					if _, err := io.Copy(io.Discard, request.Body); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Cleanup(func() { // after Envoy
+		_ = listener.Close()
+		open.Wait()
+	})
+}
+
+// TestModuleStreams: while a response waits for MongoDB, its request continues, its client disconnects, or Envoy ends.
+func TestModuleStreams(t *testing.T) {
+	release, asked := make(chan struct{}, 2), make(chan struct{}, 100)
+	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
+	rules := bytes.ReplaceAll(userprofile.Rules, []byte("path: /api/v1/users/{userId:int64}"),
+		[]byte("{path: \"/api/v1/users/{userId:int64}\", methods: [GET, POST]}"))
+	s, _ := startModule(t, rules, systemOptions{mongodbURI: proxy.uri, timeout: time.Minute})
+	t.Cleanup(sync.OnceFunc(func() { close(release) }))
+	s.legacy.stop()
+	answerEarly(t, s.legacy.addr)
+
+	dial := func(request string) net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	stopped := dial("GET /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+	<-asked
+	// The legacy service has responded; the rest of the request continues while the response waits for MongoDB.
+	uploading := dial("POST /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 6\r\n\r\none")
+	harness.Eventually(t, "the response of the legacy service has arrived", func() bool {
+		return s.stat(t, "cluster.legacy.upstream_cx_rx_bytes_total") == 2*len(legacyUser7)
+	})
+	if _, err := io.WriteString(uploading, "two"); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the request is complete", func() bool {
+		return s.stat(t, "cluster.legacy.upstream_rq_active") == 0
+	})
+	_ = stopped.Close()
+	harness.Eventually(t, "the other stream is destroyed", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == 1
+	})
+	release <- struct{}{} // the read of the destroyed stream, which keeps its connection
+	release <- struct{}{}
+	response, err := http.ReadResponse(bufio.NewReader(uploading), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil || string(body) != compositeUser7 {
+		t.Errorf("%s, %v, want %s", body, err, compositeUser7)
+	}
+
+	// SIGTERM while a stream waits for MongoDB.
+	<-asked // of the POST
+	dial("GET /api/v1/users/7 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+	<-asked
+	if err := s.Envoy.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	harness.ExpectLog(t, s.Envoy.Process, "msg=stopped")
+	<-s.Envoy.Done()
+	if err := s.Envoy.Err(); err != nil {
+		t.Errorf("Envoy ended with %v, want exit status 0", err)
+	}
+}
+
+// TestModuleHangUps: clients disconnect at any time, also while a goroutine parses a large body. No stream remains.
+func TestModuleHangUps(t *testing.T) {
+	s, _ := startModule(t, userprofile.Rules, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	large := strings.Replace(coreUser7, `"u"`, `"`+strings.Repeat("u", 200<<10)+`"`, 1)
+	s.legacy.answer("/api/v1/users/8", raw(withLength(large, "")))
+	var clients sync.WaitGroup
+	for client := range 8 {
+		clients.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(client)))
+			for range 50 {
+				conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = fmt.Fprintf(conn, "GET /api/v1/users/%d HTTP/1.1\r\nhost: localhost\r\n\r\n", 7+random.IntN(2))
+				_ = conn.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(4000)) * time.Microsecond))
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}
+		})
+	}
+	clients.Wait()
+	harness.Eventually(t, "no stream remains", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0
+	})
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+	metrics := s.metrics(t)
+	for _, want := range []string{"weft_exchanges_open 0\n", "weft_panics_total 0\n"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("want %sin the metrics:\n%s", want, metrics)
+		}
+	}
+}
+
+// metrics returns weft's metrics.
+func (s *system) metrics(t *testing.T) string {
+	t.Helper()
+	answer, err := harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Body
+}
+
+// TestModuleLocalReply: Envoy sends a local reply to an idle stream while the legacy response waits for MongoDB.
+func TestModuleLocalReply(t *testing.T) {
+	release, asked := make(chan struct{}), make(chan struct{}, 100)
+	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
+	s, _ := startModule(t, userprofile.Rules, systemOptions{
+		mongodbURI: proxy.uri, timeout: time.Minute,
+		change: func(b *bootstrapv3.Bootstrap) {
+			filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
+			var manager hcmv3.HttpConnectionManager
+			if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
+				t.Fatal(err)
+			}
+			manager.StreamIdleTimeout = durationpb.New(200 * time.Millisecond)
+			filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
+		},
+	})
+	free := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(free)
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	if got := s.get(t, "/api/v1/users/7"); got.Status != http.StatusGatewayTimeout || got.Header.Get("x-weft") != "" {
+		t.Errorf("%d %s %v", got.Status, got.Body, got.Header)
+	}
+	<-asked
+	free()
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+}
+
+// TestModuleReload: a module rejects a rules file with an error, and loads the next one.
+func TestModuleReload(t *testing.T) {
+	s, file := startModule(t, userprofile.Rules, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	rules, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("version: 1\nrules: no\n")
+	harness.ExpectLog(t, s.Envoy.Process, "rules file rejected")
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+	write(strings.Replace(string(rules), "default: 0.0", "default: 1.5", 1))
+	harness.ExpectLog(t, s.Envoy.Process, "rules reloaded")
+	want := strings.Replace(compositeUser7, "0.0", "1.5", 1)
+	checkAnswer(t, "200\nx-weft: composed\n\n"+want, "", s.get(t, "/api/v1/users/7"))
+}
+
+// TestModuleRejects: Envoy does not start with a configuration that has an error, and logs the error.
+func TestModuleRejects(t *testing.T) {
+	lib, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := harness.NewTestSystem(t, "")
+	bootstrap, err := envoy.Bootstrap(envoy.Config{
+		Rules: parseRules(t, string(userprofile.Rules)), Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Legacy: "127.0.0.1:1",
+		Module: &envoy.Module{Library: lib, Flags: map[string]any{"rules": "/no/such/file", "admin": ""}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := envoy.YAML(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.StartEnvoyWith(t.Context(), text)
+	const want = "weft: filter_config: rules file: open /no/such/file: no such file or directory"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v", err)
+	}
+}
