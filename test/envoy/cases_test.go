@@ -37,7 +37,6 @@ var routes = []struct{ name, path string }{
 //	-- answer --          status, headers ("-" for absent) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
-	t.Parallel() // with TestCasesInModule: both wait for timeouts most of the time
 	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}))
 }
 

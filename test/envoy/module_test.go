@@ -65,7 +65,6 @@ func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file s
 
 // TestCasesInModule replays testdata/cases with weft in Envoy's process.
 func TestCasesInModule(t *testing.T) {
-	t.Parallel()
 	s, _ := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
 	replayCases(t, s)
 }
