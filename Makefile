@@ -37,7 +37,7 @@ examples/client/node_modules/.package-lock.json: examples/client/package-lock.js
 test: tools go ## run all tests, with the real Envoy and the real mongod
 	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \
 	  if [ $$module = bench ]; then fresh=-count=1; fi; : it builds and runs weft, which the test cache does not notice; \
-	  (cd $$module && go test -race -timeout 10m $$fresh ./...) || status=1; done; exit $$status
+	  (cd $$module && go test -race -timeout 14m $$fresh ./...) || status=1; done; exit $$status
 
 .PHONY: transparency
 transparency: tools go ## what Envoy and weft change of requests and responses, as a table; a part of make test
