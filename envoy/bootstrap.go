@@ -14,7 +14,7 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/http/header_formatters/preserve_case/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/samplers/v3"
 
-	"weft/extproc"
+	"weft/internal/envoyhttp"
 )
 
 // Bootstrap returns the configuration of a standalone Envoy in front of a legacy service: a listener, a route for each
@@ -53,7 +53,7 @@ func bufferLimit(c Config) uint32 {
 	for _, r := range c.Rules {
 		limit = max(limit, r.CoreLimit)
 	}
-	return uint32(limit) + extproc.BufferSlack
+	return uint32(limit) + envoyhttp.BufferSlack
 }
 
 // marshalAny packs a message. Its output is deterministic: see [Fingerprint].

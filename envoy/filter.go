@@ -13,6 +13,7 @@ import (
 	"weft/enrich"
 	"weft/envoy/defaults"
 	"weft/extproc"
+	"weft/internal/envoyhttp"
 )
 
 const extProcFilterName = "envoy.filters.http.ext_proc"
@@ -81,7 +82,7 @@ func metadataOptions(rules []*enrich.Rule) *extprocv3.MetadataOptions {
 	untyped := func(namespace string) *extprocv3.MetadataOptions_MetadataNamespaces {
 		return &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{namespace}}
 	}
-	options := &extprocv3.MetadataOptions{ReceivingNamespaces: untyped(extproc.MetadataNamespace)}
+	options := &extprocv3.MetadataOptions{ReceivingNamespaces: untyped(envoyhttp.MetadataNamespace)}
 	if slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return r.Degrade == enrich.DegradeAuthenticated }) {
 		options.ForwardingNamespaces = untyped(extproc.JWTMetadata)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"weft/enrich"
 	"weft/extproc"
+	"weft/internal/envoyhttp"
 )
 
 // routes sends all requests to the legacy service; requests that match a rule are processed by weft. Each host in a
@@ -129,7 +130,7 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	}
 	if hasFallback(r) {
 		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
-		route.RequestHeadersToRemove = []string{extproc.IfNoneMatchHeader}
+		route.RequestHeadersToRemove = []string{envoyhttp.IfNoneMatchHeader}
 	}
 	return route
 }

@@ -129,10 +129,6 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	x.send(&reply{to: responseHeaders, mode: mode})
 }
 
-// BufferSlack is the size of Envoy's buffer beyond the largest core, in bytes: a response that fills the buffer exactly
-// counts as too large, and the extensions need space.
-const BufferSlack = envoyhttp.BufferSlack
-
 // await returns the extensions for a core. It waits no longer than the budget. It is called when the core has arrived,
 // so that the wait adds to the response time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
@@ -152,7 +148,7 @@ func (x *exchange) compose(
 	if !x.buffered {
 		return rule.Compose(params, core, found, envoyhttp.MaxAnswer)
 	}
-	answer := rule.Compose(params, core, found, rule.CoreLimit+BufferSlack)
+	answer := rule.Compose(params, core, found, rule.CoreLimit+envoyhttp.BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
 		x.ruleset.large[rule].Store(true)
 	}

@@ -19,9 +19,6 @@ func Headers() (prefixes, names []string) {
 		[]string{"cache-control", "content-encoding", "content-length", "if-none-match", upgrade, traceParent, requestID}
 }
 
-// IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
-const IfNoneMatchHeader = envoyhttp.IfNoneMatchHeader
-
 // Attributes returns the names of the response attributes that weft reads.
 func Attributes() []string { return []string{codeDetails} }
 

@@ -56,11 +56,6 @@ func traceOf(ctx context.Context, request fields) enrich.Trace {
 	return envoyhttp.Trace(metadataValue(ctx, traceParent), ofClient)
 }
 
-// MetadataNamespace is the namespace of the dynamic metadata that the last reply of an exchange sets, for Envoy's
-// access log: rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms,
-// mongodb_ms and added_ms. Unknown values are omitted. Envoy's configuration must allow it (receiving_namespaces).
-const MetadataNamespace = envoyhttp.MetadataNamespace
-
 // dynamicMetadata returns the dynamic_metadata of the last reply.
 func dynamicMetadata(r *enrich.Report) *structpb.Struct {
 	values := map[string]*structpb.Value{
@@ -76,6 +71,6 @@ func dynamicMetadata(r *enrich.Report) *structpb.Struct {
 		values["mongodb_ms"] = structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Read))
 	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
-		MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
+		envoyhttp.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
 	}}
 }

@@ -136,7 +136,7 @@ func processHead(x *exchange, rule *enrich.Rule) error {
 //	◀──────────────── continue, new body
 //	                                      end
 func processDegraded(x *exchange, rule *enrich.Rule, response enrich.Response, answer enrich.Answer) error {
-	fits := len(answer.Body) <= rule.CoreLimit+BufferSlack
+	fits := len(answer.Body) <= rule.CoreLimit+envoyhttp.BufferSlack
 	length := response.ContentLength
 	switch bodyless := response.Bodyless || response.Origin != enrich.OriginLegacy; {
 	case bodyless && fits:

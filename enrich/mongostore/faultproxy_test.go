@@ -2,13 +2,13 @@ package mongostore
 
 import (
 	"encoding/binary"
-	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"weft/test/harness"
 )
 
 // A message of MongoDB's wire protocol that carries a command has a header of four int32 (its length, its id, the id of
@@ -27,7 +27,6 @@ type faultProxy struct {
 
 	mu    sync.Mutex
 	fault *fault // nil without a fault
-	conns []net.Conn
 }
 
 // fault is the effect on commands for the stopped shard: they fail, or wait until healed is closed and then pass.
@@ -39,39 +38,23 @@ type fault struct {
 // startFaultProxy returns a proxy without a fault, between the driver and the mongod of this package.
 func startFaultProxy(t *testing.T, isStopped func(id int64) bool) *faultProxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	p := &faultProxy{isStopped: isStopped}
+	proxy, err := harness.StartMongoProxy(strings.TrimPrefix(mongod.URI(), "mongodb://"), func(message []byte) []byte {
+		f := p.faultOf(message)
+		switch {
+		case f == nil:
+			return nil
+		case f.holds:
+			<-f.healed
+			return nil
+		default:
+			return errorReply(message)
+		}
+	})
 	must(t, err)
-	// Without directConnection the driver would connect to the address that mongod reports for itself.
-	p := &faultProxy{uri: "mongodb://" + listener.Addr().String() + "/?directConnection=true", isStopped: isStopped}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", strings.TrimPrefix(mongod.URI(), "mongodb://"))
-			if err != nil {
-				_ = client.Close()
-				return
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, client, server)
-			p.mu.Unlock()
-			running.Go(func() { p.passCommands(server, client) })
-			running.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
-		}
-	})
-	t.Cleanup(func() {
-		p.heal()
-		_ = listener.Close()
-		p.mu.Lock()
-		for _, c := range p.conns {
-			_ = c.Close()
-		}
-		p.mu.Unlock()
-		running.Wait()
-	})
+	t.Cleanup(proxy.Close)
+	t.Cleanup(p.heal) // before Close, which waits for held commands
+	p.uri = proxy.URI
 	return p
 }
 
@@ -90,37 +73,6 @@ func (p *faultProxy) heal() {
 		close(p.fault.healed)
 		p.fault = nil
 	}
-}
-
-// passCommands forwards the messages of a client, except those that the fault affects.
-func (p *faultProxy) passCommands(server io.WriteCloser, client io.ReadWriter) {
-	defer func() { _ = server.Close() }()
-	for {
-		message, err := readMessage(client)
-		if err != nil {
-			return
-		}
-		to := io.Writer(server)
-		if f := p.faultOf(message); f != nil && f.holds {
-			<-f.healed
-		} else if f != nil {
-			to, message = client, errorReply(message) // mongod sends nothing: the driver waits for one reply at a time
-		}
-		if _, err := to.Write(message); err != nil {
-			return
-		}
-	}
-}
-
-func readMessage(client io.Reader) ([]byte, error) {
-	var length [4]byte
-	if _, err := io.ReadFull(client, length[:]); err != nil {
-		return nil, err
-	}
-	message := make([]byte, binary.LittleEndian.Uint32(length[:]))
-	copy(message, length[:])
-	_, err := io.ReadFull(client, message[len(length):])
-	return message, err
 }
 
 // faultOf returns the fault if the message is a find command for a key of the stopped shard, alone or in a list.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"weft/enrich"
@@ -141,8 +143,8 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 			f.report.RequestID = string(value)
 		case name == "traceparent":
 			traceParent = string(value)
-		case len(name) >= len(enrich.OutcomeHeader) && name[:len(enrich.OutcomeHeader)] == enrich.OutcomeHeader:
-			forged = append(forged, string([]byte(name))) // a copy: Envoy owns the name
+		case strings.HasPrefix(name, enrich.OutcomeHeader):
+			forged = append(forged, strings.Clone(name)) // Envoy owns the name
 		}
 	}
 	envoyhttp.EndRequestHeaders(&request)
@@ -159,9 +161,7 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 		f.read = enrich.Fetch(context.Background(), c.Store, rule, params)
 	}
 	change := enrich.LegacyRequest(request.Method)
-	if len(forged) > 0 {
-		change.Remove = append(append([]string{}, change.Remove...), forged...)
-	}
+	change.Remove = slices.Concat(change.Remove, forged)
 	stream.ChangeRequest(change)
 	f.clock.Sends(&f.report.Times)
 	if c.Open != nil {
@@ -232,15 +232,10 @@ type result struct {
 func (f *Filter) answer(body []byte) Next {
 	core, isParsed := enrich.FailedCore(f.degraded), f.degraded != ""
 	if !isParsed && len(body) <= maxOnWorker && f.response.ContentEncoding == "" {
-		var fits bool
-		if core, fits = f.parse(body); !fits {
-			return f.apply(result{passed: enrich.CoreTooLarge})
+		var passed result
+		if core, passed, isParsed = f.parse(body); !isParsed {
+			return f.apply(passed)
 		}
-		if action, reason := f.rule.VerdictOnCore(f.response, core); action == enrich.Pass {
-			return f.apply(result{passed: reason, err: core.Err})
-		}
-		isParsed = true
-		f.read.Join(core)
 	}
 	if isParsed && f.read.Done() {
 		return f.apply(f.compose(core))
@@ -250,8 +245,17 @@ func (f *Filter) answer(body []byte) Next {
 	return Wait
 }
 
-func (f *Filter) parse(body []byte) (enrich.Core, bool) {
-	return f.rule.ParseCore(body, f.response.ContentEncoding)
+// parse returns the core in a body, and starts the reads that need it. If ok is false, the response passes.
+func (f *Filter) parse(body []byte) (core enrich.Core, passed result, ok bool) {
+	core, fits := f.rule.ParseCore(body, f.response.ContentEncoding)
+	if !fits {
+		return core, result{passed: enrich.CoreTooLarge}, false
+	}
+	if action, reason := f.rule.VerdictOnCore(f.response, core); action == enrich.Pass {
+		return core, result{passed: reason, err: core.Err}, false
+	}
+	f.read.Join(core)
+	return core, result{}, true
 }
 
 // finishAnswer parses and composes in a goroutine, where it does not delay a worker.
@@ -265,16 +269,9 @@ func (f *Filter) finishAnswer(core enrich.Core, isParsed bool, body []byte, resu
 		f.stream.Schedule()
 	}()
 	if !isParsed {
-		var fits bool
-		if core, fits = f.parse(body); !fits {
-			r.passed = enrich.CoreTooLarge
+		if core, r, isParsed = f.parse(body); !isParsed {
 			return
 		}
-		if action, reason := f.rule.VerdictOnCore(f.response, core); action == enrich.Pass {
-			r.passed, r.err = reason, core.Err
-			return
-		}
-		f.read.Join(core)
 	}
 	r = f.compose(core)
 }
@@ -368,38 +365,5 @@ func (f *Filter) finish(outcome enrich.Outcome, errs ...error) {
 	f.reported = true
 	if f.config.Report != nil {
 		f.config.Report(&f.report)
-	}
-}
-
-// handlePanic passes the response if a callback has panicked. It must be deferred.
-func (f *Filter) handlePanic(next *Next) {
-	if f.recovered(recover()) {
-		*next = Continue
-	}
-}
-
-// recovered reports whether value is a recovered panic. If it is, recovered ends the exchange.
-func (f *Filter) recovered(value any) (isPanic bool) {
-	err := enrich.AsPanic(value)
-	if err == nil {
-		return false
-	}
-	isPanic = true // also if Report panics
-	if f.read != nil {
-		f.read.Stop()
-	}
-	f.config.panicked(f.report.Rule, err)
-	if !f.reported { // else Report panicked
-		defer func() { f.recovered(recover()) }() // of Report
-		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.Panicked}, err)
-	}
-	return isPanic
-}
-
-// panicked calls Panicked. It drops a panic of Panicked itself.
-func (c *Config) panicked(rule string, err *enrich.PanicError) {
-	if c.Panicked != nil {
-		defer func() { _ = recover() }()
-		c.Panicked(rule, err)
 	}
 }

@@ -353,3 +353,31 @@ func TestNoRule(t *testing.T) {
 		f.expectReport(t, "passed; reason=no-rule")
 	}
 }
+
+// TestNeverDegrades: if the rule never degrades, a body that is not a core passes, whether the callback or the
+// goroutine parses it.
+func TestNeverDegrades(t *testing.T) {
+	for name, body := range map[string]string{"small": "<h1>", "large": strings.Repeat("<h1>", 64<<10)} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(store{})
+			rule := *rulesfile.Builtin().Rules[0]
+			rule.Degrade = enrich.DegradeNever
+			rules := enrich.NewRules([]*enrich.Rule{rule.Ready()})
+			f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+			filter, s := f.begin(t)
+			s.body = body
+			filter.OnResponse(headers(":status", "200"), "via_upstream", false)
+			next := filter.OnBody(true)
+			if next == module.Wait {
+				<-s.scheduled
+				next = filter.OnScheduled()
+			}
+			expect(t, next, module.Continue)
+			if s.replaced != "" || s.outcome() != "passed; reason=not-degraded" {
+				t.Errorf("x-weft %q, body %.20q", s.outcome(), s.replaced)
+			}
+			filter.OnDestroy()
+			f.expectReport(t, "passed; reason=not-degraded")
+		})
+	}
+}

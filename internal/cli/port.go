@@ -15,6 +15,7 @@ import (
 
 	"weft/envoy"
 	"weft/extproc"
+	"weft/internal/envoyhttp"
 	"weft/internal/mtls"
 	"weft/internal/observe"
 )
@@ -123,7 +124,7 @@ func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.S
 		// Reused goroutines do not have to grow their stacks again.
 		grpc.NumStreamWorkers(streamWorkers),
 		// A body of the default core.limit fits the flow-control window.
-		grpc.InitialWindowSize(1<<20+extproc.BufferSlack), grpc.InitialConnWindowSize(16<<20),
+		grpc.InitialWindowSize(1<<20+envoyhttp.BufferSlack), grpc.InitialConnWindowSize(16<<20),
 	)
 	if s.port.reflection {
 		reflection.Register(server)

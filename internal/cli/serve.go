@@ -25,6 +25,7 @@ import (
 	"weft/envoy"
 	"weft/envoy/defaults"
 	"weft/extproc"
+	"weft/internal/envoyhttp"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
 	"weft/internal/watchfile"
@@ -241,7 +242,7 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 		s.logger.Warn("rules file warning", "warning", w.Error())
 	}
 	for _, r := range f.Rules {
-		if s.port.message > 0 && r.CoreLimit+extproc.BufferSlack > s.port.message { // 0 means no limit, in Envoy's process
+		if s.port.message > 0 && r.CoreLimit+envoyhttp.BufferSlack > s.port.message { // 0 means no limit, in Envoy's process
 			s.logger.Warn("core limit exceeds --max-message-bytes; larger cores pass", "rule", r.Name,
 				"core_limit", r.CoreLimit, "max_message_bytes", s.port.message)
 		}

@@ -19,7 +19,9 @@ import (
 // IfNoneMatchHeader is the If-None-Match header of a GET whose conditions Envoy's configuration has removed.
 const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
 
-// MetadataNamespace is the namespace of the dynamic metadata for Envoy's access log.
+// MetadataNamespace is the namespace of the dynamic metadata that the end of an exchange sets, for Envoy's access log:
+// rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms, mongodb_ms and
+// added_ms. Unknown values are omitted. With ext_proc, Envoy's configuration must allow it (receiving_namespaces).
 const MetadataNamespace = "weft"
 
 const (

@@ -23,7 +23,7 @@ func TestDisconnectLeaksNothing(t *testing.T) {
 	var held sync.Once
 	unhold := func() { held.Do(func() { close(release) }) }
 	proxy := startMongoProxy(t, func() { <-release })
-	s := startSystem(t, systemOptions{mongodbURI: proxy.uri, timeout: time.Minute})
+	s := startSystem(t, systemOptions{mongodbURI: proxy, timeout: time.Minute})
 	t.Cleanup(unhold) // before the proxy waits for its connections
 
 	half, _, _ := strings.Cut(legacyUser7, `"createdAt"`)

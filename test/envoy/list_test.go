@@ -23,7 +23,7 @@ rules:
       profile:
         {database: d, collection: c, where: {userId: {core: id, type: int64}}, fields: {n: {type: int64, default: -1}}}
 `)
-	s := startSystem(t, systemOptions{rules: rules, mongodbURI: proxy.uri})
+	s := startSystem(t, systemOptions{rules: rules, mongodbURI: proxy})
 	var docs []any
 	var list, want []string
 	for id := range 1000 {

@@ -112,7 +112,7 @@ func TestModuleStreams(t *testing.T) {
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
 	rules := bytes.ReplaceAll(userprofile.Rules, []byte("path: /api/v1/users/{userId:int64}"),
 		[]byte("{path: \"/api/v1/users/{userId:int64}\", methods: [GET, POST]}"))
-	s, _ := startModule(t, rules, systemOptions{mongodbURI: proxy.uri, timeout: time.Minute})
+	s, _ := startModule(t, rules, systemOptions{mongodbURI: proxy, timeout: time.Minute})
 	t.Cleanup(sync.OnceFunc(func() { close(release) }))
 	s.legacy.stop()
 	answerEarly(t, s.legacy.addr)
@@ -222,7 +222,7 @@ func TestModuleLocalReply(t *testing.T) {
 	release, asked := make(chan struct{}), make(chan struct{}, 100)
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
 	s, _ := startModule(t, userprofile.Rules, systemOptions{
-		mongodbURI: proxy.uri, timeout: time.Minute,
+		mongodbURI: proxy, timeout: time.Minute,
 		change: func(b *bootstrapv3.Bootstrap) {
 			filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
 			var manager hcmv3.HttpConnectionManager

@@ -16,7 +16,7 @@ func TestOverlap(t *testing.T) {
 		once.Do(func() { close(mongoAsked) })
 		<-legacyAsked
 	})
-	s := startSystem(t, systemOptions{mongodbURI: proxy.uri})
+	s := startSystem(t, systemOptions{mongodbURI: proxy})
 	s.legacy.answer("/api/v1/users/7", func(c net.Conn, r *http.Request) bool {
 		close(legacyAsked)
 		select {

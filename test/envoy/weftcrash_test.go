@@ -20,7 +20,7 @@ func TestWeftEndsWhileHoldingBody(t *testing.T) {
 			} {
 				t.Run(route.name+" "+p.String()+" length "+length, func(t *testing.T) {
 					release := make(chan struct{})
-					s := startSystem(t, systemOptions{mongodbURI: startMongoProxy(t, func() { <-release }).uri})
+					s := startSystem(t, systemOptions{mongodbURI: startMongoProxy(t, func() { <-release })})
 					defer sync.OnceFunc(func() { close(release) })()
 					s.legacy.answer("/api/v1/users/7", raw(response))
 					got, req := make(chan harness.Answer), s.newRequest(t, http.MethodGet, route.path+"/7")
