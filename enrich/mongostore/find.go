@@ -22,7 +22,8 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	if err != nil {
 		return slices.Repeat([]enrich.Extension{{Err: readFailed(src, err)}}, len(keys))
 	}
-	defer client.users.Done()
+	ctx, done := client.use(ctx)
+	defer done()
 	command := &enrich.Command{Began: time.Now(), Keys: len(keys)}
 	r := &read{Source: src, collection: client.collection(src), projection: projection(src)}
 	var found []enrich.Extension

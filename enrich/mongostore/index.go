@@ -32,7 +32,8 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 	if err != nil {
 		return "", err
 	}
-	defer client.users.Done()
+	ctx, done := client.use(ctx)
+	defer done()
 	cursor, err := client.collection(src).Indexes().List(ctx)
 	if err != nil {
 		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)

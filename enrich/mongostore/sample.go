@@ -21,7 +21,8 @@ func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enri
 	if err != nil {
 		return nil, err
 	}
-	defer client.users.Done()
+	ctx, done := client.use(ctx)
+	defer done()
 	var docs []bson.Raw
 	cursor, err := client.collection(src).Aggregate(ctx, bson.A{
 		bson.D{{Key: "$sample", Value: bson.D{{Key: "size", Value: sampleSize}}}},

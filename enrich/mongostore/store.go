@@ -30,7 +30,9 @@ type Store struct {
 // client is a client of the driver. It is disconnected when its last user is done.
 type client struct {
 	*mongo.Client
-	users sync.WaitGroup
+	users  sync.WaitGroup
+	closed context.Context // ends when Close no longer waits for users
+	close  context.CancelFunc
 }
 
 var _ enrich.Store = (*Store)(nil)
@@ -75,6 +77,7 @@ func (s *Store) Connect(ctx context.Context, uri string) error {
 		return err
 	}
 	next := &client{Client: driver}
+	next.closed, next.close = context.WithCancel(context.Background())
 	s.mu.Lock()
 	previous := s.client
 	s.mu.Unlock()
@@ -98,6 +101,7 @@ func (s *Store) Connect(ctx context.Context, uri string) error {
 // retire disconnects a replaced client when its last user is done.
 func (c *client) retire() {
 	c.users.Wait()
+	c.close()
 	_ = c.Disconnect(context.Background())
 }
 
@@ -119,10 +123,23 @@ func (s *Store) Close(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 	}
+	last.close()
 	return last.Disconnect(context.WithoutCancel(ctx)) // without a deadline, it does not wait
 }
 
-// acquire returns the client for an operation. The caller must call users.Done when it has ended.
+// use returns the context of an operation, and a function that the caller must call when it has ended. The context also
+// ends with the client: an operation of the driver that waits for a server would not notice that it is disconnected.
+func (c *client) use(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.closed, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+		c.users.Done()
+	}
+}
+
+// acquire returns the client for an operation, which must call use.
 func (s *Store) acquire() (*client, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -166,7 +166,6 @@ func (s *system) startWeft(mongodbURI string) {
 		},
 	}
 	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
-	s.weft = grpc.NewServer(grpc.MaxRecvMsgSize(extproc.MaxMessage), grpc.UnaryInterceptor(processor.CheckEnvoyConfig))
 	processor.Register(s.weft)
 	health := grpchealth.NewServer()
 	health.SetServingStatus(extprocv3.ExternalProcessor_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
