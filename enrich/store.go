@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Store reads extensions. Package storetest has tests that every Store must pass, and an in-memory Store. [Batch] and
-// [Limit] wrap a Store.
+// Store reads extensions. Package storetest, in test/, has tests that every Store must pass, and an in-memory Store.
+// [Batch] and [Limit] wrap a Store.
 type Store interface {
 	// Find returns one Extension per key, in the order of the keys. Each is a JSON object with the fields of src, in
 	// their order, from the first document that matches all conditions of src. Numbers of different types compare by

@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
+	"weft/test/storetest"
 )
 
 // TestTypeAdvice: documents that a rule cannot find, or with fields that it cannot convert, are reported.
