@@ -180,24 +180,20 @@ func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, 
 	src := r.Sources[source]
 	key = make(Key, len(src.Where))
 	for i, c := range src.Where {
-		switch c.From {
-		case FromParam:
-			key[i] = params[c.Param]
-		case FromRule:
-			key[i] = c.Fixed
-		case FromCore:
-			m := u.members[r.plan.keys[source][i]]
-			if m.kind == 0 || m.kind == 'n' {
-				err = ErrNotFound
-				key[i] = Value{Type: Any} // null, if a field returns it
-				continue
-			}
-			v, ok := m.value(c.Type)
-			if !ok {
-				return nil, Value{}, fmt.Errorf("member %q of the core: %w", c.At, ErrWrongType)
-			}
-			key[i], varies = v, v
+		var ok bool
+		if key[i], ok = c.Value(params); ok {
+			continue
 		}
+		m := u.members[r.plan.keys[source][i]]
+		if m.kind == 0 || m.kind == 'n' {
+			err = ErrNotFound
+			key[i] = Value{Type: Any} // null, if a field returns it
+			continue
+		}
+		if varies, ok = m.value(c.Type); !ok {
+			return nil, Value{}, fmt.Errorf("member %q of the core: %w", c.At, ErrWrongType)
+		}
+		key[i] = varies
 	}
 	return key, varies, err
 }

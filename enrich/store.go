@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -60,10 +61,4 @@ func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Ex
 }
 
 // failAll returns n extensions with the same error.
-func failAll(n int, err error) []Extension {
-	extensions := make([]Extension, n)
-	for i := range extensions {
-		extensions[i].Err = err
-	}
-	return extensions
-}
+func failAll(n int, err error) []Extension { return slices.Repeat([]Extension{{Err: err}}, n) }
