@@ -20,7 +20,7 @@ import (
 func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
 	client, err := s.acquire()
 	if err != nil {
-		return slices.Repeat([]enrich.Extension{{Err: readFailed(src, err)}}, len(keys))
+		return readFailed(src, err, len(keys))
 	}
 	ctx, done := client.use(ctx)
 	defer done()
@@ -42,8 +42,10 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	return found
 }
 
-func readFailed(src *enrich.Source, err error) error {
-	return fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
+// readFailed returns an error for all keys.
+func readFailed(src *enrich.Source, err error, keys int) []enrich.Extension {
+	err = fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
+	return slices.Repeat([]enrich.Extension{{Err: err}}, keys)
 }
 
 // commandError returns the error of a command, which is the same for all its keys, or nil for the error of a document.
@@ -105,7 +107,7 @@ func (r *read) findOne(ctx context.Context, key enrich.Key) enrich.Extension {
 	case errors.Is(err, mongo.ErrNoDocuments):
 		return enrich.Extension{Err: enrich.ErrNotFound}
 	case err != nil:
-		return enrich.Extension{Err: readFailed(r.Source, err)}
+		return readFailed(r.Source, err, 1)[0]
 	}
 	return r.extension(key, doc)
 }
@@ -122,14 +124,14 @@ func (r *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extensi
 	limit := int32(min(2*len(keys), math.MaxInt32))
 	cursor, err := r.collection.Find(ctx, m.filter(), options.Find().SetProjection(r.projection).SetBatchSize(limit))
 	if err != nil {
-		return m.fail(err)
+		return readFailed(r.Source, err, len(keys))
 	}
 	defer func() { _ = cursor.Close(ctx) }()
 	for cursor.Next(ctx) {
 		m.add(cursor.Current)
 	}
 	if err := cursor.Err(); err != nil {
-		return m.fail(err)
+		return readFailed(r.Source, err, len(keys))
 	}
 	for i, key := range keys {
 		if m.again[i] {
@@ -151,24 +153,17 @@ type matches struct {
 
 func newMatches(r *read, keys []enrich.Key) *matches {
 	m := &matches{
-		read: r, keys: keys, varies: differing(keys), index: make(map[enrich.Value]int, len(keys)),
+		read: r, keys: keys, index: make(map[enrich.Value]int, len(keys)),
 		found: make([]enrich.Extension, len(keys)), again: make([]bool, len(keys)),
+	}
+	for m.varies < len(keys[0])-1 && keys[0][m.varies] == keys[1][m.varies] {
+		m.varies++
 	}
 	for i, key := range keys {
 		m.index[key[m.varies]] = i
 		m.found[i].Err = enrich.ErrNotFound
 	}
 	return m
-}
-
-// differing returns the index of the condition in which keys differ.
-func differing(keys []enrich.Key) int {
-	for i := range keys[0] {
-		if keys[0][i] != keys[1][i] {
-			return i
-		}
-	}
-	return len(keys[0]) - 1
 }
 
 func (m *matches) filter() bson.D {
@@ -179,11 +174,6 @@ func (m *matches) filter() bson.D {
 	filter := m.read.filter(m.keys[0])
 	filter[m.varies].Value = bson.D{{Key: "$in", Value: values}}
 	return filter
-}
-
-// fail returns the error of the command for all keys.
-func (m *matches) fail(err error) []enrich.Extension {
-	return slices.Repeat([]enrich.Extension{{Err: readFailed(m.Source, err)}}, len(m.keys))
 }
 
 // add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain, all
