@@ -266,10 +266,17 @@ func (s *server) reportPolling(files string, err error) {
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
-	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+	names := func() []string { return []string{s.rulesName} }
+	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {
 		if errors.Is(err, watchfile.ErrPolled) {
 			s.reportPolling("rules", err)
 			return
+		}
+		var f *rulesfile.File
+		if err == nil {
+			f, err = rulesfile.Parse(s.rulesName, contents[0])
+		} else {
+			err = fmt.Errorf("rules file: %w", err)
 		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
