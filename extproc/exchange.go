@@ -1,7 +1,6 @@
 package extproc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +23,6 @@ type exchange struct {
 	server  *Server
 	ruleset *Ruleset
 	stream  Stream
-	config  config
 	report  enrich.Report
 	clock   envoyhttp.Clock
 
@@ -41,7 +39,7 @@ func (s *Server) newExchange(stream Stream) *exchange {
 	if now == nil {
 		now = time.Now
 	}
-	return &exchange{server: s, stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: now}}
+	return &exchange{server: s, stream: stream, clock: envoyhttp.Clock{Now: now}}
 }
 
 // receive returns the next message. It reports whether the message is of the expected kind; if not, x.err is set.
@@ -135,7 +133,7 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 // so that the wait adds to the response time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.Now()
-	found := read.Await(core, cmp.Or(x.config.budget, x.ruleset.Budget))
+	found := read.Await(core, x.budget())
 	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	return found

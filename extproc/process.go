@@ -69,7 +69,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := x.ruleset.rules.Match(request)
-	if !ok || !envoyhttp.HasCoreOf(x.ruleset.rules, x.config.rule, rule) {
+	if !ok || !envoyhttp.HasCoreOf(x.ruleset.rules, metadataValue(stream.Context(), RuleHeader), rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name

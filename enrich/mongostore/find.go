@@ -37,7 +37,11 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 		found[i].Command = command
 	}
 	if s.Ended != nil {
-		s.Ended(src, command, commandError(found[0].Err))
+		err := found[0].Err // of the command, which is the same for all its keys, or of a document
+		if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
+			err = nil
+		}
+		s.Ended(src, command, err)
 	}
 	return found
 }
@@ -46,14 +50,6 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 func readFailed(src *enrich.Source, err error, keys int) []enrich.Extension {
 	err = fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
 	return slices.Repeat([]enrich.Extension{{Err: err}}, keys)
-}
-
-// commandError returns the error of a command, which is the same for all its keys, or nil for the error of a document.
-func commandError(err error) error {
-	if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
-		return nil
-	}
-	return err
 }
 
 func (c *client) collection(src *enrich.Source) *mongo.Collection {
@@ -180,7 +176,9 @@ func (m *matches) filter() bson.D {
 // candidates are read again, one by one: the error of a document must not affect other keys, and the first document of
 // a key must not depend on the other keys.
 func (m *matches) add(doc bson.Raw) {
-	value, found := lookup(doc, m.Where[m.varies].Field)
+	d, parseErr := parse(nil, doc)
+	value, found, err := d.lookup(m.Where[m.varies].Field)
+	found = found && parseErr == nil && err == nil
 	t := m.keys[0][m.varies].Type
 	if key, ok := keyOf(value, t); found && ok {
 		if i, ok := m.index[key]; ok {
@@ -191,9 +189,10 @@ func (m *matches) add(doc bson.Raw) {
 		}
 	}
 	isElement := false
-	if found && value.Type == bson.TypeArray {
-		for _, key := range keysOf(value, t) {
-			if i, ok := m.index[key]; ok {
+	if found && value.Type == bson.TypeArray { // MongoDB compares each element with the keys
+		for e := elementsOf(value.Value); e.next(); {
+			key, ok := keyOf(e.value, t)
+			if i, isWanted := m.index[key]; ok && isWanted {
 				isElement, m.again[i] = true, true
 			}
 		}

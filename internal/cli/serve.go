@@ -299,7 +299,7 @@ const noIndex = "no index on the key; each read scans the whole collection"
 // adviseIndexes logs a warning for each collection without an index on the key. While MongoDB is unavailable it
 // retries; the driver's server selection timeout paces the attempts.
 func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
-	checked, logged := map[string]bool{}, map[string]bool{}
+	checked := map[string]bool{}
 	for _, r := range rules {
 		for _, src := range r.Sources {
 			index := mongostore.Indexed(src)
@@ -322,8 +322,7 @@ func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
 				return
 			case err != nil:
 				s.logger.Warn("index check failed", "error", err)
-			case advice != "" && !logged[advice]:
-				logged[advice] = true
+			case advice != "":
 				s.logger.Warn(noIndex, "rule", r.Name, "mongosh", advice)
 			}
 		}
