@@ -20,12 +20,10 @@ var fallbackCode string
 
 const fallbackFilterName = "envoy.filters.http.lua"
 
-func hasFallback(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComposite }
-
 // fallbackFilters returns the Lua filter that preserves the shape of responses while weft is down, or nil if no rule
 // has a fallback. It precedes ext_proc, so that it processes a response after ext_proc.
 func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !hasFallback(r) })
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !r.Fallback })
 	if len(rules) == 0 {
 		return nil
 	}
@@ -95,15 +93,15 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 		{"path", luaString(path)},
 		{"params", luaStrings(params)},
 		{"query", luaTable(query)},
-		{"fallback", strconv.FormatBool(hasFallback(r))},
+		{"fallback", strconv.FormatBool(r.Fallback)},
 	}
-	if hasFallback(r) {
+	if r.Fallback {
 		head, tail := r.Frame()
 		fields = append(fields, [][2]string{
 			{"limit", strconv.Itoa(r.CoreLimit)},
 			{"content_type", luaString(r.ContentType)},
 			{"degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)}, // the script verifies no caller
-			{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
+			{"degrade_not_found", strconv.FormatBool(r.DegradeNotFound)},
 			{"both_failed", luaString(string(r.Unavailable()))},
 			{"head", luaString(string(head))},
 			{"tail", luaString(string(tail))},
