@@ -8,7 +8,7 @@ import (
 	"weft/test/harness"
 )
 
-// TestRouteTimeouts: Envoy never ends a stream without a rule because of its length, and every stream only after an hour
+// TestRouteTimeouts: Envoy never ends a stream without a rule because of its length, and any stream only after an hour
 // without a byte. Its defaults, 15 seconds and 5 minutes, would end server-sent events, WebSockets (also on the path of
 // a rule) and large downloads. The route timeout of a rule is that of the rules file.
 func TestRouteTimeouts(t *testing.T) {
