@@ -251,6 +251,14 @@ func pattern(t enrich.Template, text func(string) string, param func(enrich.Para
 	return b.String()
 }
 
+// hostPattern returns a regular expression (RE2) for the host of a rule, without a port.
+func hostPattern(host string) string {
+	if suffix, isWildcard := strings.CutPrefix(host, "*"); isWildcard {
+		return "(?i).+" + regexp.QuoteMeta(suffix)
+	}
+	return "(?i)" + regexp.QuoteMeta(host)
+}
+
 func pathRegex(s string) *routev3.RouteMatch_SafeRegex {
 	return &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: s}}
 }

@@ -16,9 +16,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/extproc"
 	"weft/internal/rulesfile"
+	"weft/test/storetest"
 )
 
 const (
