@@ -153,6 +153,7 @@ func (s *server) run(ctx context.Context) error {
 			s.logger.Warn("envoy misconfigured", "error", fault)
 		},
 		Panicked: s.panicked,
+		Open:     s.metrics.AddOpen,
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
 	if err != nil {
