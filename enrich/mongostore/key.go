@@ -18,20 +18,15 @@ func bsonValue(v enrich.Value) any {
 	case v.Type == enrich.Bool:
 		return v.Int == 1
 	case v.Type == enrich.ObjectID:
-		id, err := bson.ObjectIDFromHex(v.Text)
-		if err != nil {
-			return v.Text // equals no ObjectId
+		if id, err := bson.ObjectIDFromHex(v.Text); err == nil {
+			return id
 		}
-		return id
 	case v.Type.IsUUID():
-		binary, ok := uuidBinary(v)
-		if !ok {
-			return v.Text // equals no UUID
+		if binary, ok := uuidBinary(v); ok {
+			return binary
 		}
-		return binary
-	default:
-		return v.Text
 	}
+	return v.Text // for an invalid ID, too: it equals no ID
 }
 
 // asValue returns the value of a field as a key, if it has a type of keys. t is the type of the key that the field is
