@@ -86,31 +86,25 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 	if r.Host != "" {
 		host = luaString(strings.ToLower(r.Host))
 	}
-	fields := [][2]string{
-		{"name", luaString(r.Name)},
-		{"methods", luaTable(list)},
-		{"host", host},
-		{"path", luaString(path)},
-		{"params", luaStrings(params)},
-		{"query", luaTable(query)},
-		{"fallback", strconv.FormatBool(r.Fallback)},
-	}
+	set := func(field, value string) { fmt.Fprintf(b, "    %s = %s,\n", field, value) }
+	fmt.Fprintf(b, "  [%s] = {\n", luaString(r.Name))
+	set("name", luaString(r.Name))
+	set("methods", luaTable(list))
+	set("host", host)
+	set("path", luaString(path))
+	set("params", luaStrings(params))
+	set("query", luaTable(query))
+	set("fallback", strconv.FormatBool(r.Fallback))
 	if r.Fallback {
 		head, tail := r.Frame()
-		fields = append(fields, [][2]string{
-			{"limit", strconv.Itoa(r.CoreLimit)},
-			{"content_type", luaString(r.ContentType)},
-			{"degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)}, // the script verifies no caller
-			{"degrade_not_found", strconv.FormatBool(r.DegradeNotFound)},
-			{"both_failed", luaString(string(r.Unavailable()))},
-			{"head", luaString(string(head))},
-			{"tail", luaString(string(tail))},
-			{"core", luaTable(core)},
-		}...)
-	}
-	fmt.Fprintf(b, "  [%s] = {\n", luaString(r.Name))
-	for _, field := range fields {
-		fmt.Fprintf(b, "    %s = %s,\n", field[0], field[1])
+		set("limit", strconv.Itoa(r.CoreLimit))
+		set("content_type", luaString(r.ContentType))
+		set("degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)) // the script verifies no caller
+		set("degrade_not_found", strconv.FormatBool(r.DegradeNotFound))
+		set("both_failed", luaString(string(r.Unavailable())))
+		set("head", luaString(string(head)))
+		set("tail", luaString(string(tail)))
+		set("core", luaTable(core))
 	}
 	b.WriteString("  },\n")
 }
