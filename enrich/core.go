@@ -233,8 +233,8 @@ func (r *Rule) belongs(u *unit, params []Value) bool {
 	return true
 }
 
-// parseInteger parses a JSON number. integer reports whether it is an integer of any size: 7, 7.0 or 7e0. With a decimal
-// point or an exponent it must fit a double, because clients parse it as one. fits reports whether n is its value.
+// parseInteger parses a JSON number. integer reports whether it is an integer of any size: 7, 7.0 or 7e0. With a point
+// or an exponent it must fit a double, because clients parse it as one. fits reports whether n is its value.
 func parseInteger(number string) (n int64, integer, fits bool) {
 	if !strings.ContainsAny(number, ".eE") {
 		n, err := strconv.ParseInt(number, 10, 64)
