@@ -5,6 +5,7 @@ package module
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -57,6 +58,9 @@ type Stream interface {
 	// Respond replaces the complete response, including its headers.
 	Respond(status int, headers []enrich.Header, body []byte)
 
+	// Claims returns the filter state [envoyhttp.ClaimsState]; nil if it is not set.
+	Claims() []byte
+
 	// SetMetadata sets the dynamic metadata for Envoy's access log.
 	SetMetadata(*enrich.Report)
 
@@ -108,6 +112,7 @@ type Filter struct {
 	params      []enrich.Value
 	method      string
 	ifNoneMatch string
+	verified    bool         // see enrich.Response
 	read        *enrich.Read // nil for HEAD
 
 	response    enrich.Response
@@ -163,6 +168,7 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	if request.Method != http.MethodHead {
 		f.read = enrich.Fetch(context.Background(), c.Store, rule, params)
 	}
+	f.verified = rule.Degrade == enrich.DegradeAuthenticated && isVerified(stream.Claims(), rule.Identity, params)
 	change := enrich.LegacyRequest(request.Method)
 	change.Remove = slices.Concat(change.Remove, forged)
 	stream.ChangeRequest(change)
@@ -173,6 +179,12 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	return f
 }
 
+// isVerified reports whether a claim equals the first parameter.
+func isVerified(state []byte, claim enrich.Claim, params []enrich.Value) bool {
+	var claims map[string]map[string]any
+	return json.Unmarshal(state, &claims) == nil && envoyhttp.IsVerified(claims[claim.Payload][claim.Name], params)
+}
+
 // OnResponse is called with the headers of the response. details are Envoy's response code details. limit is the number
 // of bytes of a body that are collected before OnBody is called.
 func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
@@ -180,6 +192,7 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 	f.clock.Received(&f.report.Times)
 	f.response = enrich.Response{
 		Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: bodyless, Method: f.method,
+		Verified: f.verified,
 	}
 	for name, value := range headers {
 		envoyhttp.AddResponseHeader(&f.response, name, value)

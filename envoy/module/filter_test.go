@@ -23,6 +23,7 @@ type stream struct {
 	added             []enrich.Header
 	body, replaced    string
 	replacedBody      bool
+	claims            string
 	responded         int
 	metadata          []enrich.Outcome
 	scheduled         chan struct{}
@@ -34,6 +35,7 @@ func (s *stream) AddResponseHeader(h enrich.Header) { s.added = append(s.added, 
 func (s *stream) AppendBody(b []byte) []byte        { return append(b, s.body...) }
 func (s *stream) ReplaceBody(body []byte)           { s.replaced, s.replacedBody = string(body), true }
 func (s *stream) SetMetadata(r *enrich.Report)      { s.metadata = append(s.metadata, r.Outcome) }
+func (s *stream) Claims() []byte                    { return []byte(s.claims) }
 func (s *stream) Schedule()                         { s.scheduled <- struct{}{} }
 func (s *stream) Respond(n int, _ []enrich.Header, body []byte) {
 	s.responded, s.replaced = n, string(body)
@@ -322,6 +324,31 @@ func TestNoContent(t *testing.T) {
 	f.expectReport(t, "passed; reason=no-content")
 	if s.outcome() != "passed; reason=no-content" {
 		t.Error(s.outcome())
+	}
+}
+
+// TestAuthenticated: a claim that equals the parameter allows a response without a core.
+func TestAuthenticated(t *testing.T) {
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Degrade, rule.Identity = enrich.DegradeAuthenticated, enrich.Claim{Payload: "token", Name: "user"}
+	rules := enrich.NewRules([]*enrich.Rule{&rule})
+	for claims, want := range map[string]module.Next{
+		`{"token":{"user":"7"}}`:  module.Collect,
+		`{"token":{"user":7}}`:    module.Collect,
+		`{"token":{"user":8}}`:    module.Continue,
+		`{"token":{"user":null}}`: module.Continue,
+		`{"token":7}`:             module.Continue,
+		``:                        module.Continue,
+	} {
+		f := newFixture(store{})
+		f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+		s := &stream{claims: claims}
+		filter := f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7"), "")
+		next, _ := filter.OnResponse(headers(":status", "500"), "via_upstream", false)
+		if next != want {
+			t.Errorf("%s: next %d, want %d", claims, next, want)
+		}
+		filter.OnDestroy()
 	}
 }
 

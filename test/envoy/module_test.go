@@ -24,6 +24,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"weft/enrich"
 	"weft/envoy"
 	userprofile "weft/examples/user-profile"
 	"weft/test/harness"
@@ -71,7 +72,7 @@ func TestCasesInModule(t *testing.T) {
 
 // streamingRules are the built-in rules with "large: stream".
 func streamingRules() []byte {
-	return bytes.ReplaceAll(userprofile.Rules, []byte("    core: &core\n"), []byte("    core: &core\n      large: stream\n"))
+	return bytes.ReplaceAll(userprofile.Rules, []byte("core: &core\n"), []byte("core: &core\n      large: stream\n"))
 }
 
 // TestStreamedCoresInModule: a module streams cores like an external processor.
@@ -80,14 +81,29 @@ func TestStreamedCoresInModule(t *testing.T) {
 	checkStreamedCores(t, s)
 }
 
-// TestStreamedMemoryInModule streams ten cores of 60 MB at once. The resident memory of Envoy, which includes weft, grows
-// by less than a quarter of the bytes that pass: for each stream, Envoy and weft buffer some megabytes.
+// TestDegradePolicyInModule: a module gets the claims that Envoy's jwt_authn filter has verified.
+func TestDegradePolicyInModule(t *testing.T) {
+	checkDegradePolicy(t, func(policy enrich.DegradePolicy, filters []*hcmv3.HttpFilter) *system {
+		degrade := map[enrich.DegradePolicy]string{
+			enrich.DegradeAlways:        "always",
+			enrich.DegradeAuthenticated: "authenticated\n    identity: {payload: token, claim: user}",
+			enrich.DegradeNever:         "never",
+		}[policy]
+		rules := bytes.ReplaceAll(userprofile.Rules, []byte("degrade: always\n"), []byte("degrade: "+degrade+"\n"))
+		s, _ := startModule(t, rules, systemOptions{filters: filters})
+		return s
+	})
+}
+
+// TestStreamedMemoryInModule streams ten cores of 60 MB at once. The resident memory of Envoy, which includes weft,
+// grows by less than a quarter of the bytes that pass: for each stream, Envoy and weft buffer some megabytes.
 func TestStreamedMemoryInModule(t *testing.T) {
 	s, _ := startModule(t, streamingRules(), systemOptions{timeout: 5 * time.Minute})
 	before := resident(t, s.Envoy.Pid())
 	_, passed := streamCores(t, s, 10, 60)
 	after := resident(t, s.Envoy.Pid())
-	t.Logf("%d MB passed; Envoy with weft: resident up to %d MB, before up to %d MB", passed>>20, after>>20, before>>20)
+	t.Logf("%d MB passed; Envoy with weft: resident up to %d MB, before up to %d MB",
+		passed>>20, after>>20, before>>20)
 	if after-before > passed/4 {
 		t.Errorf("the resident memory grew by %d bytes", after-before)
 	}
@@ -101,7 +117,7 @@ func TestLargeAnswersInModule(t *testing.T) {
 		s.legacy.answer("/api/v1/users/7", raw(legacy))
 		checkLargestDocument(t, s)
 	}
-	for _, kib := range largeAnswers {
+	for _, kib := range largeAnswers { // in KiB
 		checkLargeAnswers(t, s, kib, true)
 	}
 }

@@ -39,8 +39,8 @@ func TestStreamedCoresInConstantMemory(t *testing.T) {
 	}
 }
 
-// streamCores streams a core of some megabytes to each of several clients at once. It returns the peak of this process's
-// heap, and the number of bytes of all cores.
+// streamCores streams a core of some megabytes to each of several clients at once. It returns the peak of this
+// process's heap, and the number of bytes of all cores.
 func streamCores(t *testing.T, s *system, clients, megabytes int) (heap, passed int) {
 	t.Helper()
 	const chunkSize = 64 << 10

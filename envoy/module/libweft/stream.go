@@ -97,6 +97,17 @@ func (f *filter) Respond(status int, headers []enrich.Header, body []byte) {
 		pointer(body), C.size_t(len(body)))
 }
 
+// Claims implements [module.Stream].
+func (f *filter) Claims() []byte {
+	const key = envoyhttp.ClaimsState
+	var value C.envoy_dynamic_module_type_envoy_buffer
+	name := C.envoy_dynamic_module_type_module_buffer{ptr: stringPointer(key), length: C.size_t(len(key))}
+	if !bool(C.envoy_dynamic_module_callback_http_get_filter_state_bytes(f.envoy, name, &value)) {
+		return nil
+	}
+	return C.GoBytes(unsafe.Pointer(value.ptr), C.int(value.length))
+}
+
 // SetMetadata implements [module.Stream].
 func (f *filter) SetMetadata(r *enrich.Report) {
 	verdict, reason := string(r.Outcome.Disposition), r.Outcome.Reasons()
