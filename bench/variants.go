@@ -168,7 +168,7 @@ func (b *testbed) startWeftInEnvoy(ctx context.Context, v *variant) error {
 	if err != nil {
 		return err
 	}
-	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "unix:unused", "",
+	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "", "",
 		"--mode", "module", "--module-library", library, "--module-config", string(filter))
 	if err != nil {
 		return err

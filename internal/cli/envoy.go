@@ -194,6 +194,11 @@ type moduleOptions struct{ library, config string }
 func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Module, error) {
 	switch mode {
 	case moduleMode:
+		for _, f := range cmd.Flags { // --weft and --weft-...: the connection to weft
+			if name := f.Names()[0]; strings.HasPrefix(name, "weft") && cmd.IsSet(name) {
+				return nil, usageErrorf("--%s is for --mode %s, not %s", name, extProcMode, moduleMode)
+			}
+		}
 	case extProcMode:
 		for _, name := range []string{"module-library", "module-config"} {
 			if cmd.IsSet(name) {

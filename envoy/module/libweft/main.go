@@ -30,6 +30,8 @@ import (
 #cgo nocallback weft_replace_body
 #cgo noescape weft_set_metadata
 #cgo nocallback weft_set_metadata
+#cgo noescape envoy_dynamic_module_callback_http_get_filter_state_bytes
+#cgo nocallback envoy_dynamic_module_callback_http_get_filter_state_bytes
 #cgo noescape weft_new_response
 #cgo nocallback weft_new_response
 #cgo noescape envoy_dynamic_module_callback_http_filter_scheduler_new
