@@ -39,7 +39,7 @@ func TestModule(t *testing.T) {
 	const url = "http://127.0.0.1:8080"
 	s.ExpectComposites(url)
 
-	load := s.StartLoad(url)
+	load := s.StartLoad(url, false)
 	defer load.Stop()
 	created := time.Now()
 	create := func(manifest []byte) {
@@ -69,7 +69,7 @@ func TestModule(t *testing.T) {
 	s.ExpectComposites(url)
 
 	s.StartWeft(container)
-	load = s.StartLoad(url)
+	load = s.StartLoad(url, false)
 	create(extProc)
 	s.AwaitComposites(envoy.Process, false)
 	awaitDrain(t, envoy)
