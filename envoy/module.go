@@ -100,16 +100,22 @@ func moduleConfig(c Config) *modulev3.DynamicModuleConfig {
 	}
 }
 
-// moduleFilter runs weft in Envoy's process. It is disabled by default, like ext_proc.
-func moduleFilter(c Config) *hcmv3.HttpFilter {
-	flags := maps.Clone(c.Module.Flags)
-	if flags == nil {
-		flags = map[string]any{}
+// moduleFlags returns the configuration of the filter. It returns nil if weft is an external processor.
+func moduleFlags(c Config) map[string]any {
+	if c.Module == nil {
+		return nil
 	}
+	flags := map[string]any{}
+	maps.Copy(flags, c.Module.Flags)
 	if _, ok := flags["budget"]; !ok && c.MessageTimeout != c.WeftTimeout {
 		flags["budget"] = defaults.Budget(c.MessageTimeout).String()
 	}
-	config, _ := structpb.NewStruct(flags) // validate has checked the flags
+	return flags
+}
+
+// moduleFilter runs weft in Envoy's process. It is disabled by default, like ext_proc.
+func moduleFilter(c Config) *hcmv3.HttpFilter {
+	config, _ := structpb.NewStruct(moduleFlags(c)) // validate has checked the flags
 	return &hcmv3.HttpFilter{
 		Name:     moduleFilterName,
 		Disabled: true,

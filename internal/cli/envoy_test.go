@@ -42,7 +42,7 @@ func TestNewRoutesAreReported(t *testing.T) {
 func TestFlagOfAnotherFormat(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"--attach httproute/users", "weft: --attach is for --format gateway, not bootstrap"},
-		{"--format istio --mode module", "weft: --mode is for --format bootstrap, not istio"},
+		{"--format istio --mode module", ""},
 		{"--module-library /libweft.so", "weft: --module-library is for --mode module, not ext_proc"},
 		{"--mode module --weft weft:50051", "weft: --weft is for --mode ext_proc, not module"},
 		{"--mode module --weft-tls-ca ca.pem", "weft: --weft-tls-ca is for --mode ext_proc, not module"},
