@@ -29,6 +29,7 @@ func TestReplicaSet(t *testing.T) {
 	for _, preference := range []string{"nearest", "secondaryPreferred"} {
 		t.Run("frozen member, "+preference, func(t *testing.T) { testFrozenMember(t, set, source, preference) })
 	}
+	t.Run("frozen member, noticed", func(t *testing.T) { testFrozenMemberIsNoticed(t, set, source) })
 	t.Run("step-down", func(t *testing.T) { testStepDown(t, set, source) })
 	t.Run("lost primary", func(t *testing.T) { testLostPrimary(t, set, source) }) // the last: two members are left
 }
