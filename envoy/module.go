@@ -52,7 +52,7 @@ func withoutFallback(rules []*enrich.Rule) []*enrich.Rule {
 	var copies []*enrich.Rule
 	for _, r := range rules {
 		rule := *r
-		rule.Fallback = enrich.FallbackLegacy
+		rule.Fallback = false
 		copies = append(copies, &rule)
 	}
 	return copies

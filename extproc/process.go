@@ -4,6 +4,7 @@ package extproc
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"weft/enrich"
@@ -28,6 +29,9 @@ type Server struct {
 
 	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
 	Panicked func(rule string, err *enrich.PanicError)
+
+	// Open, if not nil, is called with 1 when an exchange begins, and with -1 when it has ended.
+	Open func(exchanges int)
 
 	// Now returns the time; nil means time.Now.
 	Now func() time.Time
@@ -60,6 +64,10 @@ type Server struct {
 // The result is always nil, which is gRPC's OK: Envoy would count an error as a failure of weft, and would fail the
 // exchange if the filter is configured to fail closed.
 func (s *Server) Process(stream Stream) error {
+	if s.Open != nil {
+		s.Open(1)
+		defer s.Open(-1)
+	}
 	x := s.newExchange(stream)
 	defer x.recoverPanic()
 
@@ -68,7 +76,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := x.ruleset.rules.Match(request)
-	if !ok || !x.hasCoreOf(rule) {
+	if !ok || !envoyhttp.HasCoreOf(x.ruleset.rules, metadataValue(stream.Context(), RuleHeader), rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
@@ -172,6 +180,5 @@ func processStream(x *exchange, rule *enrich.Rule, params []enrich.Value, found 
 		return x.finish(enrich.Outcome{Disposition: enrich.Streamed, Reason: core.Failed}, core.Err)
 	}
 	suffix, outcome, err := rule.StreamSuffix(params, core, found)
-	body.end(suffix, outcome)
-	return x.finish(outcome, err)
+	return x.sendLast(&reply{to: responseBody, newBody: true, body: slices.Concat(body.chunk, suffix)}, outcome, err)
 }

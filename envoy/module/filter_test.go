@@ -310,7 +310,7 @@ func TestHead(t *testing.T) {
 // TestLargeStream: with "large: stream", a core of unknown length is composed, and a known larger one passes.
 func TestLargeStream(t *testing.T) {
 	rule := *rulesfile.Builtin().Rules[0]
-	rule.Large = enrich.StreamLarge
+	rule.StreamLarge = true
 	rules := enrich.NewRules([]*enrich.Rule{&rule})
 	for length, want := range map[string]module.Next{"": module.Collect, "1048577": module.Continue} {
 		f := newFixture(store{})

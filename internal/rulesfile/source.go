@@ -32,7 +32,7 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 	case b.rule.List != nil && fromCore != 1 && !b.isBroken(where):
 		b.fail(where, "with core.list, exactly one field must equal a member of the element; %s",
 			"write, for example, orderId: {core: id, type: int64}")
-	case fromCore > 0 && b.rule.Large == enrich.StreamLarge:
+	case fromCore > 0 && b.rule.StreamLarge:
 		b.fail(where, "with large: stream, the extension is read before the core arrives; use param instead of core")
 	}
 	for _, member := range n.get("fields").keys {
@@ -57,7 +57,10 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	}
 	switch kinds[0] {
 	case "param":
-		c.Param, _ = b.param(append(steps, "param"), n.get("param").str(""))
+		var ok bool
+		if c.Param, ok = b.param(append(steps, "param"), n.get("param").str("")); ok {
+			c.Type = b.params[c.Param].Type
+		}
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
 		if !hasType {
@@ -81,6 +84,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 		default:
 			b.fail(append(steps, "value"), "%s does not fit a 64-bit integer", n.get("value").text)
 		}
+		c.Type = c.Fixed.Type
 	}
 	return c
 }

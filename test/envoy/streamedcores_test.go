@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"weft/enrich"
 	"weft/internal/rulesfile"
 )
 
@@ -14,7 +13,7 @@ import (
 func TestStreamedCores(t *testing.T) {
 	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
-		r.Large = enrich.StreamLarge
+		r.StreamLarge = true
 	}
 	s := startSystem(t, systemOptions{rules: rules})
 

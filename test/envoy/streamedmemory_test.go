@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"weft/enrich"
 	"weft/internal/rulesfile"
 )
 
@@ -30,7 +29,7 @@ func TestStreamedCoresInConstantMemory(t *testing.T) {
 	clients, chunks := *streams, *megabytes<<20/chunkSize
 	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
-		r.Large = enrich.StreamLarge
+		r.StreamLarge = true
 	}
 	s := startSystem(t, systemOptions{rules: rules, timeout: 5 * time.Minute})
 	runtime.GC() // of what other tests have left
