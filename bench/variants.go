@@ -50,11 +50,11 @@ func (b *testbed) startVariants(ctx context.Context, names []string, delay time.
 	b.readURI = b.shared.Mongod.URI()
 	if delay > 0 {
 		mongod := strings.TrimPrefix(b.readURI, "mongodb://")
-		addr, _, err := startSelf(ctx, b.part, "delay", "-to", mongod, "-delay", delay.String())
+		addr, p, err := startSelf(ctx, b.part, "delay", "-to", mongod, "-delay", delay.String())
 		if err != nil {
 			return err
 		}
-		b.readURI = "mongodb://" + addr
+		b.proxy, b.readURI = p, "mongodb://"+addr
 	}
 	for _, s := range []struct {
 		name  string
