@@ -1,8 +1,6 @@
 package envoy
 
 import (
-	"slices"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -21,7 +19,7 @@ const extProcFilterName = "envoy.filters.http.ext_proc"
 // filters returns weft's filters: the module, or the fallback, if a rule has one, and ext_proc.
 func filters(c Config) []*hcmv3.HttpFilter {
 	if c.Module != nil {
-		return []*hcmv3.HttpFilter{moduleFilter(c)}
+		return append(claimsFilters(c.Rules), moduleFilter(c))
 	}
 	return append(fallbackFilters(c.Rules), extProcFilter(c))
 }
@@ -83,10 +81,20 @@ func metadataOptions(rules []*enrich.Rule) *extprocv3.MetadataOptions {
 		return &extprocv3.MetadataOptions_MetadataNamespaces{Untyped: []string{namespace}}
 	}
 	options := &extprocv3.MetadataOptions{ReceivingNamespaces: untyped(envoyhttp.MetadataNamespace)}
-	if slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return r.Degrade == enrich.DegradeAuthenticated }) {
-		options.ForwardingNamespaces = untyped(extproc.JWTMetadata)
+	if len(withIdentity(rules)) > 0 {
+		options.ForwardingNamespaces = untyped(envoyhttp.JWTMetadata)
 	}
 	return options
+}
+
+// withIdentity returns the rules that need the caller's identity.
+func withIdentity(rules []*enrich.Rule) (found []*enrich.Rule) {
+	for _, r := range rules {
+		if r.Degrade == enrich.DegradeAuthenticated {
+			found = append(found, r)
+		}
+	}
+	return found
 }
 
 func httpFilterConfig(m proto.Message) *hcmv3.HttpFilter_TypedConfig {

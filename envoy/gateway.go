@@ -88,15 +88,18 @@ func (o GatewayOptions) attachTo(attached []*enrich.Rule) (target, error) {
 func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	c = c.withDefaults()
 	legacy, legacyErr := backendRef("legacy", c.Legacy)
-	weft, weftErr := backendRef("weft", c.Weft)
-	var tlsErr error
+	var weft service
+	var weftErr, tlsErr error
+	if c.Module == nil {
+		weft, weftErr = backendRef("weft", c.Weft)
+	}
 	if c.TLS != (TLS{}) {
 		tlsErr = errors.New("--format gateway does not support --weft-tls-…: " +
 			"Envoy Gateway uses TLS to a Service if a BackendTLSPolicy of yours names it")
 	}
 	attached, routed := o.divide(c.Rules)
 	to, attachErr := o.attachTo(attached)
-	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr); err != nil {
+	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr, c.Module.validate(c.Rules)); err != nil {
 		return nil, err
 	}
 	newRoutes, _ := o.NewRoutes(c.Rules)
@@ -110,6 +113,8 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 		"NewRoutes":      newRoutes,
 		"Legacy":         legacy,
 		"Weft":           weft,
+		"Module":         c.Module,
+		"ModuleFlags":    moduleFlags(c),
 		"RouteTimeout":   c.RouteTimeout,
 		"MessageTimeout": c.MessageTimeout,
 		"Budget":         defaults.Budget(c.MessageTimeout),

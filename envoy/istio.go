@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -29,9 +30,15 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, fmt.Errorf("port %d: want a number from 1 to 65535", o.Port)
 	}
-	weft, err := weftCluster(c)
-	if err != nil {
+	if err := c.Module.validate(c.Rules); err != nil {
 		return nil, err
+	}
+	var weft *clusterv3.Cluster // nil for a module
+	if c.Module == nil {
+		var err error
+		if weft, err = weftCluster(c); err != nil {
+			return nil, err
+		}
 	}
 	c.legacyCluster = fmt.Sprintf("inbound|%d||", o.Port)
 
@@ -50,6 +57,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		"Label":        label,
 		"Value":        value,
 		"Port":         o.Port,
+		"Module":       c.Module,
 		"Cluster":      weft,
 		"LocalReplies": localReplies(c),
 		"BufferLimit":  bufferLimit(c),

@@ -88,7 +88,8 @@ func (s *Server) Process(stream Stream) error {
 	x.continueRequest(enrich.LegacyRequest(request.Method))
 
 	response := x.receiveResponseHeaders()
-	response.Method, response.Verified = request.Method, isVerified(x.metadata, rule.Identity, params)
+	response.Method = request.Method
+	response.Verified = envoyhttp.IsVerified(claimOf(x.metadata, rule.Identity), params)
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:

@@ -46,11 +46,11 @@ output list what the format cannot express.
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
 				"bootstrap, istio, gateway, weft-ca or weft-client"),
 			stringVar(&mode, "mode", extProcMode, "WEFT_MODE",
-				"bootstrap: ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
+				"ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
 			stringVar(&module.library, "module-library", "/usr/lib/libweft.so", "WEFT_MODULE_LIBRARY",
-				"bootstrap: `FILE` in Envoy's file system with the library for --mode module"),
+				"`FILE` in Envoy's file system with the library for --mode module"),
 			stringVar(&module.config, "module-config", "{}", "WEFT_MODULE_CONFIG",
-				"bootstrap: flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
+				"flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
 			stringVar(&c.Legacy, "legacy", "", "WEFT_LEGACY",
 				"`host:port` of the legacy service (gateway: its Service); "+
 					"default: the rules file's, or 127.0.0.1:8081"),
@@ -194,6 +194,11 @@ type moduleOptions struct{ library, config string }
 func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Module, error) {
 	switch mode {
 	case moduleMode:
+		for _, f := range cmd.Flags { // --weft and --weft-...: the connection to weft
+			if name := f.Names()[0]; strings.HasPrefix(name, "weft") && cmd.IsSet(name) {
+				return nil, usageErrorf("--%s is for --mode %s, not %s", name, extProcMode, moduleMode)
+			}
+		}
 	case extProcMode:
 		for _, name := range []string{"module-library", "module-config"} {
 			if cmd.IsSet(name) {

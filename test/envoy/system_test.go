@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,4 +271,26 @@ func (s *system) stat(t testing.TB, name string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// checkModuleIdle waits until no stream remains in an Envoy with a module, and checks that nothing has panicked.
+func (s *system) checkModuleIdle(t *testing.T) {
+	t.Helper()
+	harness.Eventually(t, "no stream remains", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0 &&
+			strings.Contains(s.metrics(t), "weft_exchanges_open 0\n")
+	})
+	if metrics := s.metrics(t); !strings.Contains(metrics, "weft_panics_total 0\n") {
+		t.Errorf("a panic in the metrics:\n%s", metrics)
+	}
+}
+
+// metrics returns weft's metrics.
+func (s *system) metrics(t *testing.T) string {
+	t.Helper()
+	answer, err := harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Body
 }
