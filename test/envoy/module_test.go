@@ -264,7 +264,9 @@ func TestModuleLocalReply(t *testing.T) {
 			if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
 				t.Fatal(err)
 			}
-			manager.StreamIdleTimeout = durationpb.New(200 * time.Millisecond)
+			for _, r := range manager.GetRouteConfig().GetVirtualHosts()[0].GetRoutes() {
+				r.GetRoute().IdleTimeout = durationpb.New(200 * time.Millisecond)
+			}
 			filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
 		},
 	})
