@@ -251,7 +251,7 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
-	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
+	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(f.Envoy.MessageTimeout))
 	s.rules.Store(ruleset)
 	if s.stopAdvice != nil {
 		s.stopAdvice() // it is about other rules
