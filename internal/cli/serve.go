@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -270,10 +269,6 @@ func (s *server) reportPolling(files string, err error) {
 func (s *server) watch(ctx context.Context, current []byte) {
 	names := func() []string { return []string{s.rulesName} }
 	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {
-		if errors.Is(err, watchfile.ErrPolled) {
-			s.reportPolling("rules", err)
-			return
-		}
 		var f *rulesfile.File
 		if err == nil {
 			f, err = rulesfile.Parse(s.rulesName, contents[0])
@@ -292,7 +287,7 @@ func (s *server) watch(ctx context.Context, current []byte) {
 			s.logger.Warn("envoy configuration differs; regenerate it",
 				"run", "weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
-	})
+	}, func(err error) { s.reportPolling("rules", err) })
 }
 
 // noIndex is a warning of weft serve and weft check.
