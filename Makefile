@@ -21,7 +21,7 @@ run: servers build ## start mongod, a legacy service, weft and Envoy; configure 
 
 PAGE := examples/client/dist
 .PHONY: demo
-demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run with a page that breaks its processes and shows the answers; needs npm. PAGE=directory serves your own
+demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run with a page that breaks its processes and shows the answers; needs npm. PAGE=directory serves your own; MODE=module
 	@exec bin/demo -weft bin/weft -legacy bin/legacy -page '$(PAGE)'
 
 .PHONY: examples/client/dist
