@@ -34,9 +34,11 @@ type Rule struct {
 	Degrade  DegradePolicy // who gets extensions without a core when the legacy service fails
 	Identity Claim         // for DegradeAuthenticated
 	Fallback Fallback      // policy while weft is down
+	Select   Select        // policy for requests that select members of the answer
 	Messages Messages
 
-	plan plan
+	plan     plan
+	selected *selection // of the request; nil if the rule is not for one that selects members
 }
 
 // QueryParam is a parameter that the query of a request must contain exactly once.

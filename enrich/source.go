@@ -8,6 +8,8 @@ type Source struct {
 	Where      []Condition // all must match
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
+
+	id sourceID // zero if the source is from a rule, with all its fields
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.

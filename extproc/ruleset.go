@@ -17,14 +17,14 @@ type Ruleset struct {
 	rules       enrich.Rules
 	envoyConfig string
 	check       selfCheck
-	large       map[*enrich.Rule]*atomic.Bool // a composition of the rule exceeded Envoy's buffer
+	large       map[string]*atomic.Bool // by name: a composition of the rule exceeded Envoy's buffer
 }
 
 // NewRuleset prepares rules. envoyConfig identifies the Envoy configuration that they need; empty if unknown.
 func NewRuleset(rules []*enrich.Rule, envoyConfig string) *Ruleset {
-	r := &Ruleset{rules: enrich.NewRules(rules), envoyConfig: envoyConfig, large: map[*enrich.Rule]*atomic.Bool{}}
+	r := &Ruleset{rules: enrich.NewRules(rules), envoyConfig: envoyConfig, large: map[string]*atomic.Bool{}}
 	for _, rule := range rules {
-		r.large[rule] = new(atomic.Bool)
+		r.large[rule.Name] = new(atomic.Bool)
 	}
 	return r
 }

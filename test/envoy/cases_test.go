@@ -37,15 +37,16 @@ var routes = []struct{ name, path string }{
 //	-- answer --          status, headers ("-" for absent) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
-	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}))
+	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}), "testdata/cases/*/*.txtar")
 }
 
 // caseTimeout is the route timeout. Cases with a legacy service that hangs wait for it.
 const caseTimeout = 2 * time.Second
 
-// replayCases replays testdata/cases.
-func replayCases(t *testing.T, s *system) {
-	files, err := filepath.Glob("testdata/cases/*/*.txtar")
+// replayCases replays the cases in files that match a pattern.
+func replayCases(t *testing.T, s *system, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}

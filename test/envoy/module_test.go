@@ -66,7 +66,7 @@ func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file s
 // TestCasesInModule replays testdata/cases with weft in Envoy's process.
 func TestCasesInModule(t *testing.T) {
 	s, _ := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
-	replayCases(t, s)
+	replayCases(t, s, "testdata/cases/*/*.txtar")
 }
 
 // answerEarly starts a legacy service that responds before it reads the body of a request.
@@ -290,4 +290,10 @@ func TestModuleRejects(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestSelectionInModule replays testdata/selection with weft in Envoy's process.
+func TestSelectionInModule(t *testing.T) {
+	s, _ := startModule(t, selectingRules(t), systemOptions{})
+	replayCases(t, s, "testdata/selection/*.txtar")
 }
