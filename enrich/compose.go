@@ -101,11 +101,7 @@ func (r *Rule) Unavailable() []byte {
 
 // Frame returns the bytes before and after a core if all extensions failed. [Rule.AllowsMissingCore] must be true.
 func (r *Rule) Frame() (head, tail []byte) {
-	p := parts{rule: r, missing: make([]Reason, len(r.Sources))}
-	for i := range p.missing {
-		p.missing[i] = ExtensionFailed
-	}
-	return r.shape().head(nil, r), r.shape().tail(nil, p)
+	return r.shape().head(nil, r), r.shape().tail(nil, r.parts(nil, nil, 0, Found{}))
 }
 
 // parts has the extensions and errors for one core.

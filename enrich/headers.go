@@ -31,13 +31,8 @@ var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
-// legacyBodyHeaderNames returns the names of response headers that describe the bytes of the legacy body, and so are
-// wrong for a composed one (RFC 9110, section 8; RFC 9530; RFC 1864).
-func legacyBodyHeaderNames() []string {
-	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
-}
-
-// legacyBodyHeaders is never changed.
+// legacyBodyHeaders are the names of response headers that describe the bytes of the legacy body, and so are wrong for
+// a composed one (RFC 9110, section 8; RFC 9530; RFC 1864). It is never changed.
 var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-encoding", "etag", "last-modified", "accept-ranges",
 	"content-md5", "digest", "content-digest", "repr-digest",
@@ -45,7 +40,7 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 
 // Headers returns the mutation of the legacy response headers. It forbids caching of degraded responses.
 func (a Answer) Headers() Headers {
-	h := Headers{Remove: legacyBodyHeaderNames(), Set: []Header{a.Outcome.Header()}}
+	h := Headers{Remove: legacyBodyHeaders, Set: []Header{a.Outcome.Header()}}
 	if a.Type != "" {
 		h.Set = append(h.Set, Header{"content-type", a.Type})
 	}
@@ -63,7 +58,7 @@ func (a Answer) Headers() Headers {
 // 9.3.2).
 func (r *Rule) HeadHeaders() Headers {
 	h := PassHeaders(HeadRequest)
-	h.Remove = append(legacyBodyHeaderNames(), "content-length")
+	h.Remove = append(legacyBodyHeaders, "content-length")
 	if r.shape().object == nil {
 		h.Set = append(h.Set, Header{"content-type", r.ContentType})
 	}

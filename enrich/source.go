@@ -1,5 +1,7 @@
 package enrich
 
+import "slices"
+
 // Source defines the documents and the fields of an extension.
 type Source struct {
 	Name       string // of the member with the extension
@@ -18,7 +20,7 @@ type Condition struct {
 	From  From
 	Param int     // FromParam: index in the rule's Params
 	At    Pointer // FromCore
-	Type  Type    // FromCore: one of ParamTypes
+	Type  Type    // of the value
 	Fixed Value   // FromRule
 }
 
@@ -30,6 +32,18 @@ const (
 	FromCore              // a member of the core; the read starts when the core has arrived
 	FromRule              // a fixed value in the rule
 )
+
+// Value returns the value of a condition, and whether it is known without the core.
+func (c Condition) Value(params []Value) (v Value, ok bool) {
+	switch c.From {
+	case FromParam:
+		return params[c.Param], true
+	case FromRule:
+		return c.Fixed, true
+	default:
+		return Value{}, false
+	}
+}
 
 // Field is one field of an extension.
 type Field struct {
@@ -73,10 +87,5 @@ func (s *Source) KeyOf(f Field, key Key) (Value, bool) {
 
 // isLate reports whether the key depends on the core.
 func (s *Source) isLate() bool {
-	for _, c := range s.Where {
-		if c.From == FromCore {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Where, func(c Condition) bool { return c.From == FromCore })
 }

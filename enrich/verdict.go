@@ -73,7 +73,7 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 	case status == 404:
 		return Pass, LegacyNotFound
 	case status >= 400:
-		return Pass, LegacyRefused
+		return Pass, ClientError
 	case status >= 300:
 		return Pass, LegacyRedirect
 	case status == 206:
@@ -128,7 +128,7 @@ const (
 	NoRule         Reason = "no-rule"          // passed: no rule matches the request
 	Misconfigured  Reason = "misconfigured"    // passed: the proxy's configuration prevents composition
 	LegacyNotFound Reason = "not-found"        // passed: 404
-	LegacyRefused  Reason = "refused"          // passed: another 4xx
+	ClientError    Reason = "client-error"     // passed: another 4xx
 	LegacyRedirect Reason = "redirect"         // passed: 3xx, including 304
 	PartialContent Reason = "partial-content"  // passed: 206
 	NotFinal       Reason = "not-final"        // passed: a status below 200

@@ -13,19 +13,17 @@ import (
 
 // clusters returns the clusters of a standalone Envoy.
 func clusters(c Config) ([]*clusterv3.Cluster, error) {
-	legacy, legacyErr := cluster(c, "legacy", c.Legacy)
+	legacy, err := cluster(c, "legacy", c.Legacy)
 	clusters := []*clusterv3.Cluster{legacy}
-	var weftErr error
 	if c.Module == nil {
-		var weft *clusterv3.Cluster
-		weft, weftErr = weftCluster(c)
-		clusters = append(clusters, weft)
+		weft, weftErr := weftCluster(c)
+		clusters, err = append(clusters, weft), cmp.Or(err, weftErr)
 	}
-	if err := cmp.Or(legacyErr, weftErr); err != nil || c.Collector == "" {
-		return clusters, err
+	if c.Collector != "" {
+		collector, collectorErr := cluster(c, "otlp", c.Collector)
+		clusters, err = append(clusters, collector), cmp.Or(err, collectorErr)
 	}
-	collector, err := cluster(c, "otlp", c.Collector)
-	return append(clusters, collector), err
+	return clusters, err
 }
 
 func weftCluster(c Config) (*clusterv3.Cluster, error) {

@@ -2,7 +2,6 @@ package envoy
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -76,11 +75,7 @@ func withHost(r *enrich.Rule, route *routev3.Route) *routev3.Route {
 	if r.Host == "" {
 		return route
 	}
-	host := regexp.QuoteMeta(r.Host)
-	if suffix, ok := strings.CutPrefix(r.Host, "*"); ok {
-		host = ".+" + regexp.QuoteMeta(suffix)
-	}
-	isHost := header(":authority", regex("(?i)"+host+`(:([^:]*[^:\]])?)?`))
+	isHost := header(":authority", regex(hostPattern(r.Host)+`(:([^:]*[^:\]])?)?`))
 	route.Match.Headers = append(route.Match.Headers, isHost)
 	return route
 }

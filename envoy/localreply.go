@@ -63,11 +63,7 @@ func matchesRead(r *enrich.Rule) []*accesslogv3.AccessLogFilter {
 		filters = append(filters, headerFilter(path, regex(`[^?]*\?(.*&)?`+regexp.QuoteMeta(q.Name)+"=("+value+")(&.*)?")))
 	}
 	if r.Host != "" {
-		name := regexp.QuoteMeta(r.Host)
-		if suffix, isWildcard := strings.CutPrefix(r.Host, "*"); isWildcard {
-			name = ".+" + regexp.QuoteMeta(suffix)
-		}
-		filters = append(filters, headerFilter(":authority", regex("(?i)"+name+"(:[0-9]*)?")))
+		filters = append(filters, headerFilter(":authority", regex(hostPattern(r.Host)+"(:[0-9]*)?")))
 	}
 	return filters
 }

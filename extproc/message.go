@@ -60,14 +60,11 @@ type fields []*corev3.HeaderValue
 func (f fields) get(name string) (value string, ok bool) {
 	for _, h := range f {
 		if h.GetKey() == name {
-			value, ok = valueOf(h), true
+			value, ok = string(bytesOf(h)), true
 		}
 	}
 	return value, ok
 }
-
-// valueOf returns the value of a header.
-func valueOf(h *corev3.HeaderValue) string { return string(bytesOf(h)) }
 
 // bytesOf returns the value of a header. Envoy sends raw_value; value is for older versions of the protocol.
 func bytesOf(h *corev3.HeaderValue) []byte {
@@ -106,13 +103,9 @@ func (f fields) response(details string, endOfStream bool) enrich.Response {
 	return resp
 }
 
-// codeDetailsOf returns the attribute response.code_details, and whether the message has it.
-func codeDetailsOf(m *extprocv3.ProcessingRequest) (details string, ok bool) {
-	value, ok := m.GetAttributes()[attributesKey].GetFields()[codeDetails].GetKind().(*structpb.Value_StringValue)
-	if !ok {
-		return "", false
-	}
-	return value.StringValue, true
+// codeDetailsOf returns the attribute response.code_details; empty if the message does not have it.
+func codeDetailsOf(m *extprocv3.ProcessingRequest) string {
+	return m.GetAttributes()[attributesKey].GetFields()[codeDetails].GetStringValue()
 }
 
 // JWTMetadata is the namespace of Envoy's jwt_authn filter in the metadata of a request.

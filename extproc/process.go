@@ -4,6 +4,7 @@ package extproc
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"weft/enrich"
@@ -69,7 +70,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := x.ruleset.rules.Match(request)
-	if !ok || !x.hasCoreOf(rule) {
+	if !ok || !envoyhttp.HasCoreOf(x.ruleset.rules, metadataValue(stream.Context(), RuleHeader), rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
@@ -177,6 +178,5 @@ func processStream(x *exchange, rule *enrich.Rule, params []enrich.Value, found 
 		return x.finish(enrich.Outcome{Disposition: enrich.Streamed, Reason: core.Failed}, core.Err)
 	}
 	suffix, outcome, err := rule.StreamSuffix(params, core, found)
-	body.end(suffix, outcome)
-	return x.finish(outcome, err)
+	return x.sendLast(&reply{to: responseBody, newBody: true, body: slices.Concat(body.chunk, suffix)}, outcome, err)
 }

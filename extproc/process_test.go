@@ -16,9 +16,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/extproc"
 	"weft/internal/rulesfile"
+	"weft/test/storetest"
 )
 
 const (
@@ -90,7 +90,7 @@ func TestProcess(t *testing.T) {
 		},
 		{
 			"403", responseHeaders("via_upstream", false, ":status", "403"), none, nil,
-			"", "passed; reason=refused", "",
+			"", "passed; reason=client-error", "",
 		},
 		{
 			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), none, nil,

@@ -80,26 +80,14 @@ func integer(v bson.RawValue) (enrich.Value, bool) {
 	if !ok || err != nil {
 		return enrich.Value{}, false
 	}
+	ten := big.NewInt(10)
 	for ; exponent > 0 && n.IsInt64(); exponent-- {
-		n.Mul(n, ten())
+		n.Mul(n, ten)
 	}
 	for rest := new(big.Int); exponent < 0; exponent++ {
-		if n.QuoRem(n, ten(), rest); rest.Sign() != 0 {
+		if n.QuoRem(n, ten, rest); rest.Sign() != 0 {
 			return enrich.Value{}, false
 		}
 	}
 	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
 }
-
-// keysOf returns the keys that match an array: MongoDB compares each element.
-func keysOf(array bson.RawValue, t enrich.Type) (keys []enrich.Value) {
-	e := elementsOf(array.Value)
-	for e.next() {
-		if key, ok := keyOf(e.value, t); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-func ten() *big.Int { return big.NewInt(10) }

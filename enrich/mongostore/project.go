@@ -103,16 +103,6 @@ func (d document) lookup(path string) (value bson.RawValue, found bool, err erro
 	return bson.RawValue{}, false, nil
 }
 
-// lookup returns the value at a path of a document, as document.lookup does. In a malformed document no value is found.
-func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
-	d, err := parse(nil, doc)
-	if err != nil {
-		return bson.RawValue{}, false
-	}
-	value, found, err = d.lookup(path)
-	return value, found && err == nil
-}
-
 // appendField appends v as a value of type t. If v does not have the type, the error wraps [enrich.ErrWrongType].
 func appendField(dst []byte, t enrich.Type, v bson.RawValue) ([]byte, error) {
 	fits := false

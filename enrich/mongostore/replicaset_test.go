@@ -11,8 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // replicaSet is a replica set of three members. Each member has the documents of all users.

@@ -63,11 +63,9 @@ output list what the format cannot express.
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
 				"bootstrap: `host:port` of an OTLP/gRPC collector for Envoy's traces; empty: no traces"),
-			&cli.BoolFlag{
-				Name: "legacy-http2", Sources: cli.EnvVars("WEFT_ENVOY_LEGACY_HTTP2"), Destination: &c.LegacyHTTP2,
-				Usage: "bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, " +
-					"go to it over HTTP/2",
-			},
+			boolVar(&c.LegacyHTTP2, "legacy-http2", false, "WEFT_ENVOY_LEGACY_HTTP2",
+				"bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, "+
+					"go to it over HTTP/2"),
 			&cli.Uint32Flag{
 				Name: "trusted-hops", Value: 0, Sources: cli.EnvVars("WEFT_ENVOY_TRUSTED_HOPS"),
 				Destination: &c.TrustedHops,
@@ -75,18 +73,13 @@ output list what the format cannot express.
 					"balancer; 0 if clients connect to Envoy. If it is too small, the client's address is the proxy's; " +
 					"if it is too large, clients can forge theirs",
 			},
-			&cli.BoolFlag{
-				Name: "normalize-paths", Sources: cli.EnvVars("WEFT_ENVOY_NORMALIZE_PATHS"),
-				Destination: &c.NormalizePaths,
-				Usage: "bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, " +
-					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical " +
-					"spellings; without, paths pass as they are",
-			},
-			&cli.BoolFlag{
-				Name: "preserve-case", Sources: cli.EnvVars("WEFT_ENVOY_PRESERVE_CASE"), Destination: &c.PreserveCase,
-				Usage: "bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need " +
-					"Content-Type; without, Envoy sends content-type",
-			},
+			boolVar(&c.NormalizePaths, "normalize-paths", false, "WEFT_ENVOY_NORMALIZE_PATHS",
+				"bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, "+
+					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical "+
+					"spellings; without, paths pass as they are"),
+			boolVar(&c.PreserveCase, "preserve-case", false, "WEFT_ENVOY_PRESERVE_CASE",
+				"bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need "+
+					"Content-Type; without, Envoy sends content-type"),
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
 				Destination: &c.TraceSampling, Validator: func(percent float64) error {

@@ -83,26 +83,17 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 	}
 	for _, s := range rule.Sources {
 		line("query", "%s", mongostore.Describe(s, params, rule.List != nil))
-		line("", "no document: %s", s.Default(describeKey(s, params)))
+		key := make(enrich.Key, len(s.Where))
+		for i, c := range s.Where {
+			var ok bool
+			if key[i], ok = c.Value(params); !ok {
+				key[i] = enrich.Value{Type: enrich.String, Text: "…"} // from the core
+			}
+		}
+		line("", "no document: %s", s.Default(key))
 	}
 	line("shape", "%s", rule.Sketch())
 	if whole.Select.Param != "" {
 		line("select", "with the query parameter %s: %s", whole.Select.Param, strings.Join(whole.Selectable(), ", "))
 	}
-}
-
-// describeKey returns the key of a source, with "…" for values from the core.
-func describeKey(s *enrich.Source, params []enrich.Value) enrich.Key {
-	key := make(enrich.Key, len(s.Where))
-	for i, c := range s.Where {
-		switch c.From {
-		case enrich.FromParam:
-			key[i] = params[c.Param]
-		case enrich.FromRule:
-			key[i] = c.Fixed
-		case enrich.FromCore:
-			key[i] = enrich.Value{Type: enrich.String, Text: "…"}
-		}
-	}
-	return key
 }

@@ -266,10 +266,17 @@ func (s *server) reportPolling(files string, err error) {
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
-	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+	names := func() []string { return []string{s.rulesName} }
+	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {
 		if errors.Is(err, watchfile.ErrPolled) {
 			s.reportPolling("rules", err)
 			return
+		}
+		var f *rulesfile.File
+		if err == nil {
+			f, err = rulesfile.Parse(s.rulesName, contents[0])
+		} else {
+			err = fmt.Errorf("rules file: %w", err)
 		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
@@ -292,7 +299,7 @@ const noIndex = "no index on the key; each read scans the whole collection"
 // adviseIndexes logs a warning for each collection without an index on the key. While MongoDB is unavailable it
 // retries; the driver's server selection timeout paces the attempts.
 func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
-	checked, logged := map[string]bool{}, map[string]bool{}
+	checked := map[string]bool{}
 	for _, r := range rules {
 		for _, src := range r.Sources {
 			index := mongostore.Indexed(src)
@@ -315,8 +322,7 @@ func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
 				return
 			case err != nil:
 				s.logger.Warn("index check failed", "error", err)
-			case advice != "" && !logged[advice]:
-				logged[advice] = true
+			case advice != "":
 				s.logger.Warn(noIndex, "rule", r.Name, "mongosh", advice)
 			}
 		}

@@ -54,7 +54,7 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			"Time from the start of an exchange's reads until they ended or were abandoned. "+
 				"Reads run concurrently with the legacy request.", waits(), "rule"),
 		coreSize:   f.histograms("weft_core_size_bytes", "Size of legacy bodies received.", sizes(), "rule"),
-		answerSize: f.histograms("weft_answer_size_bytes", "Size of bodies composed.", sizes(), "rule"),
+		answerSize: f.histograms("weft_response_size_bytes", "Size of bodies composed.", sizes(), "rule"),
 		waited: f.counters("weft_mongodb_wait_seconds_total",
 			"Time that exchanges waited for MongoDB after the core arrived; a part of weft_added_duration_seconds.",
 			"rule"),

@@ -57,7 +57,10 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	}
 	switch kinds[0] {
 	case "param":
-		c.Param, _ = b.param(append(steps, "param"), n.get("param").str(""))
+		var ok bool
+		if c.Param, ok = b.param(append(steps, "param"), n.get("param").str("")); ok {
+			c.Type = b.params[c.Param].Type
+		}
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
 		if !hasType {
@@ -81,6 +84,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 		default:
 			b.fail(append(steps, "value"), "%s does not fit a 64-bit integer", n.get("value").text)
 		}
+		c.Type = c.Fixed.Type
 	}
 	return c
 }

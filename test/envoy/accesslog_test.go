@@ -32,7 +32,7 @@ func TestAccessLog(t *testing.T) {
 		},
 		{
 			"passed", "/api/v1/users/7", "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
-			` weft="passed; reason=refused" rule=user legacy_ms=` + ms + ` mongodb_ms=- added_ms=` + ms + ` `, `^$`,
+			` weft="passed; reason=client-error" rule=user legacy_ms=` + ms + ` mongodb_ms=- added_ms=` + ms + ` `, `^$`,
 		},
 		{
 			"no body", "/api/v3/composite-profile/7", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
