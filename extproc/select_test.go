@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/extproc"
 	"weft/internal/rulesfile"
+	"weft/test/storetest"
 )
 
 // TestSelection: weft rejects a request with unknown names before the legacy service gets it, and removes the parameter
