@@ -37,6 +37,8 @@ type Rule struct {
 	Select   Select        // policy for requests that select members of the answer
 	Messages Messages
 
+	Description string // for clients
+
 	plan     plan
 	selected *selection // of the request; nil if the rule is not for one that selects members
 }

@@ -11,6 +11,8 @@ type Source struct {
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
 
+	Description string // for clients
+
 	id sourceID // zero if the source is from a rule, with all its fields
 }
 
@@ -51,6 +53,8 @@ type Field struct {
 	Path    string // dotted path in the document
 	Type    Type
 	Default string // JSON, for a document without the field; empty if it is required. Unused for a Condition's field.
+
+	Description string // for clients
 }
 
 // Default returns the extension for a key without a document: each field has its default. If a field has none, the

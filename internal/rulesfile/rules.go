@@ -108,7 +108,7 @@ func (b *ruleBuilder) path(steps ...string) []string { return slices.Concat(b.st
 
 func (b *ruleBuilder) build() *enrich.Rule {
 	r, n := &b.rule, b.n
-	r.Name = n.get("name").str("")
+	r.Name, r.Description = n.get("name").str(""), n.get("description").str("")
 	b.match()
 	b.legacyPath()
 	b.core()

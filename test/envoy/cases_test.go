@@ -43,13 +43,15 @@ func TestCases(t *testing.T) {
 // caseTimeout is the route timeout. Cases with a legacy service that hangs wait for it.
 const caseTimeout = 2 * time.Second
 
-// replayCases replays the cases in files that match a pattern.
+// replayCases replays the cases in files that match a pattern. It also validates the answers against the output of weft
+// openapi.
 func replayCases(t *testing.T, s *system, pattern string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
+	described := contractOf(t, s.rules)
 	for _, file := range files {
 		c, err := readCase(file)
 		if err != nil {
@@ -58,8 +60,10 @@ func replayCases(t *testing.T, s *system, pattern string) {
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		for _, route := range routes {
-			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, http1, route.name, route.path) })
-			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) { c.run(t, s, http2, route.name, route.path) })
+			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, described, http1, route.name, route.path) })
+			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) {
+				c.run(t, s, described, http2, route.name, route.path)
+			})
 		}
 	}
 }
@@ -132,7 +136,7 @@ func parseDocuments(text string) ([]bson.Raw, error) {
 	}
 }
 
-func (c testCase) run(t *testing.T, s *system, p protocol, route, path string) {
+func (c testCase) run(t *testing.T, s *system, described contract, p protocol, route, path string) {
 	head, requestBody, _ := strings.Cut(c.request, "\n\n")
 	line, headers, _ := strings.Cut(head, "\n")
 	method, target, _ := strings.Cut(line, " ")
@@ -169,6 +173,7 @@ func (c testCase) run(t *testing.T, s *system, p protocol, route, path string) {
 
 	got := do(t, p, req)
 	checkAnswer(t, c.answers[route], sent, got)
+	described.check(t, req, got)
 	if want := parseHeaders(c.legacyRequest); len(want) > 0 {
 		tries := len(seen)
 		if tries == 0 {
