@@ -97,7 +97,12 @@ func (r *Read) wait(budget time.Duration) {
 	var timeout <-chan time.Time
 	for i := range r.sources {
 		s := &r.sources[i]
-		if s.done == nil || s.isDone() {
+		if s.done == nil {
+			continue
+		}
+		isAwaited := !s.isDone()
+		r.rule.Sources[i].awaited.observe(isAwaited)
+		if !isAwaited {
 			continue
 		}
 		if timeout == nil && budget > 0 {

@@ -10,6 +10,8 @@ type Source struct {
 	Where      []Condition // all must match
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
+
+	awaited awaitedShare // set by exchanges, for the pace of commands
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.
