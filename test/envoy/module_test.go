@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -40,7 +39,7 @@ var library = sync.OnceValues(func() (string, error) {
 
 // startModule starts an Envoy with weft in its process. The database of the rules must be user_profiles, as in the
 // built-in rules.
-func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file string) {
+func startModule(t testing.TB, rules []byte, o systemOptions) (s *system, file string) {
 	t.Helper()
 	lib, err := library()
 	if err != nil {
@@ -258,15 +257,11 @@ func TestModuleLocalReply(t *testing.T) {
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
 	s, _ := startModule(t, userprofile.Rules, systemOptions{
 		mongodbURI: proxy, timeout: time.Minute,
-		change: func(b *bootstrapv3.Bootstrap) {
-			filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
-			var manager hcmv3.HttpConnectionManager
-			if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
-				t.Fatal(err)
+		change: changeManager(t, func(m *hcmv3.HttpConnectionManager) {
+			for _, r := range m.GetRouteConfig().GetVirtualHosts()[0].GetRoutes() {
+				r.GetRoute().IdleTimeout = durationpb.New(200 * time.Millisecond)
 			}
-			manager.StreamIdleTimeout = durationpb.New(200 * time.Millisecond)
-			filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
-		},
+		}),
 	})
 	free := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(free)

@@ -19,10 +19,10 @@ import (
 
 var (
 	streams   = flag.Int("streams", 20, "number of cores that TestStreamedCoresInConstantMemory streams at once")
-	megabytes = flag.Int("megabytes", 20, "size of each core")
+	megabytes = flag.Int("megabytes", 40, "size of each core")
 )
 
-// TestStreamedCoresInConstantMemory streams 20 cores of 20 MB at once. The heap of this process, which is weft, the
+// TestStreamedCoresInConstantMemory streams 20 cores of 40 MB at once. The heap of this process, which is weft, the
 // legacy service and the clients, stays below a quarter of the bytes that pass. The test logs the peaks of memory.
 func TestStreamedCoresInConstantMemory(t *testing.T) {
 	rules := rulesfile.Builtin().Rules

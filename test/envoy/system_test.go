@@ -182,7 +182,7 @@ func (s *system) startWeft(mongodbURI string) {
 }
 
 // parseRules parses a rules file. startSystem sets the databases of the rules.
-func parseRules(t *testing.T, text string) []*enrich.Rule {
+func parseRules(t testing.TB, text string) []*enrich.Rule {
 	t.Helper()
 	f, err := rulesfile.Parse("rules.yaml", []byte(text))
 	if err != nil {
@@ -274,7 +274,7 @@ func (s *system) stat(t testing.TB, name string) int {
 }
 
 // checkModuleIdle waits until no stream remains in an Envoy with a module, and checks that nothing has panicked.
-func (s *system) checkModuleIdle(t *testing.T) {
+func (s *system) checkModuleIdle(t testing.TB) {
 	t.Helper()
 	harness.Eventually(t, "no stream remains", func() bool {
 		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0 &&
@@ -286,11 +286,25 @@ func (s *system) checkModuleIdle(t *testing.T) {
 }
 
 // metrics returns weft's metrics.
-func (s *system) metrics(t *testing.T) string {
+func (s *system) metrics(t testing.TB) string {
 	t.Helper()
-	answer, err := harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+	ctx := context.WithoutCancel(t.Context()) // it may be called after the test
+	answer, err := harness.Get(ctx, "http://"+s.weftAdmin+"/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer.Body
+}
+
+// changeManager returns a change of the connection manager.
+func changeManager(t testing.TB, change func(*hcmv3.HttpConnectionManager)) func(*bootstrapv3.Bootstrap) {
+	return func(b *bootstrapv3.Bootstrap) {
+		filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
+		var manager hcmv3.HttpConnectionManager
+		if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
+			t.Fatal(err)
+		}
+		change(&manager)
+		filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
+	}
 }
