@@ -44,7 +44,11 @@ func simulate(
 		store := Batch(storeFunc(func(_ context.Context, keys []Key) []Extension {
 			commands.Add(1)
 			time.Sleep(roundTrip)
-			return extensionsOf(keys, nil)
+			found := extensionsOf(keys, nil)
+			for i := range found {
+				found[i].Command = &Command{}
+			}
+			return found
 		}))
 		rule := &Rule{Sources: []*Source{{Where: []Condition{{Field: "id", From: FromParam, Type: Int64}}}}}
 		store.Find(t.Context(), rule.Sources[0], []Key{number(0)}) // measures the round trip
