@@ -91,20 +91,26 @@ func (p *pace) reserve(now, full time.Time, awaited float64) (wait time.Duration
 }
 
 // awaitedShare is the share of reads that had not ended when their exchanges needed them: a moving average over about
-// 64 reads. It is safe for concurrent use. The zero value is 1.
+// 64 reads. It is safe for concurrent use. The zero value is 1, and nil remains 1.
 type awaitedShare struct {
-	ended uint32 // bits of 1 - share; used atomically, and not an [atomic.Uint32], because a Source may be copied
+	ended atomic.Uint32 // bits of 1 - share
 }
 
 // observe records a read. If it is called concurrently, a read may be lost.
 func (s *awaitedShare) observe(isAwaited bool) {
-	ended, target := math.Float32frombits(atomic.LoadUint32(&s.ended)), float32(1)
+	if s == nil {
+		return
+	}
+	ended, target := math.Float32frombits(s.ended.Load()), float32(1)
 	if isAwaited {
 		target = 0
 	}
-	atomic.StoreUint32(&s.ended, math.Float32bits(ended+(target-ended)/64))
+	s.ended.Store(math.Float32bits(ended + (target-ended)/64))
 }
 
 func (s *awaitedShare) value() float64 {
-	return 1 - float64(math.Float32frombits(atomic.LoadUint32(&s.ended)))
+	if s == nil {
+		return 1
+	}
+	return 1 - float64(math.Float32frombits(s.ended.Load()))
 }

@@ -50,7 +50,7 @@ func simulate(
 			}
 			return found
 		}))
-		rule := &Rule{Sources: []*Source{{Where: []Condition{{Field: "id", From: FromParam, Type: Int64}}}}}
+		rule := Rule{Sources: []*Source{{Where: []Condition{{Field: "id", From: FromParam, Type: Int64}}}}}.Ready()
 		store.Find(t.Context(), rule.Sources[0], []Key{number(0)}) // measures the round trip
 		commands.Store(0)
 		time.Sleep(time.Second)

@@ -11,7 +11,10 @@ type Source struct {
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
 
-	awaited awaitedShare // set by exchanges, for the pace of commands
+	Description string // for clients
+
+	id      sourceID      // zero if the source is from a rule, with all its fields
+	awaited *awaitedShare // of its reads; set by Rule.Ready
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.
@@ -51,6 +54,8 @@ type Field struct {
 	Path    string // dotted path in the document
 	Type    Type
 	Default string // JSON, for a document without the field; empty if it is required. Unused for a Condition's field.
+
+	Description string // for clients
 }
 
 // Default returns the extension for a key without a document: each field has its default. If a field has none, the

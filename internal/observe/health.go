@@ -37,7 +37,7 @@ func (h *Health) Set(failing bool) { h.failing.Store(failing) }
 // Watch records the result of an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
 	failed := isUnavailable(r.Outcome.Reason) || isUnavailable(r.Outcome.Also)
-	succeeded := r.Outcome.Disposition == enrich.Composed
+	succeeded := r.Outcome.Disposition == enrich.Composed && len(r.Reads) > 0 // a request may select no extension
 	if !failed && !succeeded {
 		return
 	}

@@ -19,7 +19,7 @@ typedef struct {
   bool forwards;    // weft_forward: body calls Go for each part of the body
   int next;         // result of the last callback
   size_t limit;     // weft_collect: maximum size of the body
-  weft_response* reply;  // weft_replaced: the new response
+  weft_response* reply;  // the new response, until it is sent
 } stream;
 
 // Most messages have fewer headers and chunks than this.
@@ -99,10 +99,12 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
   if (headers == NULL) return weft_headers_Continue;
   if (envoy_dynamic_module_callback_http_get_headers(envoy, type, headers)) {
     const char* rule = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule));
+    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), &s->reply);
   }
   if (headers != array) free(headers);
-  return weft_headers_Continue;
+  if (s->reply == NULL) return weft_headers_Continue;
+  respond(s, envoy);
+  return weft_headers_StopIteration;
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void* filter, bool end) {
