@@ -13,7 +13,8 @@ type Source struct {
 
 	Description string // for clients
 
-	id sourceID // zero if the source is from a rule, with all its fields
+	id      sourceID      // zero if the source is from a rule, with all its fields
+	awaited *awaitedShare // of its reads; set by Rule.Ready
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.
