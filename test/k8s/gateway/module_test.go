@@ -18,7 +18,7 @@ func withModule(t *testing.T, flags []string) string {
 		"envoy", "--format", "gateway", "--namespace", "shop", "--gateway", "eg", "--attach", "httproute/legacy",
 		"--legacy", "legacy:8080",
 	}, flags)...)
-	// A change of a file is merged into the objects. In an API server it replaces them, as an object with another name.
+	// Envoy Gateway merges a changed file into its objects. An API server replaces objects, as another name does here.
 	const policy = "kind: EnvoyExtensionPolicy\nmetadata:\n  name: weft-"
 	return overlay(t, false, strings.ReplaceAll(string(made), policy, policy+"module-"))
 }
@@ -30,8 +30,8 @@ func allowModule(objects, library string) string {
 		", dynamicModules: [{name: weft, source: {local: {path: "+library+"}}, doNotClose: true}]}\n", 1)
 }
 
-// TestModule: weft moves from its own process to Envoy's, and back, under load. Listeners, routes and clusters change one
-// after the other, and in between responses pass without weft.
+// TestModule: weft moves from its own process to Envoy's, and back, under load. Listeners, routes and clusters change
+// one after the other, and in between responses pass without weft.
 func TestModule(t *testing.T) {
 	s := k8s.NewSystem(t)
 	container := k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "gateway"))["weft"])
