@@ -10,6 +10,10 @@ type Source struct {
 	Where      []Condition // all must match
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
+
+	Description string // for clients
+
+	id sourceID // zero if the source is from a rule, with all its fields
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.
@@ -49,6 +53,8 @@ type Field struct {
 	Path    string // dotted path in the document
 	Type    Type
 	Default string // JSON, for a document without the field; empty if it is required. Unused for a Condition's field.
+
+	Description string // for clients
 }
 
 // Default returns the extension for a key without a document: each field has its default. If a field has none, the

@@ -56,8 +56,9 @@ func TestModule(t *testing.T) {
 	checkGolden(t, "testdata/bootstrap-module.yaml", got)
 
 	c.Rules[0].Degrade = enrich.DegradeAuthenticated
-	const want = `rule "user": degrade: authenticated needs weft as an external processor: ` +
-		`modules cannot read the claims of a token`
+	c.Rules[0].Identity = enrich.Claim{Payload: "token", Name: "https://example.com/user"}
+	const want = `rule "user": identity: payload "token", claim "https://example.com/user": ` +
+		`in a module, they must not contain any of :%()`
 	if _, err := envoy.Bootstrap(c); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}

@@ -25,7 +25,11 @@ func clusters(c Config) ([]*clusterv3.Cluster, error) {
 	return clusters, err
 }
 
+// weftCluster returns the cluster of weft, or nil if weft is a module.
 func weftCluster(c Config) (*clusterv3.Cluster, error) {
+	if c.Module != nil {
+		return nil, nil
+	}
 	weft, err := cluster(c, "weft", strings.Split(c.Weft, ",")...)
 	return weft, cmp.Or(err, c.TLS.validate())
 }

@@ -1,11 +1,11 @@
 package envoy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -30,15 +30,10 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, fmt.Errorf("port %d: want a number from 1 to 65535", o.Port)
 	}
-	if err := c.Module.validate(c.Rules); err != nil {
+	weft, weftErr := weftCluster(c)
+	filters, filtersErr := filters(c)
+	if err := cmp.Or(c.Module.validate(c.Rules), weftErr, filtersErr); err != nil {
 		return nil, err
-	}
-	var weft *clusterv3.Cluster // nil for a module
-	if c.Module == nil {
-		var err error
-		if weft, err = weftCluster(c); err != nil {
-			return nil, err
-		}
 	}
 	c.legacyCluster = fmt.Sprintf("inbound|%d||", o.Port)
 
@@ -61,7 +56,7 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		"Cluster":      weft,
 		"LocalReplies": localReplies(c),
 		"BufferLimit":  bufferLimit(c),
-		"Filters":      filters(c),
+		"Filters":      filters,
 		"Routes":       routes,
 	})
 }

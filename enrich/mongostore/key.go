@@ -70,19 +70,10 @@ func keyOf(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 
 // integer returns the integer that is equal to a Decimal128.
 func integer(v bson.RawValue) (enrich.Value, bool) {
-	d, ok := v.Decimal128OK()
-	n, exponent, err := d.BigInt()
-	if !ok || err != nil {
+	d, isDecimal := v.Decimal128OK()
+	exact, isNumber := new(big.Rat).SetString(d.String()) // not NaN, not infinite
+	if !isDecimal || !isNumber || !exact.IsInt() {
 		return enrich.Value{}, false
 	}
-	ten := big.NewInt(10)
-	for ; exponent > 0 && n.IsInt64(); exponent-- {
-		n.Mul(n, ten)
-	}
-	for rest := new(big.Int); exponent < 0; exponent++ {
-		if n.QuoRem(n, ten, rest); rest.Sign() != 0 {
-			return enrich.Value{}, false
-		}
-	}
-	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
+	return enrich.Value{Type: enrich.Int64, Int: exact.Num().Int64()}, exact.Num().IsInt64()
 }

@@ -108,7 +108,7 @@ func (b *ruleBuilder) path(steps ...string) []string { return slices.Concat(b.st
 
 func (b *ruleBuilder) build() *enrich.Rule {
 	r, n := &b.rule, b.n
-	r.Name = n.get("name").str("")
+	r.Name, r.Description = n.get("name").str(""), n.get("description").str("")
 	b.match()
 	b.legacyPath()
 	b.core()
@@ -124,6 +124,7 @@ func (b *ruleBuilder) build() *enrich.Rule {
 		r.Sources = append(r.Sources, b.source(name))
 	}
 	b.policies()
+	b.selection()
 	b.checkShape()
 	b.checkUnused()
 	return r.Ready()
@@ -284,6 +285,22 @@ func (b *ruleBuilder) policies() {
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}
 	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated && !b.isBroken(b.path("degrade")) {
 		b.fail(b.path("identity"), "is only for degrade: authenticated; remove it")
+	}
+}
+
+func (b *ruleBuilder) selection() {
+	r, n := &b.rule, b.n.get("select")
+	r.Select.Param = n.get("param").str("")
+	r.Select.IgnoreUnknown = n.get("unknown").str("") == "ignore"
+	r.Select.Forward, _ = n.get("forward").value.(bool)
+	if !n.isMap {
+		return
+	}
+	if slices.ContainsFunc(r.Query, func(q enrich.QueryParam) bool { return q.Name == r.Select.Param }) {
+		b.fail(b.path("select", "param"), "match.query has %q too; rename one of them", r.Select.Param)
+	}
+	if r.StreamLarge {
+		b.fail(b.path("select"), "with large: stream, the response begins before the core is complete; remove one of them")
 	}
 }
 

@@ -17,6 +17,8 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 		Database:   n.get("database").str(""),
 		Collection: n.get("collection").str(""),
 		Failed:     n.get("failed").str("Failed to fetch " + name + "."),
+
+		Description: n.get("description").str(""),
 	}
 	where := slices.Concat(steps, []string{"where"})
 	fromCore := 0
@@ -91,7 +93,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 
 func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enrich.Field {
 	n := b.root.get(steps...)
-	f := enrich.Field{Name: member, Path: n.get("path").str(member)}
+	f := enrich.Field{Name: member, Path: n.get("path").str(member), Description: n.get("description").str("")}
 	f.Type, _ = enrich.ParseType(n.str(n.get("type").str("")))
 	if n.get("path").value == nil && strings.ContainsAny(member, ".$") {
 		b.fail(steps, "a name with . or $ needs a path; write {type: …, path: settings.theme}")
