@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -256,46 +256,21 @@ func (r *Rule) belongs(u *unit, params []Value) bool {
 	return true
 }
 
-// isInteger reports whether a JSON number is an integer of any size: 7, 7.0 or 7e0. With a decimal point or an exponent
-// it must fit a double, because clients parse it as one.
-func isInteger(number string) bool {
-	if _, integer, _ := parseInteger(number); !integer {
-		return false
-	}
-	f, err := strconv.ParseFloat(number, 64)
-	return !strings.ContainsAny(number, ".eE") || err == nil && !math.IsInf(f, 0)
-}
-
-// parseInteger parses a JSON number. It works on digits, because a double cannot represent 9007199254740993.0. integer
-// reports whether the number is an integer, fits whether n is its value.
+// parseInteger parses a JSON number. integer reports whether it is an integer of any size: 7, 7.0 or 7e0. With a point
+// or an exponent it must fit a double, because clients parse it as one. fits reports whether n is its value.
 func parseInteger(number string) (n int64, integer, fits bool) {
-	mantissa, exponent := number, 0
-	if i := strings.IndexAny(number, "eE"); i >= 0 {
-		var err error
-		if exponent, err = strconv.Atoi(number[i+1:]); err != nil {
-			return 0, false, false // does not fit a double either
-		}
-		const most = 1 << 40 // far beyond any double, and sums with lengths of texts do not overflow
-		exponent = max(-most, min(exponent, most))
-		mantissa = number[:i]
+	if !strings.ContainsAny(number, ".eE") {
+		n, err := strconv.ParseInt(number, 10, 64)
+		return n, true, err == nil
 	}
-	sign := ""
-	if rest, negative := strings.CutPrefix(mantissa, "-"); negative {
-		sign, mantissa = "-", rest
+	if f, err := strconv.ParseFloat(number, 64); err != nil || f == 0 { // any other exponent is small enough to expand
+		mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
+		isZero := strings.Trim(mantissa, "-0.") == ""
+		return 0, isZero, isZero
 	}
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	// The value is 0.DIGITS times ten to the power of point.
-	digits := strings.TrimLeft(whole+fraction, "0")
-	point := exponent + len(whole) - (len(whole) + len(fraction) - len(digits))
-	digits = strings.TrimRight(digits, "0")
-	switch {
-	case digits == "":
-		return 0, true, true
-	case len(digits) > point:
+	exact, ok := new(big.Rat).SetString(number) // a double cannot represent 9007199254740993.0
+	if !ok || !exact.IsInt() {
 		return 0, false, false
-	case point > len("9223372036854775807"):
-		return 0, true, false
 	}
-	n, err := strconv.ParseInt(sign+digits+strings.Repeat("0", point-len(digits)), 10, 64)
-	return n, true, err == nil
+	return exact.Num().Int64(), true, exact.Num().IsInt64()
 }

@@ -68,7 +68,7 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 		return Pass, LocalReply
 	case status >= 500:
 		return r.applyPolicy(resp, LegacyError)
-	case status == 404 && r.NotFound == DegradeNotFound:
+	case status == 404 && r.DegradeNotFound:
 		return Degrade, CoreNotFound
 	case status == 404:
 		return Pass, LegacyNotFound
@@ -92,7 +92,7 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 		return Pass, CoreEncoded
 	case resp.ContentLength >= 0 && resp.ContentLength <= int64(r.CoreLimit):
 		return Compose, ""
-	case r.Large == StreamLarge && decoder == nil && r.AllowsMissingCore():
+	case r.StreamLarge && decoder == nil && r.AllowsMissingCore():
 		return Stream, ""
 	case resp.ContentLength >= 0:
 		return Pass, CoreTooLarge
@@ -147,7 +147,7 @@ const (
 
 	LegacyError       Reason = "legacy-error"       // core failed: 5xx
 	LegacyUnreachable Reason = "legacy-unreachable" // core failed: connection error, timeout, no healthy host
-	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with DegradeNotFound
+	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with Rule.DegradeNotFound
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
 	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON that the rule requires
 

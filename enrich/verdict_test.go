@@ -17,7 +17,7 @@ func TestVerdict(t *testing.T) {
 	}
 	v1, v3 := UserProfile()[0], UserProfile()[1]
 	never, authenticated, stream := *v1, *v1, *v1
-	never.Degrade, authenticated.Degrade, stream.Large = DegradeNever, DegradeAuthenticated, StreamLarge
+	never.Degrade, authenticated.Degrade, stream.StreamLarge = DegradeNever, DegradeAuthenticated, true
 
 	tests := []struct {
 		name   string

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,8 +30,9 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, fmt.Errorf("port %d: want a number from 1 to 65535", o.Port)
 	}
-	weft, err := weftCluster(c)
-	if err != nil {
+	weft, weftErr := weftCluster(c)
+	filters, filtersErr := filters(c)
+	if err := cmp.Or(c.Module.validate(c.Rules), weftErr, filtersErr); err != nil {
 		return nil, err
 	}
 	c.legacyCluster = fmt.Sprintf("inbound|%d||", o.Port)
@@ -50,10 +52,11 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		"Label":        label,
 		"Value":        value,
 		"Port":         o.Port,
+		"Module":       c.Module,
 		"Cluster":      weft,
 		"LocalReplies": localReplies(c),
 		"BufferLimit":  bufferLimit(c),
-		"Filters":      filters(c),
+		"Filters":      filters,
 		"Routes":       routes,
 	})
 }

@@ -123,7 +123,7 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	if c.Module != nil {
 		route.TypedPerFilterConfig = map[string]*anypb.Any{moduleFilterName: marshalAny(modulePerRoute(c, r))}
 	}
-	if hasFallback(r) {
+	if r.Fallback {
 		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
 		route.RequestHeadersToRemove = []string{envoyhttp.IfNoneMatchHeader}
 	}

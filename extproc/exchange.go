@@ -122,7 +122,8 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 // (BUFFERED_PARTIAL; a content-length would result in a 500).
 func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
-	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !x.ruleset.large[rule.Name].Load()
+	_, isLarge := x.ruleset.large.Load(rule.Name)
+	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !isLarge
 	if x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
 	}
@@ -150,7 +151,7 @@ func (x *exchange) compose(
 	}
 	answer := rule.Compose(params, core, found, rule.CoreLimit+envoyhttp.BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
-		x.ruleset.large[rule.Name].Store(true)
+		x.ruleset.large.Store(rule.Name, true)
 	}
 	return answer
 }

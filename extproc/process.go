@@ -30,6 +30,9 @@ type Server struct {
 	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
 	Panicked func(rule string, err *enrich.PanicError)
 
+	// Open, if not nil, is called with 1 when an exchange begins, and with -1 when it has ended.
+	Open func(exchanges int)
+
 	// Now returns the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -62,6 +65,10 @@ type Server struct {
 // The result is always nil, which is gRPC's OK: Envoy would count an error as a failure of weft, and would fail the
 // exchange if the filter is configured to fail closed.
 func (s *Server) Process(stream Stream) error {
+	if s.Open != nil {
+		s.Open(1)
+		defer s.Open(-1)
+	}
 	x := s.newExchange(stream)
 	defer x.recoverPanic()
 
@@ -86,7 +93,8 @@ func (s *Server) Process(stream Stream) error {
 	x.continueRequest(enrich.LegacyRequest(request.Method, legacyTarget))
 
 	response := x.receiveResponseHeaders()
-	response.Method, response.Verified = request.Method, isVerified(x.metadata, rule.Identity, params)
+	response.Method = request.Method
+	response.Verified = envoyhttp.IsVerified(claimOf(x.metadata, rule.Identity), params)
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:

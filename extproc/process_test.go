@@ -211,7 +211,7 @@ func TestOutOfOrder(t *testing.T) {
 func TestStreamedByteOrderMark(t *testing.T) {
 	p := newPeer(t, storetest.Mem{`{"userId":7}`})
 	rule := *rulesfile.Builtin().Rules[0]
-	rule.Large = enrich.StreamLarge
+	rule.StreamLarge = true
 	ruleset := extproc.NewRuleset([]*enrich.Rule{rule.Ready()}, "")
 	p.server.Rules = func() *extproc.Ruleset { return ruleset }
 	const mark = enrich.ByteOrderMark

@@ -44,12 +44,9 @@ func mongosh(v enrich.Value) string {
 	case v.Type == enrich.UUID:
 		return "UUID(" + quoteJS(v.Text) + ")"
 	case v.Type.IsUUID():
-		binary, ok := uuidBinary(v)
-		if !ok {
-			return quoteJS(v.Text)
+		if binary, ok := uuidBinary(v); ok {
+			return fmt.Sprintf("HexData(%d, '%x')", binary.Subtype, binary.Data)
 		}
-		return fmt.Sprintf("HexData(%d, '%x')", binary.Subtype, binary.Data)
-	default:
-		return quoteJS(v.Text)
 	}
+	return quoteJS(v.Text)
 }

@@ -23,13 +23,13 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Ra
 	}
 	for i, c := range src.Where {
 		v, found, err := d.lookup(c.Field)
+		got, isKey := asValue(v, key[i].Type)
 		switch {
 		case err != nil:
 			return nil, err
 		case !found:
 			return nil, fmt.Errorf("field %q equals the key, but is in an array: %w", c.Field, enrich.ErrWrongType)
-		}
-		if got, ok := asValue(v, key[i].Type); !ok || got != key[i] {
+		case !isKey || got != key[i]:
 			return nil, fmt.Errorf("field %q equals the key, but is a %s: %w", c.Field, v.Type, enrich.ErrWrongType)
 		}
 	}

@@ -19,7 +19,10 @@ import (
 	"weft/envoy/defaults"
 )
 
-const defaultSocket = "unix:///run/weft/weft.sock"
+const (
+	defaultSocket = "unix:///run/weft/weft.sock"
+	defaultLegacy = "127.0.0.1:8081"
+)
 
 func envoyCommand() *cli.Command {
 	var (
@@ -46,14 +49,14 @@ output list what the format cannot express.
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
 				"bootstrap, istio, gateway, weft-ca or weft-client"),
 			stringVar(&mode, "mode", extProcMode, "WEFT_MODE",
-				"bootstrap: ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
+				"ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
 			stringVar(&module.library, "module-library", "/usr/lib/libweft.so", "WEFT_MODULE_LIBRARY",
-				"bootstrap: `FILE` in Envoy's file system with the library for --mode module"),
+				"`FILE` in Envoy's file system with the library for --mode module"),
 			stringVar(&module.config, "module-config", "{}", "WEFT_MODULE_CONFIG",
-				"bootstrap: flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
+				"flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
 			stringVar(&c.Legacy, "legacy", "", "WEFT_LEGACY",
 				"`host:port` of the legacy service (gateway: its Service); "+
-					"default: the rules file's, or 127.0.0.1:8081"),
+					"default: the rules file's, or "+defaultLegacy),
 			stringVar(&c.Weft, "weft", defaultSocket, "WEFT_LISTEN",
 				"address of weft, as in \"weft serve --listen\", or several separated by commas "+
 					"(gateway: `host:port` of a Service)"),
@@ -140,7 +143,7 @@ output list what the format cannot express.
 			}
 			c.Rules, c.Retries, c.WeftTimeout = f.Rules, &f.Envoy.Retries, f.Envoy.MessageTimeout
 			c.LegacyIdleTimeout = f.Envoy.LegacyIdleTimeout
-			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, "127.0.0.1:8081")
+			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, defaultLegacy)
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)
 			if c.MessageTimeout >= c.RouteTimeout {
@@ -194,6 +197,11 @@ type moduleOptions struct{ library, config string }
 func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Module, error) {
 	switch mode {
 	case moduleMode:
+		for _, f := range cmd.Flags { // --weft and --weft-...: the connection to weft
+			if name := f.Names()[0]; strings.HasPrefix(name, "weft") && cmd.IsSet(name) {
+				return nil, usageErrorf("--%s is for --mode %s, not %s", name, extProcMode, moduleMode)
+			}
+		}
 	case extProcMode:
 		for _, name := range []string{"module-library", "module-config"} {
 			if cmd.IsSet(name) {

@@ -101,6 +101,7 @@ type server struct {
 	maxReads                          int64
 	budget                            time.Duration
 	pprof, serverTiming               bool
+	isModule                          bool // in Envoy's process
 	drain                             drain
 
 	logger   *slog.Logger
@@ -153,6 +154,7 @@ func (s *server) run(ctx context.Context) error {
 			s.logger.Warn("envoy misconfigured", "error", fault)
 		},
 		Panicked: s.panicked,
+		Open:     s.metrics.AddOpen,
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
 	if err != nil {
@@ -204,7 +206,7 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 	}
 	s.reads = enrich.Limit(enrich.Batch(s.store), s.maxReads)
 	s.applyRules(ctx, file)
-	closeAdmin, err := s.serveAdmin(s.registry)
+	closeAdmin, err := s.serveAdmin(ctx, s.registry)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -65,7 +65,7 @@ func mergeSchema(r *enrich.Rule) *object {
 
 // isCoreOptional reports whether an answer can have null for the core.
 func isCoreOptional(r *enrich.Rule) bool {
-	return r.AllowsMissingCore() && (r.Degrade != enrich.DegradeNever || r.NotFound == enrich.DegradeNotFound)
+	return r.AllowsMissingCore() && (r.Degrade != enrich.DegradeNever || r.DegradeNotFound)
 }
 
 func allowsSelection(r *enrich.Rule) bool { return r.Select.Param != "" }

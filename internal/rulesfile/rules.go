@@ -228,9 +228,7 @@ func (b *ruleBuilder) core() {
 		b.fail(b.path("core", "limit"),
 			"is more than 256MiB, which Envoy and weft each buffer; write large: stream for larger cores")
 	}
-	if n.get("large").str("") == "stream" {
-		r.Large = enrich.StreamLarge
-	}
+	r.StreamLarge = n.get("large").str("") == "stream"
 }
 
 // pointer returns the JSON pointer to a member. The member is written as its name or as a pointer.
@@ -264,14 +262,10 @@ func (b *ruleBuilder) param(steps []string, name string) (int, bool) {
 
 func (b *ruleBuilder) policies() {
 	r, n := &b.rule, b.n
-	if n.get("not_found").str("") == "degrade" {
-		r.NotFound = enrich.DegradeNotFound
-	}
-	if n.get("fallback").str("") == "composite" {
-		r.Fallback = enrich.FallbackComposite
-		if !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
-			b.fail(b.path("fallback"), "composite applies only to GET, which is not in match.methods")
-		}
+	r.DegradeNotFound = n.get("not_found").str("") == "degrade"
+	r.Fallback = n.get("fallback").str("") == "composite"
+	if r.Fallback && !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
+		b.fail(b.path("fallback"), "composite applies only to GET, which is not in match.methods")
 	}
 	switch n.get("degrade").str("") {
 	case "authenticated":
@@ -305,7 +299,7 @@ func (b *ruleBuilder) selection() {
 	if slices.ContainsFunc(r.Query, func(q enrich.QueryParam) bool { return q.Name == r.Select.Param }) {
 		b.fail(b.path("select", "param"), "match.query has %q too; rename one of them", r.Select.Param)
 	}
-	if r.Large == enrich.StreamLarge {
+	if r.StreamLarge {
 		b.fail(b.path("select"), "with large: stream, the response begins before the core is complete; remove one of them")
 	}
 }

@@ -34,7 +34,7 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 	case b.rule.List != nil && fromCore != 1 && !b.isBroken(where):
 		b.fail(where, "with core.list, exactly one field must equal a member of the element; %s",
 			"write, for example, orderId: {core: id, type: int64}")
-	case fromCore > 0 && b.rule.Large == enrich.StreamLarge:
+	case fromCore > 0 && b.rule.StreamLarge:
 		b.fail(where, "with large: stream, the extension is read before the core arrives; use param instead of core")
 	}
 	for _, member := range n.get("fields").keys {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"weft/enrich"
 	"weft/internal/rulesfile"
 	"weft/test/harness"
 )
@@ -18,7 +17,7 @@ func TestAccessLog(t *testing.T) {
 	const ms = `\d+(\.\d+)?`
 	const times = ` legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms
 	rules := rulesfile.Builtin().Rules
-	rules[0].Large = enrich.StreamLarge
+	rules[0].StreamLarge = true
 	rules[0].CoreLimit = 1000
 	long := `{"userId":7,"username":"` + strings.Repeat("u", 2000) + `","email":"e","createdAt":"c"}`
 	tests := []struct {
