@@ -45,7 +45,7 @@ test-graphql: servers build examples/graphql/node_modules/.package-lock.json ## 
 	@cd examples/graphql && npm test --silent
 
 examples/graphql/node_modules/.package-lock.json: examples/graphql/package-lock.json
-	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 22.15 or newer with npm' >&2; exit 1; }
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer with npm' >&2; exit 1; }
 	@echo "fetching the dependencies of the gateway …"; cd examples/graphql && npm ci --loglevel=error --ignore-scripts && touch node_modules/.package-lock.json
 
 .PHONY: test
