@@ -180,7 +180,7 @@ func typeSchema(t enrich.Type) *object {
 	case enrich.Array:
 		return &object{{"type", "array"}}
 	case enrich.Object:
-		return &object{{"type", "object"}}
+		return &object{{"type", "object"}, {"additionalProperties", true}}
 	case enrich.Any:
 		return &object{}
 	default:
