@@ -395,6 +395,6 @@ func TestModuleRejects(t *testing.T) {
 
 // TestSelectionInModule replays testdata/selection with weft in Envoy's process.
 func TestSelectionInModule(t *testing.T) {
-	s, _ := startModule(t, selectingRules(t), systemOptions{})
+	s, _ := startModule(t, []byte(selectingRules()), systemOptions{})
 	replayCases(t, s, "testdata/selection/*.txtar")
 }
