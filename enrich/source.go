@@ -1,5 +1,7 @@
 package enrich
 
+import "time"
+
 // Source defines the documents and the fields of an extension.
 type Source struct {
 	Name       string // of the member with the extension
@@ -8,6 +10,15 @@ type Source struct {
 	Where      []Condition // all must match
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
+
+	Cache *CachePolicy // nil if each read is a read of the database
+}
+
+// CachePolicy says which results of reads are kept, including that there is no document, and how long they are used.
+type CachePolicy struct {
+	MaxEntries   int
+	MaxAge       time.Duration // since the read
+	StaleIfError time.Duration // after MaxAge: only if the database cannot be read
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.

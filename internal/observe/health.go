@@ -44,7 +44,7 @@ func (h *Health) Set(failing bool) {
 // Watch records the result of an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
 	failed := isUnavailable(r.Outcome.Reason) || isUnavailable(r.Outcome.Also)
-	succeeded := r.Outcome.Disposition == enrich.Composed
+	succeeded := r.Outcome.Disposition == enrich.Composed && r.Cache() != enrich.CacheHit // which needs no database
 	if !failed && !succeeded {
 		return
 	}
