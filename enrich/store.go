@@ -41,8 +41,8 @@ type Extension struct {
 	Stale   error       // not nil if an older copy replaces the result of a read that failed with this error
 }
 
-// IsAnswer reports whether the extension is what the database responded: a document, valid or not, or that there is
-// none.
+// IsAnswer reports whether the extension is what the database responded: a document, valid or not, or that no
+// document matches.
 func (e Extension) IsAnswer() bool {
 	return e.Err == nil || errors.Is(e.Err, ErrNotFound) || errors.Is(e.Err, ErrWrongType)
 }
