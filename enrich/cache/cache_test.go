@@ -297,19 +297,19 @@ func TestStaleIfError(t *testing.T) {
 		err     error
 		isStale bool
 	}{
-		"too old":          {a, func(*harness) { time.Sleep(time.Minute) }, errDown, true},
-		"not too old yet":  {a, func(*harness) { time.Sleep(11*time.Minute - 1) }, errDown, true},
-		"much too old":     {a, func(*harness) { time.Sleep(11 * time.Minute) }, errDown, false},
-		"lost":             {a, func(h *harness) { h.to.Lost() }, errDown, true},
-		"gap":              {a, func(h *harness) { h.to.Begin() }, errDown, true},
-		"changed":          {a, func(h *harness) { h.to.Change("a") }, errDown, false},
-		"any":              {a, func(h *harness) { h.to.ChangeAny() }, errDown, false},
-		"no document":      {enrich.Extension{Err: enrich.ErrNotFound}, func(h *harness) { h.to.Lost() }, errDown, true},
+		"too old":         {a, func(*harness) { time.Sleep(time.Minute) }, errDown, true},
+		"not too old yet": {a, func(*harness) { time.Sleep(11*time.Minute - 1) }, errDown, true},
+		"much too old":    {a, func(*harness) { time.Sleep(11 * time.Minute) }, errDown, false},
+		"lost":            {a, func(h *harness) { h.to.Lost() }, errDown, true},
+		"gap":             {a, func(h *harness) { h.to.Begin() }, errDown, true},
+		"changed":         {a, func(h *harness) { h.to.Change("a") }, errDown, false},
+		"any":             {a, func(h *harness) { h.to.ChangeAny() }, errDown, false},
+		"no document":     {enrich.Extension{Err: enrich.ErrNotFound}, func(h *harness) { h.to.Lost() }, errDown, true},
 		"invalid document": {
 			enrich.Extension{Err: enrich.ErrWrongType, ID: "a"}, func(h *harness) { h.to.Lost() }, errDown, false,
 		},
-		"overloaded":       {a, func(h *harness) { h.to.Lost() }, enrich.ErrOverloaded, true},
-		"a bug":            {a, func(h *harness) { h.to.Lost() }, &enrich.PanicError{}, false},
+		"overloaded": {a, func(h *harness) { h.to.Lost() }, enrich.ErrOverloaded, true},
+		"a bug":      {a, func(h *harness) { h.to.Lost() }, &enrich.PanicError{}, false},
 		"not configured": {a, func(h *harness) {
 			h.to.Lost()
 			h.src.Cache.StaleIfError = 0

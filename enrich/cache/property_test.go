@@ -66,12 +66,12 @@ type model struct {
 	stats  Stats
 
 	states   []map[int]modelDocument // after each write, by the number of the write
-	writes   []int              // the document of each write
-	reported []bool             // by write
-	position int                // number of the last write that was reported, or before which the stream began
-	lookedUp int                // number of the newest state of a reported document
-	complete int                // number of the last write whose effects were all reported
-	readMin  int                // reads that begin now have at least this state: reads are monotonic
+	writes   []int                   // the document of each write
+	reported []bool                  // by write
+	position int                     // number of the last write that was reported, or before which the stream began
+	lookedUp int                     // number of the newest state of a reported document
+	complete int                     // number of the last write whose effects were all reported
+	readMin  int                     // reads that begin now have at least this state: reads are monotonic
 	pending  []*pendingRead
 	clients  [modelClients]*client
 }
