@@ -27,7 +27,7 @@ type Condition struct {
 	From  From
 	Param int     // FromParam: index in the rule's Params
 	At    Pointer // FromCore
-	Type  Type    // FromCore: one of ParamTypes
+	Type  Type    // of the value: Bool or one of ParamTypes
 	Fixed Value   // FromRule
 }
 

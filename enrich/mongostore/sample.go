@@ -14,9 +14,8 @@ import (
 const sampleSize = 100
 
 // TypeAdvice checks a sample of the documents of a source, and returns one line for each kind of misfit: documents that
-// reads do not find because their key has another type, and fields that make the extension null. types are the types of
-// the source's conditions.
-func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enrich.Type) (advice []string, err error) {
+// reads do not find because their key has another type, and fields that make the extension null.
+func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source) (advice []string, err error) {
 	client, err := s.await(ctx)
 	if err != nil {
 		return nil, err
@@ -40,7 +39,7 @@ func (s *Store) TypeAdvice(ctx context.Context, src *enrich.Source, types []enri
 		if err != nil {
 			return nil, err
 		}
-		if countKeys(counts, src, types, d) {
+		if countKeys(counts, src, d) {
 			countFields(counts, src, d)
 		}
 	}
@@ -61,16 +60,16 @@ const (
 
 // countKeys counts a document if one of its keys does not have the type of the condition. It reports whether reads can
 // return the document.
-func countKeys(counts map[misfit]int, src *enrich.Source, types []enrich.Type, d document) bool {
+func countKeys(counts map[misfit]int, src *enrich.Source, d document) bool {
 	isReturned := true
-	for i, c := range src.Where {
+	for _, c := range src.Where {
 		value, found, err := d.lookup(c.Field)
-		key, isKey := asValue(value, types[i])
+		key, isKey := asValue(value, c.Type)
 		switch {
 		case err != nil || !found:
 			counts[misfit{fmt.Sprintf("field %q is missing", c.Field), notReturned}]++
-		case !isKey || key.Type != types[i]:
-			counts[misfit{fmt.Sprintf("field %q is %s, not %s,", c.Field, typeName(value), types[i]), notReturned}]++
+		case !isKey || key.Type != c.Type:
+			counts[misfit{fmt.Sprintf("field %q is %s, not %s,", c.Field, typeName(value), c.Type), notReturned}]++
 		case c.From != enrich.FromRule || key == c.Fixed:
 			continue
 		}

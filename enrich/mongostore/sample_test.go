@@ -14,13 +14,13 @@ import (
 func TestTypeAdvice(t *testing.T) {
 	source := storetest.Source()
 	source.Where = append(source.Where, enrich.Condition{
-		Field: "shop", From: enrich.FromRule, Fixed: enrich.Value{Type: enrich.String, Text: "north"},
+		Field: "shop", From: enrich.FromRule, Type: enrich.String, Fixed: enrich.Value{Type: enrich.String, Text: "north"},
 	})
 	source.Fields = append(source.Fields, enrich.Field{Name: "must", Path: "must", Type: enrich.Bool})
 	c := collection(t, source)
-	types := []enrich.Type{enrich.Int64, enrich.String}
+	source.Where[0].Type = enrich.Int64
 	store := open(t)
-	advice, err := store.TypeAdvice(t.Context(), source, types)
+	advice, err := store.TypeAdvice(t.Context(), source)
 	if err != nil || len(advice) != 0 {
 		t.Errorf("no collection: %q, %v", advice, err)
 	}
@@ -33,7 +33,7 @@ func TestTypeAdvice(t *testing.T) {
 		}
 	}
 	insert(key(7), key(8.0))
-	if advice, err = store.TypeAdvice(t.Context(), source, types); err != nil || len(advice) != 0 {
+	if advice, err = store.TypeAdvice(t.Context(), source); err != nil || len(advice) != 0 {
 		t.Errorf("documents that fit: %q, %v", advice, err)
 	}
 	insert(
@@ -57,7 +57,7 @@ func TestTypeAdvice(t *testing.T) {
 		`field "score" is string, which does not fit number, in 1 of 10 documents, whose extension is null`,
 		`field "shop" is 32-bit integer, not string, in 1 of 10 documents, which no read returns`,
 	}
-	advice, err = store.TypeAdvice(t.Context(), source, types)
+	advice, err = store.TypeAdvice(t.Context(), source)
 	if err != nil || !slices.Equal(advice, want) {
 		t.Errorf("%v\n got %q\nwant %q", err, advice, want)
 	}

@@ -34,7 +34,7 @@ func TestUUIDForms(t *testing.T) {
 	for form, stored := range storedUUIDs {
 		source := &enrich.Source{
 			Collection: "documents",
-			Where:      []enrich.Condition{{Field: "key"}},
+			Where:      []enrich.Condition{{Field: "key", Type: form}},
 			Fields:     []enrich.Field{{Name: "key", Path: "key", Type: form}},
 		}
 		data, err := hex.DecodeString(stored.hex)
@@ -54,7 +54,7 @@ func TestUUIDForms(t *testing.T) {
 				}
 			}
 		}
-		advice, err := store.TypeAdvice(t.Context(), source, []enrich.Type{form})
+		advice, err := store.TypeAdvice(t.Context(), source)
 		if err != nil || len(advice) > 0 {
 			t.Errorf("%v: %q, %v", form, advice, err)
 		}

@@ -39,7 +39,7 @@ const (
 )
 
 // Watch reports the changes of the collection of sources, which is the same for all, until ctx ends or the Store is
-// closed. Meanwhile, reads for its sources with a cache policy return data that a majority of the replica set has, and
+// closed. Until then, reads for its sources with a cache policy return data that a majority of the replica set has, and
 // that includes all reported changes.
 func (s *Store) Watch(ctx context.Context, sources []*enrich.Source, to enrich.Changes) {
 	w := &watch{store: s, sources: sources, to: to}

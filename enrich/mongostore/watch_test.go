@@ -34,9 +34,10 @@ func startMember(t testing.TB, args ...string) (*harness.Mongod, string) {
 	}
 	t.Cleanup(func() { _ = member.Kill() })
 	host := strings.TrimPrefix(member.URI(), "mongodb://")
-	_, err = member.Run(t.Context(), "admin", bson.D{{Key: "replSetInitiate", Value: bson.D{
-		{Key: "_id", Value: "rs0"}, {Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: host}}}},
-	}}})
+	members := bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: host}}}
+	_, err = member.Run(t.Context(), "admin", bson.D{
+		{Key: "replSetInitiate", Value: bson.D{{Key: "_id", Value: "rs0"}, {Key: "members", Value: members}}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestChangesOfDocuments(t *testing.T) {
 		write write
 		want  []string
 	}{
-		{"insert", insert(bson.D{{Key: "_id", Value: 1}, {Key: "id", Value: 7}}), []string{"match one [7]", "match byID [1]"}},
+		{"insert", insert(append(id(1), bson.E{Key: "id", Value: 7})), []string{"match one [7]", "match byID [1]"}},
 		{"update", update(1, set("n", 5)), []string{"match one [7]", "match byID [1]"}},
 		{"another key", update(1, set("id", 8.0)), []string{"match one [8]", "match byID [1]"}},
 		{"two conditions", update(1, set("kind", "x")), []string{"match one [8]", "match two [8 x]", "match byID [1]"}},
@@ -200,8 +201,8 @@ func TestChangesOfDocuments(t *testing.T) {
 			[]string{"any", "any", "match byID [1]"}},
 		{"delete", func(ctx context.Context) error { _, err := c.DeleteOne(ctx, id(1)); return err }, nil},
 	} {
-		must(t, test.write(t.Context()))
 		t.Log(test.name)
+		must(t, test.write(t.Context()))
 		r.expect(append([]string{`change {"$numberInt":"1"}`}, test.want...)...)
 	}
 	r.awaitCurrent()
@@ -239,7 +240,8 @@ func TestChangesWithACollation(t *testing.T) {
 			create()
 		}
 		for _, id := range []any{"Anna", 7} {
-			_, err := db.Collection(src.Collection).InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}, {Key: "id", Value: id}})
+			doc := bson.D{{Key: "_id", Value: 1}, {Key: "id", Value: id}}
+			_, err := db.Collection(src.Collection).InsertOne(t.Context(), doc)
 			must(t, err)
 			want := map[any]string{"Anna": "any", 7: "match  [7]"}[id]
 			r.expect(`change {"$numberInt":"1"}`, want)
@@ -276,7 +278,8 @@ func TestNoChangeStreams(t *testing.T) {
 		if err := <-watched; !errors.Is(err, ErrNoChangeStream) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if advice, err := store.ChangeAdvice(t.Context(), src); err != nil || !strings.Contains(advice, ErrNoChangeStream.Error()) {
+		advice, err := store.ChangeAdvice(t.Context(), src)
+		if err != nil || !strings.Contains(advice, ErrNoChangeStream.Error()) {
 			t.Errorf("%s: %q, %v", name, advice, err)
 		}
 		if ext := store.Find(t.Context(), src, number(7))[0]; !errors.Is(ext.Err, enrich.ErrNotFound) {
@@ -480,7 +483,8 @@ func TestCachedAndDirectReads(t *testing.T) {
 			for last := fmt.Sprintf(`change "last %d"`, n); <-reported.calls != last; {
 			}
 			for _, key := range keys {
-				got, want := cache.Find(t.Context(), src, []enrich.Key{key})[0], store.Find(t.Context(), &uncached, []enrich.Key{key})[0]
+				got := cache.Find(t.Context(), src, []enrich.Key{key})[0]
+				want := store.Find(t.Context(), &uncached, []enrich.Key{key})[0]
 				if string(got.JSON) != string(want.JSON) || outcome(got.Err) != outcome(want.Err) {
 					t.Fatalf("seed %d, write %d, key %v: %s: %s, %v; MongoDB has %s, %v",
 						seed, n, key, got.Cache, got.JSON, got.Err, want.JSON, want.Err)

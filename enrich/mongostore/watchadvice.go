@@ -8,8 +8,8 @@ import (
 	"weft/enrich"
 )
 
-// ChangeAdvice returns a line that says why changes of the collection of a source cannot be reported, or "" if they can.
-// It waits for MongoDB within the timeouts of the connection string.
+// ChangeAdvice returns why MongoDB does not support change streams for the collection of a source, or "" if it does. It
+// waits for MongoDB within the timeouts of the connection string.
 func (s *Store) ChangeAdvice(ctx context.Context, src *enrich.Source) (string, error) {
 	client, err := s.await(ctx)
 	if err != nil {
@@ -19,10 +19,10 @@ func (s *Store) ChangeAdvice(ctx context.Context, src *enrich.Source) (string, e
 	defer done()
 	w := &watch{store: s, sources: []*enrich.Source{src}, client: client}
 	stream, err := w.open(ctx)
-	if errors.Is(err, ErrNoChangeStream) {
+	switch {
+	case errors.Is(err, ErrNoChangeStream):
 		return err.Error(), nil
-	}
-	if err != nil {
+	case err != nil:
 		return "", fmt.Errorf("change stream of %s.%s: %w", src.Database, src.Collection, err)
 	}
 	return "", stream.Close(ctx)

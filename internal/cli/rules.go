@@ -106,9 +106,18 @@ func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enri
 			if err != nil {
 				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
 			}
-			warnings, err := store.TypeAdvice(ctx, src, keyTypes(r, src))
+			warnings, err := store.TypeAdvice(ctx, src)
 			if err != nil {
 				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
+			}
+			if src.Cache != nil {
+				reason, err := store.ChangeAdvice(ctx, src)
+				if err != nil {
+					return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
+				}
+				if reason != "" {
+					warnings = append(warnings, noChangeStream+": "+reason)
+				}
 			}
 			if index != "" {
 				warnings = append(warnings, noIndex+"; run in mongosh: "+index)
@@ -119,20 +128,4 @@ func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enri
 		}
 	}
 	return nil
-}
-
-// keyTypes returns the type of each condition of a source.
-func keyTypes(r *enrich.Rule, src *enrich.Source) []enrich.Type {
-	types := make([]enrich.Type, len(src.Where))
-	for i, c := range src.Where {
-		switch c.From {
-		case enrich.FromParam:
-			types[i] = r.Params()[c.Param].Type
-		case enrich.FromCore:
-			types[i] = c.Type
-		case enrich.FromRule:
-			types[i] = c.Fixed.Type
-		}
-	}
-	return types
 }

@@ -160,8 +160,8 @@ func Milliseconds(d time.Duration) float64 {
 }
 
 // ServerTiming returns the value of a server-timing header (W3C Server Timing), which browsers display: the times of
-// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds; and the status of the
-// cache.
+// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds; and the status of
+// the cache.
 func ServerTiming(r *enrich.Report) string {
 	t, b := r.Times, make([]byte, 0, 64)
 	add := func(name string, d time.Duration) {
