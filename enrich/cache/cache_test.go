@@ -171,10 +171,21 @@ func TestUsedUntil(t *testing.T) {
 		happens func(h *harness)
 		isUsed  bool
 	}{
-		"nothing":                    {func(*harness) {}, true},
-		"another document changes":   {func(h *harness) { h.to.Change("b") }, true},
-		"another key matches":        {func(h *harness) { h.to.Match(h.src, key(8)) }, true},
-		"key of another source":      {func(h *harness) { h.to.Match(other, key(7)) }, true},
+		"nothing":                  {func(*harness) {}, true},
+		"another document changes": {func(h *harness) { h.to.Change("b") }, true},
+		"another key matches":      {func(h *harness) { h.to.Match(h.src, key(8)) }, true},
+		"key of another source":    {func(h *harness) { h.to.Match(other, key(7)) }, true},
+		"an equal source": {func(h *harness) {
+			equal := testSource()
+			h.use(h.src, equal)
+			h.to.Begin()
+			h.current()
+			h.read(document("a", `{"n":1}`))
+			h.src = equal
+			if s := h.cache.Stats()[0]; s.Entries != 1 || s.Misses != 1 {
+				h.t.Errorf("%+v", s)
+			}
+		}, true},
 		"the document changes":       {func(h *harness) { h.to.Change("a") }, false},
 		"the key matches":            {func(h *harness) { h.to.Match(h.src, key(7)) }, false},
 		"any document may change":    {func(h *harness) { h.to.ChangeAny() }, false},

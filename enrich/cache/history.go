@@ -27,7 +27,7 @@ type history struct {
 	complete      atomic.Int64 // nanoseconds since start at which changes were complete; 0 while they are not reported
 	isUnsupported atomic.Bool
 
-	reported atomic.Uint64 // changes, without conflicts of reads
+	reported atomic.Uint64 // number of changes, for Stats
 }
 
 // slotsPerEntry keeps the number of results that a change outdates by chance below one.
@@ -54,18 +54,10 @@ func (h *history) slotOfKey(salt uint64, key entryKey) int {
 	return int((maphash.Comparable(h.seed, key) ^ salt) & uint64(len(h.slots)-1))
 }
 
-func (h *history) change(slot int) {
-	h.reported.Add(1)
-	h.outdate(slot)
-}
-
 // outdate makes results in a slot outdated, including those of reads that have not ended.
 func (h *history) outdate(slot int) { raise(&h.slots[slot], h.last.Add(1)) }
 
-func (h *history) changeAny() {
-	h.reported.Add(1)
-	raise(&h.any, h.last.Add(1))
-}
+func (h *history) outdateAll() { raise(&h.any, h.last.Add(1)) }
 
 func (h *history) begin() {
 	raise(&h.begun, h.last.Add(1))

@@ -79,8 +79,8 @@ func (t *table) lookup(key entryKey, now time.Time) (enrich.Extension, bool) {
 }
 
 // keep keeps the result of a read. An outdated one is kept as well, as a record of what a client received: if the
-// results of two reads that ran at the same time differ, it is not known which is newer. Then neither is used again, nor
-// are those of other reads that are still running. Otherwise a client could get the older one after the newer one.
+// results of two reads that ran at the same time differ, it is not known which is newer. Then neither is used again,
+// nor are those of other reads that are still running. Otherwise a client could get the older one after the newer one.
 func (t *table) keep(key entryKey, ext enrich.Extension, r read) {
 	ext.Command, ext.Cache = nil, enrich.CacheHit
 	e := &entry{read: r, ext: ext, keySlot: t.slotOf(key), idSlot: t.history.slotOfID(ext.ID)}
