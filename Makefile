@@ -21,7 +21,7 @@ run: servers build ## start mongod, a legacy service, weft and Envoy; configure 
 
 PAGE := examples/client/dist
 .PHONY: demo
-demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run with a page that breaks its processes and shows the answers; needs npm. PAGE=directory serves your own
+demo: servers build $(filter examples/client/dist,$(PAGE)) ## make run with a page that breaks its processes and shows the answers; needs npm. PAGE=directory serves your own; MODE=module
 	@exec bin/demo -weft bin/weft -legacy bin/legacy -page '$(PAGE)'
 
 .PHONY: examples/client/dist
@@ -83,8 +83,8 @@ fuzz: go ## run each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: chaos
-chaos: servers build ## kill, freeze and stop each process under 64 clients, and check every answer; CHAOS="-for 5s" is quicker
-	@bin/chaos -weft bin/weft -legacy bin/legacy $(CHAOS)
+chaos: servers build ## kill, freeze and stop each process under 64 clients, and check every answer; CHAOS="-for 5s" is quicker; MODE=module
+	@bin/chaos -weft bin/weft -legacy bin/legacy $(if $(filter module,$(MODE)),-library bin/libweft.so) $(CHAOS)
 
 # Checks out the commit BASE in $$old/tree, which is removed when the shell ends.
 CHECKOUT = old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm -rf "$$old"' EXIT; \

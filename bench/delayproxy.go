@@ -4,13 +4,18 @@ import (
 	"context"
 	"io"
 	"net"
-	"syscall"
+	"os"
+	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // serveDelayProxy forwards TCP connections and delays each direction, like a network: the delay does not limit the
-// throughput, and several commands of a connection may be in flight.
+// throughput, and several commands of a connection may be in flight. It competes with what it delays for the CPUs, and
+// uses half of the CPU time without other threads to wake.
 func serveDelayProxy(ctx context.Context, listen, to string, delay time.Duration) error {
+	runtime.GOMAXPROCS(1)
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
@@ -26,8 +31,16 @@ func serveDelayProxy(ctx context.Context, listen, to string, delay time.Duration
 			_ = client.Close()
 			continue
 		}
-		go relay(server, client, delay, sleep)
-		go relay(client, server, delay, sleep)
+		for _, ends := range [][2]net.Conn{{server, client}, {client, server}} {
+			t, err := newTimer()
+			if err != nil {
+				return err
+			}
+			go func() {
+				relay(ends[0], ends[1], delay, t.sleep)
+				_ = t.file.Close()
+			}()
+		}
 	}
 }
 
@@ -63,10 +76,27 @@ func relay(dst io.WriteCloser, src io.ReadCloser, delay time.Duration, sleep fun
 	}
 }
 
-// sleep is more precise than time.Sleep, whose timers are rounded up to a millisecond in an idle process.
-func sleep(d time.Duration) {
-	if d > 0 {
-		t := syscall.NsecToTimespec(int64(d))
-		_ = syscall.Nanosleep(&t, nil) // an interrupted sleep is a little short
+// timer is more precise than one of Go, which is rounded up to a millisecond in an idle process. Unlike a thread in
+// nanosleep(2), which the runtime polls, a goroutine that waits for it costs little CPU time.
+type timer struct {
+	fd   int
+	file *os.File // lets the runtime wait for it
+}
+
+func newTimer() (timer, error) {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return timer{}, err
+	}
+	return timer{fd, os.NewFile(uintptr(fd), "timer")}, nil
+}
+
+func (t timer) sleep(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	at := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
+	if unix.TimerfdSettime(t.fd, 0, &at, nil) == nil {
+		_, _ = t.file.Read(make([]byte, 8)) // the number of expirations
 	}
 }

@@ -72,20 +72,33 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// summary returns what docs/performance.md shows of results.md: the method, and the targets without those of the other
-// path and the comparisons with an earlier weft.
+// summary returns what docs/performance.md shows of results.md: the method, how many targets are met, and the main
+// figures of each variant.
 func summary(results string) string {
 	_, text, _ := strings.Cut(results, "\n\n")
-	text, _, _ = strings.Cut(text, "\n## ")
+	method, text, _ := strings.Cut(text, "**Targets**")
+	method, _, _ = strings.Cut(method, "*weft before*")
+	targets, _, _ := strings.Cut(text, "\n## ")
+	met, missed := strings.Count(targets, "| met |"), strings.Count(targets, "| **missed** |")
 	var shown strings.Builder
-	for line := range strings.Lines(text) {
-		isRow := strings.HasPrefix(line, "| Closed loop") || strings.HasPrefix(line, "| MongoDB ")
-		isOmitted := strings.Contains(line, "/api/v3/") || strings.Contains(line, "weft before") ||
-			strings.Contains(line, "| Go aggregator, 64")
-		if strings.HasPrefix(line, "*weft before*") || isRow && isOmitted {
-			continue
+	fmt.Fprintf(&shown, "%s\n\n%d of %d [targets](../bench/results/results.md) are met.\n\n",
+		strings.TrimSpace(method), met, met+missed)
+	shown.WriteString("| `/api/v1` | p50, 1 connection | requests/s, 32 connections | CPU " +
+		"| requests/s, 256 connections | CPU |\n|---|--:|--:|--:|--:|--:|\n")
+	tables := readResults(results)
+	at := func(load, variant, column string) string {
+		return thousands(tables["Closed loop, "+load+", /api/v1/users/{id}"][variant][column])
+	}
+	for _, v := range []string{
+		"Envoy alone", "no-op ext_proc", "weft", "weft in Envoy", "Go aggregator", "Go aggregator, in the mesh",
+		"FastAPI aggregator",
+	} {
+		if at("32 connections", v, "req/s") == "0" {
+			continue // the results are of a run without the variant
 		}
-		shown.WriteString(line)
+		fmt.Fprintf(&shown, "| %s | %s µs | %s | %s µs | %s | %s µs |\n", v, at("1 connection", v, "p50 µs"),
+			at("32 connections", v, "req/s"), at("32 connections", v, "CPU µs/request"),
+			at("256 connections", v, "req/s"), at("256 connections", v, "CPU µs/request"))
 	}
 	return shown.String()
 }

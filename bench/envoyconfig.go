@@ -14,7 +14,10 @@ import (
 // are additional arguments of "weft envoy".
 func envoyConfig(ctx context.Context, binary, legacy, weft, rules string, more ...string) ([]byte, error) {
 	// On a busy machine the default timeouts would turn composites into cheaper, degraded responses.
-	args := []string{"--legacy", legacy, "--weft", weft, "--route-timeout", "1m", "--message-timeout", "30s"}
+	args := []string{"--legacy", legacy, "--route-timeout", "1m", "--message-timeout", "30s"}
+	if weft != "" {
+		args = append(args, "--weft", weft)
+	}
 	if rules != "" {
 		args = append(args, "--rules", rules)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +20,12 @@ type load struct {
 	path        func(*rand.Rand) string     // returns the path of the next request
 	valid       func(url, body string) bool // checks a response; nil means the variant's
 }
+
+// Processes of the benchmark itself.
+const (
+	loadGenerator = "load generator"
+	delayProxy    = "delay proxy"
+)
 
 // maxInFlight is the maximum number of concurrent requests of an open loop.
 const maxInFlight = 512
@@ -35,17 +42,27 @@ type measurement struct {
 	Mallocs  float64            `json:"weft_allocations_per_request,omitempty"`
 }
 
-// totalCPU returns the CPU time of all processes in µs per request.
+// totalCPU returns the CPU time of all processes in µs per request, without that of the benchmark itself.
 func (m measurement) totalCPU() (sum float64) {
 	for _, us := range m.CPU {
 		sum += us
 	}
-	return sum
+	return sum - m.benchCPU()
 }
+
+// benchCPU returns the CPU time of the benchmark itself in µs per request.
+func (m measurement) benchCPU() float64 { return m.CPU[loadGenerator] + m.CPU[delayProxy] }
+
+// cpusInUse returns how many CPUs all processes used together. If it is close to those of the machine, latencies are
+// times of waiting for a CPU.
+func (m measurement) cpusInUse() float64 { return (m.totalCPU() + m.benchCPU()) * m.PerSec / 1e6 }
 
 // measure puts a load on a variant. An invalid response is an error.
 func (b *testbed) measure(ctx context.Context, v *variant, l load, length time.Duration) (m measurement, err error) {
-	pids := map[string]int{"mongod": b.shared.Mongod.Pid(), "legacy service": b.legacy.Pid()}
+	pids := map[string]int{"mongod": b.shared.Mongod.Pid(), "legacy service": b.legacy.Pid(), loadGenerator: os.Getpid()}
+	if b.proxy != nil {
+		pids[delayProxy] = b.proxy.Pid()
+	}
 	maps.Copy(pids, v.pids)
 	before, err := b.count(ctx, v, pids)
 	if err != nil {

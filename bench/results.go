@@ -83,17 +83,20 @@ func (r *results) markdown(w io.Writer) {
 
 func (t *table) markdown(w io.Writer) {
 	fmt.Fprint(w, "| | req/s | p50 µs | p99 µs | p99.9 µs | CPU µs/request | Envoy | sidecar or aggregator | mongod "+
-		"| legacy service | MongoDB commands/request | sidecar or aggregator MiB | weft's allocations/request |\n"+
-		"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+		"| legacy service | load generator, delay proxy | CPUs in use | MongoDB commands/request "+
+		"| sidecar or aggregator MiB | weft's allocations/request |\n"+
+		"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, row := range t.Rows {
 		m := row.measurement
 		mallocs := ""
 		if m.Mallocs > 0 {
 			mallocs = fmt.Sprintf("%.0f", m.Mallocs)
 		}
-		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.2f | %.0f | %s |\n",
+		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.0f | %.0f "+
+			"| %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.2f | %.2f | %.0f | %s |\n",
 			row.Name, m.PerSec, m.P50, m.P99, m.P999, m.totalCPU(), m.envoyCPU(), m.serverCPU(), m.CPU["mongod"],
-			m.CPU["legacy service"], m.Commands, (m.RSS["sidecar"]+m.RSS["aggregator"])/(1<<20), mallocs)
+			m.CPU["legacy service"], m.benchCPU(), m.cpusInUse(), m.Commands,
+			(m.RSS["sidecar"]+m.RSS["aggregator"])/(1<<20), mallocs)
 	}
 }
 

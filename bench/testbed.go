@@ -17,7 +17,8 @@ type testbed struct {
 	shared, part *harness.System
 	mongo        *mongo.Client // connected directly
 	legacy       *harness.Process
-	readURI      string // connection string of the variants
+	proxy        *harness.Process // between the variants and mongod; nil if the delay is 0
+	readURI      string           // connection string of the variants
 
 	variants []*variant
 }
@@ -52,7 +53,7 @@ func (b *testbed) stop() (err error) {
 }
 
 func (b *testbed) stopVariants() error {
-	b.variants = nil
+	b.variants, b.proxy = nil, nil
 	return b.part.Close()
 }
 

@@ -50,11 +50,11 @@ func (b *testbed) startVariants(ctx context.Context, names []string, delay time.
 	b.readURI = b.shared.Mongod.URI()
 	if delay > 0 {
 		mongod := strings.TrimPrefix(b.readURI, "mongodb://")
-		addr, _, err := startSelf(ctx, b.part, "delay", "-to", mongod, "-delay", delay.String())
+		addr, p, err := startSelf(ctx, b.part, "delay", "-to", mongod, "-delay", delay.String())
 		if err != nil {
 			return err
 		}
-		b.readURI = "mongodb://" + addr
+		b.proxy, b.readURI = p, "mongodb://"+addr
 	}
 	for _, s := range []struct {
 		name  string
@@ -168,7 +168,7 @@ func (b *testbed) startWeftInEnvoy(ctx context.Context, v *variant) error {
 	if err != nil {
 		return err
 	}
-	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "unix:unused", "",
+	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "", "",
 		"--mode", "module", "--module-library", library, "--module-config", string(filter))
 	if err != nil {
 		return err

@@ -57,13 +57,14 @@ type command struct {
 
 // groupKey identifies keys that one command can read: they differ only in their last value.
 type groupKey struct {
-	src   *Source
-	fixed string // the other values
+	source sourceID
+	fixed  string // the other values
 }
 
 // group is the reads of one groupKey.
 type group struct {
 	groupKey
+	src       *Source   // any of those with the same identity
 	waiting   []*lookup // in the order of their arrival
 	scheduled bool      // a command will start that reads the waiting keys
 	inFlight  int       // scheduled and running commands, without overdue ones
@@ -114,7 +115,7 @@ func (b *batch) startList(src *Source, lookups []*lookup) {
 		b.retry(src, lookups...)
 		return
 	}
-	go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, lookups)
+	go b.command(&group{src: src, inFlight: 1}, lookups)
 }
 
 // release removes a caller whose ctx has ended from a lookup, and returns the Extension for the caller. A running
@@ -134,12 +135,12 @@ func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: mak
 
 // join adds a key to the next command of its group.
 func (b *batch) join(src *Source, key Key) *lookup {
-	name := groupKey{src, key.Prefix()}
+	name := groupKey{src.identity(), key.Prefix()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g := b.groups[name]
 	if g == nil {
-		g = &group{groupKey: name}
+		g = &group{groupKey: name, src: src}
 		b.groups[name] = g
 	}
 	for _, l := range g.waiting {

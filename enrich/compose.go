@@ -92,7 +92,11 @@ func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
 		return answer
 	}
 	shape := r.shape()
-	answer.Status, answer.Body = 200, shape.tail(append(shape.head(nil, r), "null"...), p)
+	body := shape.head(nil, r)
+	if !r.omitsCore() {
+		body = append(body, "null"...)
+	}
+	answer.Status, answer.Body = 200, shape.tail(body, p)
 	return answer
 }
 
@@ -103,11 +107,7 @@ func (r *Rule) Unavailable() []byte {
 
 // Frame returns the bytes before and after a core if all extensions failed. [Rule.AllowsMissingCore] must be true.
 func (r *Rule) Frame() (head, tail []byte) {
-	p := parts{rule: r, missing: make([]Reason, len(r.Sources))}
-	for i := range p.missing {
-		p.missing[i] = ExtensionFailed
-	}
-	return r.shape().head(nil, r), r.shape().tail(nil, p)
+	return r.shape().head(nil, r), r.shape().tail(nil, r.parts(nil, nil, 0, Found{}))
 }
 
 // parts has the extensions and errors for one core.
@@ -173,9 +173,12 @@ func (p parts) appendExtensions(dst []byte, isFirst bool) []byte {
 	return dst
 }
 
-// appendErrors appends the errors as a member of an object, after others.
+// appendErrors appends the errors as a member of an object, after others if there are any.
 func (p parts) appendErrors(dst []byte) []byte {
-	dst = append(appendQuoted(append(dst, ','), p.rule.Members.Errors), ":["...)
+	if dst[len(dst)-1] != '{' {
+		dst = append(dst, ',')
+	}
+	dst = append(appendQuoted(dst, p.rule.Members.Errors), ":["...)
 	empty := len(dst)
 	add := func(message string) {
 		if len(dst) > empty {

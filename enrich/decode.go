@@ -29,8 +29,11 @@ func decoderOf(contentEncoding string) (decoder func(io.Reader) (io.Reader, erro
 }
 
 // decode removes a supported content encoding. weft requests identity, but some services ignore that. It returns
-// errTooLarge if the result exceeds limit bytes.
+// errTooLarge if the body or the result exceeds limit bytes.
 func decode(body []byte, contentEncoding string, limit int) ([]byte, error) {
+	if len(body) > limit {
+		return nil, errTooLarge
+	}
 	if decoder, _ := decoderOf(contentEncoding); decoder != nil {
 		r, err := decoder(bytes.NewReader(body))
 		if err != nil {

@@ -1,5 +1,7 @@
 package enrich
 
+import "slices"
+
 // Headers is a header mutation: Remove applies before Set. Names are in lower case.
 type Headers struct {
 	Remove []string
@@ -11,12 +13,16 @@ type Header struct{ Name, Value string }
 
 // LegacyRequest returns the header mutation for a request to the legacy service. It requests identity encoding, and
 // removes ranges and conditions of safe requests, because they apply to the composed response (RFC 9110, sections
-// 12.5.3, 13.1 and 14.2).
-func LegacyRequest(method string) Headers {
+// 12.5.3, 13.1 and 14.2). target is the new path and query; empty if they do not change.
+func LegacyRequest(method, target string) Headers {
+	h := legacyRequest
 	if !isRead(method) {
-		return Headers{Set: legacyRequest.Set}
+		h.Remove = nil
 	}
-	return legacyRequest
+	if target != "" {
+		h.Set = slices.Concat(h.Set, []Header{{":path", target}})
+	}
+	return h
 }
 
 // legacyRequest is never changed.
@@ -25,13 +31,8 @@ var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Set:    []Header{{"accept-encoding", "identity"}},
 }
 
-// legacyBodyHeaderNames returns the names of response headers that describe the bytes of the legacy body, and so are
-// wrong for a composed one (RFC 9110, section 8; RFC 9530; RFC 1864).
-func legacyBodyHeaderNames() []string {
-	return legacyBodyHeaders[:len(legacyBodyHeaders):len(legacyBodyHeaders)]
-}
-
-// legacyBodyHeaders is never changed.
+// legacyBodyHeaders are the names of response headers that describe the bytes of the legacy body, and so are wrong for
+// a composed one (RFC 9110, section 8; RFC 9530; RFC 1864). It is never changed.
 var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 	"content-encoding", "etag", "last-modified", "accept-ranges",
 	"content-md5", "digest", "content-digest", "repr-digest",
@@ -39,7 +40,7 @@ var legacyBodyHeaders = []string{ //nolint:gochecknoglobals // allocated once
 
 // Headers returns the mutation of the legacy response headers. It forbids caching of degraded responses.
 func (a Answer) Headers() Headers {
-	h := Headers{Remove: legacyBodyHeaderNames(), Set: []Header{a.Outcome.Header()}}
+	h := Headers{Remove: legacyBodyHeaders, Set: []Header{a.Outcome.Header()}}
 	if a.Type != "" {
 		h.Set = append(h.Set, Header{"content-type", a.Type})
 	}
@@ -57,7 +58,7 @@ func (a Answer) Headers() Headers {
 // 9.3.2).
 func (r *Rule) HeadHeaders() Headers {
 	h := PassHeaders(HeadRequest)
-	h.Remove = append(legacyBodyHeaderNames(), "content-length")
+	h.Remove = append(legacyBodyHeaders, "content-length")
 	if r.shape().object == nil {
 		h.Set = append(h.Set, Header{"content-type", r.ContentType})
 	}

@@ -38,11 +38,8 @@ func NewRules(rules []*Rule) Rules {
 	return r
 }
 
-// Named returns the rule with a name, and whether there is one.
-func (r Rules) Named(name string) (*Rule, bool) {
-	rule, ok := r.byName[name]
-	return rule, ok
-}
+// Named returns the rule with a name, or nil.
+func (r Rules) Named(name string) *Rule { return r.byName[name] }
 
 // Match returns the first rule that matches a request, and the values of its Params. HEAD matches rules for GET, and an
 // upgrade matches no rule. The time does not depend on the number of rules for other paths.
@@ -50,9 +47,13 @@ func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
 	if req.IsUpgrade {
 		return nil, nil, false
 	}
+	method := req.Method
+	if method == "HEAD" {
+		method = "GET"
+	}
 	path, query, _ := strings.Cut(req.Path, "?")
 	for _, rule := range r.candidates(path) {
-		if !rule.hasMethod(req.Method) || !matchHost(rule.Host, req.Host) {
+		if !slices.Contains(rule.Methods, method) || !matchHost(rule.Host, req.Host) {
 			continue
 		}
 		if params, ok = rule.Path.Match(params[:0], path); !ok {
@@ -80,13 +81,6 @@ func (r Rules) candidates(path string) []*Rule {
 		}
 		path = path[:slash]
 	}
-}
-
-func (r *Rule) hasMethod(method string) bool {
-	if method == "HEAD" {
-		method = "GET"
-	}
-	return slices.Contains(r.Methods, method)
 }
 
 func matchHost(want, got string) bool {

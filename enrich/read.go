@@ -136,7 +136,8 @@ func (s *sourceRead) isDone() bool {
 	}
 }
 
-// start starts the read of a source for all cores. It reads a key once even if several cores have it.
+// start starts the read of a source for all cores. It reads a key once even if several cores have it. If there is no
+// document, the extension has the defaults.
 func (r *Read) start(i int, units []unit) {
 	src, s := r.rule.Sources[i], &r.sources[i]
 	s.done, s.found = make(chan struct{}), make([]Extension, len(units))
@@ -167,23 +168,15 @@ func (r *Read) start(i int, units []unit) {
 	}
 	go func() {
 		defer close(s.done)
-		for n, ext := range r.find(src, keys) {
+		for n, ext := range find(r.ctx, r.store, src, keys) {
+			if errors.Is(ext.Err, ErrNotFound) {
+				ext.JSON, ext.Err = src.Default(keys[n]), nil
+			}
 			for _, u := range unitsOf[n] {
 				s.found[u] = ext
 			}
 		}
 	}()
-}
-
-// find reads keys. It returns the defaults for missing documents.
-func (r *Read) find(src *Source, keys []Key) []Extension {
-	found := find(r.ctx, r.store, src, keys)
-	for n := range found {
-		if errors.Is(found[n].Err, ErrNotFound) {
-			found[n].JSON, found[n].Err = src.Default(keys[n]), nil
-		}
-	}
-	return found
 }
 
 // key returns the key of a core for a source, and the value in it that varies between the cores of a list. The error is
@@ -192,24 +185,20 @@ func (r *Rule) key(source int, params []Value, u *unit) (key Key, varies Value, 
 	src := r.Sources[source]
 	key = make(Key, len(src.Where))
 	for i, c := range src.Where {
-		switch c.From {
-		case FromParam:
-			key[i] = params[c.Param]
-		case FromRule:
-			key[i] = c.Fixed
-		case FromCore:
-			m := u.members[r.plan.keys[source][i]]
-			if m.kind == 0 || m.kind == 'n' {
-				err = ErrNotFound
-				key[i] = Value{Type: Any} // null, if a field returns it
-				continue
-			}
-			v, ok := m.value(c.Type)
-			if !ok {
-				return nil, Value{}, fmt.Errorf("member %q of the core: %w", c.At, ErrWrongType)
-			}
-			key[i], varies = v, v
+		var ok bool
+		if key[i], ok = c.Value(params); ok {
+			continue
 		}
+		m := u.members[r.plan.keys[source][i]]
+		if m.kind == 0 || m.kind == 'n' {
+			err = ErrNotFound
+			key[i] = Value{Type: Any} // null, if a field returns it
+			continue
+		}
+		if varies, ok = m.value(c.Type); !ok {
+			return nil, Value{}, fmt.Errorf("member %q of the core: %w", c.At, ErrWrongType)
+		}
+		key[i] = varies
 	}
 	return key, varies, err
 }

@@ -34,9 +34,6 @@ type Times struct {
 	Waiting   time.Duration // since Began, when the wait for the store began; 0 without a wait
 }
 
-// Total returns the duration of the exchange.
-func (t Times) Total() time.Duration { return t.Legacy + t.Added }
-
 // SourceRead is the read of one source.
 type SourceRead struct {
 	Source  *Source

@@ -22,7 +22,6 @@ type Rule struct {
 	Core      []CoreField // members that a valid core must have
 	Verify    []Verify    // members of the core that must equal a parameter, so that users are not mixed
 	CoreLimit int         // maximum size of a buffered core, in bytes, after decompression
-	Large     LargeCore   // policy for larger cores
 
 	Shape       Shape
 	ContentType string  // of bodies that are not the legacy object; empty means application/json
@@ -30,13 +29,22 @@ type Rule struct {
 	Members     Members // names of members that the shape adds
 	Sources     []*Source
 
-	NotFound NotFound      // policy for a 404 of the legacy service
-	Degrade  DegradePolicy // who gets extensions without a core when the legacy service fails
-	Identity Claim         // for DegradeAuthenticated
-	Fallback Fallback      // policy while weft is down
-	Messages Messages
+	// StreamLarge adds the extensions to a core over the limit, or of unknown length, while the core streams, in constant
+	// memory. If the core is invalid, the body is not JSON. It requires [Rule.AllowsMissingCore], and sources without keys
+	// from the core. Otherwise a response over the limit passes.
+	StreamLarge bool
 
-	plan plan
+	Degrade         DegradePolicy // who gets extensions without a core when the legacy service fails
+	Identity        Claim         // for DegradeAuthenticated
+	DegradeNotFound bool          // a 404 of the legacy service becomes a null core; otherwise the 404 passes
+	Fallback        bool          // while weft is down, the proxy composes responses with null extensions
+	Select          Select        // policy for requests that select members of the answer
+	Messages        Messages
+
+	Description string // for clients
+
+	plan     plan
+	selected *selection // of the request; nil if the rule is not for one that selects members
 }
 
 // QueryParam is a parameter that the query of a request must contain exactly once.
@@ -69,25 +77,6 @@ type Messages struct {
 	BothFailed string // in "detail" of the 503, if core and extensions are missing
 }
 
-// NotFound is the policy for a 404 of the legacy service.
-type NotFound uint8
-
-const (
-	PassNotFound    NotFound = iota // the 404 passes
-	DegradeNotFound                 // the core is null
-)
-
-// LargeCore is the policy for a core over the limit.
-type LargeCore uint8
-
-const (
-	PassLarge LargeCore = iota // the response passes
-	// StreamLarge adds the extensions to the core while the core streams, in constant memory. It also applies to cores
-	// of unknown length. If the core is invalid, the body is not JSON. It requires [Rule.AllowsMissingCore], and
-	// sources without keys from the core.
-	StreamLarge
-)
-
 // DegradePolicy decides who gets the extension without a core when the legacy service fails. The legacy service may be
 // the only service that authorizes callers, and in this case it has not.
 type DegradePolicy uint8
@@ -103,14 +92,6 @@ type Claim struct {
 	Payload string // key of the token's payload in the proxy's metadata (payload_in_metadata of jwt_authn)
 	Name    string // for example "sub"; its value, a string or a number, must equal the first parameter
 }
-
-// Fallback is the policy of the proxy while weft is down.
-type Fallback uint8
-
-const (
-	FallbackLegacy    Fallback = iota // the legacy response passes
-	FallbackComposite                 // the proxy composes a response with null extensions
-)
 
 // Params returns the parameters of the path, followed by the typed parameters of the query.
 func (r *Rule) Params() []Param {

@@ -1,6 +1,9 @@
 package enrich
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ShapeMerge is the core with the extensions as additional members, and the errors if there are any. An invalid core
 // passes.
@@ -16,6 +19,12 @@ func merge() shape {
 			where := "the object"
 			if r.MergeAt != "" {
 				where += fmt.Sprintf(" at %s", r.MergeAt)
+			}
+			if r.selected != nil {
+				where += ", reduced to " + r.sketchCore() + ","
+			}
+			if len(r.Sources) == 0 {
+				return strings.TrimSuffix(where, ",")
 			}
 			return fmt.Sprintf("%s with %s, and %q if there are any", where, r.sketchExtensions(), r.Members.Errors)
 		},

@@ -1,6 +1,9 @@
 package enrich
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Source defines the documents and the fields of an extension.
 type Source struct {
@@ -12,6 +15,10 @@ type Source struct {
 	Failed     string      // message in "errors" if the extension fails
 
 	Cache *CachePolicy // nil if each read is a read of the database
+
+	Description string // for clients
+
+	id sourceID // zero if the source is from a rule, with all its fields
 }
 
 // CachePolicy says which results of reads are kept, including that there is no document, and how long they are used.
@@ -27,7 +34,7 @@ type Condition struct {
 	From  From
 	Param int     // FromParam: index in the rule's Params
 	At    Pointer // FromCore
-	Type  Type    // of the value: Bool or one of ParamTypes
+	Type  Type    // of the value
 	Fixed Value   // FromRule
 }
 
@@ -40,12 +47,26 @@ const (
 	FromRule              // a fixed value in the rule
 )
 
+// Value returns the value of a condition, and whether it is known without the core.
+func (c Condition) Value(params []Value) (v Value, ok bool) {
+	switch c.From {
+	case FromParam:
+		return params[c.Param], true
+	case FromRule:
+		return c.Fixed, true
+	default:
+		return Value{}, false
+	}
+}
+
 // Field is one field of an extension.
 type Field struct {
 	Name    string // of the member
 	Path    string // dotted path in the document
 	Type    Type
 	Default string // JSON, for a document without the field; empty if it is required. Unused for a Condition's field.
+
+	Description string // for clients
 }
 
 // Default returns the extension for a key without a document: each field has its default. If a field has none, the
@@ -82,10 +103,5 @@ func (s *Source) KeyOf(f Field, key Key) (Value, bool) {
 
 // isLate reports whether the key depends on the core.
 func (s *Source) isLate() bool {
-	for _, c := range s.Where {
-		if c.From == FromCore {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Where, func(c Condition) bool { return c.From == FromCore })
 }

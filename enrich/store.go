@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// Store reads extensions. Package storetest has tests that every Store must pass, and an in-memory Store. [Batch] and
-// [Limit] wrap a Store.
+// Store reads extensions. Package storetest, in test/, has tests that every Store must pass, and an in-memory Store.
+// [Batch] and [Limit] wrap a Store.
 type Store interface {
 	// Find returns one Extension per key, in the order of the keys. Each is a JSON object with the fields of src, in
 	// their order, from the first document that matches all conditions of src. Numbers of different types compare by
@@ -86,10 +87,4 @@ func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Ex
 }
 
 // failAll returns n extensions with the same error.
-func failAll(n int, err error) []Extension {
-	extensions := make([]Extension, n)
-	for i := range extensions {
-		extensions[i].Err = err
-	}
-	return extensions
-}
+func failAll(n int, err error) []Extension { return slices.Repeat([]Extension{{Err: err}}, n) }

@@ -17,7 +17,7 @@ import (
 func (r *Rule) StreamHeaders(found Found) Headers {
 	reason, isStale, _ := r.parts(nil, nil, 0, found).failure()
 	return Headers{
-		Remove: append(legacyBodyHeaderNames(), "content-length"),
+		Remove: append(legacyBodyHeaders, "content-length"),
 		Set: []Header{
 			{"content-type", r.ContentType},
 			{"cache-control", "no-store"}, // the core may be invalid

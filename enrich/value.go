@@ -190,7 +190,8 @@ func (m member) is(t Type) bool {
 	case String:
 		return m.kind == '"'
 	case Int64:
-		return m.kind == '0' && isInteger(m.text)
+		_, integer, _ := parseInteger(m.text)
+		return m.kind == '0' && integer
 	case Number:
 		return m.kind == '0'
 	case Bool:

@@ -70,7 +70,7 @@ func TestInteger(t *testing.T) {
 		"7.5": false, "7e-1": false, "0.001": false, "1e400": false, "0.001e-9223372036854775808": false,
 		"1e-9223372036854775809": false,
 	} {
-		if got := isInteger(number); got != want {
+		if _, got, _ := parseInteger(number); got != want {
 			t.Errorf("%s is an integer: %t, want %t", number, got, want)
 		}
 	}

@@ -68,12 +68,12 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 		return Pass, LocalReply
 	case status >= 500:
 		return r.applyPolicy(resp, LegacyError)
-	case status == 404 && r.NotFound == DegradeNotFound:
+	case status == 404 && r.DegradeNotFound:
 		return Degrade, CoreNotFound
 	case status == 404:
 		return Pass, LegacyNotFound
 	case status >= 400:
-		return Pass, LegacyRefused
+		return Pass, ClientError
 	case status >= 300:
 		return Pass, LegacyRedirect
 	case status == 206:
@@ -92,7 +92,7 @@ func (r *Rule) verdict(resp Response) (Action, Reason) {
 		return Pass, CoreEncoded
 	case resp.ContentLength >= 0 && resp.ContentLength <= int64(r.CoreLimit):
 		return Compose, ""
-	case r.Large == StreamLarge && decoder == nil && r.AllowsMissingCore():
+	case r.StreamLarge && decoder == nil && r.AllowsMissingCore():
 		return Stream, ""
 	case resp.ContentLength >= 0:
 		return Pass, CoreTooLarge
@@ -117,6 +117,7 @@ const (
 	Streamed Disposition = "streamed" // a streamed core and extensions
 	Degraded Disposition = "degraded" // a response of weft without the core or an extension
 	Passed   Disposition = "passed"   // the original response
+	Rejected Disposition = "rejected" // a 400, without a request to the legacy service
 )
 
 // Reason is why a response was not composed completely. Reasons are constants, because they are values of the x-weft
@@ -127,7 +128,7 @@ const (
 	NoRule         Reason = "no-rule"          // passed: no rule matches the request
 	Misconfigured  Reason = "misconfigured"    // passed: the proxy's configuration prevents composition
 	LegacyNotFound Reason = "not-found"        // passed: 404
-	LegacyRefused  Reason = "refused"          // passed: another 4xx
+	ClientError    Reason = "client-error"     // passed: another 4xx
 	LegacyRedirect Reason = "redirect"         // passed: 3xx, including 304
 	PartialContent Reason = "partial-content"  // passed: 206
 	NotFinal       Reason = "not-final"        // passed: a status below 200
@@ -146,7 +147,7 @@ const (
 
 	LegacyError       Reason = "legacy-error"       // core failed: 5xx
 	LegacyUnreachable Reason = "legacy-unreachable" // core failed: connection error, timeout, no healthy host
-	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with DegradeNotFound
+	CoreNotFound      Reason = "core-not-found"     // core failed: 404, with Rule.DegradeNotFound
 	CoreEmpty         Reason = "core-empty"         // core failed: 2xx without a body
 	CoreInvalid       Reason = "core-invalid"       // core failed: not the JSON that the rule requires
 
@@ -156,6 +157,8 @@ const (
 	ExtensionFailed  Reason = "extension-failed"  // extension failed: the store could not be read
 	AnswerTooLarge   Reason = "answer-too-large"  // extensions omitted: with them the body exceeds the proxy's limit
 	Overloaded       Reason = "overloaded"        // extension failed: too many concurrent reads
+
+	UnknownMember Reason = "unknown-member" // rejected: the request selects a name that the rule does not have
 )
 
 // Outcome is a disposition with its reason, or two reasons if both core and extension failed.

@@ -17,7 +17,7 @@ func TestVerdict(t *testing.T) {
 	}
 	v1, v3 := UserProfile()[0], UserProfile()[1]
 	never, authenticated, stream := *v1, *v1, *v1
-	never.Degrade, authenticated.Degrade, stream.Large = DegradeNever, DegradeAuthenticated, StreamLarge
+	never.Degrade, authenticated.Degrade, stream.StreamLarge = DegradeNever, DegradeAuthenticated, true
 
 	tests := []struct {
 		name   string
@@ -58,11 +58,11 @@ func TestVerdict(t *testing.T) {
 		{"101", v1, legacy(101), Pass, NotFinal},
 		{"302", v1, legacy(302), Pass, LegacyRedirect},
 		{"304", v1, legacy(304), Pass, LegacyRedirect},
-		{"401", v1, legacy(401), Pass, LegacyRefused},
-		{"403 on the composite route", v3, legacy(403), Pass, LegacyRefused},
+		{"401", v1, legacy(401), Pass, ClientError},
+		{"403 on the composite route", v3, legacy(403), Pass, ClientError},
 		{"404", v1, legacy(404), Pass, LegacyNotFound},
 		{"404 on the composite route", v3, legacy(404), Degrade, CoreNotFound},
-		{"429", v1, legacy(429), Pass, LegacyRefused},
+		{"429", v1, legacy(429), Pass, ClientError},
 		{"500", v1, legacy(500), Degrade, LegacyError},
 		{"503 on the composite route", v3, legacy(503), Degrade, LegacyError},
 		{"no status", v1, legacy(0), Pass, NotFinal},
@@ -101,7 +101,7 @@ func TestVerdict(t *testing.T) {
 func TestOutcomeString(t *testing.T) {
 	for want, outcome := range map[string]Outcome{
 		"composed":                      {Disposition: Composed},
-		"passed; reason=refused":        {Disposition: Passed, Reason: LegacyRefused},
+		"passed; reason=client-error":   {Disposition: Passed, Reason: ClientError},
 		"degraded; reason=legacy-error": {Disposition: Degraded, Reason: LegacyError},
 		"degraded; reason=legacy-unreachable+extension-timeout": {
 			Disposition: Degraded, Reason: LegacyUnreachable, Also: ExtensionTimeout,

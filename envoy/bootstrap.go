@@ -24,7 +24,8 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 	listen, listenErr := address(c.Listen)
 	admin, adminErr := address(c.Admin)
 	clusters, clustersErr := clusters(c)
-	if err := cmp.Or(listenErr, adminErr, clustersErr, c.Module.validate(c.Rules)); err != nil {
+	filters, filtersErr := filters(c)
+	if err := cmp.Or(listenErr, adminErr, clustersErr, filtersErr, c.Module.validate(c.Rules)); err != nil {
 		return nil, err
 	}
 	b := &bootstrapv3.Bootstrap{}
@@ -33,7 +34,7 @@ func Bootstrap(c Config) (*bootstrapv3.Bootstrap, error) {
 		"Admin":            admin,
 		"BufferLimit":      bufferLimit(c),
 		"Routes":           routes(c),
-		"Filters":          slices.Concat(c.Filters, filters(c)),
+		"Filters":          slices.Concat(c.Filters, filters),
 		"LocalReplies":     localReplies(c),
 		"TrustedHops":      c.TrustedHops,
 		"PreserveCase":     c.PreserveCase,

@@ -56,8 +56,9 @@ func TestModule(t *testing.T) {
 	checkGolden(t, "testdata/bootstrap-module.yaml", got)
 
 	c.Rules[0].Degrade = enrich.DegradeAuthenticated
-	const want = `rule "user": degrade: authenticated needs weft as an external processor: ` +
-		`modules cannot read the claims of a token`
+	c.Rules[0].Identity = enrich.Claim{Payload: "token", Name: "https://example.com/user"}
+	const want = `rule "user": identity: payload "token", claim "https://example.com/user": ` +
+		`in a module, they must not contain any of :%()`
 	if _, err := envoy.Bootstrap(c); err == nil || err.Error() != want {
 		t.Errorf("%v\nwant %s", err, want)
 	}
@@ -95,6 +96,21 @@ func TestFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkGolden(t, "testdata/gateway-attached.yaml", got)
+
+	c.Module = &envoy.Module{Library: "/usr/lib/libweft.so", Flags: map[string]any{
+		"rules": "/etc/weft/rules.yaml", "mongodb-uri-file": "/etc/weft/mongodb-uri",
+	}}
+	c.Weft = "" // ignored
+	got, err = envoy.Gateway(c, envoy.GatewayOptions{Namespace: "shop", Gateway: "eg", Attach: "httproute/users"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "testdata/gateway-module.yaml", got)
+	got, err = envoy.Istio(c, envoy.IstioOptions{Namespace: "shop", Selector: "app=legacy", Port: 8080})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "testdata/istio-module.yaml", got)
 }
 
 func TestFormatErrors(t *testing.T) {
@@ -124,6 +140,16 @@ func TestFormatErrors(t *testing.T) {
 			func() ([]byte, error) { return envoy.Gateway(c, envoy.GatewayOptions{}) },
 			`--weft "unix:///run/weft/weft.sock": want name:port of a Service, as in weft:8080`,
 		},
+		{func() ([]byte, error) {
+			c := c
+			c.Module = &envoy.Module{}
+			return envoy.Istio(c, envoy.IstioOptions{Selector: "app=x", Port: 80})
+		}, "path of libweft.so is empty; set --module-library"},
+		{func() ([]byte, error) {
+			c := c
+			c.Module = &envoy.Module{}
+			return envoy.Gateway(c, envoy.GatewayOptions{})
+		}, "path of libweft.so is empty; set --module-library"},
 	} {
 		if _, err := test.make(); err == nil || err.Error() != test.want {
 			t.Errorf("%v, want %s", err, test.want)

@@ -6,61 +6,51 @@ import (
 	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3" // in clusters.yaml.tmpl
-	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // clusters returns the clusters of a standalone Envoy.
 func clusters(c Config) ([]*clusterv3.Cluster, error) {
-	legacy, legacyErr := cluster(c, "legacy", c.Legacy)
+	legacy, err := cluster(c, "legacy", c.Legacy)
 	clusters := []*clusterv3.Cluster{legacy}
-	var weftErr error
 	if c.Module == nil {
-		var weft *clusterv3.Cluster
-		weft, weftErr = weftCluster(c)
-		clusters = append(clusters, weft)
+		weft, weftErr := weftCluster(c)
+		clusters, err = append(clusters, weft), cmp.Or(err, weftErr)
 	}
-	if err := cmp.Or(legacyErr, weftErr); err != nil || c.Collector == "" {
-		return clusters, err
+	if c.Collector != "" {
+		collector, collectorErr := cluster(c, "otlp", c.Collector)
+		clusters, err = append(clusters, collector), cmp.Or(err, collectorErr)
 	}
-	collector, err := cluster(c, "otlp", c.Collector)
-	return append(clusters, collector), err
+	return clusters, err
 }
 
+// weftCluster returns the cluster of weft, or nil if weft is a module.
 func weftCluster(c Config) (*clusterv3.Cluster, error) {
+	if c.Module != nil {
+		return nil, nil
+	}
 	weft, err := cluster(c, "weft", strings.Split(c.Weft, ",")...)
 	return weft, cmp.Or(err, c.TLS.validate())
 }
 
-// cluster returns a cluster with an endpoint for each address. Its other fields are in clusters.yaml.tmpl.
+// cluster returns a cluster with an endpoint for each address. See clusters.yaml.tmpl.
 func cluster(c Config, name string, addresses ...string) (*clusterv3.Cluster, error) {
-	endpoints, names, sockets := &endpointv3.LocalityLbEndpoints{}, false, false
+	var endpoints []*corev3.Address
+	names, sockets := false, false
 	for _, s := range addresses {
 		a, err := address(strings.TrimSpace(s))
 		if err != nil {
 			return nil, err
 		}
 		names, sockets = names || isName(a), sockets || a.GetPipe() != nil
-		endpoints.LbEndpoints = append(endpoints.LbEndpoints, &endpointv3.LbEndpoint{
-			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{Address: a}},
-		})
+		endpoints = append(endpoints, a)
 	}
-	cluster := &clusterv3.Cluster{
-		Name:                 name,
-		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-		ConnectTimeout:       &durationpb.Duration{Seconds: 1},
-		LoadAssignment: &endpointv3.ClusterLoadAssignment{
-			ClusterName: name, Endpoints: []*endpointv3.LocalityLbEndpoints{endpoints},
-		},
-	}
-	switch {
-	case names && sockets:
+	if names && sockets {
 		return nil, fmt.Errorf("%s at %s: Envoy does not accept sockets and host names in one cluster",
 			name, strings.Join(addresses, ","))
-	case names:
-		cluster.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
-		cluster.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 	}
-	return cluster, merge(cluster, name, c)
+	cluster := &clusterv3.Cluster{}
+	err := merge(cluster, "cluster", map[string]any{"Name": name, "Endpoints": endpoints, "ResolvesNames": names})
+	return cluster, cmp.Or(err, merge(cluster, name, c))
 }

@@ -20,12 +20,10 @@ var fallbackCode string
 
 const fallbackFilterName = "envoy.filters.http.lua"
 
-func hasFallback(r *enrich.Rule) bool { return r.Fallback == enrich.FallbackComposite }
-
 // fallbackFilters returns the Lua filter that preserves the shape of responses while weft is down, or nil if no rule
 // has a fallback. It precedes ext_proc, so that it processes a response after ext_proc.
 func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !hasFallback(r) })
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !r.Fallback })
 	if len(rules) == 0 {
 		return nil
 	}
@@ -57,7 +55,7 @@ func fallbackScript(rules []*enrich.Rule) string {
 		names = append(names, r.Name)
 	}
 	fmt.Fprintf(&b, "}\nlocal order = %s\n", luaStrings(names))
-	fmt.Fprintf(&b, "local conditions = %s\n", luaStrings(enrich.LegacyRequest("GET").Remove))
+	fmt.Fprintf(&b, "local conditions = %s\n", luaStrings(enrich.LegacyRequest("GET", "").Remove))
 	fmt.Fprintf(&b, "local body_headers = %s\n\n", luaStrings(enrich.Answer{}.Headers().Remove))
 	return b.String() + fallbackCode
 }
@@ -88,31 +86,25 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 	if r.Host != "" {
 		host = luaString(strings.ToLower(r.Host))
 	}
-	fields := [][2]string{
-		{"name", luaString(r.Name)},
-		{"methods", luaTable(list)},
-		{"host", host},
-		{"path", luaString(path)},
-		{"params", luaStrings(params)},
-		{"query", luaTable(query)},
-		{"fallback", strconv.FormatBool(hasFallback(r))},
-	}
-	if hasFallback(r) {
-		head, tail := r.Frame()
-		fields = append(fields, [][2]string{
-			{"limit", strconv.Itoa(r.CoreLimit)},
-			{"content_type", luaString(r.ContentType)},
-			{"degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)}, // the script verifies no caller
-			{"degrade_not_found", strconv.FormatBool(r.NotFound == enrich.DegradeNotFound)},
-			{"both_failed", luaString(string(r.Unavailable()))},
-			{"head", luaString(string(head))},
-			{"tail", luaString(string(tail))},
-			{"core", luaTable(core)},
-		}...)
-	}
+	set := func(field, value string) { fmt.Fprintf(b, "    %s = %s,\n", field, value) }
 	fmt.Fprintf(b, "  [%s] = {\n", luaString(r.Name))
-	for _, field := range fields {
-		fmt.Fprintf(b, "    %s = %s,\n", field[0], field[1])
+	set("name", luaString(r.Name))
+	set("methods", luaTable(list))
+	set("host", host)
+	set("path", luaString(path))
+	set("params", luaStrings(params))
+	set("query", luaTable(query))
+	set("fallback", strconv.FormatBool(r.Fallback))
+	if r.Fallback {
+		head, tail := r.Frame()
+		set("limit", strconv.Itoa(r.CoreLimit))
+		set("content_type", luaString(r.ContentType))
+		set("degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)) // the script verifies no caller
+		set("degrade_not_found", strconv.FormatBool(r.DegradeNotFound))
+		set("both_failed", luaString(string(r.Unavailable())))
+		set("head", luaString(string(head)))
+		set("tail", luaString(string(tail)))
+		set("core", luaTable(core))
 	}
 	b.WriteString("  },\n")
 }

@@ -88,15 +88,18 @@ func (o GatewayOptions) attachTo(attached []*enrich.Rule) (target, error) {
 func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	c = c.withDefaults()
 	legacy, legacyErr := backendRef("legacy", c.Legacy)
-	weft, weftErr := backendRef("weft", c.Weft)
-	var tlsErr error
+	var weft service
+	var weftErr, tlsErr error
+	if c.Module == nil {
+		weft, weftErr = backendRef("weft", c.Weft)
+	}
 	if c.TLS != (TLS{}) {
 		tlsErr = errors.New("--format gateway does not support --weft-tls-…: " +
 			"Envoy Gateway uses TLS to a Service if a BackendTLSPolicy of yours names it")
 	}
 	attached, routed := o.divide(c.Rules)
 	to, attachErr := o.attachTo(attached)
-	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr); err != nil {
+	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr, c.Module.validate(c.Rules)); err != nil {
 		return nil, err
 	}
 	newRoutes, _ := o.NewRoutes(c.Rules)
@@ -110,6 +113,8 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 		"NewRoutes":      newRoutes,
 		"Legacy":         legacy,
 		"Weft":           weft,
+		"Module":         c.Module,
+		"ModuleFlags":    moduleFlags(c),
 		"RouteTimeout":   c.RouteTimeout,
 		"MessageTimeout": c.MessageTimeout,
 		"Budget":         defaults.Budget(c.MessageTimeout),
@@ -125,7 +130,7 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 func policyData(data map[string]any, name string, to target, rules []*enrich.Rule, rule string) map[string]any {
 	data = maps.Clone(data)
 	data["Name"], data["Target"], data["Rules"], data["Rule"] = name, to, rules, rule
-	data["HasFallback"] = slices.ContainsFunc(rules, hasFallback)
+	data["HasFallback"] = slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return r.Fallback })
 	return data
 }
 

@@ -1,8 +1,8 @@
 package envoy
 
 import (
+	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -30,8 +30,9 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 	if o.Port < 1 || o.Port > 65535 {
 		return nil, fmt.Errorf("port %d: want a number from 1 to 65535", o.Port)
 	}
-	weft, err := weftCluster(c)
-	if err != nil {
+	weft, weftErr := weftCluster(c)
+	filters, filtersErr := filters(c)
+	if err := cmp.Or(c.Module.validate(c.Rules), weftErr, filtersErr); err != nil {
 		return nil, err
 	}
 	c.legacyCluster = fmt.Sprintf("inbound|%d||", o.Port)
@@ -51,10 +52,11 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 		"Label":        label,
 		"Value":        value,
 		"Port":         o.Port,
+		"Module":       c.Module,
 		"Cluster":      weft,
 		"LocalReplies": localReplies(c),
 		"BufferLimit":  bufferLimit(c),
-		"Filters":      filters(c),
+		"Filters":      filters,
 		"Routes":       routes,
 	})
 }
@@ -76,11 +78,7 @@ func withHost(r *enrich.Rule, route *routev3.Route) *routev3.Route {
 	if r.Host == "" {
 		return route
 	}
-	host := regexp.QuoteMeta(r.Host)
-	if suffix, ok := strings.CutPrefix(r.Host, "*"); ok {
-		host = ".+" + regexp.QuoteMeta(suffix)
-	}
-	isHost := header(":authority", regex("(?i)"+host+`(:([^:]*[^:\]])?)?`))
+	isHost := header(":authority", regex(hostPattern(r.Host)+`(:([^:]*[^:\]])?)?`))
 	route.Match.Headers = append(route.Match.Headers, isHost)
 	return route
 }

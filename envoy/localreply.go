@@ -63,11 +63,7 @@ func matchesRead(r *enrich.Rule) []*accesslogv3.AccessLogFilter {
 		filters = append(filters, headerFilter(path, regex(`[^?]*\?(.*&)?`+regexp.QuoteMeta(q.Name)+"=("+value+")(&.*)?")))
 	}
 	if r.Host != "" {
-		name := regexp.QuoteMeta(r.Host)
-		if suffix, isWildcard := strings.CutPrefix(r.Host, "*"); isWildcard {
-			name = ".+" + regexp.QuoteMeta(suffix)
-		}
-		filters = append(filters, headerFilter(":authority", regex("(?i)"+name+"(:[0-9]*)?")))
+		filters = append(filters, headerFilter(":authority", regex(hostPattern(r.Host)+"(:[0-9]*)?")))
 	}
 	return filters
 }
@@ -75,6 +71,14 @@ func matchesRead(r *enrich.Rule) []*accesslogv3.AccessLogFilter {
 // unavailable responds with a 503 if all filters match.
 func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
 	body := inline(strings.ReplaceAll(string(r.Unavailable()), "%", "%%"))
+	answer := enrich.Answer{Outcome: enrich.Outcome{Disposition: enrich.Degraded, Reason: reason}}
+	var headers []*corev3.HeaderValueOption
+	for _, h := range answer.Headers().Set {
+		headers = append(headers, &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		})
+	}
 	return &hcmv3.ResponseMapper{
 		Filter: &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
 			AndFilter: &accesslogv3.AndFilter{Filters: filters},
@@ -84,10 +88,7 @@ func unavailable(r *enrich.Rule, reason enrich.Reason, filters []*accesslogv3.Ac
 			Format:      &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: body},
 			ContentType: r.ContentType,
 		},
-		HeadersToAdd: []*corev3.HeaderValueOption{
-			overwrite(enrich.Outcome{Disposition: enrich.Degraded, Reason: reason}.Header()),
-			overwrite(enrich.Header{Name: "cache-control", Value: "no-store"}),
-		},
+		HeadersToAdd: headers,
 	}
 }
 
@@ -105,11 +106,4 @@ func headerFilter(name string, match *matcherv3.StringMatcher) *accesslogv3.Acce
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
 		HeaderFilter: &accesslogv3.HeaderFilter{Header: header(name, match)},
 	}}
-}
-
-func overwrite(h enrich.Header) *corev3.HeaderValueOption {
-	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: h.Name, Value: h.Value},
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}
 }

@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	modulev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/dynamic_modules/v3"
+	filterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	modulefilterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/dynamic_modules/v3"
+	setfilterstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/set_filter_state/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 	"weft/envoy/defaults"
+	"weft/internal/envoyhttp"
 )
 
 // Module configures weft as a library in Envoy's process.
@@ -38,10 +42,10 @@ func (m *Module) validate(rules []*enrich.Rule) error {
 	if _, err := structpb.NewStruct(m.Flags); err != nil {
 		return fmt.Errorf("configuration of the module: %w", err)
 	}
-	for _, r := range rules {
-		if r.Degrade == enrich.DegradeAuthenticated {
-			return fmt.Errorf("rule %q: degrade: authenticated needs weft as an external processor: "+
-				"modules cannot read the claims of a token", r.Name)
+	for _, r := range withIdentity(rules) {
+		if strings.ContainsAny(r.Identity.Payload+r.Identity.Name, ":%()\n") {
+			return fmt.Errorf("rule %q: identity: payload %q, claim %q: in a module, they must not contain any of :%%()",
+				r.Name, r.Identity.Payload, r.Identity.Name)
 		}
 	}
 	return nil
@@ -52,10 +56,39 @@ func withoutFallback(rules []*enrich.Rule) []*enrich.Rule {
 	var copies []*enrich.Rule
 	for _, r := range rules {
 		rule := *r
-		rule.Fallback = enrich.FallbackLegacy
+		rule.Fallback = false
 		copies = append(copies, &rule)
 	}
 	return copies
+}
+
+// claimsFilters returns a filter that copies the claims that rules need from the metadata of a preceding jwt_authn
+// filter to [envoyhttp.ClaimsState], or none. In JSON, strings and numbers differ.
+func claimsFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
+	claims := map[string]any{}
+	for _, r := range withIdentity(rules) {
+		id := r.Identity
+		ofPayload, ok := claims[id.Payload].(map[string]any)
+		if !ok {
+			ofPayload = map[string]any{}
+			claims[id.Payload] = ofPayload
+		}
+		ofPayload[id.Name] = fmt.Sprintf("%%DYNAMIC_METADATA(%s:%s:%s)%%", envoyhttp.JWTMetadata, id.Payload, id.Name)
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	format, _ := structpb.NewStruct(claims) // rules are UTF-8
+	return []*hcmv3.HttpFilter{{
+		Name: "envoy.filters.http.set_filter_state",
+		ConfigType: httpFilterConfig(&setfilterstatev3.Config{OnRequestHeaders: []*filterstatev3.FilterStateValue{{
+			Key:        &filterstatev3.FilterStateValue_ObjectKey{ObjectKey: envoyhttp.ClaimsState},
+			FactoryKey: "envoy.string",
+			Value: &filterstatev3.FilterStateValue_FormatString{FormatString: &corev3.SubstitutionFormatString{
+				Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: format},
+			}},
+		}}}),
+	}}
 }
 
 func moduleConfig(c Config) *modulev3.DynamicModuleConfig {
@@ -67,16 +100,22 @@ func moduleConfig(c Config) *modulev3.DynamicModuleConfig {
 	}
 }
 
-// moduleFilter runs weft in Envoy's process. It is disabled by default, like ext_proc.
-func moduleFilter(c Config) *hcmv3.HttpFilter {
-	flags := maps.Clone(c.Module.Flags)
-	if flags == nil {
-		flags = map[string]any{}
+// moduleFlags returns the configuration of the filter. It returns nil if weft is an external processor.
+func moduleFlags(c Config) map[string]any {
+	if c.Module == nil {
+		return nil
 	}
+	flags := map[string]any{}
+	maps.Copy(flags, c.Module.Flags)
 	if _, ok := flags["budget"]; !ok && c.MessageTimeout != c.WeftTimeout {
 		flags["budget"] = defaults.Budget(c.MessageTimeout).String()
 	}
-	config, _ := structpb.NewStruct(flags) // validate has checked the flags
+	return flags
+}
+
+// moduleFilter runs weft in Envoy's process. It is disabled by default, like ext_proc.
+func moduleFilter(c Config) *hcmv3.HttpFilter {
+	config, _ := structpb.NewStruct(moduleFlags(c)) // validate has checked the flags
 	return &hcmv3.HttpFilter{
 		Name:     moduleFilterName,
 		Disabled: true,

@@ -67,14 +67,14 @@ func virtualHost(c Config, host string) *routev3.VirtualHost {
 			matched = append(matched, route{byMethods, r.Path.Literal()})
 		}
 		if !r.LegacyPath.IsZero() {
-			others = append(others, route{withIdleTimeout(otherRoute(c, r)), r.Path.Literal()})
+			others = append(others, route{otherRoute(c, r), r.Path.Literal()})
 		}
 	}
-	setRoutes(v, slices.Concat(matched, others, []route{{withIdleTimeout(&routev3.Route{
+	setRoutes(v, slices.Concat(matched, others, []route{{&routev3.Route{
 		Name:   "other",
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: legacyAction(c)},
-	}), "/"}}))
+	}, "/"}}))
 	return v
 }
 
@@ -82,14 +82,9 @@ func virtualHost(c Config, host string) *routev3.VirtualHost {
 // default policy of routes.
 const retryUnsent = "connect-failure,refused-stream,reset-before-request"
 
-// idleTimeout is the idle timeout of a stream without a rule. Envoy's default, 5 minutes, would end idle WebSockets and
-// server-sent events. Without a timeout, streams of disconnected clients would remain forever.
+// idleTimeout is the idle timeout of a stream. Envoy's default, 5 minutes, would end idle WebSockets and server-sent
+// events. Without a timeout, streams of disconnected clients would remain forever.
 const idleTimeout = time.Hour
-
-func withIdleTimeout(r *routev3.Route) *routev3.Route {
-	r.GetRoute().IdleTimeout = durationpb.New(idleTimeout)
-	return r
-}
 
 // ruleRoutes returns the routes of a rule: two if only some of its requests may be retried after they were sent.
 func ruleRoutes(c Config, r *enrich.Rule) []*routev3.Route {
@@ -128,7 +123,7 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 	if c.Module != nil {
 		route.TypedPerFilterConfig = map[string]*anypb.Any{moduleFilterName: marshalAny(modulePerRoute(c, r))}
 	}
-	if hasFallback(r) {
+	if r.Fallback {
 		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
 		route.RequestHeadersToRemove = []string{envoyhttp.IfNoneMatchHeader}
 	}
@@ -173,6 +168,7 @@ func legacyAction(c Config) *routev3.RouteAction {
 	return &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: c.legacyCluster},
 		Timeout:          durationpb.New(0),
+		IdleTimeout:      durationpb.New(idleTimeout),
 	}
 }
 
@@ -253,6 +249,14 @@ func pattern(t enrich.Template, text func(string) string, param func(enrich.Para
 		}
 	}
 	return b.String()
+}
+
+// hostPattern returns a regular expression (RE2) for the host of a rule, without a port.
+func hostPattern(host string) string {
+	if suffix, isWildcard := strings.CutPrefix(host, "*"); isWildcard {
+		return "(?i).+" + regexp.QuoteMeta(suffix)
+	}
+	return "(?i)" + regexp.QuoteMeta(host)
 }
 
 func pathRegex(s string) *routev3.RouteMatch_SafeRegex {

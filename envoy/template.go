@@ -32,7 +32,7 @@ var templates = template.Must(template.New("").Option("missingkey=error").Funcs(
 	"sni":            TLS.sni,
 	"sanType":        TLS.sanType,
 	"join":           path.Join,
-	"hasFallback":    hasFallback,
+	"dir":            path.Dir,
 	"fallbackScript": fallbackScript,
 	"list":           func(rules ...*enrich.Rule) []*enrich.Rule { return rules },
 	"policy":         policyData,

@@ -3,10 +3,8 @@ package envoy
 import (
 	"errors"
 	"net/netip"
-	"path"
 	"strings"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -45,20 +43,15 @@ func (t TLS) validate() error {
 // secret. Envoy reloads the PEM files when they are replaced by a rename or by an updated symbolic link, as in
 // Kubernetes. It does not notice a write in place.
 func Secret(t TLS, name string) (*discoveryv3.DiscoveryResponse, error) {
-	secret := &tlsv3.Secret{Name: name}
 	switch {
-	case name == CASecret && t.CA != "":
-		secret.Type = &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-			TrustedCa: file(t.CA), WatchedDirectory: directory(t.CA),
-		}}
-	case name == CertSecret && t.Cert != "" && t.Key != "":
-		secret.Type = &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
-			CertificateChain: file(t.Cert), PrivateKey: file(t.Key), WatchedDirectory: directory(t.Cert),
-		}}
-	case name == CASecret:
+	case name == CASecret && t.CA == "":
 		return nil, errors.New("secret " + name + ": --weft-tls-ca is required")
-	default:
+	case name == CertSecret && (t.Cert == "" || t.Key == ""):
 		return nil, errors.New("secret " + name + ": --weft-tls-cert and --weft-tls-key are required")
+	}
+	secret := &tlsv3.Secret{Name: name}
+	if err := merge(secret, name, t); err != nil {
+		return nil, err
 	}
 	r := &discoveryv3.DiscoveryResponse{Resources: []*anypb.Any{marshalAny(secret)}}
 	return r, r.ValidateAll()
@@ -79,12 +72,4 @@ func (t TLS) sni() string {
 		return t.SAN
 	}
 	return t.SNI
-}
-
-func file(name string) *corev3.DataSource {
-	return &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: name}}
-}
-
-func directory(file string) *corev3.WatchedDirectory {
-	return &corev3.WatchedDirectory{Path: path.Dir(file)}
 }

@@ -12,7 +12,11 @@ import (
 // YAML returns a message as YAML for Envoy. Fields are in the order of their definition, so the output is
 // deterministic. Short mappings and lists are on one line, so that a bootstrap is readable.
 func YAML(m proto.Message) ([]byte, error) {
-	fields, err := messageMap(m)
+	json, err := messageJSON(m)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := orderedMap(json)
 	if err != nil {
 		return nil, err
 	}
@@ -55,15 +59,6 @@ func compact(n ast.Node) bool {
 
 func yamlOptions() []yaml.EncodeOption {
 	return []yaml.EncodeOption{yaml.IndentSequence(true), yaml.UseLiteralStyleIfMultiline(true)}
-}
-
-// messageMap returns a message as a YAML mapping, in the order of its definition.
-func messageMap(m proto.Message) (yaml.MapSlice, error) {
-	json, err := messageJSON(m)
-	if err != nil {
-		return nil, err
-	}
-	return orderedMap(json)
 }
 
 func messageJSON(m proto.Message) ([]byte, error) {

@@ -5,8 +5,8 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
-	"weft/enrich/storetest"
 	"weft/extproc"
+	"weft/test/storetest"
 )
 
 // BenchmarkProcess measures a complete exchange over gRPC. Allocations include those of the client and of a store that

@@ -1,7 +1,6 @@
 package extproc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +23,6 @@ type exchange struct {
 	server  *Server
 	ruleset *Ruleset
 	stream  Stream
-	config  config
 	report  enrich.Report
 	clock   envoyhttp.Clock
 
@@ -41,7 +39,7 @@ func (s *Server) newExchange(stream Stream) *exchange {
 	if now == nil {
 		now = time.Now
 	}
-	return &exchange{server: s, stream: stream, config: configOf(stream.Context()), clock: envoyhttp.Clock{Now: now}}
+	return &exchange{server: s, stream: stream, clock: envoyhttp.Clock{Now: now}}
 }
 
 // receive returns the next message. It reports whether the message is of the expected kind; if not, x.err is set.
@@ -65,8 +63,9 @@ func (x *exchange) send(r *reply) {
 	}
 }
 
-// sendLast sends the reply that ends the exchange. It carries the outcome for Envoy's access log.
-func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
+// sendLast sends the reply that ends the exchange, and reports the exchange. The reply carries the outcome for Envoy's
+// access log.
+func (x *exchange) sendLast(r *reply, outcome enrich.Outcome, err error) error {
 	if x.err == nil {
 		x.clock.Sends(&x.report.Times)
 		x.report.AnswerSize += len(r.body)
@@ -78,6 +77,7 @@ func (x *exchange) sendLast(r *reply, outcome enrich.Outcome) {
 		m.DynamicMetadata = dynamicMetadata(&x.report)
 		x.err = x.stream.Send(m)
 	}
+	return x.finish(outcome, err)
 }
 
 // receiveRequestHeaders returns the request, and whether the exchange can continue.
@@ -109,8 +109,8 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 		return enrich.Response{}
 	}
 	headers := fields(m.GetResponseHeaders().GetHeaders().GetHeaders())
-	details, hasDetails := codeDetailsOf(m)
-	x.checkResponse(headers, hasDetails)
+	details := codeDetailsOf(m)
+	x.checkResponse(headers, details)
 	response := headers.response(details, m.GetResponseHeaders().GetEndOfStream())
 	x.report.Status = response.Status
 	return response
@@ -122,7 +122,8 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 // (BUFFERED_PARTIAL; a content-length would result in a 500).
 func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
-	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !x.ruleset.large[rule].Load()
+	_, isLarge := x.ruleset.large.Load(rule.Name)
+	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !isLarge
 	if x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
 	}
@@ -133,7 +134,7 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 // so that the wait adds to the response time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.Now()
-	found := read.Await(core, cmp.Or(x.config.budget, x.ruleset.Budget))
+	found := read.Await(core, x.budget())
 	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	return found
@@ -150,7 +151,7 @@ func (x *exchange) compose(
 	}
 	answer := rule.Compose(params, core, found, rule.CoreLimit+envoyhttp.BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
-		x.ruleset.large[rule].Store(true)
+		x.ruleset.large.Store(rule.Name, true)
 	}
 	return answer
 }
@@ -170,40 +171,36 @@ func (x *exchange) receiveResponseBody() (body []byte, isComplete bool) {
 // passResponse passes the response with a change of its headers, and ends the exchange. No body was requested.
 func (x *exchange) passResponse(reason enrich.Reason, change enrich.Headers) error {
 	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
-	x.sendLast(&reply{to: responseHeaders, change: change}, outcome)
-	return x.finish(outcome)
+	return x.sendLast(&reply{to: responseHeaders, change: change}, outcome, nil)
 }
 
 // continueAndReplace replaces the response. Envoy drops its body, if it has one, and its content-length: the new
 // response is chunked.
 func (x *exchange) continueAndReplace(a enrich.Answer) error {
-	x.sendLast(&reply{
+	return x.sendLast(&reply{
 		to: responseHeaders, replace: true, change: envoyhttp.AnswerHeaders(a, false), newBody: true, body: a.Body,
-	}, a.Outcome)
-	return x.finish(a.Outcome, a.Err)
+	}, a.Outcome, a.Err)
 }
 
 // respondImmediately replaces the response before the legacy body is complete. It keeps nothing of the legacy response,
 // not even headers.
 func (x *exchange) respondImmediately(a enrich.Answer) error {
-	x.sendLast(&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body}, a.Outcome)
-	return x.finish(a.Outcome, a.Err)
+	return x.sendLast(
+		&reply{status: a.Status, change: enrich.Headers{Set: a.Headers().Set}, body: a.Body}, a.Outcome, a.Err)
 }
 
 // passBody passes the body unchanged, and sets x-weft.
 func (x *exchange) passBody(reason enrich.Reason, err error) error {
 	outcome := enrich.Outcome{Disposition: enrich.Passed, Reason: reason}
-	x.sendLast(&reply{to: responseBody, change: enrich.PassHeaders(reason)}, outcome)
-	return x.finish(outcome, err)
+	return x.sendLast(&reply{to: responseBody, change: enrich.PassHeaders(reason)}, outcome, err)
 }
 
 // replaceBody replaces the body. Headers and body change in one message: if weft dies before it, the complete legacy
 // response passes.
 func (x *exchange) replaceBody(a enrich.Answer) error {
-	x.sendLast(&reply{
+	return x.sendLast(&reply{
 		to: responseBody, change: envoyhttp.AnswerHeaders(a, x.buffered), newBody: true, body: a.Body,
-	}, a.Outcome)
-	return x.finish(a.Outcome, a.Err)
+	}, a.Outcome, a.Err)
 }
 
 // end ends an exchange without a reply, so that the response passes.
@@ -257,9 +254,4 @@ func (s *Server) panicked(rule string, err *enrich.PanicError) {
 		defer func() { _ = recover() }()
 		s.Panicked(rule, err)
 	}
-}
-
-// hasCoreOf reports whether Envoy requests the core of a rule from the legacy service; see [RuleHeader].
-func (x *exchange) hasCoreOf(rule *enrich.Rule) bool {
-	return envoyhttp.HasCoreOf(x.ruleset.rules, x.config.rule, rule)
 }

@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
+	"weft/test/storetest"
 )
 
 // rawCodec sends bytes unchanged instead of a message.

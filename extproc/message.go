@@ -6,7 +6,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"weft/enrich"
 	"weft/internal/envoyhttp"
@@ -60,14 +59,11 @@ type fields []*corev3.HeaderValue
 func (f fields) get(name string) (value string, ok bool) {
 	for _, h := range f {
 		if h.GetKey() == name {
-			value, ok = valueOf(h), true
+			value, ok = string(bytesOf(h)), true
 		}
 	}
 	return value, ok
 }
-
-// valueOf returns the value of a header.
-func valueOf(h *corev3.HeaderValue) string { return string(bytesOf(h)) }
 
 // bytesOf returns the value of a header. Envoy sends raw_value; value is for older versions of the protocol.
 func bytesOf(h *corev3.HeaderValue) []byte {
@@ -106,34 +102,14 @@ func (f fields) response(details string, endOfStream bool) enrich.Response {
 	return resp
 }
 
-// codeDetailsOf returns the attribute response.code_details, and whether the message has it.
-func codeDetailsOf(m *extprocv3.ProcessingRequest) (details string, ok bool) {
-	value, ok := m.GetAttributes()[attributesKey].GetFields()[codeDetails].GetKind().(*structpb.Value_StringValue)
-	if !ok {
-		return "", false
-	}
-	return value.StringValue, true
+// codeDetailsOf returns the attribute response.code_details; empty if the message does not have it.
+func codeDetailsOf(m *extprocv3.ProcessingRequest) string {
+	return m.GetAttributes()[attributesKey].GetFields()[codeDetails].GetStringValue()
 }
 
-// JWTMetadata is the namespace of Envoy's jwt_authn filter in the metadata of a request.
-const JWTMetadata = "envoy.filters.http.jwt_authn"
-
-// isVerified reports whether a claim of a token that Envoy has verified equals the first parameter. Envoy's jwt_authn
-// filter stores the token's payload in the request's metadata, which the configuration forwards.
-func isVerified(md *corev3.Metadata, claim enrich.Claim, params []enrich.Value) bool {
-	if len(params) == 0 {
-		return false
-	}
-	key := params[0]
-	payload := md.GetFilterMetadata()[JWTMetadata].GetFields()[claim.Payload].GetStructValue()
-	switch value := payload.GetFields()[claim.Name].GetKind().(type) {
-	case *structpb.Value_StringValue:
-		claimed, ok := enrich.ParseParam(key.Type, value.StringValue)
-		return ok && claimed == key
-	case *structpb.Value_NumberValue:
-		const exact = 1 << 53 // beyond it a double may represent several integers
-		return key.Type == enrich.Int64 && value.NumberValue == float64(key.Int) && key.Int > -exact && key.Int < exact
-	default:
-		return false
-	}
+// claimOf returns a claim of a token that Envoy has verified, or nil. Envoy's jwt_authn filter stores the token's
+// payload in the request's metadata, which the configuration forwards.
+func claimOf(md *corev3.Metadata, claim enrich.Claim) any {
+	payload := md.GetFilterMetadata()[envoyhttp.JWTMetadata].GetFields()[claim.Payload].GetStructValue()
+	return payload.GetFields()[claim.Name].AsInterface()
 }

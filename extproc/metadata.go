@@ -26,21 +26,15 @@ const (
 	traceParent = "traceparent" // W3C Trace Context
 )
 
-// config is the configuration in the metadata of a stream, if it has any.
-type config struct {
-	budget time.Duration
-	rule   string
-}
-
-func configOf(ctx context.Context) (c config) {
-	if d, err := time.ParseDuration(metadataValue(ctx, BudgetHeader)); err == nil && d > 0 {
-		c.budget = d
+// budget returns how long the exchange may wait for MongoDB once the core has arrived.
+func (x *exchange) budget() time.Duration {
+	if d, err := time.ParseDuration(metadataValue(x.stream.Context(), BudgetHeader)); err == nil && d > 0 {
+		return d
 	}
-	c.rule = metadataValue(ctx, RuleHeader)
-	return c
+	return x.ruleset.Budget
 }
 
-// metadataValue returns the last value of a name in the metadata of a stream.
+// metadataValue returns the last value of a name in the metadata of a stream; empty if it has none.
 func metadataValue(ctx context.Context, name string) string {
 	values := metadata.ValueFromIncomingContext(ctx, name)
 	if len(values) == 0 {

@@ -10,9 +10,9 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/extproc"
 	"weft/internal/rulesfile"
+	"weft/test/storetest"
 )
 
 // script is a Stream without a network: it has the messages to receive, and records the replies.

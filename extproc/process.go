@@ -4,6 +4,7 @@ package extproc
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"weft/enrich"
@@ -29,6 +30,9 @@ type Server struct {
 	// Panicked, if not nil, is called with each panic that was recovered, and the rule of its exchange.
 	Panicked func(rule string, err *enrich.PanicError)
 
+	// Open, if not nil, is called with 1 when an exchange begins, and with -1 when it has ended.
+	Open func(exchanges int)
+
 	// Now returns the time; nil means time.Now.
 	Now func() time.Time
 }
@@ -39,6 +43,7 @@ type Server struct {
 //	Envoy                                weft
 //	  request headers ───────────────────▶  self-check misconfigured ▶ end
 //	                                        match      no rule ──▶ end
+//	                                        select     unknown ──▶ respond immediately, end
 //	                                                   HEAD ─────▶ see processHead
 //	                                        start to read the extensions
 //	  ◀───────────── continue, unconditional
@@ -60,6 +65,10 @@ type Server struct {
 // The result is always nil, which is gRPC's OK: Envoy would count an error as a failure of weft, and would fail the
 // exchange if the filter is configured to fail closed.
 func (s *Server) Process(stream Stream) error {
+	if s.Open != nil {
+		s.Open(1)
+		defer s.Open(-1)
+	}
 	x := s.newExchange(stream)
 	defer x.recoverPanic()
 
@@ -68,19 +77,24 @@ func (s *Server) Process(stream Stream) error {
 		return x.end(enrich.Misconfigured)
 	}
 	rule, params, ok := x.ruleset.rules.Match(request)
-	if !ok || !x.hasCoreOf(rule) {
+	if !ok || !envoyhttp.HasCoreOf(x.ruleset.rules, metadataValue(stream.Context(), RuleHeader), rule) {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
+	rule, legacyTarget, unknown := rule.Narrow(request.Path)
+	if len(unknown) > 0 {
+		return x.respondImmediately(rule.RejectSelection(unknown))
+	}
 	if request.Method == http.MethodHead {
-		return processHead(x, rule)
+		return processHead(x, rule, legacyTarget)
 	}
 	read := enrich.Fetch(stream.Context(), s.Store, rule, params)
 	defer read.Stop()
-	x.continueRequest(enrich.LegacyRequest(request.Method))
+	x.continueRequest(enrich.LegacyRequest(request.Method, legacyTarget))
 
 	response := x.receiveResponseHeaders()
-	response.Method, response.Verified = request.Method, isVerified(x.metadata, rule.Identity, params)
+	response.Method = request.Method
+	response.Verified = envoyhttp.IsVerified(claimOf(x.metadata, rule.Identity), params)
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:
@@ -115,8 +129,8 @@ func (s *Server) Process(stream Stream) error {
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
 //	◀───────── continue, headers removed
 //	                                      end
-func processHead(x *exchange, rule *enrich.Rule) error {
-	x.continueRequest(enrich.LegacyRequest(http.MethodHead))
+func processHead(x *exchange, rule *enrich.Rule, legacyTarget string) error {
+	x.continueRequest(enrich.LegacyRequest(http.MethodHead, legacyTarget))
 	response := x.receiveResponseHeaders()
 	response.Method = http.MethodHead
 	action, reason := rule.Verdict(response)
@@ -172,6 +186,5 @@ func processStream(x *exchange, rule *enrich.Rule, params []enrich.Value, found 
 		return x.finish(enrich.Outcome{Disposition: enrich.Streamed, Reason: core.Failed}, core.Err)
 	}
 	suffix, outcome, err := rule.StreamSuffix(params, core, found)
-	body.end(suffix, outcome)
-	return x.finish(outcome, err)
+	return x.sendLast(&reply{to: responseBody, newBody: true, body: slices.Concat(body.chunk, suffix)}, outcome, err)
 }

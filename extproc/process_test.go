@@ -16,9 +16,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/extproc"
 	"weft/internal/rulesfile"
+	"weft/test/storetest"
 )
 
 const (
@@ -90,7 +90,7 @@ func TestProcess(t *testing.T) {
 		},
 		{
 			"403", responseHeaders("via_upstream", false, ":status", "403"), none, nil,
-			"", "passed; reason=refused", "",
+			"", "passed; reason=client-error", "",
 		},
 		{
 			"Envoy's own 403", responseHeaders("rbac_access_denied_matched_policy[none]", false, ":status", "403"), none, nil,
@@ -211,7 +211,7 @@ func TestOutOfOrder(t *testing.T) {
 func TestStreamedByteOrderMark(t *testing.T) {
 	p := newPeer(t, storetest.Mem{`{"userId":7}`})
 	rule := *rulesfile.Builtin().Rules[0]
-	rule.Large = enrich.StreamLarge
+	rule.StreamLarge = true
 	ruleset := extproc.NewRuleset([]*enrich.Rule{rule.Ready()}, "")
 	p.server.Rules = func() *extproc.Ruleset { return ruleset }
 	const mark = enrich.ByteOrderMark

@@ -1,7 +1,7 @@
 package extproc
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"weft/enrich"
@@ -17,16 +17,12 @@ type Ruleset struct {
 	rules       enrich.Rules
 	envoyConfig string
 	check       selfCheck
-	large       map[*enrich.Rule]*atomic.Bool // a composition of the rule exceeded Envoy's buffer
+	large       sync.Map // names of the rules of which a composition exceeded Envoy's buffer
 }
 
 // NewRuleset prepares rules. envoyConfig identifies the Envoy configuration that they need; empty if unknown.
 func NewRuleset(rules []*enrich.Rule, envoyConfig string) *Ruleset {
-	r := &Ruleset{rules: enrich.NewRules(rules), envoyConfig: envoyConfig, large: map[*enrich.Rule]*atomic.Bool{}}
-	for _, rule := range rules {
-		r.large[rule] = new(atomic.Bool)
-	}
-	return r
+	return &Ruleset{rules: enrich.NewRules(rules), envoyConfig: envoyConfig}
 }
 
 // EnvoyConfig identifies the Envoy configuration that the rules need.

@@ -3,6 +3,7 @@ package extproc
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
@@ -15,39 +16,22 @@ import (
 
 // selfCheck detects faults in Envoy's configuration from its messages. The zero value is ready for use.
 type selfCheck struct {
-	reported [numFaults]atomic.Bool
+	reported sync.Map // the faults that were reported, by their constant names
 
 	// An Envoy that does not allow mode overrides never sends a body, without an error.
 	bodies, missing atomic.Int64 // exchanges that requested a body: with one; without one, before the first body
 }
 
-// fault is an error in Envoy's configuration.
-type fault int
-
-const (
-	observabilityMode fault = iota
-	otherRules
-	requestBodies
-	responseBodies
-	noRequests
-	noMethod
-	noPath
-	noStatus
-	noCodeDetails
-	noBodies
-	numFaults
-)
-
 // withoutBodies is the number of exchanges without a requested body after which it is reported as a fault.
 const withoutBodies = 10
 
-// misconfigured reports a fault once.
-func (x *exchange) misconfigured(f fault, format string, args ...any) {
-	x.server.misconfigured(x.ruleset, f, format, args...)
+// misconfigured reports a fault once. The name of the fault is a constant.
+func (x *exchange) misconfigured(name, format string, args ...any) {
+	x.server.misconfigured(x.ruleset, name, format, args...)
 }
 
-func (s *Server) misconfigured(rules *Ruleset, f fault, format string, args ...any) {
-	if rules.check.reported[f].CompareAndSwap(false, true) && s.Misconfigured != nil {
+func (s *Server) misconfigured(rules *Ruleset, name, format string, args ...any) {
+	if _, isReported := rules.check.reported.LoadOrStore(name, true); !isReported && s.Misconfigured != nil {
 		s.Misconfigured(fmt.Sprintf(format, args...))
 	}
 }
@@ -69,60 +53,59 @@ func (s *Server) compareConfig(has string) {
 	}()
 	rules := s.Rules()
 	if has != "" && rules.envoyConfig != "" && has != rules.envoyConfig {
-		s.misconfigured(rules, otherRules, "Envoy configuration differs: it was made from other rules (%.20s, weft has %s); "+
+		s.misconfigured(rules, "rules", "Envoy configuration differs: it was made from other rules (%.20s, weft has %s); "+
 			"regenerate it with weft envoy", has, rules.envoyConfig)
 	}
 }
 
 // checkFirst checks the first message of an exchange, and reports whether the exchange can continue.
 func (x *exchange) checkFirst(m *extprocv3.ProcessingRequest, headers fields) bool {
-	x.checkForwarded(headers, ":method", noMethod)
-	x.checkForwarded(headers, ":path", noPath)
+	x.checkForwarded(headers, ":method")
+	x.checkForwarded(headers, ":path")
 	if m.GetObservabilityMode() {
-		x.misconfigured(observabilityMode, "Envoy does not wait for weft: "+
+		x.misconfigured("observability_mode", "Envoy does not wait for weft: "+
 			"remove observability_mode from the ext_proc filter; "+
 			"until then all responses pass")
 		return false
 	}
 	modes := m.GetProtocolConfig()
-	return x.checkMode(requestBodies, "request_body_mode", modes.GetRequestBodyMode()) &&
-		x.checkMode(responseBodies, "response_body_mode", modes.GetResponseBodyMode())
+	return x.checkMode("request_body_mode", modes.GetRequestBodyMode()) &&
+		x.checkMode("response_body_mode", modes.GetResponseBodyMode())
 }
 
 // checkMode reports whether Envoy sends bodies only on request.
-func (x *exchange) checkMode(f fault, name string, mode filterv3.ProcessingMode_BodySendMode) bool {
+func (x *exchange) checkMode(name string, mode filterv3.ProcessingMode_BodySendMode) bool {
 	if mode == filterv3.ProcessingMode_NONE {
 		return true
 	}
-	x.misconfigured(f, "Envoy sends bodies unasked: set processing_mode.%s: NONE in the ext_proc filter, not %s; "+
+	x.misconfigured(name, "Envoy sends bodies unasked: set processing_mode.%s: NONE in the ext_proc filter, not %s; "+
 		"until then all exchanges pass", name, mode)
 	return false
 }
 
 // checkOrder checks a first message that is not a request. Envoy's local replies may come without a request.
 func (x *exchange) checkOrder(first *extprocv3.ProcessingRequest) {
-	details, _ := codeDetailsOf(first)
-	if kindOf(first) == responseHeaders && envoyhttp.Origin(details) == enrich.OriginLegacy {
-		x.misconfigured(noRequests, "Envoy does not send requests: "+
+	if kindOf(first) == responseHeaders && envoyhttp.Origin(codeDetailsOf(first)) == enrich.OriginLegacy {
+		x.misconfigured("request_header_mode", "Envoy does not send requests: "+
 			"set processing_mode.request_header_mode: SEND in the ext_proc filter; "+
 			"until then all responses pass")
 	}
 }
 
 // checkForwarded checks for a header that all messages of a kind have.
-func (x *exchange) checkForwarded(headers fields, name string, f fault) {
+func (x *exchange) checkForwarded(headers fields, name string) {
 	if _, ok := headers.get(name); !ok {
-		x.misconfigured(f, "Envoy does not forward %s: "+
+		x.misconfigured(name, "Envoy does not forward %s: "+
 			"add {exact: %q} to forward_rules.allowed_headers.patterns of the ext_proc filter, "+
 			"or regenerate it with weft envoy; until then all responses pass", name, name)
 	}
 }
 
 // checkResponse checks a message with response headers.
-func (x *exchange) checkResponse(headers fields, hasDetails bool) {
-	x.checkForwarded(headers, ":status", noStatus)
-	if !hasDetails {
-		x.misconfigured(noCodeDetails, "Envoy does not say who answered: "+
+func (x *exchange) checkResponse(headers fields, details string) {
+	x.checkForwarded(headers, ":status")
+	if details == "" {
+		x.misconfigured(codeDetails, "Envoy does not say who answered: "+
 			"add response_attributes: [%s] to the ext_proc filter; "+
 			"until then all responses pass", codeDetails)
 	}
@@ -134,7 +117,7 @@ func (x *exchange) checkBody(received bool) {
 	if received {
 		check.bodies.Add(1)
 	} else if check.bodies.Load() == 0 && check.missing.Add(1) == withoutBodies {
-		x.misconfigured(noBodies, "Envoy never sends a body that was asked for: set allow_mode_override: true, "+
+		x.misconfigured("allow_mode_override", "Envoy never sends a body that was asked for: set allow_mode_override: true, "+
 			"and no allowed_override_modes, in the ext_proc filter; until then all responses pass")
 	}
 }

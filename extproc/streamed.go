@@ -16,8 +16,8 @@ func (x *exchange) continueStreamed(change enrich.Headers) {
 	x.send(&reply{to: responseHeaders, change: change, mode: filterv3.ProcessingMode_STREAMED})
 }
 
-// streamedBody reads the body of a streamed response and forwards it: reading a chunk replies to the previous one. end
-// replies to the last chunk.
+// streamedBody reads the body of a streamed response and forwards it: reading a chunk replies to it, except for the
+// last one.
 type streamedBody struct {
 	exchange *exchange
 	rule     *enrich.Rule
@@ -52,16 +52,11 @@ func (b *streamedBody) Read(p []byte) (int, error) {
 			}
 			r.newBody, r.body = true, b.chunk
 		}
-		if !b.last { // else end replies to it
+		if !b.last {
 			x.send(r)
 		}
 	}
 	n := copy(p, b.unread)
 	b.unread = b.unread[n:]
 	return n, nil
-}
-
-// end sends the last chunk and the suffix.
-func (b *streamedBody) end(suffix []byte, outcome enrich.Outcome) {
-	b.exchange.sendLast(&reply{to: responseBody, newBody: true, body: slices.Concat(b.chunk, suffix)}, outcome)
 }

@@ -105,7 +105,8 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	if src.Cache == nil {
 		return s.store.Find(ctx, src, keys)
 	}
-	t := s.used.Load().tables[src]
+	whole, fields := src.Whole()
+	t := s.used.Load().tables[whole]
 	if t == nil { // of rules that were replaced
 		return s.store.Find(ctx, src, keys)
 	}
@@ -113,7 +114,7 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	found := make([]enrich.Extension, len(keys))
 	var missing []int // indexes of keys
 	for i, key := range keys {
-		ext, ok := t.lookup(entryKeyOf(key), read.at)
+		ext, ok := t.lookup(entryKeyOf(key, fields), read.at)
 		if found[i] = ext; !ok {
 			missing = append(missing, i)
 		}
@@ -131,7 +132,7 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	}
 	read.end()
 	for n, i := range missing {
-		ext, key := answers[n], entryKeyOf(keys[i])
+		ext, key := answers[n], entryKeyOf(keys[i], fields)
 		ext.Cache = enrich.CacheMiss
 		if ext.IsAnswer() {
 			t.keep(key, ext, read)

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
+	"weft/test/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -407,6 +407,39 @@ func TestSeveralConditions(t *testing.T) {
 				t.Errorf("%v has the result of another key: %s", k, (<-result)[0].JSON)
 			}
 		}
+	})
+}
+
+// TestSelectedFields: requests that select the same fields share results, and all selections change with the document.
+func TestSelectedFields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		defer h.cache.Close()
+		whole := testSource()
+		whole.Name = "x"
+		rule := enrich.Rule{Sources: []*enrich.Source{whole}, Select: enrich.Select{Param: "fields"}}.Ready()
+		h.use(rule.Sources...)
+		h.to.Begin()
+		h.current()
+		selected := func(names string) *enrich.Source {
+			narrowed, _, _ := rule.Narrow("/?fields=" + names)
+			return narrowed.Sources[0]
+		}
+		for range 2 {
+			for _, names := range []string{"x", "x.label", "x.score", "x.label,x.score"} {
+				h.src = selected(names)
+				if len(h.src.Fields) != len(selected(names).Fields) || names != "x" && len(h.src.Fields) > 2 {
+					t.Fatalf("%s: %+v", names, h.src.Fields)
+				}
+				a := document("a", `{"of":"`+names+`"}`)
+				h.read(a)
+				h.src = selected(names) // of another request
+				h.expectHit(a)
+			}
+			h.to.Match(whole, key(7))
+		}
+		h.to.Change("a")
+		h.expectMiss()
 	})
 }
 

@@ -50,7 +50,7 @@ func (g *group) Change(id string) {
 func (g *group) Match(src *enrich.Source, key enrich.Key) {
 	for i, other := range g.sources {
 		if other == src {
-			g.history.outdate(g.tables[i].slotOf(entryKeyOf(key)))
+			g.history.outdate(g.tables[i].slotOf(entryKeyOf(key, "")))
 		}
 	}
 }

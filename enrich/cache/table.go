@@ -24,13 +24,16 @@ type table struct {
 	hits, misses, bypassed, stale atomic.Uint64
 }
 
-// entryKey is an [enrich.Key] that is comparable.
+// entryKey is an [enrich.Key] that is comparable, with the fields that a request selects.
 type entryKey struct {
 	prefix string
 	last   enrich.Value
+	fields string // see [enrich.Source.Whole]
 }
 
-func entryKeyOf(key enrich.Key) entryKey { return entryKey{key.Prefix(), key[len(key)-1]} }
+func entryKeyOf(key enrich.Key, fields string) entryKey {
+	return entryKey{key.Prefix(), key[len(key)-1], fields}
+}
 
 // entry is the result of a read. It is never changed.
 type entry struct {
@@ -54,7 +57,11 @@ func newTable(policy *enrich.CachePolicy, h *history) *table {
 	}
 }
 
-func (t *table) slotOf(key entryKey) int { return t.history.slotOfKey(t.salt, key) }
+// slotOf returns the slot of a key, which is the same for all selections of fields.
+func (t *table) slotOf(key entryKey) int {
+	key.fields = ""
+	return t.history.slotOfKey(t.salt, key)
+}
 
 // begin returns a read that begins.
 func (t *table) begin() read {

@@ -18,15 +18,21 @@ const (
 // keyIn returns the key of a source that a document matches.
 func keyIn(src *enrich.Source, doc bson.Raw) (enrich.Key, match) {
 	key, result := make(enrich.Key, len(src.Where)), matchesOne
+	d, err := parse(nil, doc)
+	if err != nil {
+		return nil, matchesUnknown
+	}
 	for i, c := range src.Where {
-		value, found := lookup(doc, c.Field)
+		value, found, err := d.lookup(c.Field)
 		switch {
+		case err != nil:
+			return nil, matchesUnknown
 		case found && value.Type != bson.TypeArray:
 			var isKey bool
 			if key[i], isKey = keyOf(value, c.Type); !isKey {
 				return nil, matchesNone
 			}
-		case found || isInArray(doc, c.Field):
+		case found || d.hasArray(c.Field):
 			result = matchesUnknown
 		default:
 			return nil, matchesNone
@@ -35,13 +41,13 @@ func keyIn(src *enrich.Source, doc bson.Raw) (enrich.Key, match) {
 	return key, result
 }
 
-// isInArray reports whether a dotted path leads through an array.
-func isInArray(doc bson.Raw, path string) bool {
+// hasArray reports whether a dotted path leads through an array.
+func (d document) hasArray(path string) bool {
 	for end := range path {
 		if path[end] != '.' {
 			continue
 		}
-		if value, found := lookup(doc, path[:end]); found && value.Type == bson.TypeArray {
+		if value, found, _ := d.lookup(path[:end]); found && value.Type == bson.TypeArray {
 			return true
 		}
 	}
@@ -50,9 +56,10 @@ func isInArray(doc bson.Raw, path string) bool {
 
 // documentID returns the value of _id as an [enrich.Extension] has it.
 func documentID(doc bson.Raw) string {
-	id, found := lookup(doc, "_id")
-	if !found {
-		return ""
+	for e := elementsOf(doc); e.next(); {
+		if string(e.key) == "_id" {
+			return string(append([]byte{byte(e.value.Type)}, e.value.Value...))
+		}
 	}
-	return string(append([]byte{byte(id.Type)}, id.Value...))
+	return ""
 }

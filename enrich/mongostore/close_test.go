@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // TestCloseEndsReads closes a store while a read waits for a server, without time for running reads. The driver would

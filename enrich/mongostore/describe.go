@@ -11,17 +11,12 @@ import (
 func Describe(src *enrich.Source, params []enrich.Value, isList bool) string {
 	conditions := make([]string, len(src.Where))
 	for i, c := range src.Where {
-		value := ""
-		switch c.From {
-		case enrich.FromParam:
-			value = mongosh(params[c.Param])
-		case enrich.FromRule:
-			value = mongosh(c.Fixed)
-		case enrich.FromCore:
-			value = "<" + string(c.At) + " of the core>"
-			if isList {
-				value = "{$in: [<" + string(c.At) + " of each element>]}"
-			}
+		value := "<" + string(c.At) + " of the core>"
+		if isList {
+			value = "{$in: [<" + string(c.At) + " of each element>]}"
+		}
+		if v, ok := c.Value(params); ok {
+			value = mongosh(v)
 		}
 		conditions[i] = quoteJS(c.Field) + ": " + value
 	}
@@ -49,12 +44,9 @@ func mongosh(v enrich.Value) string {
 	case v.Type == enrich.UUID:
 		return "UUID(" + quoteJS(v.Text) + ")"
 	case v.Type.IsUUID():
-		binary, ok := uuidBinary(v)
-		if !ok {
-			return quoteJS(v.Text)
+		if binary, ok := uuidBinary(v); ok {
+			return fmt.Sprintf("HexData(%d, '%x')", binary.Subtype, binary.Data)
 		}
-		return fmt.Sprintf("HexData(%d, '%x')", binary.Subtype, binary.Data)
-	default:
-		return quoteJS(v.Text)
 	}
+	return quoteJS(v.Text)
 }

@@ -20,7 +20,7 @@ import (
 func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
 	client, err := s.acquire()
 	if err != nil {
-		return slices.Repeat([]enrich.Extension{{Err: readFailed(src, err)}}, len(keys))
+		return readFailed(src, err, len(keys))
 	}
 	ctx, done := client.use(ctx)
 	defer done()
@@ -29,7 +29,7 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	if src.Cache != nil {
 		var end func()
 		if ctx, end, err = r.afterChanges(ctx, client); err != nil {
-			return slices.Repeat([]enrich.Extension{{Err: readFailed(src, err)}}, len(keys))
+			return readFailed(src, err, len(keys))
 		}
 		defer end()
 	}
@@ -44,21 +44,19 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 		found[i].Command = command
 	}
 	if s.Ended != nil {
-		s.Ended(src, command, commandError(found[0].Err))
+		err := found[0].Err // of the command, which is the same for all its keys, or of a document
+		if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
+			err = nil
+		}
+		s.Ended(src, command, err)
 	}
 	return found
 }
 
-func readFailed(src *enrich.Source, err error) error {
-	return fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
-}
-
-// commandError returns the error of a command, which is the same for all its keys, or nil for the error of a document.
-func commandError(err error) error {
-	if errors.Is(err, enrich.ErrNotFound) || errors.Is(err, enrich.ErrWrongType) {
-		return nil
-	}
-	return err
+// readFailed returns an error for all keys.
+func readFailed(src *enrich.Source, err error, keys int) []enrich.Extension {
+	err = fmt.Errorf("read %s.%s: %w", src.Database, src.Collection, err)
+	return slices.Repeat([]enrich.Extension{{Err: err}}, keys)
 }
 
 func (c *client) collection(src *enrich.Source) *mongo.Collection {
@@ -120,7 +118,7 @@ func (r *read) findOne(ctx context.Context, key enrich.Key) enrich.Extension {
 	case errors.Is(err, mongo.ErrNoDocuments):
 		return enrich.Extension{Err: enrich.ErrNotFound}
 	case err != nil:
-		return enrich.Extension{Err: readFailed(r.Source, err)}
+		return readFailed(r.Source, err, 1)[0]
 	}
 	return r.extension(key, doc)
 }
@@ -140,14 +138,14 @@ func (r *read) findMany(ctx context.Context, keys []enrich.Key) []enrich.Extensi
 	limit := int32(min(2*len(keys), math.MaxInt32))
 	cursor, err := r.collection.Find(ctx, m.filter(), options.Find().SetProjection(r.projection).SetBatchSize(limit))
 	if err != nil {
-		return m.fail(err)
+		return readFailed(r.Source, err, len(keys))
 	}
 	defer func() { _ = cursor.Close(ctx) }()
 	for cursor.Next(ctx) {
 		m.add(cursor.Current)
 	}
 	if err := cursor.Err(); err != nil {
-		return m.fail(err)
+		return readFailed(r.Source, err, len(keys))
 	}
 	for i, key := range keys {
 		if m.again[i] {
@@ -169,24 +167,17 @@ type matches struct {
 
 func newMatches(r *read, keys []enrich.Key) *matches {
 	m := &matches{
-		read: r, keys: keys, varies: differing(keys), index: make(map[enrich.Value]int, len(keys)),
+		read: r, keys: keys, index: make(map[enrich.Value]int, len(keys)),
 		found: make([]enrich.Extension, len(keys)), again: make([]bool, len(keys)),
+	}
+	for m.varies < len(keys[0])-1 && keys[0][m.varies] == keys[1][m.varies] {
+		m.varies++
 	}
 	for i, key := range keys {
 		m.index[key[m.varies]] = i
 		m.found[i].Err = enrich.ErrNotFound
 	}
 	return m
-}
-
-// differing returns the index of the condition in which keys differ.
-func differing(keys []enrich.Key) int {
-	for i := range keys[0] {
-		if keys[0][i] != keys[1][i] {
-			return i
-		}
-	}
-	return len(keys[0]) - 1
 }
 
 func (m *matches) filter() bson.D {
@@ -199,16 +190,13 @@ func (m *matches) filter() bson.D {
 	return filter
 }
 
-// fail returns the error of the command for all keys.
-func (m *matches) fail(err error) []enrich.Extension {
-	return slices.Repeat([]enrich.Extension{{Err: readFailed(m.Source, err)}}, len(m.keys))
-}
-
 // add assigns a document to the key that MongoDB found it for, unless the key has one. If that key is not certain, all
 // candidates are read again, one by one: the error of a document must not affect other keys, and the first document of
 // a key must not depend on the other keys.
 func (m *matches) add(doc bson.Raw) {
-	value, found := lookup(doc, m.Where[m.varies].Field)
+	d, parseErr := parse(nil, doc)
+	value, found, err := d.lookup(m.Where[m.varies].Field)
+	found = found && parseErr == nil && err == nil
 	t := m.keys[0][m.varies].Type
 	if key, ok := keyOf(value, t); found && ok {
 		if i, ok := m.index[key]; ok {
@@ -219,9 +207,10 @@ func (m *matches) add(doc bson.Raw) {
 		}
 	}
 	isElement := false
-	if found && value.Type == bson.TypeArray {
-		for _, key := range keysOf(value, t) {
-			if i, ok := m.index[key]; ok {
+	if found && value.Type == bson.TypeArray { // MongoDB compares each element with the keys
+		for e := elementsOf(value.Value); e.next(); {
+			key, ok := keyOf(e.value, t)
+			if i, isWanted := m.index[key]; ok && isWanted {
 				isElement, m.again[i] = true, true
 			}
 		}

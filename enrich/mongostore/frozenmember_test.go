@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"weft/enrich"
+	"weft/test/harness"
 )
 
 // testFrozenMember: a secondary stops responding, and the driver has not noticed. Only reads that were sent to it are
@@ -60,4 +61,27 @@ func askedKeys(find bson.Raw) int {
 	}
 	values, _ := list.Values()
 	return len(values)
+}
+
+// testFrozenMemberIsNoticed: with a shorter timeout and interval of heartbeats in the connection string, the driver
+// soon notices that a member does not respond. By default this takes 30 to 40 s.
+func testFrozenMemberIsNoticed(t *testing.T, set *replicaSet, source *enrich.Source) {
+	frozen := set.secondary(t)
+	address := strings.TrimPrefix(frozen.URI(), "mongodb://")
+	var isReachable atomic.Bool
+	const shorter = "nearest&connectTimeoutMS=500&heartbeatFrequencyMS=500"
+	store := set.open(t, shorter, func(o *options.ClientOptions) {
+		o.SetServerMonitor(&event.ServerMonitor{ServerDescriptionChanged: func(e *event.ServerDescriptionChangedEvent) {
+			if e.Address.String() == address {
+				isReachable.Store(e.NewDescription.Kind != "Unknown")
+			}
+		}})
+	})
+	harness.Eventually(t, "the member is reachable", isReachable.Load)
+	must(t, frozen.Freeze())
+	defer func() { _ = frozen.Signal(syscall.SIGCONT) }()
+	harness.Eventually(t, "the driver notices", func() bool { return !isReachable.Load() })
+	awaitFound(t, store, source)
+	must(t, frozen.Signal(syscall.SIGCONT))
+	harness.Eventually(t, "the member is reachable again", isReachable.Load)
 }

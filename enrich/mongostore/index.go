@@ -34,16 +34,16 @@ func (s *Store) IndexAdvice(ctx context.Context, src *enrich.Source) (string, er
 	}
 	ctx, done := client.use(ctx)
 	defer done()
-	cursor, err := client.collection(src).Indexes().List(ctx)
-	if err != nil {
-		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
-	}
 	var indexes []struct {
 		Key                     bson.D
 		Hidden                  bool
 		PartialFilterExpression bson.Raw // such an index contains only some documents
 	}
-	if err := cursor.All(ctx, &indexes); err != nil {
+	cursor, err := client.collection(src).Indexes().List(ctx)
+	if err == nil {
+		err = cursor.All(ctx, &indexes)
+	}
+	if err != nil {
 		return "", fmt.Errorf("list the indexes of %s.%s: %w", src.Database, src.Collection, err)
 	}
 	for _, index := range indexes {

@@ -26,60 +26,51 @@ func appendValue(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
 	if s, ok := asString(v); ok {
 		return appendString(dst, s)
 	}
-	switch v.Type {
-	case bson.TypeEmbeddedDocument, bson.TypeArray:
+	if v.Type == bson.TypeEmbeddedDocument || v.Type == bson.TypeArray {
 		return appendContainer(dst, v, depth)
+	}
+	if v.Validate() != nil { // the methods of values that are not valid panic
+		return nil, errMalformed
+	}
+	switch v.Type {
 	case bson.TypeDouble:
-		if f, ok := v.DoubleOK(); ok {
-			return appendDouble(dst, f), nil
-		}
-	case bson.TypeInt32, bson.TypeInt64:
-		if n, ok := asInt64(v); ok {
-			return strconv.AppendInt(dst, n, 10), nil
-		}
+		return appendDouble(dst, v.Double()), nil
+	case bson.TypeInt32:
+		return strconv.AppendInt(dst, int64(v.Int32()), 10), nil
+	case bson.TypeInt64:
+		return strconv.AppendInt(dst, v.Int64(), 10), nil
 	case bson.TypeBoolean:
-		if b, ok := v.BooleanOK(); ok {
-			return strconv.AppendBool(dst, b), nil
-		}
+		return strconv.AppendBool(dst, v.Boolean()), nil
 	case bson.TypeNull, bson.TypeUndefined:
 		return append(dst, "null"...), nil
 	case bson.TypeDateTime:
-		if ms, ok := v.DateTimeOK(); ok {
-			return append(appendDate(append(dst, '"'), ms), '"'), nil
-		}
+		return append(appendDate(append(dst, '"'), v.DateTime()), '"'), nil
 	case bson.TypeObjectID:
-		if id, ok := v.ObjectIDOK(); ok {
-			return append(hex.AppendEncode(append(dst, '"'), id[:]), '"'), nil
-		}
+		id := v.ObjectID()
+		return append(hex.AppendEncode(append(dst, '"'), id[:]), '"'), nil
 	case bson.TypeBinary:
-		if dst, ok := appendUUID(append(dst, '"'), enrich.UUID, v); ok {
-			return append(dst, '"'), nil
+		dst, isUUID := appendUUID(append(dst, '"'), enrich.UUID, v)
+		if !isUUID {
+			_, data := v.Binary()
+			dst = base64.StdEncoding.AppendEncode(dst, data)
 		}
-		if _, data, ok := v.BinaryOK(); ok {
-			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), data), '"'), nil
-		}
+		return append(dst, '"'), nil
 	case bson.TypeDecimal128:
-		if d, ok := v.Decimal128OK(); ok {
-			return appendString(dst, d.String())
-		}
+		return appendString(dst, v.Decimal128().String())
 	case bson.TypeTimestamp:
-		if t, i, ok := v.TimestampOK(); ok {
-			return fmt.Appendf(dst, `{"$timestamp":{"t":%d,"i":%d}}`, t, i), nil
-		}
+		t, i := v.Timestamp()
+		return fmt.Appendf(dst, `{"$timestamp":{"t":%d,"i":%d}}`, t, i), nil
 	case bson.TypeRegex:
-		if pattern, options, ok := v.RegexOK(); ok {
-			return appendRegex(dst, pattern, options)
-		}
+		return appendRegex(dst, v)
 	case bson.TypeDBPointer:
-		if ref, id, ok := v.DBPointerOK(); ok {
-			return appendDBPointer(dst, ref, id)
-		}
+		return appendDBPointer(dst, v)
 	case bson.TypeMinKey:
 		return append(dst, `{"$minKey":1}`...), nil
 	case bson.TypeMaxKey:
 		return append(dst, `{"$maxKey":1}`...), nil
+	default:
+		return nil, errMalformed
 	}
-	return nil, errMalformed
 }
 
 func appendContainer(dst []byte, v bson.RawValue, depth int) ([]byte, error) {
@@ -134,7 +125,8 @@ func appendDate(dst []byte, ms int64) []byte {
 	return t.AppendFormat(dst, layout)
 }
 
-func appendRegex(dst []byte, pattern, options string) ([]byte, error) {
+func appendRegex(dst []byte, v bson.RawValue) ([]byte, error) {
+	pattern, options := v.Regex()
 	dst, err := appendString(append(dst, `{"$regularExpression":{"pattern":`...), pattern)
 	if err != nil {
 		return nil, err
@@ -147,7 +139,8 @@ func appendRegex(dst []byte, pattern, options string) ([]byte, error) {
 	return append(dst, "}}"...), nil
 }
 
-func appendDBPointer(dst []byte, ref string, id bson.ObjectID) ([]byte, error) {
+func appendDBPointer(dst []byte, v bson.RawValue) ([]byte, error) {
+	ref, id := v.DBPointer()
 	dst, err := appendString(append(dst, `{"$dbPointer":{"$ref":`...), ref)
 	if err != nil {
 		return nil, err

@@ -18,20 +18,15 @@ func bsonValue(v enrich.Value) any {
 	case v.Type == enrich.Bool:
 		return v.Int == 1
 	case v.Type == enrich.ObjectID:
-		id, err := bson.ObjectIDFromHex(v.Text)
-		if err != nil {
-			return v.Text // equals no ObjectId
+		if id, err := bson.ObjectIDFromHex(v.Text); err == nil {
+			return id
 		}
-		return id
 	case v.Type.IsUUID():
-		binary, ok := uuidBinary(v)
-		if !ok {
-			return v.Text // equals no UUID
+		if binary, ok := uuidBinary(v); ok {
+			return binary
 		}
-		return binary
-	default:
-		return v.Text
 	}
+	return v.Text // for an invalid ID, too: it equals no ID
 }
 
 // asValue returns the value of a field as a key, if it has a type of keys. t is the type of the key that the field is
@@ -75,31 +70,10 @@ func keyOf(v bson.RawValue, t enrich.Type) (enrich.Value, bool) {
 
 // integer returns the integer that is equal to a Decimal128.
 func integer(v bson.RawValue) (enrich.Value, bool) {
-	d, ok := v.Decimal128OK()
-	n, exponent, err := d.BigInt()
-	if !ok || err != nil {
+	d, isDecimal := v.Decimal128OK()
+	exact, isNumber := new(big.Rat).SetString(d.String()) // not NaN, not infinite
+	if !isDecimal || !isNumber || !exact.IsInt() {
 		return enrich.Value{}, false
 	}
-	for ; exponent > 0 && n.IsInt64(); exponent-- {
-		n.Mul(n, ten())
-	}
-	for rest := new(big.Int); exponent < 0; exponent++ {
-		if n.QuoRem(n, ten(), rest); rest.Sign() != 0 {
-			return enrich.Value{}, false
-		}
-	}
-	return enrich.Value{Type: enrich.Int64, Int: n.Int64()}, n.IsInt64()
+	return enrich.Value{Type: enrich.Int64, Int: exact.Num().Int64()}, exact.Num().IsInt64()
 }
-
-// keysOf returns the keys that match an array: MongoDB compares each element.
-func keysOf(array bson.RawValue, t enrich.Type) (keys []enrich.Value) {
-	e := elementsOf(array.Value)
-	for e.next() {
-		if key, ok := keyOf(e.value, t); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-func ten() *big.Int { return big.NewInt(10) }

@@ -23,13 +23,13 @@ func appendExtension(dst []byte, src *enrich.Source, key enrich.Key, doc bson.Ra
 	}
 	for i, c := range src.Where {
 		v, found, err := d.lookup(c.Field)
+		got, isKey := asValue(v, key[i].Type)
 		switch {
 		case err != nil:
 			return nil, err
 		case !found:
 			return nil, fmt.Errorf("field %q equals the key, but is in an array: %w", c.Field, enrich.ErrWrongType)
-		}
-		if got, ok := asValue(v, key[i].Type); !ok || got != key[i] {
+		case !isKey || got != key[i]:
 			return nil, fmt.Errorf("field %q equals the key, but is a %s: %w", c.Field, v.Type, enrich.ErrWrongType)
 		}
 	}
@@ -101,16 +101,6 @@ func (d document) lookup(path string) (value bson.RawValue, found bool, err erro
 		return inner.lookup(rest)
 	}
 	return bson.RawValue{}, false, nil
-}
-
-// lookup returns the value at a path of a document, as document.lookup does. In a malformed document no value is found.
-func lookup(doc bson.Raw, path string) (value bson.RawValue, found bool) {
-	d, err := parse(nil, doc)
-	if err != nil {
-		return bson.RawValue{}, false
-	}
-	value, found, err = d.lookup(path)
-	return value, found && err == nil
 }
 
 // appendField appends v as a value of type t. If v does not have the type, the error wraps [enrich.ErrWrongType].

@@ -11,8 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // replicaSet is a replica set of three members. Each member has the documents of all users.
@@ -29,7 +29,9 @@ func TestReplicaSet(t *testing.T) {
 	for _, preference := range []string{"nearest", "secondaryPreferred"} {
 		t.Run("frozen member, "+preference, func(t *testing.T) { testFrozenMember(t, set, source, preference) })
 	}
+	t.Run("frozen member, noticed", func(t *testing.T) { testFrozenMemberIsNoticed(t, set, source) })
 	t.Run("step-down", func(t *testing.T) { testStepDown(t, set, source) })
+	t.Run("lost primary", func(t *testing.T) { testLostPrimary(t, set, source) }) // the last: two members are left
 }
 
 // open returns a store that reads the set as weft does.
@@ -69,6 +71,16 @@ func startReplicaSet(t *testing.T, source *enrich.Source) *replicaSet {
 	defer func() { _ = client.Disconnect(context.Background()) }()
 	insertUsers(t, client.Database(source.Database).Collection(source.Collection)) // waits for a primary
 	return r
+}
+
+// awaitPrimary returns the member that is the primary. It waits for the end of an election.
+func (r *replicaSet) awaitPrimary(t *testing.T) (primary *harness.Mongod) {
+	t.Helper()
+	harness.Eventually(t, "a member is the primary", func() bool {
+		primary = r.primary(t)
+		return primary != nil
+	})
+	return primary
 }
 
 // primary returns the member that is the primary, or nil.

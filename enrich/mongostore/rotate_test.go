@@ -25,8 +25,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // TestPasswordRotates: new connections use the new password, and until MongoDB accepts it, reads use the old

@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
+	"weft/test/storetest"
 )
 
 // TestTypeAdvice: documents that a rule cannot find, or with fields that it cannot convert, are reported.
@@ -18,7 +18,6 @@ func TestTypeAdvice(t *testing.T) {
 	})
 	source.Fields = append(source.Fields, enrich.Field{Name: "must", Path: "must", Type: enrich.Bool})
 	c := collection(t, source)
-	source.Where[0].Type = enrich.Int64
 	store := open(t)
 	advice, err := store.TypeAdvice(t.Context(), source)
 	if err != nil || len(advice) != 0 {

@@ -15,10 +15,7 @@ import (
 func testStepDown(t *testing.T, set *replicaSet, source *enrich.Source) {
 	store := set.open(t, "primary")
 	awaitFound(t, store, source)
-	primary := set.primary(t)
-	for primary == nil { // an election is under way
-		primary = set.primary(t)
-	}
+	primary := set.awaitPrimary(t)
 	const before, reads = 500, 3000
 	var results, late atomic.Int64
 	underLoad := make(chan struct{})
@@ -41,7 +38,7 @@ func testStepDown(t *testing.T, set *replicaSet, source *enrich.Source) {
 	if late.Load() > clients {
 		t.Errorf("%d users are late, want at most the %d reads in flight", late.Load(), clients)
 	}
-	if next := set.primary(t); next == primary {
+	if set.primary(t) == primary {
 		t.Error("the primary is the same")
 	}
 }

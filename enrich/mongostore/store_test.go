@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // mongod is the server of the tests of this package.

@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"weft/enrich"
-	"weft/enrich/storetest"
+	"weft/test/storetest"
 )
 
 // storedUUIDs are the bytes of one UUID in each form, from MongoDB's specification for drivers

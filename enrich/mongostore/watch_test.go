@@ -18,8 +18,8 @@ import (
 
 	"weft/enrich"
 	"weft/enrich/cache"
-	"weft/enrich/storetest"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // startMember starts a replica set of one member, and returns it and its connection string.

@@ -5,6 +5,7 @@ package module
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
@@ -48,14 +49,17 @@ type Stream interface {
 	// AddResponseHeader appends a header; headers with the same name stay.
 	AddResponseHeader(enrich.Header)
 
-	// Body returns a copy of the part of the response body that has arrived.
-	Body() []byte
+	// AppendBody appends the part of the response body that has arrived to b.
+	AppendBody(b []byte) []byte
 
 	// ReplaceBody replaces the body of the response.
 	ReplaceBody(body []byte)
 
-	// Respond replaces the complete response, including its headers.
+	// Respond replaces the complete response, including its headers. During OnRequest, the legacy service gets no request.
 	Respond(status int, headers []enrich.Header, body []byte)
+
+	// Claims returns the filter state [envoyhttp.ClaimsState]; nil if it is not set.
+	Claims() []byte
 
 	// SetMetadata sets the dynamic metadata for Envoy's access log.
 	SetMetadata(*enrich.Report)
@@ -71,19 +75,22 @@ type Next int
 const (
 	Continue Next = iota // continue; the only callback that follows is OnDestroy
 	Collect              // hold the response until its body is complete or exceeds a limit, then call OnBody
-	Wait                 // hold the response until OnScheduled
+	Wait                 // hold what has arrived until OnScheduled; after Forward, until OnBody
 	Replaced             // Respond has replaced the response
+	Forward              // continue, and call OnBody for each part of the body
 )
 
 // Filter is the state of one exchange:
 //
 //	Envoy                                weft
 //	  OnRequest ─────────────────────────▶  match      no rule ──▶ nil: no callback follows
+//	                                        select     unknown ──▶ Respond, nil
 //	                                        start to read the extensions (not for HEAD)
 //	  ◀──────────── continue, unconditional
 //	  (the legacy service and MongoDB respond concurrently)
 //	  OnResponse ────────────────────────▶  verdict    pass ─────▶ mark, Continue
 //	                                                   degrade ──▶ as below, without a core
+//	                                                   stream ───▶ see streamedCore
 //	  ◀───────────── Collect
 //	  OnBody ────────────────────────────▶  parse      too large ▶ mark, Continue
 //	                                        extensions have arrived ▶ replace the body, Continue
@@ -106,12 +113,14 @@ type Filter struct {
 	params      []enrich.Value
 	method      string
 	ifNoneMatch string
+	verified    bool         // see enrich.Response
 	read        *enrich.Read // nil for HEAD
 
 	response    enrich.Response
 	degraded    enrich.Reason // reason why the core failed; empty if it has not
 	exactLength bool          // the length of the response is known
 	immediately bool          // the legacy body is incomplete: replace the complete response
+	streamed    *streamedCore // nil if the response is not streamed
 	result      chan result   // of the goroutine; nil before it starts
 	reported    bool
 }
@@ -121,7 +130,8 @@ type Filter struct {
 const maxOnWorker = 64 << 10
 
 // OnRequest begins an exchange. Names of headers must be in lower case. Names and values must be valid during the call.
-// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if no rule matches.
+// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if the exchange is over: no rule
+// matches, or Respond has rejected the request.
 func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
 	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
 	if c.Now == nil {
@@ -154,13 +164,19 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
 		return nil
 	}
+	f.report.Rule, f.report.Trace = rule.Name, envoyhttp.Trace(traceParent)
+	rule, legacyTarget, unknown := rule.Narrow(request.Path)
+	if len(unknown) > 0 {
+		f.respond(rule.RejectSelection(unknown))
+		return nil
+	}
 	f.rule, f.params, f.budget = rule, params, budget
 	f.method, f.ifNoneMatch = request.Method, request.IfNoneMatch
-	f.report.Rule, f.report.Trace = rule.Name, envoyhttp.Trace(traceParent)
 	if request.Method != http.MethodHead {
 		f.read = enrich.Fetch(context.Background(), c.Store, rule, params)
 	}
-	change := enrich.LegacyRequest(request.Method)
+	f.verified = rule.Degrade == enrich.DegradeAuthenticated && isVerified(stream.Claims(), rule.Identity, params)
+	change := enrich.LegacyRequest(request.Method, legacyTarget)
 	change.Remove = slices.Concat(change.Remove, forged)
 	stream.ChangeRequest(change)
 	f.clock.Sends(&f.report.Times)
@@ -170,6 +186,12 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	return f
 }
 
+// isVerified reports whether a claim equals the first parameter.
+func isVerified(state []byte, claim enrich.Claim, params []enrich.Value) bool {
+	var claims map[string]map[string]any
+	return json.Unmarshal(state, &claims) == nil && envoyhttp.IsVerified(claims[claim.Payload][claim.Name], params)
+}
+
 // OnResponse is called with the headers of the response. details are Envoy's response code details. limit is the number
 // of bytes of a body that are collected before OnBody is called.
 func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
@@ -177,6 +199,7 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 	f.clock.Received(&f.report.Times)
 	f.response = enrich.Response{
 		Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: bodyless, Method: f.method,
+		Verified: f.verified,
 	}
 	for name, value := range headers {
 		envoyhttp.AddResponseHeader(&f.response, name, value)
@@ -188,8 +211,8 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 		return f.pass(reason, enrich.PassHeaders(reason)), 0
 	case f.method == http.MethodHead:
 		return f.pass(enrich.HeadRequest, f.rule.HeadHeaders()), 0
-	case action == enrich.Stream && f.response.ContentLength >= 0: // too large: the module does not stream
-		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge)), 0
+	case action == enrich.Stream:
+		return f.streamResponse(), 0
 	case action == enrich.Degrade:
 		f.degraded = reason
 		if bodyless {
@@ -201,18 +224,21 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 	return Collect, f.rule.CoreLimit
 }
 
-// OnBody is called when the body of the response is complete, or larger than the limit.
+// OnBody is called after Collect, when the body of the response is complete or larger than the limit; and after Forward
+// for each part of the body, of which isComplete is the last.
 func (f *Filter) OnBody(isComplete bool) (next Next) {
 	defer f.handlePanic(&next)
 	f.clock.Received(&f.report.Times)
 	switch {
+	case f.streamed != nil:
+		return f.forward(isComplete)
 	case f.degraded != "":
 		f.immediately = !isComplete
 		return f.answer(nil)
 	case !isComplete:
 		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge))
 	}
-	body := f.stream.Body()
+	body := f.stream.AppendBody(nil)
 	f.report.CoreSize = len(body)
 	return f.answer(body)
 }
@@ -226,6 +252,9 @@ type result struct {
 
 	waitBegan time.Time
 	reads     []enrich.SourceRead
+
+	found *enrich.Found // for a streamed core; nil for others
+	core  enrich.Core   // checked, of a streamed response
 }
 
 // answer replaces the response: immediately if the reads have ended, otherwise after a goroutine has waited for them.
@@ -240,8 +269,32 @@ func (f *Filter) answer(body []byte) Next {
 	if isParsed && f.read.Done() {
 		return f.apply(f.compose(core))
 	}
-	f.result = make(chan result, 1)
-	go f.finishAnswer(core, isParsed, body, f.result)
+	return f.wait(func() result {
+		if !isParsed {
+			var passed result
+			if core, passed, isParsed = f.parse(body); !isParsed {
+				return passed
+			}
+		}
+		return f.compose(core)
+	})
+}
+
+// wait runs work in a goroutine, where it does not delay a worker, and schedules its result.
+func (f *Filter) wait(work func() result) Next {
+	results := make(chan result, 1)
+	f.result = results
+	go func() {
+		var r result
+		defer func() {
+			if err := enrich.AsPanic(recover()); err != nil {
+				r = result{passed: enrich.Panicked, panicked: err}
+			}
+			results <- r
+			f.stream.Schedule()
+		}()
+		r = work()
+	}()
 	return Wait
 }
 
@@ -256,24 +309,6 @@ func (f *Filter) parse(body []byte) (core enrich.Core, passed result, ok bool) {
 	}
 	f.read.Join(core)
 	return core, result{}, true
-}
-
-// finishAnswer parses and composes in a goroutine, where it does not delay a worker.
-func (f *Filter) finishAnswer(core enrich.Core, isParsed bool, body []byte, results chan<- result) {
-	var r result
-	defer func() {
-		if err := enrich.AsPanic(recover()); err != nil {
-			r = result{passed: enrich.Panicked, panicked: err}
-		}
-		results <- r
-		f.stream.Schedule()
-	}()
-	if !isParsed {
-		if core, r, isParsed = f.parse(body); !isParsed {
-			return
-		}
-	}
-	r = f.compose(core)
 }
 
 // compose waits for the extensions and composes them with the core.
@@ -291,7 +326,12 @@ func (f *Filter) compose(core enrich.Core) result {
 // OnScheduled is called after [Stream.Schedule].
 func (f *Filter) OnScheduled() (next Next) {
 	defer f.handlePanic(&next)
-	return f.apply(<-f.result)
+	select {
+	case r := <-f.result:
+		return f.apply(r)
+	default:
+		return Wait
+	}
 }
 
 // apply changes the response, and ends the exchange.
@@ -303,22 +343,17 @@ func (f *Filter) apply(r result) Next {
 		f.clock.Waited(&f.report.Times, r.waitBegan, r.reads)
 		f.report.Reads = r.reads
 	}
+	if r.found != nil {
+		return f.startStream(*r.found)
+	}
 	if r.passed != "" {
 		return f.pass(r.passed, enrich.PassHeaders(r.passed), r.err)
 	}
 	a := r.answer
-	f.clock.Sends(&f.report.Times)
-	f.report.AnswerSize, f.report.Outcome = len(a.Body), a.Outcome
-	f.stream.SetMetadata(&f.report)
 	if f.immediately {
-		headers := a.Headers().Set
-		if f.config.ServerTiming {
-			headers = append(headers, f.serverTiming())
-		}
-		f.stream.Respond(a.Status, headers, a.Body)
-		f.finish(a.Outcome, a.Err)
-		return Replaced
+		return f.respond(a)
 	}
+	f.sends(a)
 	f.stream.ChangeResponse(envoyhttp.AnswerHeaders(a, f.exactLength))
 	if f.config.ServerTiming {
 		f.stream.AddResponseHeader(f.serverTiming())
@@ -326,6 +361,25 @@ func (f *Filter) apply(r result) Next {
 	f.stream.ReplaceBody(a.Body)
 	f.finish(a.Outcome, a.Err)
 	return Continue
+}
+
+// respond replaces the complete response, and ends the exchange.
+func (f *Filter) respond(a enrich.Answer) Next {
+	f.sends(a)
+	headers := a.Headers().Set
+	if f.config.ServerTiming {
+		headers = append(headers, f.serverTiming())
+	}
+	f.stream.Respond(a.Status, headers, a.Body)
+	f.finish(a.Outcome, a.Err)
+	return Replaced
+}
+
+// sends records an answer before it is sent.
+func (f *Filter) sends(a enrich.Answer) {
+	f.clock.Sends(&f.report.Times)
+	f.report.AnswerSize, f.report.Outcome = len(a.Body), a.Outcome
+	f.stream.SetMetadata(&f.report)
 }
 
 func (f *Filter) serverTiming() enrich.Header {
@@ -350,6 +404,9 @@ func (f *Filter) OnDestroy() {
 	defer func() { f.recovered(recover()) }()
 	if f.read != nil {
 		f.read.Stop()
+	}
+	if f.streamed != nil {
+		f.streamed.parts.close()
 	}
 	if f.config.Open != nil {
 		f.config.Open(-1)

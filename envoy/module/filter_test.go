@@ -22,6 +22,8 @@ type stream struct {
 	request, response enrich.Headers
 	added             []enrich.Header
 	body, replaced    string
+	replacedBody      bool
+	claims            string
 	responded         int
 	metadata          []enrich.Outcome
 	scheduled         chan struct{}
@@ -30,9 +32,10 @@ type stream struct {
 func (s *stream) ChangeRequest(h enrich.Headers)    { s.request = h }
 func (s *stream) ChangeResponse(h enrich.Headers)   { s.response = h }
 func (s *stream) AddResponseHeader(h enrich.Header) { s.added = append(s.added, h) }
-func (s *stream) Body() []byte                      { return []byte(s.body) }
-func (s *stream) ReplaceBody(body []byte)           { s.replaced = string(body) }
+func (s *stream) AppendBody(b []byte) []byte        { return append(b, s.body...) }
+func (s *stream) ReplaceBody(body []byte)           { s.replaced, s.replacedBody = string(body), true }
 func (s *stream) SetMetadata(r *enrich.Report)      { s.metadata = append(s.metadata, r.Outcome) }
+func (s *stream) Claims() []byte                    { return []byte(s.claims) }
 func (s *stream) Schedule()                         { s.scheduled <- struct{}{} }
 func (s *stream) Respond(n int, _ []enrich.Header, body []byte) {
 	s.responded, s.replaced = n, string(body)
@@ -108,7 +111,7 @@ const core = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 // begin sends a request that matches the rule "user".
 func (f *fixture) begin(t *testing.T, more ...string) (*module.Filter, *stream) {
 	t.Helper()
-	s := &stream{scheduled: make(chan struct{}, 1)}
+	s := &stream{scheduled: make(chan struct{}, 100)}
 	filter := f.OnRequest(s, headers(append([]string{":method", "GET", ":path", "/api/v1/users/7"}, more...)...), "")
 	if filter == nil {
 		t.Fatal("no rule matches")
@@ -307,21 +310,6 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// TestLargeStream: with "large: stream", a core of unknown length is composed, and a known larger one passes.
-func TestLargeStream(t *testing.T) {
-	rule := *rulesfile.Builtin().Rules[0]
-	rule.Large = enrich.StreamLarge
-	rules := enrich.NewRules([]*enrich.Rule{&rule})
-	for length, want := range map[string]module.Next{"": module.Collect, "1048577": module.Continue} {
-		f := newFixture(store{})
-		f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
-		filter, _ := f.begin(t)
-		next, _ := filter.OnResponse(headers(":status", "200", "content-length", length), "via_upstream", false)
-		expect(t, next, want)
-		filter.OnDestroy()
-	}
-}
-
 // TestNoContent: the response to a POST passes if it has no body.
 func TestNoContent(t *testing.T) {
 	rule := *rulesfile.Builtin().Rules[0]
@@ -336,6 +324,31 @@ func TestNoContent(t *testing.T) {
 	f.expectReport(t, "passed; reason=no-content")
 	if s.outcome() != "passed; reason=no-content" {
 		t.Error(s.outcome())
+	}
+}
+
+// TestAuthenticated: a claim that equals the parameter allows a response without a core.
+func TestAuthenticated(t *testing.T) {
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Degrade, rule.Identity = enrich.DegradeAuthenticated, enrich.Claim{Payload: "token", Name: "user"}
+	rules := enrich.NewRules([]*enrich.Rule{&rule})
+	for claims, want := range map[string]module.Next{
+		`{"token":{"user":"7"}}`:  module.Collect,
+		`{"token":{"user":7}}`:    module.Collect,
+		`{"token":{"user":8}}`:    module.Continue,
+		`{"token":{"user":null}}`: module.Continue,
+		`{"token":7}`:             module.Continue,
+		``:                        module.Continue,
+	} {
+		f := newFixture(store{})
+		f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+		s := &stream{claims: claims}
+		filter := f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7"), "")
+		next, _ := filter.OnResponse(headers(":status", "500"), "via_upstream", false)
+		if next != want {
+			t.Errorf("%s: next %d, want %d", claims, next, want)
+		}
+		filter.OnDestroy()
 	}
 }
 
@@ -380,4 +393,38 @@ func TestNeverDegrades(t *testing.T) {
 			f.expectReport(t, "passed; reason=not-degraded")
 		})
 	}
+}
+
+// TestSelection: weft rejects a request with unknown names before the legacy service gets it, and removes the parameter
+// of others.
+func TestSelection(t *testing.T) {
+	f := newFixture(store{})
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Select = enrich.Select{Param: "fields"}
+	rules := enrich.NewRules([]*enrich.Rule{rule.Ready()})
+	f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+
+	s := &stream{}
+	if f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7?fields=tags"), "") != nil {
+		t.Error("a rejected request continues")
+	}
+	if s.responded != 400 || !strings.Contains(s.replaced, `"unknown":["tags"]`) || len(s.metadata) != 1 || f.open != 0 {
+		t.Errorf("%+v", s)
+	}
+	f.expectReport(t, "rejected; reason=unknown-member")
+	f.reports = nil
+
+	filter, s := f.begin(t, ":path", "/api/v1/users/7?a=1&fields=core.email&b")
+	if i := slices.IndexFunc(s.request.Set, func(h enrich.Header) bool { return h.Name == ":path" }); i < 0 ||
+		s.request.Set[i].Value != "/api/v1/users/7?a=1&b" {
+		t.Errorf("request %v", s.request)
+	}
+	filter.OnResponse(headers(":status", "200"), "via_upstream", false)
+	s.body = core
+	expect(t, filter.OnBody(true), module.Continue) // there is no read to wait for
+	if want := `{"core":{"email":"e"},"errors":[]}`; s.replaced != want {
+		t.Errorf("%s, want %s", s.replaced, want)
+	}
+	filter.OnDestroy()
+	f.expectReport(t, "composed")
 }

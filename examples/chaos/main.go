@@ -17,6 +17,8 @@ func main() {
 	var o options
 	flag.StringVar(&o.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&o.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
+	flag.StringVar(&o.library, "library", "",
+		"run weft in Envoy's process: `path` of libweft.so; scenarios that end weft's process are left out")
 	flag.DurationVar(&o.length, "for", 30*time.Second, "duration of each scenario")
 	flag.IntVar(&o.clients, "clients", 64,
 		"number of clients; scenarios with a frozen or missing MongoDB use at least 200")
@@ -40,6 +42,7 @@ func main() {
 
 type options struct {
 	weft, legacy   string // paths of the binaries
+	library        string // path of libweft.so; empty for weft as an external processor
 	length         time.Duration
 	clients        int
 	messageTimeout time.Duration

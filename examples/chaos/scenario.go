@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ type scenario struct {
 	name    string
 	allowed []harness.Kind // responses that clients may get
 	many    bool           // at least 200 clients
+	process bool           // needs weft's own process
 	disturb func(s *system, ctx context.Context) error
 }
 
@@ -31,22 +33,26 @@ func scenarios() []scenario {
 	withoutWeft := kinds{harness.Composed, harness.Degraded, harness.Passed}
 	withoutLegacy := kinds{harness.Composed, harness.Degraded, harness.Unavailable}
 	return []scenario{
-		{"nothing happens", composed, false, (*system).wait},
-		{"weft: kill -9 and start, again and again", withoutWeft, false, (*system).killWeft},
-		{"weft: SIGTERM and start, again and again", withoutWeft, false, (*system).stopWeft},
-		{"weft: SIGSTOP and SIGCONT, again and again", withoutWeft, false, (*system).freezeWeft},
-		{"mongod: kill -9 and start, again and again", withoutMongoDB, false, (*system).killMongod},
-		{"mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, (*system).freezeMongod},
-		{"mongod: not there when weft starts", withoutWeft, true, (*system).lateMongod},
-		{"mongod: a replica set without a primary", withoutMongoDB, true, (*system).withoutPrimary},
-		{"legacy service: kill -9 and start, again and again", withoutLegacy, false, (*system).killLegacy},
-		{"legacy service: SIGSTOP and SIGCONT", withoutLegacy, false, (*system).freezeLegacy},
+		{"nothing happens", composed, false, false, (*system).wait},
+		{"clients: disconnect at any time", composed, false, false, (*system).disconnectClients},
+		{"weft: kill -9 and start, again and again", withoutWeft, false, true, (*system).killWeft},
+		{"weft: SIGTERM and start, again and again", withoutWeft, false, true, (*system).stopWeft},
+		{"weft: SIGSTOP and SIGCONT, again and again", withoutWeft, false, true, (*system).freezeWeft},
+		{"mongod: kill -9 and start, again and again", withoutMongoDB, false, false, (*system).killMongod},
+		{"mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, false, (*system).freezeMongod},
+		{"mongod: not there when weft starts", withoutWeft, true, true, (*system).lateMongod},
+		{"mongod: a replica set without a primary", withoutMongoDB, true, false, (*system).withoutPrimary},
+		{"legacy service: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy},
+		{"legacy service: SIGSTOP and SIGCONT", withoutLegacy, false, false, (*system).freezeLegacy},
 	}
 }
 
 // run runs the scenarios and prints a table row for each. It returns the number of wrong responses.
 func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
-	for _, path := range []*string{&o.weft, &o.legacy} {
+	for _, path := range []*string{&o.weft, &o.legacy, &o.library} {
+		if *path == "" {
+			continue
+		}
 		if *path, err = filepath.Abs(*path); err != nil {
 			return 0, err
 		}
@@ -59,7 +65,7 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 	fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong | slowest "+
 		"| whole again with |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	for _, scenario := range scenarios() {
-		if !strings.Contains(scenario.name, o.only) {
+		if !strings.Contains(scenario.name, o.only) || scenario.process && o.library != "" {
 			continue
 		}
 		n, err := s.runScenario(ctx, scenario, out)
@@ -68,6 +74,8 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 		}
 		wrong += n
 	}
+	fmt.Fprintf(out, "\nMiB of resident memory after each scenario, of the process with weft: %s\n",
+		strings.Trim(fmt.Sprint(s.resident), "[]"))
 	return wrong, nil
 }
 
@@ -92,6 +100,11 @@ func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writ
 	if err := s.Envoy.AwaitIdle(idle); err != nil {
 		return 0, fmt.Errorf("requests are still open: %w", err)
 	}
+	resident, err := s.residentMiB()
+	if err != nil {
+		return 0, err
+	}
+	s.resident = append(s.resident, resident)
 	requests := 0
 	for _, n := range c.counts {
 		requests += n
@@ -150,6 +163,18 @@ func (s *system) wait(ctx context.Context) error {
 	case <-time.After(s.length):
 	}
 	return nil
+}
+
+// disconnectClients starts additional clients that wait for a response up to 4 ms, and then disconnect.
+func (s *system) disconnectClients(ctx context.Context) error {
+	load := harness.StartLoad(max(2, s.clients/8), func(client *http.Client, i int) bool {
+		short, cancel := context.WithTimeout(ctx, rand.N(4*time.Millisecond))
+		defer cancel()
+		_, _ = s.get(short, client, s.users[rand.IntN(len(s.users))], harness.Routes()[i%2])
+		return ctx.Err() == nil
+	})
+	defer load.Stop()
+	return s.wait(ctx)
 }
 
 func (s *system) killWeft(ctx context.Context) error {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,6 +21,7 @@ type system struct {
 	*harness.System
 	legacy, weft *harness.Process
 	users        []harness.User // 1 to 499
+	resident     []int          // of the process with weft, after each scenario, in MiB
 }
 
 // start starts the system. The caller must call stop, even after an error.
@@ -48,11 +52,42 @@ func (s *system) start(ctx context.Context) (err error) {
 	if err := s.readUsers(ctx); err != nil {
 		return err
 	}
-	if err := s.startWeft(ctx); err != nil {
+	args := []string{
+		"--legacy", s.LegacyAddr, "--message-timeout", s.messageTimeout.String(),
+		"--route-timeout", max(3*time.Second, 2*s.messageTimeout).String(),
+	}
+	if s.library == "" {
+		if err := s.startWeft(ctx); err != nil {
+			return err
+		}
+		return s.StartEnvoy(ctx, args...)
+	}
+	config, err := json.Marshal(map[string]string{"mongodb-uri": s.mongodbURI(), "admin": ""})
+	if err != nil {
 		return err
 	}
-	return s.StartEnvoy(ctx, "--message-timeout", s.messageTimeout.String(),
-		"--route-timeout", max(3*time.Second, 2*s.messageTimeout).String())
+	bootstrap, err := harness.Bootstrap(ctx, s.options.weft,
+		append(args, "--mode", "module", "--module-library", s.library, "--module-config", string(config))...)
+	if err != nil {
+		return err
+	}
+	return s.StartEnvoyWith(ctx, bootstrap)
+}
+
+// residentMiB returns the resident memory of the process with weft (proc_pid_status(5), VmRSS).
+func (s *system) residentMiB() (int, error) {
+	pid := s.Envoy.Pid()
+	if s.library == "" {
+		pid = s.weft.Pid()
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	var kB int
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	_, err = fmt.Sscanf(rest, "%d kB", &kB)
+	return kB >> 10, err
 }
 
 // stop kills all processes.
@@ -87,9 +122,11 @@ func (s *system) startLegacy(ctx context.Context) (err error) {
 }
 
 func (s *system) startWeft(ctx context.Context) (err error) {
-	s.weft, err = s.StartWeft(ctx, "--mongodb-uri", s.Mongod.URI()+"/?replicaSet=rs0")
+	s.weft, err = s.StartWeft(ctx, "--mongodb-uri", s.mongodbURI())
 	return err
 }
+
+func (s *system) mongodbURI() string { return s.Mongod.URI() + "/?replicaSet=rs0" }
 
 // readUsers reads all users from the legacy service, bypassing Envoy.
 func (s *system) readUsers(ctx context.Context) error {

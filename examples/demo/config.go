@@ -83,9 +83,6 @@ func (c *config) usePage(dir string) error {
 	if c.legacyPort == 0 {
 		return errors.New("LEGACY: the demo's own legacy service serves the page; unset LEGACY, or use \"make run\"")
 	}
-	if c.module {
-		return errors.New("MODE=module: the page stops and starts weft, which has no process in this mode; use \"make run\"")
-	}
 	page, err := filepath.Abs(dir)
 	if err != nil {
 		return err

@@ -55,7 +55,8 @@ func (r *runner) change(ctx context.Context, w http.ResponseWriter, q *http.Requ
 	}
 }
 
-// buttons returns the children that the page may stop. The page depends on Envoy and the legacy service.
+// buttons returns the children that the page may stop. The page depends on Envoy and the legacy service. With
+// MODE=module weft has no process, and the page no button for it.
 func (r *runner) buttons() map[string]*child {
 	found := make(map[string]*child)
 	for _, child := range r.children {

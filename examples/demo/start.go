@@ -75,7 +75,7 @@ func (r *runner) launchWeft(ctx context.Context) (*harness.Process, error) {
 func (r *runner) startEnvoy(ctx context.Context) error {
 	fmt.Println("starting Envoy …")
 	args := []string{
-		"--legacy", r.legacy, "--weft", "unix:" + socket, "--listen", local(r.port), "--admin", local(r.adminPort),
+		"--legacy", r.legacy, "--listen", local(r.port), "--admin", local(r.adminPort),
 	}
 	address := local(r.port) + ", admin " + local(r.adminPort)
 	var env []string
@@ -84,6 +84,8 @@ func (r *runner) startEnvoy(ctx context.Context) error {
 			"--module-config", fmt.Sprintf(`{"admin": %q}`, local(r.weftPort)))
 		address += ", weft in Envoy: admin " + local(r.weftPort)
 		env = []string{"WEFT_MONGODB_URI=" + r.mongodbURI}
+	} else {
+		args = append(args, "--weft", "unix:"+socket)
 	}
 	bootstrap, err := harness.Bootstrap(ctx, r.bin.weft, args...)
 	if err != nil {

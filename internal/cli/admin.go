@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,12 +15,12 @@ import (
 )
 
 // serveAdmin serves metrics, health checks and profiles on --admin, and returns a function that closes the server.
-func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), err error) {
+func (s *server) serveAdmin(ctx context.Context, registry *prometheus.Registry) (closeAdmin func(), err error) {
 	if s.admin == "" {
 		return func() {}, nil
 	}
 	listener, err := net.Listen("tcp", s.admin)
-	if err != nil {
+	if err != nil && !(s.isModule && errors.Is(err, syscall.EADDRINUSE)) {
 		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" to disable it", err)
 	}
 	mux := http.NewServeMux()
@@ -32,11 +34,36 @@ func (s *server) serveAdmin(registry *prometheus.Registry) (closeAdmin func(), e
 	}
 	admin := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
+		if listener == nil {
+			if listener = s.awaitAddress(ctx, err); listener == nil {
+				return
+			}
+		}
 		if err := admin.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.logger.Error("admin server failed", "error", err)
 		}
 	}()
 	return func() { _ = admin.Close() }, nil
+}
+
+// awaitAddress waits until the address of the admin listener is free. When the configuration of a module changes, the
+// module with the previous one has the address until Envoy has drained its connections; in a hot restart, the previous
+// Envoy has it. It returns nil when ctx ends.
+func (s *server) awaitAddress(ctx context.Context, err error) net.Listener {
+	s.logger.Warn("waiting for the admin address; metrics are not available until then", "error", err)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if listener, err := net.Listen("tcp", s.admin); err == nil {
+			s.logger.Info("admin address is available", "admin", s.admin)
+			return listener
+		}
+	}
 }
 
 // ready responds whether weft accepts exchanges. It does so without MongoDB too, since a null extension is better than

@@ -34,12 +34,10 @@ func (s *server) finish(server *grpc.Server, health *health, served <-chan error
 	s.stopping.Store(true)
 	health.Shutdown() // NOT_SERVING
 	s.logger.Info("draining", "window", s.drain.window, "deadline", s.drain.deadline)
-	window := time.NewTimer(s.drain.window)
-	defer window.Stop()
 	select {
 	case err := <-served:
 		return err
-	case <-window.C:
+	case <-time.After(s.drain.window):
 	}
 	health.endWindow()
 	late := time.AfterFunc(s.drain.deadline, func() {

@@ -19,7 +19,10 @@ import (
 	"weft/envoy/defaults"
 )
 
-const defaultSocket = "unix:///run/weft/weft.sock"
+const (
+	defaultSocket = "unix:///run/weft/weft.sock"
+	defaultLegacy = "127.0.0.1:8081"
+)
 
 func envoyCommand() *cli.Command {
 	var (
@@ -46,14 +49,14 @@ output list what the format cannot express.
 			stringVar(&format, "format", "bootstrap", "WEFT_FORMAT",
 				"bootstrap, istio, gateway, weft-ca or weft-client"),
 			stringVar(&mode, "mode", extProcMode, "WEFT_MODE",
-				"bootstrap: ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
+				"ext_proc, which calls weft, or module, which runs weft in Envoy's process (experimental)"),
 			stringVar(&module.library, "module-library", "/usr/lib/libweft.so", "WEFT_MODULE_LIBRARY",
-				"bootstrap: `FILE` in Envoy's file system with the library for --mode module"),
+				"`FILE` in Envoy's file system with the library for --mode module"),
 			stringVar(&module.config, "module-config", "{}", "WEFT_MODULE_CONFIG",
-				"bootstrap: flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
+				"flags of \"weft serve\" for --mode module, as a `JSON` object; default of its \"rules\": --rules"),
 			stringVar(&c.Legacy, "legacy", "", "WEFT_LEGACY",
 				"`host:port` of the legacy service (gateway: its Service); "+
-					"default: the rules file's, or 127.0.0.1:8081"),
+					"default: the rules file's, or "+defaultLegacy),
 			stringVar(&c.Weft, "weft", defaultSocket, "WEFT_LISTEN",
 				"address of weft, as in \"weft serve --listen\", or several separated by commas "+
 					"(gateway: `host:port` of a Service)"),
@@ -63,11 +66,9 @@ output list what the format cannot express.
 				"bootstrap: `host:port` of Envoy's admin interface"),
 			stringVar(&c.Collector, "otlp", "", "WEFT_ENVOY_OTLP",
 				"bootstrap: `host:port` of an OTLP/gRPC collector for Envoy's traces; empty: no traces"),
-			&cli.BoolFlag{
-				Name: "legacy-http2", Sources: cli.EnvVars("WEFT_ENVOY_LEGACY_HTTP2"), Destination: &c.LegacyHTTP2,
-				Usage: "bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, " +
-					"go to it over HTTP/2",
-			},
+			boolVar(&c.LegacyHTTP2, "legacy-http2", false, "WEFT_ENVOY_LEGACY_HTTP2",
+				"bootstrap: the legacy service also speaks HTTP/2 without TLS; requests over HTTP/2, such as gRPC, "+
+					"go to it over HTTP/2"),
 			&cli.Uint32Flag{
 				Name: "trusted-hops", Value: 0, Sources: cli.EnvVars("WEFT_ENVOY_TRUSTED_HOPS"),
 				Destination: &c.TrustedHops,
@@ -75,18 +76,13 @@ output list what the format cannot express.
 					"balancer; 0 if clients connect to Envoy. If it is too small, the client's address is the proxy's; " +
 					"if it is too large, clients can forge theirs",
 			},
-			&cli.BoolFlag{
-				Name: "normalize-paths", Sources: cli.EnvVars("WEFT_ENVOY_NORMALIZE_PATHS"),
-				Destination: &c.NormalizePaths,
-				Usage: "bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, " +
-					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical " +
-					"spellings; without, paths pass as they are",
-			},
-			&cli.BoolFlag{
-				Name: "preserve-case", Sources: cli.EnvVars("WEFT_ENVOY_PRESERVE_CASE"), Destination: &c.PreserveCase,
-				Usage: "bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need " +
-					"Content-Type; without, Envoy sends content-type",
-			},
+			boolVar(&c.NormalizePaths, "normalize-paths", false, "WEFT_ENVOY_NORMALIZE_PATHS",
+				"bootstrap: normalize paths, as Envoy advises where it controls access by path: /a/../b becomes /b, "+
+					"//b becomes /b, %2F is redirected to /, and %37 becomes 7, so that rules match more than canonical "+
+					"spellings; without, paths pass as they are"),
+			boolVar(&c.PreserveCase, "preserve-case", false, "WEFT_ENVOY_PRESERVE_CASE",
+				"bootstrap: keep the spelling of header names in HTTP/1, for clients or a legacy service that need "+
+					"Content-Type; without, Envoy sends content-type"),
 			&cli.FloatFlag{
 				Name: "trace-sampling", Value: 1, Sources: cli.EnvVars("WEFT_ENVOY_TRACE_SAMPLING"),
 				Destination: &c.TraceSampling, Validator: func(percent float64) error {
@@ -147,7 +143,7 @@ output list what the format cannot express.
 			}
 			c.Rules, c.Retries, c.WeftTimeout = f.Rules, &f.Envoy.Retries, f.Envoy.MessageTimeout
 			c.LegacyIdleTimeout = f.Envoy.LegacyIdleTimeout
-			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, "127.0.0.1:8081")
+			c.Legacy = cmp.Or(c.Legacy, f.Envoy.Legacy, defaultLegacy)
 			c.RouteTimeout = cmp.Or(c.RouteTimeout, f.Envoy.RouteTimeout)
 			c.MessageTimeout = cmp.Or(c.MessageTimeout, f.Envoy.MessageTimeout)
 			if c.MessageTimeout >= c.RouteTimeout {
@@ -201,6 +197,11 @@ type moduleOptions struct{ library, config string }
 func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Module, error) {
 	switch mode {
 	case moduleMode:
+		for _, f := range cmd.Flags { // --weft and --weft-...: the connection to weft
+			if name := f.Names()[0]; strings.HasPrefix(name, "weft") && cmd.IsSet(name) {
+				return nil, usageErrorf("--%s is for --mode %s, not %s", name, extProcMode, moduleMode)
+			}
+		}
 	case extProcMode:
 		for _, name := range []string{"module-library", "module-config"} {
 			if cmd.IsSet(name) {

@@ -42,8 +42,12 @@ func TestNewRoutesAreReported(t *testing.T) {
 func TestFlagOfAnotherFormat(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"--attach httproute/users", "weft: --attach is for --format gateway, not bootstrap"},
-		{"--format istio --mode module", "weft: --mode is for --format bootstrap, not istio"},
+		{"--format istio --mode module", ""},
 		{"--module-library /libweft.so", "weft: --module-library is for --mode module, not ext_proc"},
+		{"--mode module --weft weft:50051", "weft: --weft is for --mode ext_proc, not module"},
+		{"--mode module --weft-tls-ca ca.pem", "weft: --weft-tls-ca is for --mode ext_proc, not module"},
+		{"--mode module --weft-max-streams 9", "weft: --weft-max-streams is for --mode ext_proc, not module"},
+		{"--mode module", ""},
 		{"--format istio --trusted-hops 3", "weft: --trusted-hops is for --format bootstrap, not istio"},
 		{"--format bootstrap --namespace shop", "weft: --namespace is for --format istio, gateway, not bootstrap"},
 		{"--format istio --namespace shop", ""},

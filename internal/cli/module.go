@@ -94,7 +94,7 @@ func CheckModule(config, version string) error {
 
 // runModule parses the configuration of a filter, and then calls run.
 func runModule(config, version string, stderr io.Writer, run func(*server, func()) error) error {
-	s := &server{version: version}
+	s := &server{version: version, isModule: true}
 	command := &cli.Command{
 		Name:      "filter_config",
 		Flags:     s.moduleFlags(),

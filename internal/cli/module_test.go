@@ -2,9 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
+
+	"weft/test/harness"
 )
 
 // TestModuleConfig validates configurations of a filter.
@@ -46,4 +50,30 @@ func TestCheckEnvoy(t *testing.T) {
 			t.Errorf("%q: %s", printed, log.String())
 		}
 	}
+}
+
+// TestModuleAdmin: a module whose configuration has changed gets the admin address when the previous module ends.
+func TestModuleAdmin(t *testing.T) {
+	admin, err := harness.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(level string) *Module {
+		t.Helper()
+		config := fmt.Sprintf(`{"admin": %q, "mongodb-uri": "mongodb://127.0.0.1:1", "log-level": %q}`, admin, level)
+		m, err := StartModule(config, "devel", io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	before := start("warn")
+	after := start("error")
+	defer after.Close()
+	before.Close()
+	harness.Eventually(t, "the new module serves metrics", func() bool {
+		answer, err := harness.Get(t.Context(), "http://"+admin+"/metrics")
+		return err == nil && answer.Status == 200
+	})
+	start("info").Close() // while it waits for the address
 }

@@ -113,7 +113,7 @@ func (s *server) grpcServer(registry prometheus.Registerer, processor *extproc.S
 		grpc.ConnectionTimeout(10*time.Second), // for the handshakes of TLS and HTTP/2
 		grpc.MaxConcurrentStreams(s.port.streams),
 		grpc.MaxRecvMsgSize(s.port.message),
-		grpc.StreamInterceptor(s.metrics.CountOpen), grpc.UnaryInterceptor(processor.CheckEnvoyConfig),
+		grpc.UnaryInterceptor(processor.CheckEnvoyConfig),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			// Close the connections of an Envoy that disappeared without closing them, for example in a power failure.
 			Time: time.Minute, Timeout: 20 * time.Second,

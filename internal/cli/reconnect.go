@@ -100,55 +100,41 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 	})
 }
 
-// keepConnected retries if the first attempt failed with err, and then reconnects with each connection string from
-// uris.
+// keepConnected reconnects with each connection string from uris, and retries with the latest one while that fails. It
+// logs the first error for each string. The first attempt has failed with err, if err is not nil.
 func (s *server) keepConnected(ctx context.Context, err error, uris <-chan string) {
-	uri := s.mongodbURI
+	uri, failed, connected := s.mongodbURI, connectionFailed, connectionUpdated
 	if err != nil {
+		failed, connected = hostsUnresolved, hostsResolved
 		s.health.Set(true)
-		if !s.retryConnect(ctx, uri, err, uris, hostsUnresolved) {
-			return
-		}
-		s.health.Set(false)
-		s.logger.Info(hostsResolved)
+		s.logger.Warn(failed, "error", uriError(uri, err))
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case uri = <-uris:
+	for delay := minConnectDelay; ; {
+		var retry <-chan time.Time
+		if err != nil {
+			retry = time.After(delay)
 		}
-		if err := s.tryConnect(ctx, uri); err != nil && !s.retryConnect(ctx, uri, err, uris, connectionFailed) {
-			return
-		}
-		s.logger.Info(connectionUpdated)
-	}
-}
-
-func (s *server) tryConnect(ctx context.Context, uri string) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	return s.store.Connect(ctx, uri)
-}
-
-// retryConnect retries after a failed attempt, always with the latest connection string. It returns true when an
-// attempt succeeds and false when ctx ends. It logs the first error for each connection string.
-func (s *server) retryConnect(ctx context.Context, uri string, err error, uris <-chan string, message string) bool {
-	s.logger.Warn(message, "error", uriError(uri, err))
-	for delay := minConnectDelay; ; delay = min(2*delay, maxConnectDelay) {
 		isNew := false
 		select {
 		case <-ctx.Done():
-			return false
+			return
 		case uri = <-uris:
 			isNew, delay = true, minConnectDelay
-		case <-time.After(delay):
+		case <-retry:
+			delay = min(2*delay, maxConnectDelay)
 		}
-		switch err := s.tryConnect(ctx, uri); {
+		attempt, cancel := context.WithTimeout(ctx, connectTimeout)
+		err = s.store.Connect(attempt, uri)
+		cancel()
+		switch {
 		case err == nil:
-			return true
+			if connected == hostsResolved {
+				s.health.Set(false)
+			}
+			s.logger.Info(connected)
+			failed, connected = connectionFailed, connectionUpdated
 		case isNew:
-			s.logger.Warn(message, "error", uriError(uri, err))
+			s.logger.Warn(failed, "error", uriError(uri, err))
 		}
 	}
 }

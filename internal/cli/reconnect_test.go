@@ -19,9 +19,9 @@ import (
 
 	"weft/enrich"
 	"weft/enrich/mongostore"
-	"weft/enrich/storetest"
 	"weft/internal/observe"
 	"weft/test/harness"
+	"weft/test/storetest"
 )
 
 // connecting is a server that only connects to MongoDB.

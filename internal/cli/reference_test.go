@@ -46,6 +46,7 @@ func TestReference(t *testing.T) {
 	for _, m := range metrics() {
 		b.WriteString(m)
 	}
+	b.WriteString(renamed)
 	const path = "../../docs/reference.md"
 	if *update {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
@@ -56,6 +57,19 @@ func TestReference(t *testing.T) {
 		t.Errorf("docs/reference.md is out of date: go test ./internal/cli -run TestReference -update (%v)", err)
 	}
 }
+
+// renamed are the names that dashboards, alerts and clients of an earlier weft may contain.
+const renamed = `
+## Renamed
+
+| before | now |
+|---|---|
+| ` + "`x-weft: passed; reason=refused` | `reason=client-error`" + ` |
+| ` + "`weft_answer_size_bytes` | `weft_response_size_bytes`" + ` |
+| ` + "`weft_rules_reloads_total{result=\"refused\"}` | `result=\"rejected\"`" + ` |
+| ` + "`weft_mongodb_command_duration_seconds{result=\"cancelled\"}` | `result=\"canceled\"`" + ` |
+| ` + "`WeftRulesRefused` (alert) | `WeftRulesRejected`" + ` |
+`
 
 // recorder is a registry that records its collectors.
 type recorder struct {

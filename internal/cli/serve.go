@@ -102,6 +102,7 @@ type server struct {
 	maxReads                          int64
 	budget                            time.Duration
 	pprof, serverTiming               bool
+	isModule                          bool // in Envoy's process
 	drain                             drain
 
 	logger   *slog.Logger
@@ -154,6 +155,7 @@ func (s *server) run(ctx context.Context) error {
 			s.logger.Warn("envoy misconfigured", "error", fault)
 		},
 		Panicked: s.panicked,
+		Open:     s.metrics.AddOpen,
 	}
 	grpcServer, err := s.grpcServer(s.registry, processor)
 	if err != nil {
@@ -205,7 +207,7 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 	}
 	observe.Cache(s.registry, s.reads.Stats)
 	s.applyRules(ctx, file)
-	closeAdmin, err := s.serveAdmin(s.registry)
+	closeAdmin, err := s.serveAdmin(ctx, s.registry)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -269,10 +271,17 @@ func (s *server) reportPolling(files string, err error) {
 
 // watch applies changes of the rules file.
 func (s *server) watch(ctx context.Context, current []byte) {
-	rulesfile.Watch(ctx, s.rulesName, current, func(f *rulesfile.File, err error) {
+	names := func() []string { return []string{s.rulesName} }
+	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {
 		if errors.Is(err, watchfile.ErrPolled) {
 			s.reportPolling("rules", err)
 			return
+		}
+		var f *rulesfile.File
+		if err == nil {
+			f, err = rulesfile.Parse(s.rulesName, contents[0])
+		} else {
+			err = fmt.Errorf("rules file: %w", err)
 		}
 		s.metrics.Reloaded(err == nil)
 		if err != nil {
@@ -311,7 +320,7 @@ const noIndex = "no index on the key; each read scans the whole collection"
 // adviseIndexes logs a warning for each collection without an index on the key. While MongoDB is unavailable it
 // retries; the driver's server selection timeout paces the attempts.
 func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
-	checked, logged := map[string]bool{}, map[string]bool{}
+	checked := map[string]bool{}
 	for _, r := range rules {
 		for _, src := range r.Sources {
 			index := mongostore.Indexed(src)
@@ -334,8 +343,7 @@ func (s *server) adviseIndexes(ctx context.Context, rules []*enrich.Rule) {
 				return
 			case err != nil:
 				s.logger.Warn("index check failed", "error", err)
-			case advice != "" && !logged[advice]:
-				logged[advice] = true
+			case advice != "":
 				s.logger.Warn(noIndex, "rule", r.Name, "mongosh", advice)
 			}
 		}

@@ -121,8 +121,8 @@ func HasCoreOf(rules enrich.Rules, routed string, rule *enrich.Rule) bool {
 	if routed == "" || routed == rule.Name {
 		return true
 	}
-	other, ok := rules.Named(routed)
-	return ok && other.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
+	other := rules.Named(routed)
+	return other != nil && other.LegacyPath.IsZero() && rule.LegacyPath.IsZero()
 }
 
 // AnswerHeaders returns the change from the headers of the response to those of an answer. exactLength sets

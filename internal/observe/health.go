@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -14,10 +15,10 @@ import (
 // Health monitors whether MongoDB is available. Clients still get responses without it, so Health logs when MongoDB
 // becomes unavailable and available again, at most once in ten seconds.
 type Health struct {
-	logger *slog.Logger
+	logger  *slog.Logger
+	failing atomic.Bool
 
 	mu      sync.Mutex
-	failing bool
 	warned  bool // since MongoDB was last available
 	warning rate.Sometimes
 }
@@ -28,29 +29,23 @@ func NewHealth(logger *slog.Logger) *Health {
 }
 
 // Failing reports whether the last exchange or command failed or timed out.
-func (h *Health) Failing() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.failing
-}
+func (h *Health) Failing() bool { return h.failing.Load() }
 
 // Set records the result of a command that belongs to no exchange.
-func (h *Health) Set(failing bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.failing = failing
-}
+func (h *Health) Set(failing bool) { h.failing.Store(failing) }
 
 // Watch records the result of an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
 	failed := isUnavailable(r.Outcome.Reason) || isUnavailable(r.Outcome.Also)
-	succeeded := r.Outcome.Disposition == enrich.Composed && r.Cache() != enrich.CacheHit // which needs no database
+	// A request may select no extension, and a hit of a cache does not read.
+	isRead := len(r.Reads) > 0 && r.Cache() != enrich.CacheHit
+	succeeded := r.Outcome.Disposition == enrich.Composed && isRead
 	if !failed && !succeeded {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failing = failed
+	h.failing.Store(failed)
 	switch {
 	case failed && !h.warned:
 		h.warning.Do(func() {

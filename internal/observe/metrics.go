@@ -7,12 +7,10 @@ import (
 	"slices"
 	"time"
 
-	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/grpc"
 
 	"weft/enrich"
 )
@@ -54,7 +52,7 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 			"Time from the start of an exchange's reads until they ended or were abandoned. "+
 				"Reads run concurrently with the legacy request.", waits(), "rule"),
 		coreSize:   f.histograms("weft_core_size_bytes", "Size of legacy bodies received.", sizes(), "rule"),
-		answerSize: f.histograms("weft_answer_size_bytes", "Size of bodies composed.", sizes(), "rule"),
+		answerSize: f.histograms("weft_response_size_bytes", "Size of bodies composed.", sizes(), "rule"),
 		waited: f.counters("weft_mongodb_wait_seconds_total",
 			"Time that exchanges waited for MongoDB after the core arrived; a part of weft_added_duration_seconds.",
 			"rule"),
@@ -149,18 +147,7 @@ func observe(o prometheus.Observer, value time.Duration, r *enrich.Report) {
 	o.Observe(value.Seconds())
 }
 
-// CountOpen is a [grpc.StreamServerInterceptor] that counts exchanges while they are open.
-func (m *Metrics) CountOpen(
-	srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
-) error {
-	if info.FullMethod == extprocv3.ExternalProcessor_Process_FullMethodName {
-		m.open.Inc()
-		defer m.open.Dec()
-	}
-	return handler(srv, stream)
-}
-
-// AddOpen changes the number of open exchanges. It replaces CountOpen where there is no gRPC server.
+// AddOpen changes the number of open exchanges.
 func (m *Metrics) AddOpen(exchanges int) { m.open.Add(float64(exchanges)) }
 
 // Rules sets the rules in use. It deletes the series of rules and collections that are not in rules.

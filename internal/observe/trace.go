@@ -69,7 +69,7 @@ func (t tracer) record(r *enrich.Report) {
 	ctx := trace.ContextWithRemoteSpanContext(context.Background(), trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: r.Trace.ID, SpanID: r.Trace.Parent, TraceFlags: trace.FlagsSampled, Remote: true,
 	}))
-	end := at(r.Times.Total())
+	end := at(r.Times.Legacy + r.Times.Added)
 	ctx, exchange := t.Start(ctx, "exchange",
 		trace.WithTimestamp(r.Times.Began), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
 			attribute.String("weft.rule", r.Rule),

@@ -111,7 +111,7 @@ func (b *ruleBuilder) path(steps ...string) []string { return slices.Concat(b.st
 
 func (b *ruleBuilder) build() *enrich.Rule {
 	r, n := &b.rule, b.n
-	r.Name = n.get("name").str("")
+	r.Name, r.Description = n.get("name").str(""), n.get("description").str("")
 	b.match()
 	b.legacyPath()
 	b.core()
@@ -127,6 +127,7 @@ func (b *ruleBuilder) build() *enrich.Rule {
 		r.Sources = append(r.Sources, b.source(name))
 	}
 	b.policies()
+	b.selection()
 	b.checkShape()
 	b.checkUnused()
 	return r.Ready()
@@ -230,9 +231,7 @@ func (b *ruleBuilder) core() {
 		b.fail(b.path("core", "limit"),
 			"is more than 256MiB, which Envoy and weft each buffer; write large: stream for larger cores")
 	}
-	if n.get("large").str("") == "stream" {
-		r.Large = enrich.StreamLarge
-	}
+	r.StreamLarge = n.get("large").str("") == "stream"
 }
 
 // pointer returns the JSON pointer to a member. The member is written as its name or as a pointer.
@@ -266,14 +265,10 @@ func (b *ruleBuilder) param(steps []string, name string) (int, bool) {
 
 func (b *ruleBuilder) policies() {
 	r, n := &b.rule, b.n
-	if n.get("not_found").str("") == "degrade" {
-		r.NotFound = enrich.DegradeNotFound
-	}
-	if n.get("fallback").str("") == "composite" {
-		r.Fallback = enrich.FallbackComposite
-		if !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
-			b.fail(b.path("fallback"), "composite applies only to GET, which is not in match.methods")
-		}
+	r.DegradeNotFound = n.get("not_found").str("") == "degrade"
+	r.Fallback = n.get("fallback").str("") == "composite"
+	if r.Fallback && !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
+		b.fail(b.path("fallback"), "composite applies only to GET, which is not in match.methods")
 	}
 	switch n.get("degrade").str("") {
 	case "authenticated":
@@ -293,6 +288,22 @@ func (b *ruleBuilder) policies() {
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}
 	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated && !b.isBroken(b.path("degrade")) {
 		b.fail(b.path("identity"), "is only for degrade: authenticated; remove it")
+	}
+}
+
+func (b *ruleBuilder) selection() {
+	r, n := &b.rule, b.n.get("select")
+	r.Select.Param = n.get("param").str("")
+	r.Select.IgnoreUnknown = n.get("unknown").str("") == "ignore"
+	r.Select.Forward, _ = n.get("forward").value.(bool)
+	if !n.isMap {
+		return
+	}
+	if slices.ContainsFunc(r.Query, func(q enrich.QueryParam) bool { return q.Name == r.Select.Param }) {
+		b.fail(b.path("select", "param"), "match.query has %q too; rename one of them", r.Select.Param)
+	}
+	if r.StreamLarge {
+		b.fail(b.path("select"), "with large: stream, the response begins before the core is complete; remove one of them")
 	}
 }
 

@@ -17,6 +17,8 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 		Database:   n.get("database").str(""),
 		Collection: n.get("collection").str(""),
 		Failed:     n.get("failed").str("Failed to fetch " + name + "."),
+
+		Description: n.get("description").str(""),
 	}
 	where := slices.Concat(steps, []string{"where"})
 	fromCore := 0
@@ -32,7 +34,7 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 	case b.rule.List != nil && fromCore != 1 && !b.isBroken(where):
 		b.fail(where, "with core.list, exactly one field must equal a member of the element; %s",
 			"write, for example, orderId: {core: id, type: int64}")
-	case fromCore > 0 && b.rule.Large == enrich.StreamLarge:
+	case fromCore > 0 && b.rule.StreamLarge:
 		b.fail(where, "with large: stream, the extension is read before the core arrives; use param instead of core")
 	}
 	if n.get("cache").isMap {
@@ -80,8 +82,9 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 	}
 	switch kinds[0] {
 	case "param":
-		if i, ok := b.param(append(steps, "param"), n.get("param").str("")); ok {
-			c.Param, c.Type = i, b.params[i].Type
+		var ok bool
+		if c.Param, ok = b.param(append(steps, "param"), n.get("param").str("")); ok {
+			c.Type = b.params[c.Param].Type
 		}
 	case "core":
 		c.From, c.At = enrich.FromCore, pointer(n.get("core").str(""))
@@ -113,7 +116,7 @@ func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {
 
 func (b *ruleBuilder) field(steps []string, member string, s *enrich.Source) enrich.Field {
 	n := b.root.get(steps...)
-	f := enrich.Field{Name: member, Path: n.get("path").str(member)}
+	f := enrich.Field{Name: member, Path: n.get("path").str(member), Description: n.get("description").str("")}
 	f.Type, _ = enrich.ParseType(n.str(n.get("type").str("")))
 	if n.get("path").value == nil && strings.ContainsAny(member, ".$") {
 		b.fail(steps, "a name with . or $ needs a path; write {type: …, path: settings.theme}")

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"weft/enrich"
 	"weft/internal/rulesfile"
 	"weft/test/harness"
 )
@@ -18,7 +17,7 @@ func TestAccessLog(t *testing.T) {
 	const ms = `\d+(\.\d+)?`
 	const times = ` legacy_ms=` + ms + ` mongodb_ms=` + ms + ` added_ms=` + ms
 	rules := rulesfile.Builtin().Rules
-	rules[0].Large = enrich.StreamLarge
+	rules[0].StreamLarge = true
 	rules[0].CoreLimit = 1000
 	long := `{"userId":7,"username":"` + strings.Repeat("u", 2000) + `","email":"e","createdAt":"c"}`
 	tests := []struct {
@@ -32,7 +31,7 @@ func TestAccessLog(t *testing.T) {
 		},
 		{
 			"passed", "/api/v1/users/7", "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
-			` weft="passed; reason=refused" rule=user legacy_ms=` + ms + ` mongodb_ms=- added_ms=` + ms + ` `, `^$`,
+			` weft="passed; reason=client-error" rule=user legacy_ms=` + ms + ` mongodb_ms=- added_ms=` + ms + ` `, `^$`,
 		},
 		{
 			"no body", "/api/v3/composite-profile/7", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",

@@ -23,6 +23,18 @@ import (
 // TestDegradePolicy: if the legacy service, which would have authorized the client, fails, the policy decides whether
 // the client gets the extension. Envoy's own jwt_authn filter verifies the client's token.
 func TestDegradePolicy(t *testing.T) {
+	checkDegradePolicy(t, func(policy enrich.DegradePolicy, filters []*hcmv3.HttpFilter) *system {
+		rules := rulesfile.Builtin().Rules
+		for _, r := range rules {
+			r.Degrade, r.Identity = policy, enrich.Claim{Payload: "token", Name: "user"}
+		}
+		return startSystem(t, systemOptions{rules: rules, filters: filters})
+	})
+}
+
+// checkDegradePolicy checks each policy in a system that start starts with filters.
+func checkDegradePolicy(t *testing.T, start func(enrich.DegradePolicy, []*hcmv3.HttpFilter) *system) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +55,8 @@ func TestDegradePolicy(t *testing.T) {
 		{enrich.DegradeAuthenticated, token(t, key, `7`), alone},
 		{enrich.DegradeAuthenticated, token(t, key, `"8"`), failure},
 		{enrich.DegradeAuthenticated, token(t, key, `["7"]`), failure},
+		{enrich.DegradeAuthenticated, token(t, key, `{"a":"7"}`), failure},
+		{enrich.DegradeAuthenticated, token(t, key, `true`), failure},
 		{enrich.DegradeAuthenticated, "", failure},
 		{enrich.DegradeNever, token(t, key, `"7"`), failure},
 		// What jwt_authn rejects does not reach the legacy service. Envoy's local reply passes, as any 401.
@@ -52,11 +66,7 @@ func TestDegradePolicy(t *testing.T) {
 	systems := map[enrich.DegradePolicy]*system{}
 	policies := []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated, enrich.DegradeNever}
 	for _, policy := range policies {
-		rules := rulesfile.Builtin().Rules
-		for _, r := range rules {
-			r.Degrade, r.Identity = policy, enrich.Claim{Payload: "token", Name: "user"}
-		}
-		systems[policy] = startSystem(t, systemOptions{rules: rules, filters: []*hcmv3.HttpFilter{jwtFilter(t, key)}})
+		systems[policy] = start(policy, []*hcmv3.HttpFilter{jwtFilter(t, key)})
 		systems[policy].legacy.answer("/api/v1/users/7", raw("HTTP/1.1 500 Oh\r\ncontent-length: 2\r\n\r\nno"))
 	}
 	for i, test := range tests {

@@ -20,10 +20,10 @@ import (
 	"testing"
 	"time"
 
-	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"weft/enrich"
 	"weft/envoy"
 	userprofile "weft/examples/user-profile"
 	"weft/test/harness"
@@ -39,7 +39,7 @@ var library = sync.OnceValues(func() (string, error) {
 
 // startModule starts an Envoy with weft in its process. The database of the rules must be user_profiles, as in the
 // built-in rules.
-func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file string) {
+func startModule(t testing.TB, rules []byte, o systemOptions) (s *system, file string) {
 	t.Helper()
 	lib, err := library()
 	if err != nil {
@@ -66,7 +66,59 @@ func startModule(t *testing.T, rules []byte, o systemOptions) (s *system, file s
 // TestCasesInModule replays testdata/cases with weft in Envoy's process.
 func TestCasesInModule(t *testing.T) {
 	s, _ := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
-	replayCases(t, s)
+	replayCases(t, s, "testdata/cases/*/*.txtar")
+}
+
+// streamingRules are the built-in rules with "large: stream".
+func streamingRules() []byte {
+	return bytes.ReplaceAll(userprofile.Rules, []byte("core: &core\n"), []byte("core: &core\n      large: stream\n"))
+}
+
+// TestStreamedCoresInModule: a module streams cores like an external processor.
+func TestStreamedCoresInModule(t *testing.T) {
+	s, _ := startModule(t, streamingRules(), systemOptions{})
+	checkStreamedCores(t, s)
+}
+
+// TestDegradePolicyInModule: a module gets the claims that Envoy's jwt_authn filter has verified.
+func TestDegradePolicyInModule(t *testing.T) {
+	checkDegradePolicy(t, func(policy enrich.DegradePolicy, filters []*hcmv3.HttpFilter) *system {
+		degrade := map[enrich.DegradePolicy]string{
+			enrich.DegradeAlways:        "always",
+			enrich.DegradeAuthenticated: "authenticated\n    identity: {payload: token, claim: user}",
+			enrich.DegradeNever:         "never",
+		}[policy]
+		rules := bytes.ReplaceAll(userprofile.Rules, []byte("degrade: always\n"), []byte("degrade: "+degrade+"\n"))
+		s, _ := startModule(t, rules, systemOptions{filters: filters})
+		return s
+	})
+}
+
+// TestStreamedMemoryInModule streams ten cores of 60 MB at once. The resident memory of Envoy, which includes weft,
+// grows by less than a quarter of the bytes that pass: for each stream, Envoy and weft buffer some megabytes.
+func TestStreamedMemoryInModule(t *testing.T) {
+	s, _ := startModule(t, streamingRules(), systemOptions{timeout: 5 * time.Minute})
+	before := resident(t, s.Envoy.Pid())
+	_, passed := streamCores(t, s, 10, 60)
+	after := resident(t, s.Envoy.Pid())
+	t.Logf("%d MB passed; Envoy with weft: resident up to %d MB, before up to %d MB",
+		passed>>20, after>>20, before>>20)
+	if after-before > passed/4 {
+		t.Errorf("the resident memory grew by %d bytes", after-before)
+	}
+}
+
+// TestLargeAnswersInModule: a composite may have the largest document that MongoDB stores, 16 MB. Unlike with ext_proc,
+// it may also exceed Envoy's buffer if the length of the legacy response is known.
+func TestLargeAnswersInModule(t *testing.T) {
+	s, _ := startModule(t, userprofile.Rules, systemOptions{})
+	for _, legacy := range []string{legacyUser7, withLength(coreUser7, "")} {
+		s.legacy.answer("/api/v1/users/7", raw(legacy))
+		checkLargestDocument(t, s)
+	}
+	for _, kib := range largeAnswers { // in KiB
+		checkLargeAnswers(t, s, kib, true)
+	}
 }
 
 // answerEarly starts a legacy service that responds before it reads the body of a request.
@@ -195,26 +247,8 @@ func TestModuleHangUps(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	harness.Eventually(t, "no stream remains", func() bool {
-		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0
-	})
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
-	metrics := s.metrics(t)
-	for _, want := range []string{"weft_exchanges_open 0\n", "weft_panics_total 0\n"} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("want %sin the metrics:\n%s", want, metrics)
-		}
-	}
-}
-
-// metrics returns weft's metrics.
-func (s *system) metrics(t *testing.T) string {
-	t.Helper()
-	answer, err := harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.Body
+	s.checkModuleIdle(t)
 }
 
 // TestModuleLocalReply: Envoy sends a local reply to an idle stream while the legacy response waits for MongoDB.
@@ -223,15 +257,11 @@ func TestModuleLocalReply(t *testing.T) {
 	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
 	s, _ := startModule(t, userprofile.Rules, systemOptions{
 		mongodbURI: proxy, timeout: time.Minute,
-		change: func(b *bootstrapv3.Bootstrap) {
-			filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
-			var manager hcmv3.HttpConnectionManager
-			if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
-				t.Fatal(err)
+		change: changeManager(t, func(m *hcmv3.HttpConnectionManager) {
+			for _, r := range m.GetRouteConfig().GetVirtualHosts()[0].GetRoutes() {
+				r.GetRoute().IdleTimeout = durationpb.New(200 * time.Millisecond)
 			}
-			manager.StreamIdleTimeout = durationpb.New(200 * time.Millisecond)
-			filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
-		},
+		}),
 	})
 	free := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(free)
@@ -290,4 +320,10 @@ func TestModuleRejects(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestSelectionInModule replays testdata/selection with weft in Envoy's process.
+func TestSelectionInModule(t *testing.T) {
+	s, _ := startModule(t, selectingRules(t), systemOptions{})
+	replayCases(t, s, "testdata/selection/*.txtar")
 }

@@ -8,9 +8,9 @@ import (
 	"weft/test/harness"
 )
 
-// TestRouteTimeouts: Envoy never ends a stream without a rule because of its length, and only after an hour without a
-// byte. Its defaults, 15 seconds and 5 minutes, would end server-sent events, WebSockets and large downloads. What the
-// rules have is the rules file's.
+// TestRouteTimeouts: Envoy never ends a stream without a rule because of its length, and any stream only after an hour
+// without a byte. Its defaults, 15 seconds and 5 minutes, would end server-sent events, WebSockets (also on the path of
+// a rule) and large downloads. The route timeout of a rule is that of the rules file.
 func TestRouteTimeouts(t *testing.T) {
 	s := startSystem(t, systemOptions{})
 	answer, err := harness.Get(t.Context(), s.Envoy.Admin()+"/config_dump?resource=static_route_configs")
@@ -44,8 +44,8 @@ func TestRouteTimeouts(t *testing.T) {
 		}
 	}
 	want := map[string][2]string{
-		"user":                    {"3s", ""},
-		"composite-profile":       {"3s", ""},
+		"user":                    {"3s", "3600s"},
+		"composite-profile":       {"3s", "3600s"},
 		"composite-profile-other": {"0s", "3600s"},
 		"other":                   {"0s", "3600s"},
 	}

@@ -145,7 +145,7 @@ func changeExtProc(t *testing.T, b *bootstrapv3.Bootstrap, change func(*extprocv
 	filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
 }
 
-func packed(t *testing.T, m proto.Message) *anypb.Any {
+func packed(t testing.TB, m proto.Message) *anypb.Any {
 	t.Helper()
 	a, err := anypb.New(m)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"weft/enrich"
 	"weft/internal/rulesfile"
 )
 
@@ -14,10 +13,13 @@ import (
 func TestStreamedCores(t *testing.T) {
 	rules := rulesfile.Builtin().Rules
 	for _, r := range rules {
-		r.Large = enrich.StreamLarge
+		r.StreamLarge = true
 	}
-	s := startSystem(t, systemOptions{rules: rules})
+	checkStreamedCores(t, startSystem(t, systemOptions{rules: rules}))
+}
 
+// checkStreamedCores sends cores to a system whose rules say "large: stream".
+func checkStreamedCores(t *testing.T, s *system) {
 	object := `{"userId":7,"username":"u","email":"e","createdAt":"c","padding":"` + strings.Repeat("ü", 5<<19) + `"}`
 	extension := `,"extension":{"userId":7,"tags":[],"lastActivityScore":0.0,"customSettings":{}},"errors":[]}`
 	other := strings.Replace(object, `"userId":7`, `"userId":8`, 1)

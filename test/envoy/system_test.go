@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -181,7 +182,7 @@ func (s *system) startWeft(mongodbURI string) {
 }
 
 // parseRules parses a rules file. startSystem sets the databases of the rules.
-func parseRules(t *testing.T, text string) []*enrich.Rule {
+func parseRules(t testing.TB, text string) []*enrich.Rule {
 	t.Helper()
 	f, err := rulesfile.Parse("rules.yaml", []byte(text))
 	if err != nil {
@@ -270,4 +271,40 @@ func (s *system) stat(t testing.TB, name string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// checkModuleIdle waits until no stream remains in an Envoy with a module, and checks that nothing has panicked.
+func (s *system) checkModuleIdle(t testing.TB) {
+	t.Helper()
+	harness.Eventually(t, "no stream remains", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == 0 && s.stat(t, "cluster.legacy.upstream_rq_active") == 0 &&
+			strings.Contains(s.metrics(t), "weft_exchanges_open 0\n")
+	})
+	if metrics := s.metrics(t); !strings.Contains(metrics, "weft_panics_total 0\n") {
+		t.Errorf("a panic in the metrics:\n%s", metrics)
+	}
+}
+
+// metrics returns weft's metrics.
+func (s *system) metrics(t testing.TB) string {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // it may be called after the test
+	answer, err := harness.Get(ctx, "http://"+s.weftAdmin+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Body
+}
+
+// changeManager returns a change of the connection manager.
+func changeManager(t testing.TB, change func(*hcmv3.HttpConnectionManager)) func(*bootstrapv3.Bootstrap) {
+	return func(b *bootstrapv3.Bootstrap) {
+		filter := b.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0]
+		var manager hcmv3.HttpConnectionManager
+		if err := filter.GetTypedConfig().UnmarshalTo(&manager); err != nil {
+			t.Fatal(err)
+		}
+		change(&manager)
+		filter.GetTypedConfig().Value = packed(t, &manager).GetValue()
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"weft/envoy"
+	"weft/internal/rulesfile"
 )
 
 // TestTransparency sends each request in testdata/transparency three times: to the legacy service, through an Envoy
@@ -29,6 +30,7 @@ func TestTransparency(t *testing.T) {
 	legacy := startRecorder(t)
 	var bootstrap *bootstrapv3.Bootstrap
 	s := startSystem(t, systemOptions{
+		rules:  append(rulesfile.Builtin().Rules, parseRules(t, corpusRules)...),
 		config: func(c *envoy.Config) { c.Legacy, c.LegacyHTTP2 = legacy.addr, true },
 		change: func(b *bootstrapv3.Bootstrap) { bootstrap = b },
 	})
@@ -71,6 +73,38 @@ func TestTransparency(t *testing.T) {
 		printTable(table, exceptions)
 	}
 }
+
+// corpusRules are rules of other kinds than the built-in ones.
+const corpusRules = `
+version: 1
+rules:
+  - &order
+    name: order
+    match: {path: "/orders/{id:int64}", methods: [GET, POST]}
+    shape: merge
+    core: {fields: {id: int64}}
+    extensions: &extensions
+      shipment:
+        database: shop
+        collection: shipments
+        where: {orderId: {param: id}}
+        fields: {carrier: {type: string, default: none}}
+  - <<: *order
+    name: strict
+    match: {path: "/strict/{id:int64}"}
+    shape: composite
+    degrade: never
+  - <<: *order
+    name: host
+    match: {path: "/hosts/{id:int64}", host: shop.example}
+    shape: composite
+    degrade: never
+  - <<: *order
+    name: query
+    match: {path: /query, query: {id: {type: int64}}}
+    shape: composite
+    degrade: never
+`
 
 // withoutWeft returns a bootstrap without the parts for weft and for rules.
 func withoutWeft(t *testing.T, b *bootstrapv3.Bootstrap) *bootstrapv3.Bootstrap {

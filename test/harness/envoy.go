@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -84,26 +85,43 @@ func (e *Envoy) Admin() string { return e.admin }
 
 // Stat returns the value of a counter or a gauge.
 func (e *Envoy) Stat(ctx context.Context, name string) (int, error) {
-	var stats struct{ Stats []struct{ Value int } }
-	if err := e.get(ctx, "/stats?format=json&filter=^"+regexp.QuoteMeta(name)+"$", &stats); err != nil {
-		return 0, err
+	values, err := e.stats(ctx, regexp.QuoteMeta(name))
+	if err == nil && len(values) != 1 {
+		err = fmt.Errorf("envoy has %d statistics with the name %s", len(values), name)
 	}
-	if len(stats.Stats) != 1 {
-		return 0, fmt.Errorf("envoy has %d statistics with the name %s", len(stats.Stats), name)
-	}
-	return stats.Stats[0].Value, nil
+	return values[name], err
 }
 
-// AwaitIdle waits until no request from a client, to weft or to the legacy service is open.
+// AwaitIdle waits until no request from a client, to weft or to the legacy service is open. A module has no requests to
+// weft.
 func (e *Envoy) AwaitIdle(ctx context.Context) error {
 	return e.Await(ctx, func(ctx context.Context) error {
-		for _, peer := range []string{"cluster.weft.upstream", "cluster.legacy.upstream", "http.main.downstream"} {
-			if n, err := e.Stat(ctx, peer+"_rq_active"); err != nil || n != 0 {
-				return errors.Join(err, fmt.Errorf("%s_rq_active: %d", peer, n))
+		open, err := e.stats(ctx, `(cluster\.(weft|legacy)\.upstream|http\.main\.downstream)_rq_active`)
+		for name, n := range open {
+			if n != 0 {
+				err = errors.Join(err, fmt.Errorf("%s: %d", name, n))
 			}
 		}
-		return nil
+		return err
 	})
+}
+
+// stats returns the statistics whose names match a regular expression.
+func (e *Envoy) stats(ctx context.Context, names string) (map[string]int, error) {
+	var answer struct {
+		Stats []struct {
+			Name  string
+			Value int
+		}
+	}
+	if err := e.get(ctx, "/stats?format=json&filter=^"+url.QueryEscape(names)+"$", &answer); err != nil {
+		return nil, err
+	}
+	values := map[string]int{}
+	for _, stat := range answer.Stats {
+		values[stat.Name] = stat.Value
+	}
+	return values, nil
 }
 
 // ListenerAddr returns the host:port of a listener. It has the actual port if the bootstrap has port 0.

@@ -88,6 +88,10 @@ void envoy_dynamic_module_callback_http_send_response(void* filter, uint32_t sta
                                                       envoy_dynamic_module_type_module_buffer body,
                                                       envoy_dynamic_module_type_module_buffer details);
 
+// The value of an "envoy.string".
+bool envoy_dynamic_module_callback_http_get_filter_state_bytes(void* filter, envoy_dynamic_module_type_module_buffer key,
+                                                               envoy_dynamic_module_type_envoy_buffer* value);
+
 void envoy_dynamic_module_callback_http_set_dynamic_metadata_string(void* filter, envoy_dynamic_module_type_module_buffer ns,
                                                                     envoy_dynamic_module_type_module_buffer key,
                                                                     envoy_dynamic_module_type_module_buffer value);

@@ -15,9 +15,11 @@ typedef struct {
   uintptr_t config;
   uintptr_t filter; // handle of Go's filter; 0 until the request has matched a rule
   bool responded;   // the headers of a response have arrived
+  bool ended;       // the body of the response has arrived completely
+  bool forwards;    // weft_forward: body calls Go for each part of the body
   int next;         // result of the last callback
   size_t limit;     // weft_collect: maximum size of the body
-  weft_response* reply;  // weft_replaced: the new response
+  weft_response* reply;  // the new response, until it is sent
 } stream;
 
 // Most messages have fewer headers and chunks than this.
@@ -97,10 +99,12 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
   if (headers == NULL) return weft_headers_Continue;
   if (envoy_dynamic_module_callback_http_get_headers(envoy, type, headers)) {
     const char* rule = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule));
+    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), &s->reply);
   }
   if (headers != array) free(headers);
-  return weft_headers_Continue;
+  if (s->reply == NULL) return weft_headers_Continue;
+  respond(s, envoy);
+  return weft_headers_StopIteration;
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void* filter, bool end) {
@@ -121,7 +125,8 @@ int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void
     s->next = weftResponse(s->filter, headers, count, (char*)details.ptr, details.length, end, &s->limit);
   }
   if (headers != array) free(headers);
-  return s->next == weft_continue ? weft_headers_Continue : weft_headers_StopIteration;
+  s->forwards = s->next == weft_forward;
+  return s->next == weft_continue || s->forwards ? weft_headers_Continue : weft_headers_StopIteration;
 }
 
 // body calls Go with the body of the response: the buffered part and, during on_..._response_body, the received part.
@@ -144,6 +149,10 @@ static void body(stream* s, void* envoy, bool complete, bool received) {
   if (chunks != array) free(chunks);
 }
 
+static size_t buffered_size(void* envoy) {
+  return envoy_dynamic_module_callback_http_get_body_size(envoy, envoy_dynamic_module_type_http_body_type_BufferedResponseBody);
+}
+
 // make_room raises the limit of Envoy's buffer above size. A held body beyond the limit would result in a 500, even if it
 // is held only until the headers have continued.
 static void make_room(void* envoy, size_t size) {
@@ -154,15 +163,19 @@ static void make_room(void* envoy, size_t size) {
 
 int envoy_dynamic_module_on_http_filter_response_body(void* envoy, const void* filter, bool end) {
   stream* s = (stream*)filter;
+  s->ended = end;
   switch (s->next) {
   case weft_continue:
     return weft_body_Continue;
-  case weft_wait: // a body that is too large will be replaced
+  case weft_wait: // a body that is too large is replaced or streamed
     return weft_body_StopIterationAndWatermark;
   case weft_replaced:
     return weft_body_StopIterationNoBuffer;
+  case weft_forward:
+    body(s, envoy, end, true);
+    return s->next == weft_wait ? weft_body_StopIterationAndWatermark : weft_body_Continue;
   }
-  size_t size = envoy_dynamic_module_callback_http_get_body_size(envoy, envoy_dynamic_module_type_http_body_type_BufferedResponseBody) +
+  size_t size = buffered_size(envoy) +
                 envoy_dynamic_module_callback_http_get_body_size(envoy, envoy_dynamic_module_type_http_body_type_ReceivedResponseBody);
   if (size > s->limit) {
     body(s, envoy, false, true);
@@ -184,17 +197,20 @@ int envoy_dynamic_module_on_http_filter_response_body(void* envoy, const void* f
 
 int envoy_dynamic_module_on_http_filter_response_trailers(void* envoy, const void* filter) {
   stream* s = (stream*)filter;
-  if (s->next == weft_collect) body(s, envoy, true, false);
+  s->ended = true;
+  if (s->next == weft_collect || s->next == weft_forward) body(s, envoy, true, false);
   return s->next == weft_continue ? weft_trailers_Continue : weft_trailers_StopIteration;
 }
 
 void envoy_dynamic_module_on_http_filter_scheduled(void* envoy, const void* filter, uint64_t event) {
   stream* s = (stream*)filter;
   if (s->next != weft_wait) return; // a local reply of Envoy has replaced the response
-  s->next = weftScheduled(s->filter, &s->reply);
+  s->next = s->forwards ? weft_forward : weftScheduled(s->filter, &s->reply);
+  s->forwards = s->next == weft_forward;
+  if (s->forwards && (s->ended || buffered_size(envoy) > 0)) body(s, envoy, s->ended, false);
   if (s->next == weft_replaced) {
     respond(s, envoy);
-  } else if (s->next == weft_continue) {
+  } else if (s->next == weft_continue || s->next == weft_forward) {
     envoy_dynamic_module_callback_http_filter_continue_encoding(envoy);
   }
 }

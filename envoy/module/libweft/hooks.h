@@ -4,7 +4,7 @@
 #include "abi.h"
 
 // The values of module.Next.
-enum { weft_continue = 0, weft_collect = 1, weft_wait = 2, weft_replaced = 3 };
+enum { weft_continue = 0, weft_collect = 1, weft_wait = 2, weft_replaced = 3, weft_forward = 4 };
 
 // Changes of headers are one string. A change is a byte of these, the lengths of name and value as uint32, name and value.
 enum { weft_header_remove = 0, weft_header_set = 1, weft_header_add = 2 };

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,6 +31,8 @@ import (
 #cgo nocallback weft_replace_body
 #cgo noescape weft_set_metadata
 #cgo nocallback weft_set_metadata
+#cgo noescape envoy_dynamic_module_callback_http_get_filter_state_bytes
+#cgo nocallback envoy_dynamic_module_callback_http_get_filter_state_bytes
 #cgo noescape weft_new_response
 #cgo nocallback weft_new_response
 #cgo noescape envoy_dynamic_module_callback_http_filter_scheduler_new
@@ -46,8 +49,8 @@ var version = "devel"
 
 func main() {} // not called: Envoy loads a library
 
-// modules are the running modules by the text of their configuration. When a listener changes, Envoy creates the new
-// filter before it destroys the old one: both use the same module.
+// modules are the running modules by their configuration. When a listener changes, Envoy creates the new filter before
+// it destroys the old one: both use the same module.
 var modules = struct { //nolint:gochecknoglobals // a library has no other place for state between calls
 	sync.Mutex
 	byConfig map[string]*running
@@ -55,8 +58,18 @@ var modules = struct { //nolint:gochecknoglobals // a library has no other place
 
 type running struct {
 	*cli.Module
-	text  string
+	key   string // in modules
 	users int
+}
+
+// key returns the same text for equal configurations: the order in which Envoy prints the members of an object varies.
+func key(config string) string {
+	var members map[string]any
+	if json.Unmarshal([]byte(config), &members) != nil {
+		return config // StartModule returns the error
+	}
+	sorted, _ := json.Marshal(members)
+	return string(sorted)
 }
 
 //export weftConfigNew
@@ -77,7 +90,8 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 	}
 	modules.Lock()
 	defer modules.Unlock()
-	r := modules.byConfig[text]
+	key := key(text)
+	r := modules.byConfig[key]
 	if r == nil {
 		m, err := cli.StartModule(text, version, os.Stderr)
 		if err != nil {
@@ -85,8 +99,8 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 			return 0
 		}
 		go checkEnvoy(m)
-		r = &running{Module: m, text: text}
-		modules.byConfig[text] = r
+		r = &running{Module: m, key: key}
+		modules.byConfig[key] = r
 	}
 	r.users++
 	return C.uintptr_t(cgo.NewHandle(r))
@@ -116,7 +130,7 @@ func weftConfigDestroy(config C.uintptr_t) {
 	modules.Lock()
 	defer modules.Unlock()
 	if r.users--; r.users == 0 { // a configuration that was only validated has -1
-		delete(modules.byConfig, r.text)
+		delete(modules.byConfig, r.key)
 		r.Close()
 	}
 }
@@ -137,7 +151,7 @@ type filter struct {
 //export weftRequest
 func weftRequest(
 	config C.uintptr_t, envoy unsafe.Pointer, headers *C.envoy_dynamic_module_type_envoy_http_header, count C.size_t,
-	rule *C.char, ruleLength C.size_t,
+	rule *C.char, ruleLength C.size_t, response **C.weft_response,
 ) C.uintptr_t {
 	r := cgo.Handle(config).Value().(*running)
 	f := &filter{envoy: envoy}
@@ -146,6 +160,7 @@ func weftRequest(
 		routed = C.GoStringN(rule, C.int(ruleLength))
 	}
 	f.Filter = r.OnRequest(f, each(headers, count), routed)
+	*response = f.response
 	if f.Filter == nil {
 		return 0
 	}

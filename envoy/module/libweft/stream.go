@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 	"unsafe"
 
 	"weft/enrich"
@@ -71,17 +72,17 @@ func (f *filter) AddResponseHeader(h enrich.Header) {
 		appendChange(make([]byte, 0, 128), C.weft_header_add, h.Name, h.Value))
 }
 
-// Body implements [module.Stream].
-func (f *filter) Body() []byte {
+// AppendBody implements [module.Stream].
+func (f *filter) AppendBody(b []byte) []byte {
 	size := 0
 	for _, chunk := range f.chunks {
 		size += int(chunk.length)
 	}
-	body := make([]byte, 0, size)
+	b = slices.Grow(b, size)
 	for _, chunk := range f.chunks {
-		body = append(body, unsafe.Slice((*byte)(unsafe.Pointer(chunk.ptr)), int(chunk.length))...)
+		b = append(b, unsafe.Slice((*byte)(unsafe.Pointer(chunk.ptr)), int(chunk.length))...)
 	}
-	return body
+	return b
 }
 
 // ReplaceBody implements [module.Stream].
@@ -94,6 +95,17 @@ func (f *filter) Respond(status int, headers []enrich.Header, body []byte) {
 	changes := appendChanges(nil, enrich.Headers{Set: headers})
 	f.response = C.weft_new_response(C.uint32_t(status), pointer(changes), C.size_t(len(changes)),
 		pointer(body), C.size_t(len(body)))
+}
+
+// Claims implements [module.Stream].
+func (f *filter) Claims() []byte {
+	const key = envoyhttp.ClaimsState
+	var value C.envoy_dynamic_module_type_envoy_buffer
+	name := C.envoy_dynamic_module_type_module_buffer{ptr: stringPointer(key), length: C.size_t(len(key))}
+	if !bool(C.envoy_dynamic_module_callback_http_get_filter_state_bytes(f.envoy, name, &value)) {
+		return nil
+	}
+	return C.GoBytes(unsafe.Pointer(value.ptr), C.int(value.length))
 }
 
 // SetMetadata implements [module.Stream].
@@ -111,9 +123,11 @@ func (f *filter) after(next module.Next) C.int {
 	if next == module.Wait {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.scheduler = C.envoy_dynamic_module_callback_http_filter_scheduler_new(f.envoy)
-		if f.scheduled {
-			C.envoy_dynamic_module_callback_http_filter_scheduler_commit(f.scheduler, 0)
+		if f.scheduler == nil {
+			f.scheduler = C.envoy_dynamic_module_callback_http_filter_scheduler_new(f.envoy)
+			if f.scheduled {
+				C.envoy_dynamic_module_callback_http_filter_scheduler_commit(f.scheduler, 0)
+			}
 		}
 	}
 	return C.int(next)

@@ -38,7 +38,7 @@ const legacyFaults: readonly Expected[] = [
     legacy: ["401"],
     legacySays: "Unauthorized",
     status: "401",
-    mark: "passed; reason=refused",
+    mark: "passed; reason=client-error",
     shown: "failed",
     body: '"error":"Unauthorized"',
     timed: false,

@@ -34,7 +34,13 @@ func TestMain(m *testing.M) {
 // objects returns the objects that istiod reads from the API server.
 func objects(t *testing.T) (configs, kubernetes string) {
 	t.Helper()
-	for _, o := range k8s.Objects(t, k8s.Overlay(t, "sidecar")) {
+	return objectsOf(t, k8s.Overlay(t, "sidecar"))
+}
+
+// objectsOf returns the objects of a manifest.
+func objectsOf(t *testing.T, manifest []byte) (configs, kubernetes string) {
+	t.Helper()
+	for _, o := range k8s.Objects(t, manifest) {
 		switch o.Kind {
 		case "EnvoyFilter":
 			configs += string(o.YAML) + "\n---\n"
@@ -114,7 +120,8 @@ func startProxy(t *testing.T, istiod string) *harness.Envoy {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	envoy, err := harness.StartEnvoy(t.Context(), harness.EnvoyOptions{Dir: dir, Bootstrap: []byte(fmt.Sprintf(`
+	drain := []string{"--drain-time-s", "1"} // istio-proxy's is 45 s
+	options := harness.EnvoyOptions{Dir: dir, Args: drain, Bootstrap: fmt.Appendf(nil, `
 node:
   id: sidecar~127.0.0.1~legacy-0.shop~shop.svc.cluster.local
   cluster: legacy.shop
@@ -140,7 +147,8 @@ static_resources:
         envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
           "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
           explicit_http_config: {http2_protocol_options: {}}
-`, port))})
+`, port)}
+	envoy, err := harness.StartEnvoy(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ export const legacyFaults: readonly LegacyFault[] = [
     joined: "MongoDB is read concurrently.",
   },
   { fault: "404", label: "404", what: "The legacy service has no such user.", reasons: ["core-not-found"] },
-  { fault: "401", label: "401", what: "The legacy service rejects the request.", reasons: ["refused"] },
+  { fault: "401", label: "401", what: "The legacy service rejects the request.", reasons: ["client-error"] },
   { fault: "500", label: "500", what: "The legacy service fails.", reasons: ["legacy-error"] },
   {
     fault: "reset",

@@ -17,7 +17,7 @@ func Source() *enrich.Source {
 	return &enrich.Source{
 		Database:   "storetest",
 		Collection: "documents",
-		Where:      []enrich.Condition{{Field: "id"}},
+		Where:      []enrich.Condition{{Field: "id", Type: enrich.Int64}},
 		Fields: []enrich.Field{
 			{Name: "id", Path: "id", Type: enrich.Int64},
 			{Name: "names", Path: "names", Type: enrich.Strings, Default: `["nobody"]`},
