@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"weft/enrich"
+	"weft/enrich/cache"
 	"weft/enrich/mongostore"
 	"weft/internal/watchfile"
 )
@@ -42,6 +44,8 @@ func (s *server) connectMongoDB(ctx context.Context) error {
 	}
 	s.store = mongostore.New(s.metrics.WatchDriver)
 	s.store.Ended = s.metrics.Command
+	s.store.Watched = s.watched
+	s.reads = cache.New(enrich.Limit(enrich.Batch(s.store), s.maxReads), s.store.Watch)
 	dns, cancel := context.WithTimeout(ctx, dnsStartTimeout)
 	defer cancel()
 	err = s.store.Connect(dns, s.mongodbURI)
