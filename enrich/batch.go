@@ -2,11 +2,8 @@ package enrich
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -60,13 +57,14 @@ type command struct {
 
 // groupKey identifies keys that one command can read: they differ only in their last value.
 type groupKey struct {
-	src   *Source
-	fixed string // the other values
+	source sourceID
+	fixed  string // the other values
 }
 
 // group is the reads of one groupKey.
 type group struct {
 	groupKey
+	src       *Source   // any of those with the same identity
 	waiting   []*lookup // in the order of their arrival
 	scheduled bool      // a command will start that reads the waiting keys
 	inFlight  int       // scheduled and running commands, without overdue ones
@@ -117,7 +115,7 @@ func (b *batch) startList(src *Source, lookups []*lookup) {
 		b.retry(src, lookups...)
 		return
 	}
-	go b.command(&group{groupKey: groupKey{src: src}, inFlight: 1}, lookups)
+	go b.command(&group{src: src, inFlight: 1}, lookups)
 }
 
 // release removes a caller whose ctx has ended from a lookup, and returns the Extension for the caller. A running
@@ -137,12 +135,12 @@ func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: mak
 
 // join adds a key to the next command of its group.
 func (b *batch) join(src *Source, key Key) *lookup {
-	name := groupKey{src, fixedPart(key)}
+	name := groupKey{src.identity(), key.Prefix()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g := b.groups[name]
 	if g == nil {
-		g = &group{groupKey: name}
+		g = &group{groupKey: name, src: src}
 		b.groups[name] = g
 	}
 	for _, l := range g.waiting {
@@ -164,11 +162,15 @@ func (b *batch) join(src *Source, key Key) *lookup {
 // schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are
 // running, the end of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
-	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
+	if g.scheduled || len(g.waiting) == 0 {
+		return
+	}
+	awaited := g.src.awaited.value()
+	if g.inFlight >= b.pace.limit(awaited) {
 		return
 	}
 	var wait time.Duration
-	wait, g.full = b.pace.reserve(time.Now(), g.full)
+	wait, g.full = b.pace.reserve(time.Now(), g.full, awaited)
 	g.scheduled = true
 	g.inFlight++
 	if wait > 0 {
@@ -307,7 +309,7 @@ func (b *batch) read(ctx context.Context, src *Source, lookups []*lookup) []Exte
 // are not errors of the command.
 func readError(found []Extension) error {
 	for _, ext := range found {
-		if ext.Err == nil || errors.Is(ext.Err, ErrNotFound) || errors.Is(ext.Err, ErrWrongType) {
+		if ext.IsAnswer() {
 			return nil
 		}
 	}
@@ -325,20 +327,4 @@ func settle(lookups []*lookup, found []Extension) {
 			close(l.done)
 		}
 	}
-}
-
-// fixedPart encodes all values of a key but the last.
-func fixedPart(key Key) string {
-	if len(key) == 1 {
-		return ""
-	}
-	var b strings.Builder
-	for _, v := range key[:len(key)-1] {
-		text := v.String()
-		b.WriteByte(byte(v.Type))
-		b.WriteString(strconv.Itoa(len(text))) // text may contain any byte
-		b.WriteByte(':')
-		b.WriteString(text)
-	}
-	return b.String()
 }

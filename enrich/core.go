@@ -33,6 +33,13 @@ type unit struct {
 	isEmpty     bool     // that object has no members
 	hasConflict bool     // that object has a member with the name of a member to be added
 	members     []member // by slot of the plan
+	shown       *object  // the object that the shape shows or extends; nil unless the request selects members of it
+}
+
+// object is an object in a core.
+type object struct {
+	start, end int      // offsets in Core.JSON
+	selected   [][2]int // offsets of the selected members, beginning with what separates a member from the one before
 }
 
 // FailedCore returns a missing core.
@@ -43,8 +50,8 @@ const ByteOrderMark = "\xef\xbb\xbf"
 
 // ParseCore parses the body of a legacy response. A valid body is one JSON text in UTF-8 (RFC 8259) with the rule's
 // list, if any, and the required members of each core. ParseCore ignores a byte order mark and surrounding white space.
-// The result's JSON shares memory with body unless body is compressed. ok is false if the decoded body exceeds
-// CoreLimit.
+// The result's JSON shares memory with body, unless body is compressed or the request selects members. ok is false if
+// the decoded body exceeds CoreLimit.
 func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok bool) {
 	body, err := decode(body, contentEncoding, r.CoreLimit)
 	switch {
@@ -66,7 +73,7 @@ func (r *Rule) ParseCore(body []byte, contentEncoding string) (core Core, ok boo
 			return Core{Failed: MemberTaken}, true
 		}
 	}
-	return Core{JSON: body, units: units}, true
+	return r.cut(Core{JSON: body, units: units}), true
 }
 
 // parseUnits validates the JSON text in body, which must be UTF-8, and returns the cores in it.
@@ -76,6 +83,9 @@ func (r *Rule) parseUnits(body io.Reader) ([]unit, error) {
 	w := walker{
 		rule: r,
 		dec:  jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)),
+	}
+	if r.selected != nil {
+		w.selected = r.selected.members
 	}
 	if r.List == nil {
 		if err := w.readCore(); err != nil {
@@ -94,10 +104,11 @@ func (r *Rule) parseUnits(body io.Reader) ([]unit, error) {
 
 // walker reads a response in one pass and records what the rule's plan needs.
 type walker struct {
-	rule    *Rule
-	dec     *jsontext.Decoder
-	units   []unit
-	hasList bool
+	rule     *Rule
+	dec      *jsontext.Decoder
+	selected map[string]bool // members of the object that the shape shows or extends; nil means all
+	units    []unit
+	hasList  bool
 }
 
 // read reads the next value. n is its node in the plan, or nil. u is the core that contains it, or nil outside the
@@ -157,15 +168,21 @@ func (w *walker) readMembers(n *node, u *unit) error {
 		return errDepth
 	}
 	isTarget := u != nil && n.isTarget
+	var shown *object
+	if u != nil && n == w.rule.plan.shown && w.selected != nil {
+		shown = &object{start: int(w.dec.InputOffset()) - 1}
+		u.shown = shown // a second member of this name replaces the first
+	}
 	if isTarget {
 		u.insert, u.isEmpty, u.hasConflict = int(w.dec.InputOffset()), true, false
 	}
 	for w.dec.PeekKind() != '}' {
+		began := int(w.dec.InputOffset())
 		token, err := w.dec.ReadToken()
 		if err != nil {
 			return err
 		}
-		if len(n.children) == 0 && !isTarget {
+		if len(n.children) == 0 && !isTarget && shown == nil {
 			if err := w.read(nil, u); err != nil {
 				return err
 			}
@@ -179,8 +196,14 @@ func (w *walker) readMembers(n *node, u *unit) error {
 			u.insert, u.isEmpty = int(w.dec.InputOffset()), false
 			u.hasConflict = u.hasConflict || w.rule.plan.added[name]
 		}
+		if shown != nil && w.selected[name] {
+			shown.selected = append(shown.selected, [2]int{began, int(w.dec.InputOffset())})
+		}
 	}
 	_, err := w.dec.ReadToken()
+	if shown != nil {
+		shown.end = int(w.dec.InputOffset())
+	}
 	return err
 }
 

@@ -1,5 +1,7 @@
 package enrich
 
+import "slices"
+
 // Headers is a header mutation: Remove applies before Set. Names are in lower case.
 type Headers struct {
 	Remove []string
@@ -11,12 +13,16 @@ type Header struct{ Name, Value string }
 
 // LegacyRequest returns the header mutation for a request to the legacy service. It requests identity encoding, and
 // removes ranges and conditions of safe requests, because they apply to the composed response (RFC 9110, sections
-// 12.5.3, 13.1 and 14.2).
-func LegacyRequest(method string) Headers {
+// 12.5.3, 13.1 and 14.2). target is the new path and query; empty if they do not change.
+func LegacyRequest(method, target string) Headers {
+	h := legacyRequest
 	if !isRead(method) {
-		return Headers{Set: legacyRequest.Set}
+		h.Remove = nil
 	}
-	return legacyRequest
+	if target != "" {
+		h.Set = slices.Concat(h.Set, []Header{{":path", target}})
+	}
+	return h
 }
 
 // legacyRequest is never changed.

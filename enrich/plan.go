@@ -11,6 +11,7 @@ import (
 type plan struct {
 	root  *node // of the response
 	core  *node // of one core: the root, or an element of the list
+	shown *node // object of a core that the shape shows or extends
 	slots int   // number of recorded members
 
 	fields []int           // slot of each of Rule.Core
@@ -53,6 +54,7 @@ func (r Rule) Ready() *Rule {
 		p.verify = append(p.verify, record(v.At, true))
 	}
 	for _, s := range r.Sources {
+		s.awaited = &awaitedShare{}
 		slots := make([]int, len(s.Where))
 		for i, c := range s.Where {
 			slots[i] = -1
@@ -62,8 +64,10 @@ func (r Rule) Ready() *Rule {
 		}
 		p.keys = append(p.keys, slots)
 	}
+	p.shown = p.core
 	if shape := r.shape(); shape.object != nil {
-		p.core.at(shape.object(&r)).isTarget = true
+		p.shown = p.core.at(shape.object(&r))
+		p.shown.isTarget = true
 		for _, name := range shape.adds(&r) {
 			p.added[name] = true
 		}

@@ -38,9 +38,13 @@ type Rule struct {
 	Identity        Claim         // for DegradeAuthenticated
 	DegradeNotFound bool          // a 404 of the legacy service becomes a null core; otherwise the 404 passes
 	Fallback        bool          // while weft is down, the proxy composes responses with null extensions
+	Select          Select        // policy for requests that select members of the answer
 	Messages        Messages
 
-	plan plan
+	Description string // for clients
+
+	plan     plan
+	selected *selection // of the request; nil if the rule is not for one that selects members
 }
 
 // QueryParam is a parameter that the query of a request must contain exactly once.

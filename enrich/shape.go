@@ -2,6 +2,7 @@ package enrich
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -69,7 +70,10 @@ func (r *Rule) shape() *shape { return &shapes[r.Shape] }
 
 // AllowsMissingCore reports whether the core may be null. Otherwise a failure of the legacy service passes, and a core
 // cannot be streamed.
-func (r *Rule) AllowsMissingCore() bool { return r.shape().head != nil && r.List == nil }
+func (r *Rule) AllowsMissingCore() bool { return r.wrapsCore() && r.List == nil }
+
+// omitsCore reports whether the core is no member of the answer, because the request does not select it.
+func (r *Rule) omitsCore() bool { return r.selected != nil && r.selected.noCore }
 
 // Sketch returns an outline of the body, for display.
 func (r *Rule) Sketch() string {
@@ -82,6 +86,18 @@ func (r *Rule) Sketch() string {
 	default:
 		return fmt.Sprintf("the list at %s, each element as %s", *r.List, one)
 	}
+}
+
+// sketchCore returns an outline of the object that the shape shows or extends.
+func (r *Rule) sketchCore() string {
+	if r.selected == nil || r.selected.members == nil {
+		return "…"
+	}
+	var members []string
+	for _, name := range slices.Sorted(maps.Keys(r.selected.members)) {
+		members = append(members, fmt.Sprintf("%q: …", name))
+	}
+	return "{" + strings.Join(members, ", ") + "}"
 }
 
 // sketchExtensions returns an outline of the extensions as members.

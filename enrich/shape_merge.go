@@ -1,6 +1,9 @@
 package enrich
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // ShapeMerge is the core with the extensions as additional members, and the errors if there are any. An invalid core
 // passes.
@@ -17,6 +20,12 @@ func merge() shape {
 			if r.MergeAt != "" {
 				where += fmt.Sprintf(" at %s", r.MergeAt)
 			}
+			if r.selected != nil {
+				where += ", reduced to " + r.sketchCore() + ","
+			}
+			if len(r.Sources) == 0 {
+				return strings.TrimSuffix(where, ",")
+			}
 			return fmt.Sprintf("%s with %s, and %q if there are any", where, r.sketchExtensions(), r.Members.Errors)
 		},
 		object: func(r *Rule) Pointer { return r.MergeAt },
@@ -29,7 +38,7 @@ func merge() shape {
 		},
 		members: func(dst []byte, p parts, isEmpty bool) []byte {
 			dst = p.appendExtensions(dst, isEmpty)
-			if reason, _ := p.firstMissing(); reason != "" {
+			if p.hasMissing() {
 				dst = p.appendErrors(dst)
 			}
 			return dst

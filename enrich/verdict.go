@@ -117,6 +117,7 @@ const (
 	Streamed Disposition = "streamed" // a streamed core and extensions
 	Degraded Disposition = "degraded" // a response of weft without the core or an extension
 	Passed   Disposition = "passed"   // the original response
+	Rejected Disposition = "rejected" // a 400, without a request to the legacy service
 )
 
 // Reason is why a response was not composed completely. Reasons are constants, because they are values of the x-weft
@@ -156,6 +157,8 @@ const (
 	ExtensionFailed  Reason = "extension-failed"  // extension failed: the store could not be read
 	AnswerTooLarge   Reason = "answer-too-large"  // extensions omitted: with them the body exceeds the proxy's limit
 	Overloaded       Reason = "overloaded"        // extension failed: too many concurrent reads
+
+	UnknownMember Reason = "unknown-member" // rejected: the request selects a name that the rule does not have
 )
 
 // Outcome is a disposition with its reason, or two reasons if both core and extension failed.
@@ -163,14 +166,20 @@ type Outcome struct {
 	Disposition Disposition
 	Reason      Reason // empty if composed
 	Also        Reason // the extension's reason if Reason is the core's; else empty
+	Stale       bool   // an extension is an older copy, for that reason
 }
 
-// String returns the value of the x-weft header, for example "degraded; reason=legacy-error".
+// String returns the value of the x-weft header, for example "degraded; reason=legacy-error", or
+// "degraded; reason=extension-failed; extension=stale".
 func (o Outcome) String() string {
-	if o.Reason == "" {
-		return string(o.Disposition)
+	s := string(o.Disposition)
+	if o.Reason != "" {
+		s += "; reason=" + o.Reasons()
 	}
-	return string(o.Disposition) + "; reason=" + o.Reasons()
+	if o.Stale {
+		s += "; extension=stale"
+	}
+	return s
 }
 
 // Reasons returns the reason, or both with a plus between them; empty if composed.

@@ -55,7 +55,7 @@ func fallbackScript(rules []*enrich.Rule) string {
 		names = append(names, r.Name)
 	}
 	fmt.Fprintf(&b, "}\nlocal order = %s\n", luaStrings(names))
-	fmt.Fprintf(&b, "local conditions = %s\n", luaStrings(enrich.LegacyRequest("GET").Remove))
+	fmt.Fprintf(&b, "local conditions = %s\n", luaStrings(enrich.LegacyRequest("GET", "").Remove))
 	fmt.Fprintf(&b, "local body_headers = %s\n\n", luaStrings(enrich.Answer{}.Headers().Remove))
 	return b.String() + fallbackCode
 }

@@ -71,7 +71,7 @@ func (x *exchange) sendLast(r *reply, outcome enrich.Outcome, err error) error {
 		x.report.AnswerSize += len(r.body)
 		x.report.Outcome = outcome
 		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
-			r.timing = envoyhttp.ServerTiming(x.report.Times)
+			r.timing = envoyhttp.ServerTiming(&x.report)
 		}
 		m := r.message()
 		m.DynamicMetadata = dynamicMetadata(&x.report)
@@ -122,7 +122,7 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 // (BUFFERED_PARTIAL; a content-length would result in a 500).
 func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	mode := filterv3.ProcessingMode_BUFFERED_PARTIAL
-	_, isLarge := x.ruleset.large.Load(rule)
+	_, isLarge := x.ruleset.large.Load(rule.Name)
 	x.buffered = contentLength >= 0 && contentLength <= int64(rule.CoreLimit) && !isLarge
 	if x.buffered {
 		mode = filterv3.ProcessingMode_BUFFERED
@@ -151,7 +151,7 @@ func (x *exchange) compose(
 	}
 	answer := rule.Compose(params, core, found, rule.CoreLimit+envoyhttp.BufferSlack)
 	if answer.Outcome.Reason == enrich.AnswerTooLarge {
-		x.ruleset.large.Store(rule, true)
+		x.ruleset.large.Store(rule.Name, true)
 	}
 	return answer
 }

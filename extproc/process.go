@@ -43,6 +43,7 @@ type Server struct {
 //	Envoy                                weft
 //	  request headers ───────────────────▶  self-check misconfigured ▶ end
 //	                                        match      no rule ──▶ end
+//	                                        select     unknown ──▶ respond immediately, end
 //	                                                   HEAD ─────▶ see processHead
 //	                                        start to read the extensions
 //	  ◀───────────── continue, unconditional
@@ -80,12 +81,16 @@ func (s *Server) Process(stream Stream) error {
 		return x.end(enrich.NoRule)
 	}
 	x.report.Rule = rule.Name
+	rule, legacyTarget, unknown := rule.Narrow(request.Path)
+	if len(unknown) > 0 {
+		return x.respondImmediately(rule.RejectSelection(unknown))
+	}
 	if request.Method == http.MethodHead {
-		return processHead(x, rule)
+		return processHead(x, rule, legacyTarget)
 	}
 	read := enrich.Fetch(stream.Context(), s.Store, rule, params)
 	defer read.Stop()
-	x.continueRequest(enrich.LegacyRequest(request.Method))
+	x.continueRequest(enrich.LegacyRequest(request.Method, legacyTarget))
 
 	response := x.receiveResponseHeaders()
 	response.Method = request.Method
@@ -124,8 +129,8 @@ func (s *Server) Process(stream Stream) error {
 //	response headers ──────────────────▶  verdict    pass ─────▶ mark, end
 //	◀───────── continue, headers removed
 //	                                      end
-func processHead(x *exchange, rule *enrich.Rule) error {
-	x.continueRequest(enrich.LegacyRequest(http.MethodHead))
+func processHead(x *exchange, rule *enrich.Rule, legacyTarget string) error {
+	x.continueRequest(enrich.LegacyRequest(http.MethodHead, legacyTarget))
 	response := x.receiveResponseHeaders()
 	response.Method = http.MethodHead
 	action, reason := rule.Verdict(response)

@@ -17,7 +17,7 @@ type Ruleset struct {
 	rules       enrich.Rules
 	envoyConfig string
 	check       selfCheck
-	large       sync.Map // the rules of which a composition exceeded Envoy's buffer
+	large       sync.Map // names of the rules of which a composition exceeded Envoy's buffer
 }
 
 // NewRuleset prepares rules. envoyConfig identifies the Envoy configuration that they need; empty if unknown.

@@ -55,7 +55,7 @@ type Stream interface {
 	// ReplaceBody replaces the body of the response.
 	ReplaceBody(body []byte)
 
-	// Respond replaces the complete response, including its headers.
+	// Respond replaces the complete response, including its headers. During OnRequest, the legacy service gets no request.
 	Respond(status int, headers []enrich.Header, body []byte)
 
 	// Claims returns the filter state [envoyhttp.ClaimsState]; nil if it is not set.
@@ -84,6 +84,7 @@ const (
 //
 //	Envoy                                weft
 //	  OnRequest ─────────────────────────▶  match      no rule ──▶ nil: no callback follows
+//	                                        select     unknown ──▶ Respond, nil
 //	                                        start to read the extensions (not for HEAD)
 //	  ◀──────────── continue, unconditional
 //	  (the legacy service and MongoDB respond concurrently)
@@ -129,7 +130,8 @@ type Filter struct {
 const maxOnWorker = 64 << 10
 
 // OnRequest begins an exchange. Names of headers must be in lower case. Names and values must be valid during the call.
-// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if no rule matches.
+// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if the exchange is over: no rule
+// matches, or Respond has rejected the request.
 func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
 	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
 	if c.Now == nil {
@@ -162,14 +164,19 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
 		return nil
 	}
+	f.report.Rule, f.report.Trace = rule.Name, envoyhttp.Trace(traceParent)
+	rule, legacyTarget, unknown := rule.Narrow(request.Path)
+	if len(unknown) > 0 {
+		f.respond(rule.RejectSelection(unknown))
+		return nil
+	}
 	f.rule, f.params, f.budget = rule, params, budget
 	f.method, f.ifNoneMatch = request.Method, request.IfNoneMatch
-	f.report.Rule, f.report.Trace = rule.Name, envoyhttp.Trace(traceParent)
 	if request.Method != http.MethodHead {
 		f.read = enrich.Fetch(context.Background(), c.Store, rule, params)
 	}
 	f.verified = rule.Degrade == enrich.DegradeAuthenticated && isVerified(stream.Claims(), rule.Identity, params)
-	change := enrich.LegacyRequest(request.Method)
+	change := enrich.LegacyRequest(request.Method, legacyTarget)
 	change.Remove = slices.Concat(change.Remove, forged)
 	stream.ChangeRequest(change)
 	f.clock.Sends(&f.report.Times)
@@ -343,18 +350,10 @@ func (f *Filter) apply(r result) Next {
 		return f.pass(r.passed, enrich.PassHeaders(r.passed), r.err)
 	}
 	a := r.answer
-	f.clock.Sends(&f.report.Times)
-	f.report.AnswerSize, f.report.Outcome = len(a.Body), a.Outcome
-	f.stream.SetMetadata(&f.report)
 	if f.immediately {
-		headers := a.Headers().Set
-		if f.config.ServerTiming {
-			headers = append(headers, f.serverTiming())
-		}
-		f.stream.Respond(a.Status, headers, a.Body)
-		f.finish(a.Outcome, a.Err)
-		return Replaced
+		return f.respond(a)
 	}
+	f.sends(a)
 	f.stream.ChangeResponse(envoyhttp.AnswerHeaders(a, f.exactLength))
 	if f.config.ServerTiming {
 		f.stream.AddResponseHeader(f.serverTiming())
@@ -364,8 +363,27 @@ func (f *Filter) apply(r result) Next {
 	return Continue
 }
 
+// respond replaces the complete response, and ends the exchange.
+func (f *Filter) respond(a enrich.Answer) Next {
+	f.sends(a)
+	headers := a.Headers().Set
+	if f.config.ServerTiming {
+		headers = append(headers, f.serverTiming())
+	}
+	f.stream.Respond(a.Status, headers, a.Body)
+	f.finish(a.Outcome, a.Err)
+	return Replaced
+}
+
+// sends records an answer before it is sent.
+func (f *Filter) sends(a enrich.Answer) {
+	f.clock.Sends(&f.report.Times)
+	f.report.AnswerSize, f.report.Outcome = len(a.Body), a.Outcome
+	f.stream.SetMetadata(&f.report)
+}
+
 func (f *Filter) serverTiming() enrich.Header {
-	return enrich.Header{Name: "server-timing", Value: envoyhttp.ServerTiming(f.report.Times)}
+	return enrich.Header{Name: "server-timing", Value: envoyhttp.ServerTiming(&f.report)}
 }
 
 // pass passes the response with a change of its headers, and ends the exchange.

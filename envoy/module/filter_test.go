@@ -397,3 +397,37 @@ func TestNeverDegrades(t *testing.T) {
 		})
 	}
 }
+
+// TestSelection: weft rejects a request with unknown names before the legacy service gets it, and removes the parameter
+// of others.
+func TestSelection(t *testing.T) {
+	f := newFixture(store{})
+	rule := *rulesfile.Builtin().Rules[0]
+	rule.Select = enrich.Select{Param: "fields"}
+	rules := enrich.NewRules([]*enrich.Rule{rule.Ready()})
+	f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
+
+	s := &stream{}
+	if f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7?fields=tags"), "") != nil {
+		t.Error("a rejected request continues")
+	}
+	if s.responded != 400 || !strings.Contains(s.replaced, `"unknown":["tags"]`) || len(s.metadata) != 1 || f.open != 0 {
+		t.Errorf("%+v", s)
+	}
+	f.expectReport(t, "rejected; reason=unknown-member")
+	f.reports = nil
+
+	filter, s := f.begin(t, ":path", "/api/v1/users/7?a=1&fields=core.email&b")
+	if i := slices.IndexFunc(s.request.Set, func(h enrich.Header) bool { return h.Name == ":path" }); i < 0 ||
+		s.request.Set[i].Value != "/api/v1/users/7?a=1&b" {
+		t.Errorf("request %v", s.request)
+	}
+	filter.OnResponse(headers(":status", "200"), "via_upstream", false)
+	s.body = core
+	expect(t, filter.OnBody(true), module.Continue) // there is no read to wait for
+	if want := `{"core":{"email":"e"},"errors":[]}`; s.replaced != want {
+		t.Errorf("%s, want %s", s.replaced, want)
+	}
+	filter.OnDestroy()
+	f.expectReport(t, "composed")
+}

@@ -42,7 +42,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, version s
 func New(version string) *cli.Command {
 	commands := []*cli.Command{
 		serveCommand(version), checkCommand(), explainCommand(),
-		envoyCommand(), schemaCommand(), versionCommand(version),
+		envoyCommand(), openapiCommand(), schemaCommand(), versionCommand(version),
 	}
 	for _, c := range commands {
 		c.OnUsageError = onUsageError

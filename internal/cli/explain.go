@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -19,7 +20,7 @@ func explainCommand() *cli.Command {
 		Usage:     "show what weft does with a request",
 		ArgsUsage: "METHOD URL [FILE]",
 		Description: `Prints the rule that a request matches, its parameters, the MongoDB query, and the shape
-of the answer. The URL is a path, or a full URL with a host:
+of the answer, as far as the request selects it. The URL is a path, or a full URL with a host:
 
    weft explain GET http://shop.example.com/products/A-1 rules.yaml`,
 		Action: func(_ context.Context, cmd *cli.Command) error {
@@ -47,7 +48,7 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "%-14s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	rule, params, ok := enrich.NewRules(rules).Match(request)
+	whole, params, ok := enrich.NewRules(rules).Match(request)
 	if !ok {
 		line("rule", "none: the response of the legacy service passes unchanged")
 		for _, r := range rules {
@@ -55,11 +56,17 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 		}
 		return
 	}
+	rule, legacyTarget, unknown := whole.Narrow(request.Path)
 	line("rule", "%s (%s %s%s)", rule.Name, strings.Join(rule.Methods, ", "), rule.Host, rule.Path)
 	for i, p := range rule.Params() {
 		line("parameter", "%s = %s (%s)", p.Name, params[i], p.Type)
 	}
-	path, query, hasQuery := strings.Cut(request.Path, "?")
+	if len(unknown) > 0 {
+		line("answer", "400, because it selects unknown names: %s", strings.Join(unknown, ", "))
+		line("", "known names: %s", strings.Join(whole.Selectable(), ", "))
+		return
+	}
+	path, query, hasQuery := strings.Cut(cmp.Or(legacyTarget, request.Path), "?")
 	if !rule.LegacyPath.IsZero() {
 		path = rule.LegacyPath.String()
 		for i, p := range rule.Params() {
@@ -84,6 +91,16 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 			}
 		}
 		line("", "no document: %s", s.Default(key))
+		if c := s.Cache; c != nil {
+			stale := ""
+			if c.StaleIfError > 0 {
+				stale = fmt.Sprintf("; if MongoDB fails, %v longer", c.StaleIfError)
+			}
+			line("cache", "up to %d documents, each until it changes, up to %v%s", c.MaxEntries, c.MaxAge, stale)
+		}
 	}
 	line("shape", "%s", rule.Sketch())
+	if whole.Select.Param != "" {
+		line("select", "with the query parameter %s: %s", whole.Select.Param, strings.Join(whole.Selectable(), ", "))
+	}
 }

@@ -35,10 +35,12 @@ func TestHealth(t *testing.T) {
 		var log bytes.Buffer
 		health := observe.NewHealth(slog.New(slog.NewTextHandler(&log, nil)))
 		ok, passed := report(enrich.Composed, "", ""), report(enrich.Passed, enrich.NoRule, "")
+		ok.Reads = make([]enrich.SourceRead, 1)
 		failed := report(enrich.Degraded, enrich.LegacyError, enrich.ExtensionTimeout)
-		for _, r := range []*enrich.Report{ok, failed, failed, passed, failed, ok, ok, failed, ok} {
+		unread := report(enrich.Composed, "", "") // the request selected no extension
+		for _, r := range []*enrich.Report{ok, failed, failed, passed, failed, unread, ok, ok, failed, ok} {
 			health.Watch(r)
-			if want := r.Outcome.Disposition == enrich.Degraded; r != passed && health.Failing() != want {
+			if want := r.Outcome.Disposition == enrich.Degraded; r != passed && r != unread && health.Failing() != want {
 				t.Errorf("failing: %t after %v", health.Failing(), r)
 			}
 		}

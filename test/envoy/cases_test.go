@@ -37,18 +37,21 @@ var routes = []struct{ name, path string }{
 //	-- answer --          status, headers ("-" for absent) and exact body that the client must get; "answer v1" and
 //	                      "answer v3" where the routes differ; {legacy body} is the body as it was sent
 func TestCases(t *testing.T) {
-	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}))
+	replayCases(t, startSystem(t, systemOptions{timeout: caseTimeout}), "testdata/cases/*/*.txtar")
 }
 
 // caseTimeout is the route timeout. Cases with a legacy service that hangs wait for it.
 const caseTimeout = 2 * time.Second
 
-// replayCases replays testdata/cases.
-func replayCases(t *testing.T, s *system) {
-	files, err := filepath.Glob("testdata/cases/*/*.txtar")
+// replayCases replays the cases in files that match a pattern. It also validates the answers against the output of weft
+// openapi.
+func replayCases(t *testing.T, s *system, pattern string) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
+	described := contractOf(t, s.rules)
 	for _, file := range files {
 		c, err := readCase(file)
 		if err != nil {
@@ -57,8 +60,10 @@ func replayCases(t *testing.T, s *system) {
 		}
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		for _, route := range routes {
-			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, http1, route.name, route.path) })
-			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) { c.run(t, s, http2, route.name, route.path) })
+			t.Run(name+"/"+route.name, func(t *testing.T) { c.run(t, s, described, http1, route.name, route.path) })
+			t.Run(name+"/"+route.name+" over HTTP 2", func(t *testing.T) {
+				c.run(t, s, described, http2, route.name, route.path)
+			})
 		}
 	}
 }
@@ -131,7 +136,7 @@ func parseDocuments(text string) ([]bson.Raw, error) {
 	}
 }
 
-func (c testCase) run(t *testing.T, s *system, p protocol, route, path string) {
+func (c testCase) run(t *testing.T, s *system, described contract, p protocol, route, path string) {
 	head, requestBody, _ := strings.Cut(c.request, "\n\n")
 	line, headers, _ := strings.Cut(head, "\n")
 	method, target, _ := strings.Cut(line, " ")
@@ -168,6 +173,7 @@ func (c testCase) run(t *testing.T, s *system, p protocol, route, path string) {
 
 	got := do(t, p, req)
 	checkAnswer(t, c.answers[route], sent, got)
+	described.check(t, req, got)
 	if want := parseHeaders(c.legacyRequest); len(want) > 0 {
 		tries := len(seen)
 		if tries == 0 {

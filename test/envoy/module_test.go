@@ -68,7 +68,7 @@ func startModule(t testing.TB, rules []byte, o systemOptions) (s *system, file s
 // TestCasesInModule replays testdata/cases with weft in Envoy's process.
 func TestCasesInModule(t *testing.T) {
 	s, _ := startModule(t, userprofile.Rules, systemOptions{timeout: caseTimeout})
-	replayCases(t, s)
+	replayCases(t, s, "testdata/cases/*/*.txtar")
 }
 
 // streamingRules are the built-in rules with "large: stream".
@@ -391,4 +391,10 @@ func TestModuleRejects(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestSelectionInModule replays testdata/selection with weft in Envoy's process.
+func TestSelectionInModule(t *testing.T) {
+	s, _ := startModule(t, []byte(selectingRules()), systemOptions{})
+	replayCases(t, s, "testdata/selection/*.txtar")
 }

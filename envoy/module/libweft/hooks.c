@@ -19,7 +19,7 @@ typedef struct {
   bool forwards;    // weft_forward: body calls Go for each part of the body
   int next;         // result of the last callback
   size_t limit;     // weft_collect: maximum size of the body
-  weft_response* reply;  // weft_replaced: the new response
+  weft_response* reply;  // the new response, until it is sent
 } stream;
 
 // Most messages have fewer headers and chunks than this.
@@ -99,10 +99,12 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
   if (headers == NULL) return weft_headers_Continue;
   if (envoy_dynamic_module_callback_http_get_headers(envoy, type, headers)) {
     const char* rule = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule));
+    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), &s->reply);
   }
   if (headers != array) free(headers);
-  return weft_headers_Continue;
+  if (s->reply == NULL) return weft_headers_Continue;
+  respond(s, envoy);
+  return weft_headers_StopIteration;
 }
 
 int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void* filter, bool end) {
@@ -264,7 +266,8 @@ void weft_replace_body(void* envoy, bool received, const char* data, size_t leng
 }
 
 void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const char* verdict, size_t verdict_length,
-                       const char* reason, size_t reason_length, double legacy, double added, double mongodb) {
+                       const char* reason, size_t reason_length, const char* cache, size_t cache_length, double legacy,
+                       double added, double mongodb) {
 #define TEXT(text) (envoy_dynamic_module_type_module_buffer){text, sizeof text - 1}
   envoy_dynamic_module_type_module_buffer ns = TEXT("weft");
   envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
@@ -274,6 +277,9 @@ void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const 
   if (reason_length > 0)
     envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
         envoy, ns, TEXT("reason"), (envoy_dynamic_module_type_module_buffer){reason, reason_length});
+  if (cache_length > 0)
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
+        envoy, ns, TEXT("cache"), (envoy_dynamic_module_type_module_buffer){cache, cache_length});
   envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("legacy_ms"), legacy);
   envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("added_ms"), added);
   if (mongodb != 0) envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("mongodb_ms"), mongodb);

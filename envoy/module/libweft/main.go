@@ -151,7 +151,7 @@ type filter struct {
 //export weftRequest
 func weftRequest(
 	config C.uintptr_t, envoy unsafe.Pointer, headers *C.envoy_dynamic_module_type_envoy_http_header, count C.size_t,
-	rule *C.char, ruleLength C.size_t,
+	rule *C.char, ruleLength C.size_t, response **C.weft_response,
 ) C.uintptr_t {
 	r := cgo.Handle(config).Value().(*running)
 	f := &filter{envoy: envoy}
@@ -160,6 +160,7 @@ func weftRequest(
 		routed = C.GoStringN(rule, C.int(ruleLength))
 	}
 	f.Filter = r.OnRequest(f, each(headers, count), routed)
+	*response = f.response
 	if f.Filter == nil {
 		return 0
 	}
