@@ -2,11 +2,8 @@ package enrich
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -138,7 +135,7 @@ func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: mak
 
 // join adds a key to the next command of its group.
 func (b *batch) join(src *Source, key Key) *lookup {
-	name := groupKey{src.identity(), fixedPart(key)}
+	name := groupKey{src.identity(), key.Prefix()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g := b.groups[name]
@@ -165,11 +162,15 @@ func (b *batch) join(src *Source, key Key) *lookup {
 // schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are
 // running, the end of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
-	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
+	if g.scheduled || len(g.waiting) == 0 {
+		return
+	}
+	awaited := g.src.awaited.value()
+	if g.inFlight >= b.pace.limit(awaited) {
 		return
 	}
 	var wait time.Duration
-	wait, g.full = b.pace.reserve(time.Now(), g.full)
+	wait, g.full = b.pace.reserve(time.Now(), g.full, awaited)
 	g.scheduled = true
 	g.inFlight++
 	if wait > 0 {
@@ -308,7 +309,7 @@ func (b *batch) read(ctx context.Context, src *Source, lookups []*lookup) []Exte
 // are not errors of the command.
 func readError(found []Extension) error {
 	for _, ext := range found {
-		if ext.Err == nil || errors.Is(ext.Err, ErrNotFound) || errors.Is(ext.Err, ErrWrongType) {
+		if ext.IsAnswer() {
 			return nil
 		}
 	}
@@ -326,20 +327,4 @@ func settle(lookups []*lookup, found []Extension) {
 			close(l.done)
 		}
 	}
-}
-
-// fixedPart encodes all values of a key but the last.
-func fixedPart(key Key) string {
-	if len(key) == 1 {
-		return ""
-	}
-	var b strings.Builder
-	for _, v := range key[:len(key)-1] {
-		text := v.String()
-		b.WriteByte(byte(v.Type))
-		b.WriteString(strconv.Itoa(len(text))) // text may contain any byte
-		b.WriteByte(':')
-		b.WriteString(text)
-	}
-	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -59,9 +60,11 @@ func (r *Rule) join(params []Value, core Core, found Found) Answer {
 		body = append(body, core.JSON[done:u.start]...)
 		body = shape.appendUnit(body, core.JSON, u, p)
 		done = u.end
-		if reason, err := p.firstMissing(); reason != "" && answer.Outcome.Reason == "" {
-			answer.Outcome, answer.Err = Outcome{Disposition: Degraded, Reason: reason}, err
+		reason, isStale, err := p.failure()
+		if reason != "" && answer.Outcome.Reason == "" {
+			answer.Outcome.Disposition, answer.Outcome.Reason, answer.Err = Degraded, reason, err
 		}
+		answer.Outcome.Stale = answer.Outcome.Stale || isStale
 	}
 	answer.Body = append(body, core.JSON[done:]...)
 	if answer.Outcome.Disposition == Composed {
@@ -76,11 +79,14 @@ func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
 	errs := []error{core.Err}
 	hasExtension := false
 	for source, reason := range p.missing {
-		errs = append(errs, found.of(source, 0).Err)
+		ext := found.of(source, 0)
+		errs = append(errs, ext.Err, ext.Stale)
 		hasExtension = hasExtension || reason == ""
 	}
-	reason, _ := p.firstMissing()
-	answer := Answer{Type: r.ContentType, Outcome: Outcome{Degraded, core.Failed, reason}, Err: errors.Join(errs...)}
+	reason, isStale, _ := p.failure()
+	answer := Answer{
+		Type: r.ContentType, Outcome: Outcome{Degraded, core.Failed, reason, isStale}, Err: errors.Join(errs...),
+	}
 	if !hasExtension {
 		answer.Status, answer.Body = 503, r.Unavailable()
 		return answer
@@ -126,14 +132,28 @@ func (r *Rule) parts(params []Value, u *unit, i int, found Found) parts {
 	return p
 }
 
-// firstMissing returns the reason and the error of the first missing extension. The reason is empty if none is missing.
-func (p parts) firstMissing() (Reason, error) {
-	for source, reason := range p.missing {
-		if reason != "" {
-			return reason, p.found.of(source, p.unit).Err
+// hasMissing reports whether an extension is missing.
+func (p parts) hasMissing() bool {
+	return slices.ContainsFunc(p.missing, func(reason Reason) bool { return reason != "" })
+}
+
+// failure returns the reason and the error of the first missing extension or, if none is missing, of the first one that
+// an older copy replaces. The reason is empty if no read failed.
+func (p parts) failure() (reason Reason, isStale bool, err error) {
+	isMissing := false
+	for source, missing := range p.missing {
+		ext := p.found.of(source, p.unit)
+		switch {
+		case missing != "" && !isMissing:
+			isMissing, reason, err = true, missing, ext.Err
+		case missing == "" && ext.Stale != nil:
+			isStale = true
+			if reason == "" {
+				reason, err = extensionFailure(ext.Stale), ext.Stale
+			}
 		}
 	}
-	return "", nil
+	return reason, isStale, err
 }
 
 // appendExtensions appends the extensions as members of an object, with null for missing ones.

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Read runs the reads of an exchange, one per source of its rule, concurrently. It is not safe for concurrent use.
 type Read struct {
 	ctx    context.Context //nolint:containedctx // of the exchange; its end cancels the reads
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	store  Store
 	rule   *Rule
 	params []Value
@@ -28,7 +29,7 @@ type sourceRead struct {
 // The caller must call [Read.Stop].
 func Fetch(ctx context.Context, store Store, rule *Rule, params []Value) *Read {
 	r := &Read{store: store, rule: rule, params: params, sources: make([]sourceRead, len(rule.Sources))}
-	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	for i, src := range rule.Sources {
 		if rule.List == nil && !src.isLate() {
 			r.start(i, []unit{{}})
@@ -60,7 +61,7 @@ func (r *Read) Done() bool {
 }
 
 // Stop cancels the reads that have not ended. Any goroutine may call it.
-func (r *Read) Stop() { r.cancel() }
+func (r *Read) Stop() { r.cancel(nil) }
 
 // Await waits until all started reads have ended, ctx ends, or the budget is used up, and returns the extensions. A
 // budget of 0 is unlimited. Reads that have not ended have the error context.DeadlineExceeded. If a read panicked,
@@ -86,6 +87,7 @@ func (r *Read) Await(core Core, budget time.Duration) Found {
 			if read.Command == nil {
 				read.Command = ext.Command
 			}
+			read.Cache = read.Cache.join(ext.Cache)
 		}
 		f.bySource[i] = found
 		f.Reads = append(f.Reads, read)
@@ -97,9 +99,16 @@ func (r *Read) wait(budget time.Duration) {
 	var timeout <-chan time.Time
 	for i := range r.sources {
 		s := &r.sources[i]
-		if s.done == nil || s.isDone() {
+		if s.done == nil {
 			continue
 		}
+		if s.isDone() {
+			if s.usedCommand() {
+				r.rule.Sources[i].awaited.observe(false)
+			}
+			continue
+		}
+		r.rule.Sources[i].awaited.observe(true)
 		if timeout == nil && budget > 0 {
 			timer := time.NewTimer(budget)
 			defer timer.Stop()
@@ -108,9 +117,20 @@ func (r *Read) wait(budget time.Duration) {
 		select {
 		case <-s.done:
 		case <-timeout:
+			r.giveUp()
 			return
 		case <-r.ctx.Done():
 			return
+		}
+	}
+}
+
+// giveUp cancels all reads, and waits for the stores that may have an older copy. They return when their context ends.
+func (r *Read) giveUp() {
+	r.cancel(context.DeadlineExceeded)
+	for i := range r.sources {
+		if s := &r.sources[i]; s.done != nil && r.rule.Sources[i].Cache != nil {
+			<-s.done
 		}
 	}
 }
@@ -122,6 +142,11 @@ func (s *sourceRead) isDone() bool {
 	default:
 		return false
 	}
+}
+
+// usedCommand reports whether a read that has ended is the result of a command.
+func (s *sourceRead) usedCommand() bool {
+	return slices.ContainsFunc(s.found, func(ext Extension) bool { return ext.Command != nil })
 }
 
 // start starts the read of a source for all cores. It reads a key once even if several cores have it. If there is no

@@ -38,7 +38,16 @@ type Times struct {
 type SourceRead struct {
 	Source  *Source
 	Late    bool     // started after the core had arrived, instead of with the exchange
-	Command *Command // nil if the read was abandoned, or if the store does not report commands
+	Command *Command // nil if the read was abandoned, was a cache hit, or if the store does not report commands
+	Cache   CacheStatus
+}
+
+// Cache returns the status of the exchange's reads; empty if no source has a cache.
+func (r *Report) Cache() (status CacheStatus) {
+	for _, read := range r.Reads {
+		status = status.join(read.Cache)
+	}
+	return status
 }
 
 // Trace is the trace context of an exchange (W3C Trace Context).

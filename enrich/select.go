@@ -175,6 +175,12 @@ type sourceID struct {
 	fields string // bits by index in whole.Fields; empty means all
 }
 
+// Whole returns the source of the rule, and which of its fields s has; "" means all.
+func (s *Source) Whole() (whole *Source, fields string) {
+	id := s.identity()
+	return id.whole, id.fields
+}
+
 func (s *Source) identity() sourceID {
 	if s.id.whole == nil {
 		return sourceID{whole: s}
@@ -227,7 +233,7 @@ func (r *Rule) RejectSelection(unknown []string) Answer {
 		unknown, r.Selectable(),
 	})
 	return Answer{
-		Status: 400, Type: "application/problem+json", Body: body, Outcome: Outcome{Rejected, UnknownMember, ""},
+		Status: 400, Type: "application/problem+json", Body: body, Outcome: Outcome{Disposition: Rejected, Reason: UnknownMember},
 	}
 }
 

@@ -38,7 +38,7 @@ func merge() shape {
 		},
 		members: func(dst []byte, p parts, isEmpty bool) []byte {
 			dst = p.appendExtensions(dst, isEmpty)
-			if reason, _ := p.firstMissing(); reason != "" {
+			if p.hasMissing() {
 				dst = p.appendErrors(dst)
 			}
 			return dst

@@ -1,6 +1,9 @@
 package enrich
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Source defines the documents and the fields of an extension.
 type Source struct {
@@ -11,9 +14,19 @@ type Source struct {
 	Fields     []Field     // in output order; other fields are not returned
 	Failed     string      // message in "errors" if the extension fails
 
+	Cache *CachePolicy // nil if each read is a read of the database
+
 	Description string // for clients
 
-	id sourceID // zero if the source is from a rule, with all its fields
+	id      sourceID      // zero if the source is from a rule, with all its fields
+	awaited *awaitedShare // of its reads; set by Rule.Ready
+}
+
+// CachePolicy says which results of reads are kept, including that there is no document, and how long they are used.
+type CachePolicy struct {
+	MaxEntries   int
+	MaxAge       time.Duration // since the read
+	StaleIfError time.Duration // after MaxAge: only if the database cannot be read
 }
 
 // Condition is a field of a document and the value that it must equal. The value is never a MongoDB operator.

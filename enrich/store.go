@@ -36,7 +36,33 @@ type Extension struct {
 	JSON []byte
 	Err  error
 
-	Command *Command // the command that read it; nil if unknown
+	Command *Command    // the command that read it; nil if unknown
+	ID      string      // identifies the document for [Changes]; empty without one, or if Source.Cache is nil
+	Cache   CacheStatus // empty if Source.Cache is nil
+	Stale   error       // not nil if an older copy replaces the result of a read that failed with this error
+}
+
+// IsAnswer reports whether the extension is what the database responded: a document, valid or not, or that no
+// document matches.
+func (e Extension) IsAnswer() bool {
+	return e.Err == nil || errors.Is(e.Err, ErrNotFound) || errors.Is(e.Err, ErrWrongType)
+}
+
+// CacheStatus says whether extensions are from a cache.
+type CacheStatus string
+
+const (
+	CacheHit   CacheStatus = "hit"   // from the cache
+	CacheMiss  CacheStatus = "miss"  // read from the database
+	CacheStale CacheStatus = "stale" // an older copy from the cache, because the database could not be read
+)
+
+// join returns the status of several extensions: that of the one which depended most on the database.
+func (s CacheStatus) join(other CacheStatus) CacheStatus {
+	if s == "" || s == CacheHit && other != "" || other == CacheStale {
+		return other
+	}
+	return s
 }
 
 // Command is a database command. Exchanges may share a command.

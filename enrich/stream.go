@@ -15,13 +15,13 @@ import (
 // StreamHeaders returns the mutation of the legacy response headers for a streamed response. The status does not
 // change.
 func (r *Rule) StreamHeaders(found Found) Headers {
-	reason, _ := r.parts(nil, nil, 0, found).firstMissing()
+	reason, isStale, _ := r.parts(nil, nil, 0, found).failure()
 	return Headers{
 		Remove: append(legacyBodyHeaders, "content-length"),
 		Set: []Header{
 			{"content-type", r.ContentType},
 			{"cache-control", "no-store"}, // the core may be invalid
-			Outcome{Disposition: Streamed, Reason: reason}.Header(),
+			Outcome{Disposition: Streamed, Reason: reason, Stale: isStale}.Header(),
 		},
 	}
 }
@@ -35,8 +35,8 @@ func (r *Rule) StreamPrefix(start []byte) (prefix, rest []byte) {
 // request. The error is that of the first missing extension.
 func (r *Rule) StreamSuffix(params []Value, core Core, found Found) ([]byte, Outcome, error) {
 	p := r.parts(params, &core.units[0], 0, found)
-	reason, err := p.firstMissing()
-	return r.shape().tail(nil, p), Outcome{Disposition: Streamed, Reason: reason}, err
+	reason, isStale, err := p.failure()
+	return r.shape().tail(nil, p), Outcome{Disposition: Streamed, Reason: reason, Stale: isStale}, err
 }
 
 // CheckCore validates a core of any size like [Rule.ParseCore], in constant memory. The result has no JSON. It reads

@@ -141,6 +141,22 @@ type Value struct {
 // Key identifies a document: one value for each condition of a Source, in their order.
 type Key []Value
 
+// Prefix encodes all values of the key but the last.
+func (k Key) Prefix() string {
+	if len(k) == 1 {
+		return ""
+	}
+	var b strings.Builder
+	for _, v := range k[:len(k)-1] {
+		text := v.String()
+		b.WriteByte(byte(v.Type))
+		b.WriteString(strconv.Itoa(len(text))) // text may contain any byte
+		b.WriteByte(':')
+		b.WriteString(text)
+	}
+	return b.String()
+}
+
 func (v Value) String() string {
 	switch v.Type {
 	case Int64:

@@ -166,14 +166,20 @@ type Outcome struct {
 	Disposition Disposition
 	Reason      Reason // empty if composed
 	Also        Reason // the extension's reason if Reason is the core's; else empty
+	Stale       bool   // an extension is an older copy, for that reason
 }
 
-// String returns the value of the x-weft header, for example "degraded; reason=legacy-error".
+// String returns the value of the x-weft header, for example "degraded; reason=legacy-error", or
+// "degraded; reason=extension-failed; extension=stale".
 func (o Outcome) String() string {
-	if o.Reason == "" {
-		return string(o.Disposition)
+	s := string(o.Disposition)
+	if o.Reason != "" {
+		s += "; reason=" + o.Reasons()
 	}
-	return string(o.Disposition) + "; reason=" + o.Reasons()
+	if o.Stale {
+		s += "; extension=stale"
+	}
+	return s
 }
 
 // Reasons returns the reason, or both with a plus between them; empty if composed.

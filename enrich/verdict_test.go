@@ -103,7 +103,12 @@ func TestOutcomeString(t *testing.T) {
 		"composed":                      {Disposition: Composed},
 		"passed; reason=client-error":   {Disposition: Passed, Reason: ClientError},
 		"degraded; reason=legacy-error": {Disposition: Degraded, Reason: LegacyError},
-		"degraded; reason=legacy-unreachable+extension-timeout": {Degraded, LegacyUnreachable, ExtensionTimeout},
+		"degraded; reason=legacy-unreachable+extension-timeout": {
+			Disposition: Degraded, Reason: LegacyUnreachable, Also: ExtensionTimeout,
+		},
+		"degraded; reason=extension-failed; extension=stale": {
+			Disposition: Degraded, Reason: ExtensionFailed, Stale: true,
+		},
 	} {
 		if got := outcome.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -71,7 +71,7 @@ func (x *exchange) sendLast(r *reply, outcome enrich.Outcome, err error) error {
 		x.report.AnswerSize += len(r.body)
 		x.report.Outcome = outcome
 		if x.server.ServerTiming && outcome.Disposition != enrich.Passed && !x.streamed {
-			r.timing = envoyhttp.ServerTiming(x.report.Times)
+			r.timing = envoyhttp.ServerTiming(&x.report)
 		}
 		m := r.message()
 		m.DynamicMetadata = dynamicMetadata(&x.report)

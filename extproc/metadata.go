@@ -64,6 +64,9 @@ func dynamicMetadata(r *enrich.Report) *structpb.Struct {
 	if r.Times.Read != 0 {
 		values["mongodb_ms"] = structpb.NewNumberValue(envoyhttp.Milliseconds(r.Times.Read))
 	}
+	if status := r.Cache(); status != "" {
+		values["cache"] = structpb.NewStringValue(string(status))
+	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		envoyhttp.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
 	}}

@@ -26,6 +26,13 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	defer done()
 	command := &enrich.Command{Began: time.Now(), Keys: len(keys)}
 	r := &read{Source: src, collection: client.collection(src), projection: projection(src)}
+	if src.Cache != nil {
+		var end func()
+		if ctx, end, err = r.afterChanges(ctx, client); err != nil {
+			return readFailed(src, err, len(keys))
+		}
+		defer end()
+	}
 	var found []enrich.Extension
 	if len(keys) == 1 {
 		found = []enrich.Extension{r.findOne(ctx, keys[0])}
@@ -56,8 +63,7 @@ func (c *client) collection(src *enrich.Source) *mongo.Collection {
 	return c.Database(src.Database).Collection(src.Collection)
 }
 
-// projection returns the fields that a read of src needs: its own and those of its conditions. MongoDB rejects a path
-// within another one.
+// projection returns the fields that a read of src needs: its own and those of its conditions.
 func projection(src *enrich.Source) bson.D {
 	paths := make([]string, 0, len(src.Fields)+len(src.Where))
 	for _, f := range src.Fields {
@@ -66,17 +72,26 @@ func projection(src *enrich.Source) bson.D {
 	for _, c := range src.Where {
 		paths = append(paths, c.Field)
 	}
+	if src.Cache != nil {
+		paths = append(paths, "_id") // changes identify documents by it
+	}
+	fields := includes(paths)
+	isID := func(e bson.E) bool { return e.Key == "_id" || strings.HasPrefix(e.Key, "_id.") }
+	if !slices.ContainsFunc(fields, isID) {
+		fields = append(fields, bson.E{Key: "_id", Value: 0})
+	}
+	return fields
+}
+
+// includes returns a projection with paths. MongoDB rejects a path within another one.
+func includes(paths []string) (fields bson.D) {
 	slices.Sort(paths)
-	fields := bson.D{}
+	fields = bson.D{}
 	for _, p := range slices.Compact(paths) {
 		contains := func(e bson.E) bool { return strings.HasPrefix(p, e.Key+".") }
 		if !slices.ContainsFunc(fields, contains) {
 			fields = append(fields, bson.E{Key: p, Value: 1})
 		}
-	}
-	isID := func(e bson.E) bool { return e.Key == "_id" || strings.HasPrefix(e.Key, "_id.") }
-	if !slices.ContainsFunc(fields, isID) {
-		fields = append(fields, bson.E{Key: "_id", Value: 0})
 	}
 	return fields
 }
@@ -110,6 +125,9 @@ func (r *read) findOne(ctx context.Context, key enrich.Key) enrich.Extension {
 
 func (r *read) extension(key enrich.Key, doc bson.Raw) (ext enrich.Extension) {
 	ext.JSON, ext.Err = appendExtension(make([]byte, 0, len(doc)), r.Source, key, doc)
+	if r.Cache != nil {
+		ext.ID = documentID(doc)
+	}
 	return ext
 }
 

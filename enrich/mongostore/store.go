@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -18,6 +19,11 @@ type Store struct {
 	// Ended, if not nil, is called when a command has ended, with its error if it failed. It must be safe for concurrent
 	// use, and must not be changed once reads have started.
 	Ended func(src *enrich.Source, c *enrich.Command, err error)
+
+	// Watched, if not nil, is called when [Store.Watch] begins to report the changes of a collection, and with an error
+	// when it cannot report them; the error wraps [ErrNoChangeStream] if MongoDB does not support that. It must be safe
+	// for concurrent use, and must not be changed once Watch is called.
+	Watched func(database, collection string, err error)
 
 	configure []func(*options.ClientOptions)
 	connected chan struct{} // closed when there is a client
@@ -33,6 +39,12 @@ type client struct {
 	users  sync.WaitGroup
 	closed context.Context // ends when Close no longer waits for users
 	close  context.CancelFunc
+
+	retired     context.Context // ends when another client replaces this one, or the Store is closed
+	endWatching context.CancelFunc
+
+	timesMu sync.Mutex
+	times   map[namespace]bson.Timestamp // of the last reported change
 }
 
 var _ enrich.Store = (*Store)(nil)
@@ -76,8 +88,9 @@ func (s *Store) Connect(ctx context.Context, uri string) error {
 	if err != nil {
 		return err
 	}
-	next := &client{Client: driver}
+	next := &client{Client: driver, times: map[namespace]bson.Timestamp{}}
 	next.closed, next.close = context.WithCancel(context.Background())
+	next.retired, next.endWatching = context.WithCancel(context.Background())
 	s.mu.Lock()
 	previous := s.client
 	s.mu.Unlock()
@@ -100,6 +113,7 @@ func (s *Store) Connect(ctx context.Context, uri string) error {
 
 // retire disconnects a replaced client when its last user is done.
 func (c *client) retire() {
+	c.endWatching()
 	c.users.Wait()
 	c.close()
 	_ = c.Disconnect(context.Background())
@@ -114,6 +128,7 @@ func (s *Store) Close(ctx context.Context) error {
 	if last == nil {
 		return nil
 	}
+	last.endWatching()
 	done := make(chan struct{})
 	go func() {
 		last.users.Wait()

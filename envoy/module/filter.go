@@ -383,7 +383,7 @@ func (f *Filter) sends(a enrich.Answer) {
 }
 
 func (f *Filter) serverTiming() enrich.Header {
-	return enrich.Header{Name: "server-timing", Value: envoyhttp.ServerTiming(f.report.Times)}
+	return enrich.Header{Name: "server-timing", Value: envoyhttp.ServerTiming(&f.report)}
 }
 
 // pass passes the response with a change of its headers, and ends the exchange.

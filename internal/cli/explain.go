@@ -91,6 +91,13 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 			}
 		}
 		line("", "no document: %s", s.Default(key))
+		if c := s.Cache; c != nil {
+			stale := ""
+			if c.StaleIfError > 0 {
+				stale = fmt.Sprintf("; if MongoDB fails, %v longer", c.StaleIfError)
+			}
+			line("cache", "up to %d documents, each until it changes, up to %v%s", c.MaxEntries, c.MaxAge, stale)
+		}
 	}
 	line("shape", "%s", rule.Sketch())
 	if whole.Select.Param != "" {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"weft/enrich"
+	"weft/enrich/cache"
 	"weft/enrich/mongostore"
 	"weft/internal/watchfile"
 )
@@ -42,6 +44,8 @@ func (s *server) connectMongoDB(ctx context.Context) error {
 	}
 	s.store = mongostore.New(s.metrics.WatchDriver)
 	s.store.Ended = s.metrics.Command
+	s.store.Watched = s.watched
+	s.reads = cache.New(enrich.Limit(enrich.Batch(s.store), s.maxReads), s.store.Watch)
 	dns, cancel := context.WithTimeout(ctx, dnsStartTimeout)
 	defer cancel()
 	err = s.store.Connect(dns, s.mongodbURI)
@@ -70,10 +74,6 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 		return
 	}
 	watchfile.Watch(ctx, names, current, func(contents [][]byte, err error) {
-		if errors.Is(err, watchfile.ErrPolled) {
-			s.reportPolling("mongodb", err)
-			return
-		}
 		next := uri
 		if err == nil && s.mongodbURIFile != "" {
 			next, err = parseURIFile(s.mongodbURIFile, contents[0])
@@ -93,7 +93,7 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 		default:
 		}
 		uris <- uri
-	})
+	}, func(err error) { s.reportPolling("mongodb", err) })
 }
 
 // keepConnected reconnects with each connection string from uris, and retries with the latest one while that fails. It

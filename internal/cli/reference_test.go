@@ -92,6 +92,7 @@ func metrics() (rows []string) {
 	r := &recorder{Registerer: prometheus.NewRegistry()}
 	observe.NewMetrics(r, "")
 	observe.WatchCertificate(r, nil)
+	observe.Cache(r, nil)
 	parts := regexp.MustCompile(`^Desc\{fqName: "(weft_[^"]*)", help: "(.*?)"(?:, unit: "[^"]*")?, ` +
 		`constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
 	for _, c := range r.collectors {

@@ -110,6 +110,15 @@ func checkMongoDB(ctx context.Context, out io.Writer, name string, rules []*enri
 			if err != nil {
 				return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
 			}
+			if src.Cache != nil {
+				reason, err := store.ChangeAdvice(ctx, src)
+				if err != nil {
+					return fmt.Errorf("%s: rule %q: %w", name, r.Name, err)
+				}
+				if reason != "" {
+					warnings = append(warnings, noChangeStream+": "+reason)
+				}
+			}
 			if index != "" {
 				warnings = append(warnings, noIndex+"; run in mongosh: "+index)
 			}

@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,6 +20,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/enrich"
+	"weft/enrich/cache"
 	"weft/enrich/mongostore"
 	"weft/envoy"
 	"weft/envoy/defaults"
@@ -108,7 +108,7 @@ type server struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	store    *mongostore.Store
-	reads    enrich.Store         // store with batching and a limit
+	reads    *cache.Store         // store with batching, a limit and caches
 	report   func(*enrich.Report) // called at the end of each exchange
 	rules    atomic.Pointer[extproc.Ruleset]
 
@@ -204,7 +204,7 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 	if err := s.connectMongoDB(ctx); err != nil {
 		return nil, nil, err
 	}
-	s.reads = enrich.Limit(enrich.Batch(s.store), s.maxReads)
+	observe.Cache(s.registry, s.reads.Stats)
 	s.applyRules(ctx, file)
 	closeAdmin, err := s.serveAdmin(ctx, s.registry)
 	if err != nil {
@@ -230,9 +230,10 @@ func (s *server) panicked(rule string, err *enrich.PanicError) {
 		"rule", rule, "error", err, "stack", string(err.Stack))
 }
 
-// closeStore closes the connections to MongoDB. All exchanges have ended, so no read is in progress and Close need not
-// wait.
+// closeStore ends the change streams and closes the connections to MongoDB. All exchanges have ended, so no read is in
+// progress and Close need not wait.
 func (s *server) closeStore() {
+	s.reads.Close()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.store.Close(now)
@@ -251,7 +252,8 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
-	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
+	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(f.Envoy.MessageTimeout))
+	s.reads.Use(f.Rules)
 	s.rules.Store(ruleset)
 	if s.stopAdvice != nil {
 		s.stopAdvice() // it is about other rules
@@ -270,10 +272,6 @@ func (s *server) reportPolling(files string, err error) {
 func (s *server) watch(ctx context.Context, current []byte) {
 	names := func() []string { return []string{s.rulesName} }
 	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {
-		if errors.Is(err, watchfile.ErrPolled) {
-			s.reportPolling("rules", err)
-			return
-		}
 		var f *rulesfile.File
 		if err == nil {
 			f, err = rulesfile.Parse(s.rulesName, contents[0])
@@ -292,8 +290,24 @@ func (s *server) watch(ctx context.Context, current []byte) {
 			s.logger.Warn("envoy configuration differs; regenerate it",
 				"run", "weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
-	})
+	}, func(err error) { s.reportPolling("rules", err) })
 }
+
+// watched logs that the changes of a collection are reported, or not.
+func (s *server) watched(database, collection string, err error) {
+	of := slog.String("collection", database+"."+collection)
+	switch {
+	case err == nil:
+		s.logger.Info("cache follows the change stream", of)
+	case errors.Is(err, mongostore.ErrNoChangeStream):
+		s.logger.Warn(noChangeStream, of, "error", err)
+	default:
+		s.logger.Warn("change stream failed; the cache is not used until it is resumed", of, "error", err)
+	}
+}
+
+// noChangeStream is a warning of weft serve and weft check.
+const noChangeStream = "no change stream; cached documents are up to max_age old"
 
 // noIndex is a warning of weft serve and weft check.
 const noIndex = "no index on the key; each read scans the whole collection"

@@ -44,6 +44,9 @@ func (c *Clock) Waited(t *enrich.Times, began time.Time, reads []enrich.SourceRe
 	}
 	t.Waiting, t.Waited = began.Sub(t.Began), now.Sub(began)
 	for _, r := range reads {
+		if r.Cache == enrich.CacheHit {
+			continue // not a read of the database
+		}
 		readBegan, readEnded := t.Began, now
 		if r.Late {
 			readBegan = t.Began.Add(t.Answered)

@@ -20,8 +20,9 @@ import (
 const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
 
 // MetadataNamespace is the namespace of the dynamic metadata that the end of an exchange sets, for Envoy's access log:
-// rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms, mongodb_ms and
-// added_ms. Unknown values are omitted. With ext_proc, Envoy's configuration must allow it (receiving_namespaces).
+// rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms, mongodb_ms,
+// added_ms, and cache (hit, miss or stale) if the rule has one. Unknown values are omitted. With ext_proc, Envoy's
+// configuration must allow it (receiving_namespaces).
 const MetadataNamespace = "weft"
 
 const (
@@ -159,15 +160,19 @@ func Milliseconds(d time.Duration) float64 {
 }
 
 // ServerTiming returns the value of a server-timing header (W3C Server Timing), which browsers display: the times of
-// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds.
-func ServerTiming(t enrich.Times) string {
-	b := make([]byte, 0, 64)
+// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds; and the status of
+// the cache.
+func ServerTiming(r *enrich.Report) string {
+	t, b := r.Times, make([]byte, 0, 64)
 	add := func(name string, d time.Duration) {
 		b = strconv.AppendFloat(append(b, name...), Milliseconds(d), 'f', -1, 64)
 	}
 	add("legacy;dur=", t.Legacy)
 	if t.Read != 0 {
 		add(", mongodb;dur=", t.Read)
+	}
+	if status := r.Cache(); status != "" {
+		b = append(append(b, ", cache;desc="...), status...)
 	}
 	add(", weft;dur=", t.Added)
 	return string(b)

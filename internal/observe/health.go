@@ -37,7 +37,9 @@ func (h *Health) Set(failing bool) { h.failing.Store(failing) }
 // Watch records the result of an exchange that has ended.
 func (h *Health) Watch(r *enrich.Report) {
 	failed := isUnavailable(r.Outcome.Reason) || isUnavailable(r.Outcome.Also)
-	succeeded := r.Outcome.Disposition == enrich.Composed && len(r.Reads) > 0 // a request may select no extension
+	// A request may select no extension, and a hit of a cache does not read.
+	isRead := len(r.Reads) > 0 && r.Cache() != enrich.CacheHit
+	succeeded := r.Outcome.Disposition == enrich.Composed && isRead
 	if !failed && !succeeded {
 		return
 	}

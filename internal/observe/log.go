@@ -47,6 +47,7 @@ func Log(logger *slog.Logger) func(*enrich.Report) {
 			optional("legacy", r.Times.Legacy),
 			optional("mongodb", r.Times.Read),
 			optional("added", r.Times.Added),
+			optional("cache", string(r.Cache())),
 		}
 		attrs = append(attrs, ids(r)...)
 		if r.Err != nil {

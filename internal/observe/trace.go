@@ -83,7 +83,13 @@ func (t tracer) record(r *enrich.Report) {
 	if r.Outcome.Disposition == enrich.Degraded {
 		exchange.SetStatus(codes.Error, string(r.Outcome.Reason))
 	}
+	if status := r.Cache(); status != "" {
+		exchange.SetAttributes(attribute.String("weft.cache", string(status)))
+	}
 	for _, read := range r.Reads {
+		if read.Cache == enrich.CacheHit {
+			continue
+		}
 		t.recordRead(ctx, r, read)
 	}
 	composing := r.Times.Answered

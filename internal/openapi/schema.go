@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"slices"
 
 	"weft/enrich"
 )
@@ -108,12 +109,9 @@ func objectAt(schema *object, names []string, isRequired bool) *object {
 
 func require(schema *object, name string) {
 	required, _ := schema.get("required").([]string)
-	for _, other := range required {
-		if other == name {
-			return
-		}
+	if !slices.Contains(required, name) {
+		schema.set("required", append(required, name))
 	}
-	schema.set("required", append(required, name))
 }
 
 // listOf returns the schema of the response with a schema for each core: the list, in the object that contains it.

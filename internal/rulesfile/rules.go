@@ -49,9 +49,9 @@ func (b *builder) envoy() Envoy {
 	n := b.root.get("envoy")
 	e := Envoy{
 		Legacy:            n.get("legacy").str(""),
-		LegacyIdleTimeout: b.duration("legacy_idle_timeout", defaults.LegacyIdleTimeout),
-		RouteTimeout:      b.duration("route_timeout", defaults.RouteTimeout),
-		MessageTimeout:    b.duration("message_timeout", defaults.MessageTimeout),
+		LegacyIdleTimeout: b.duration([]string{"envoy", "legacy_idle_timeout"}, defaults.LegacyIdleTimeout, maxTimeout),
+		RouteTimeout:      b.duration([]string{"envoy", "route_timeout"}, defaults.RouteTimeout, maxTimeout),
+		MessageTimeout:    b.duration([]string{"envoy", "message_timeout"}, defaults.MessageTimeout, maxTimeout),
 		Retries:           defaults.Retries,
 	}
 	if retries, ok := n.get("retries").value.(int64); ok {
@@ -64,15 +64,18 @@ func (b *builder) envoy() Envoy {
 	return e
 }
 
-// duration returns a duration in the envoy section, the default if it is not set, or 0 after an error.
-func (b *builder) duration(key string, byDefault time.Duration) time.Duration {
-	n := b.root.get("envoy", key)
+// maxTimeout is the maximum of a timeout.
+const maxTimeout = time.Hour
+
+// duration returns a duration, the default if it is not set, or 0 after an error.
+func (b *builder) duration(steps []string, byDefault, maximum time.Duration) time.Duration {
+	n := b.root.get(steps...)
 	if n.value == nil {
 		return byDefault
 	}
 	d, err := time.ParseDuration(n.str(""))
-	if err != nil || d < time.Millisecond || d > time.Hour {
-		b.fail([]string{"envoy", key}, "%q: write a duration from 1ms to 60m, such as 900ms or 3s", n.text)
+	if err != nil || d < time.Millisecond || d > maximum {
+		b.fail(steps, "%q: write a duration from 1ms to %.0fm, such as 900ms or 3s", n.text, maximum.Minutes())
 		return 0
 	}
 	return d

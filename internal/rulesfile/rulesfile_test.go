@@ -56,6 +56,37 @@ rules:
 	}
 }
 
+// TestCachePolicy: an extension has no cache unless the rule configures one; an empty mapping has the defaults.
+func TestCachePolicy(t *testing.T) {
+	for text, want := range map[string]*enrich.CachePolicy{
+		"":            nil,
+		", cache: {}": {MaxEntries: 10_000, MaxAge: time.Minute},
+		", cache: {max_entries: 5, max_age: 1.5s, stale_if_error: 24m}": {
+			MaxEntries: 5, MaxAge: 1500 * time.Millisecond, StaleIfError: 24 * time.Minute,
+		},
+	} {
+		f, err := Parse("rules.yaml", []byte(`
+version: 1
+rules:
+  - name: r
+    match: {path: "/a/{id:uuid-java}"}
+    core: {verify: {id: id}}
+    extensions:
+      x: {database: d, collection: c, where: {id: {param: id}, kind: {value: x}}, fields: {n: int64}`+text+`}
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := f.Rules[0].Sources[0]
+		if !reflect.DeepEqual(src.Cache, want) {
+			t.Errorf("%s: %+v, want %+v", text, src.Cache, want)
+		}
+		if src.Where[0].Type != enrich.UUIDJava || src.Where[1].Type != enrich.String {
+			t.Errorf("types of the conditions: %+v", src.Where)
+		}
+	}
+}
+
 // TestBadConfig checks the exact errors and warnings for the files in testdata/badconfig.
 func TestBadConfig(t *testing.T) {
 	files, err := filepath.Glob("testdata/badconfig/*.txtar")

@@ -37,10 +37,33 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 	case fromCore > 0 && b.rule.StreamLarge:
 		b.fail(where, "with large: stream, the extension is read before the core arrives; use param instead of core")
 	}
+	if n.get("cache").isMap {
+		s.Cache = b.cachePolicy(slices.Concat(steps, []string{"cache"}))
+	}
 	for _, member := range n.get("fields").keys {
 		s.Fields = append(s.Fields, b.field(slices.Concat(steps, []string{"fields", member}), member, s))
 	}
 	return s
+}
+
+// Defaults and limits of a cache.
+const (
+	maxEntries      = 10_000
+	maxAge          = time.Minute
+	maxMaxAge       = time.Hour
+	maxStaleIfError = 24 * time.Hour
+)
+
+func (b *ruleBuilder) cachePolicy(steps []string) *enrich.CachePolicy {
+	policy := &enrich.CachePolicy{
+		MaxEntries:   maxEntries,
+		MaxAge:       b.duration(slices.Concat(steps, []string{"max_age"}), maxAge, maxMaxAge),
+		StaleIfError: b.duration(slices.Concat(steps, []string{"stale_if_error"}), 0, maxStaleIfError),
+	}
+	if n, ok := b.root.get(slices.Concat(steps, []string{"max_entries"})...).value.(int64); ok {
+		policy.MaxEntries = int(n)
+	}
+	return policy
 }
 
 func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {

@@ -1,6 +1,8 @@
 package commands_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,6 +33,21 @@ func TestCheckMongoDB(t *testing.T) {
 	out, err = weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), rules).Output()
 	want = rules + `: rule "user", extension "extension": field "userId" is string, not int64, ` +
 		`in 1 of 1 documents, which no read returns (warning)` + "\n"
+	if err != nil || !strings.Contains(string(out), want) {
+		t.Errorf("%v\n got %s\nwant %s", err, out, want)
+	}
+	text, err := os.ReadFile(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cached := filepath.Join(t.TempDir(), "cached.yaml")
+	with := strings.Replace(string(text), "        database:", "        cache: {}\n        database:", 1)
+	if err := os.WriteFile(cached, []byte(with), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err = weft(t.Context(), "check", "--mongodb-uri", mongod.URI(), cached).Output()
+	want = `: rule "user", extension "extension": no change stream; cached documents are up to max_age old: ` +
+		"change streams are not supported by a standalone server (warning)\n"
 	if err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("%v\n got %s\nwant %s", err, out, want)
 	}

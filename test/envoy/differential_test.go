@@ -241,9 +241,8 @@ func (x exchange) run(t *testing.T, s *system) (o outcome) {
 		}
 		return raw(response)(c, r) && end == ""
 	}
-	_, id, _ := strings.Cut(x.target[1:], "/")
 	path, _, _ := strings.Cut(x.target, "?")
-	id = path[strings.LastIndex(strings.TrimSuffix(path, "/"), "/")+1:]
+	id := path[strings.LastIndex(strings.TrimSuffix(path, "/"), "/")+1:]
 	for _, path := range []string{path, "/api/v1/users/" + id} {
 		s.legacy.answer(path, respond)
 	}

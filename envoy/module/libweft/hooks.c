@@ -266,7 +266,8 @@ void weft_replace_body(void* envoy, bool received, const char* data, size_t leng
 }
 
 void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const char* verdict, size_t verdict_length,
-                       const char* reason, size_t reason_length, double legacy, double added, double mongodb) {
+                       const char* reason, size_t reason_length, const char* cache, size_t cache_length, double legacy,
+                       double added, double mongodb) {
 #define TEXT(text) (envoy_dynamic_module_type_module_buffer){text, sizeof text - 1}
   envoy_dynamic_module_type_module_buffer ns = TEXT("weft");
   envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
@@ -276,6 +277,9 @@ void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const 
   if (reason_length > 0)
     envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
         envoy, ns, TEXT("reason"), (envoy_dynamic_module_type_module_buffer){reason, reason_length});
+  if (cache_length > 0)
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
+        envoy, ns, TEXT("cache"), (envoy_dynamic_module_type_module_buffer){cache, cache_length});
   envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("legacy_ms"), legacy);
   envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("added_ms"), added);
   if (mongodb != 0) envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("mongodb_ms"), mongodb);

@@ -110,9 +110,10 @@ func (f *filter) Claims() []byte {
 
 // SetMetadata implements [module.Stream].
 func (f *filter) SetMetadata(r *enrich.Report) {
-	verdict, reason := string(r.Outcome.Disposition), r.Outcome.Reasons()
+	verdict, reason, cache := string(r.Outcome.Disposition), r.Outcome.Reasons(), string(r.Cache())
 	C.weft_set_metadata(f.envoy, stringPointer(r.Rule), C.size_t(len(r.Rule)),
 		stringPointer(verdict), C.size_t(len(verdict)), stringPointer(reason), C.size_t(len(reason)),
+		stringPointer(cache), C.size_t(len(cache)),
 		C.double(envoyhttp.Milliseconds(r.Times.Legacy)), C.double(envoyhttp.Milliseconds(r.Times.Added)),
 		C.double(envoyhttp.Milliseconds(r.Times.Read)))
 }

@@ -1,0 +1,135 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"weft/enrich"
+)
+
+// table has the results of a source.
+type table struct {
+	policy  *enrich.CachePolicy
+	history *history
+	salt    uint64 // of its keys in history
+	entries *otter.Cache[entryKey, *entry]
+	steps   atomic.Uint64 // the number of times that a read began or ended
+
+	hits, misses, bypassed, stale atomic.Uint64
+}
+
+// entryKey is an [enrich.Key] that is comparable, with the fields that a request selects.
+type entryKey struct {
+	prefix string
+	last   enrich.Value
+	fields string // see [enrich.Source.Whole]
+}
+
+func entryKeyOf(key enrich.Key, fields string) entryKey {
+	return entryKey{key.Prefix(), key[len(key)-1], fields}
+}
+
+// entry is the result of a read. It is never changed.
+type entry struct {
+	read
+	ext             enrich.Extension // with CacheHit
+	keySlot, idSlot int              // in history; idSlot is -1 without a document
+}
+
+// read is a read of the database.
+type read struct {
+	table        *table
+	at           time.Time // when it began
+	last         uint64    // number of the last change before that
+	began, ended uint64    // steps
+}
+
+func newTable(policy *enrich.CachePolicy, h *history) *table {
+	return &table{
+		policy: policy, history: h, salt: rand.Uint64(),
+		entries: otter.Must(&otter.Options[entryKey, *entry]{MaximumSize: policy.MaxEntries}),
+	}
+}
+
+// slotOf returns the slot of a key, which is the same for all selections of fields.
+func (t *table) slotOf(key entryKey) int {
+	key.fields = ""
+	return t.history.slotOfKey(t.salt, key)
+}
+
+// begin returns a read that begins.
+func (t *table) begin() read {
+	return read{table: t, at: time.Now(), last: t.history.last.Load(), began: t.steps.Add(1)}
+}
+
+func (r *read) end() { r.ended = r.table.steps.Add(1) }
+
+// lookup returns the result of an earlier read, if it may be used.
+func (t *table) lookup(key entryKey, now time.Time) (enrich.Extension, bool) {
+	if !t.history.isUsable(now) {
+		t.bypassed.Add(1)
+		return enrich.Extension{}, false
+	}
+	e, ok := t.entries.GetIfPresent(key)
+	if !ok || now.Sub(e.at) >= t.policy.MaxAge || t.history.isOutdated(e) || t.history.isUncertain(e) {
+		t.misses.Add(1)
+		return enrich.Extension{}, false
+	}
+	t.hits.Add(1)
+	return e.ext, true
+}
+
+// keep keeps the result of a read. An outdated one is kept as well, as a record of what a client received: if the
+// results of two reads that ran at the same time differ, it is not known which is newer. Then neither is used again,
+// nor are those of other reads that are still running. Otherwise a client could get the older one after the newer one.
+func (t *table) keep(key entryKey, ext enrich.Extension, r read) {
+	ext.Command, ext.Cache = nil, enrich.CacheHit
+	e := &entry{read: r, ext: ext, keySlot: t.slotOf(key), idSlot: t.history.slotOfID(ext.ID)}
+	t.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		switch {
+		case !found || e.began > old.ended:
+			return e, otter.WriteOp
+		case old.began > e.ended:
+			return nil, otter.CancelOp
+		case isSame(old.ext, e.ext):
+			newer := *e
+			if e.began < old.began {
+				newer = *old
+			}
+			newer.ended = max(old.ended, e.ended)
+			return &newer, otter.WriteOp
+		default:
+			t.history.outdate(e.keySlot)
+			return nil, otter.InvalidateOp
+		}
+	})
+}
+
+// isSame reports whether two results are of the same document with the same fields.
+func isSame(a, b enrich.Extension) bool {
+	return a.ID == b.ID && bytes.Equal(a.JSON, b.JSON) && (a.Err == nil) == (b.Err == nil) &&
+		errors.Is(a.Err, enrich.ErrNotFound) == errors.Is(b.Err, enrich.ErrNotFound)
+}
+
+// standIn returns an older result for a failed read, or the failure if there is no usable one.
+func (t *table) standIn(key entryKey, failed enrich.Extension) enrich.Extension {
+	isBug, isAbandoned := errors.As(failed.Err, new(*enrich.PanicError)), errors.Is(failed.Err, context.Canceled)
+	if t.policy.StaleIfError == 0 || isBug || isAbandoned {
+		return failed
+	}
+	e, ok := t.entries.GetIfPresent(key)
+	if !ok || time.Since(e.at) >= t.policy.MaxAge+t.policy.StaleIfError || t.history.isOutdated(e) ||
+		errors.Is(e.ext.Err, enrich.ErrWrongType) {
+		return failed
+	}
+	t.stale.Add(1)
+	ext := e.ext
+	ext.Cache, ext.Stale = enrich.CacheStale, failed.Err
+	return ext
+}
