@@ -233,7 +233,8 @@ func (r *Rule) RejectSelection(unknown []string) Answer {
 		unknown, r.Selectable(),
 	})
 	return Answer{
-		Status: 400, Type: "application/problem+json", Body: body, Outcome: Outcome{Disposition: Rejected, Reason: UnknownMember},
+		Status: 400, Type: "application/problem+json", Body: body,
+		Outcome: Outcome{Disposition: Rejected, Reason: UnknownMember},
 	}
 }
 
