@@ -299,7 +299,8 @@ func TestModuleReload(t *testing.T) {
 
 // TestModuleCache: a module keeps documents, too. Without change streams, they are used until they are too old.
 func TestModuleCache(t *testing.T) {
-	rules := bytes.Replace(userprofile.Rules, []byte("        database:"), []byte("        cache: {}\n        database:"), 1)
+	database, withCache := []byte("        database:"), []byte("        cache: {}\n        database:")
+	rules := bytes.Replace(userprofile.Rules, database, withCache, 1)
 	s, file := startModule(t, rules, systemOptions{})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
 	harness.ExpectLog(t, s.Envoy.Process, "no change stream; cached documents are up to max_age old")
@@ -321,7 +322,8 @@ func TestModuleCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, bytes.Replace(text, []byte("cache: {}"), []byte("description: none"), 1), 0o600); err != nil {
+	text = bytes.Replace(text, []byte("cache: {}"), []byte("description: none"), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	harness.ExpectLog(t, s.Envoy.Process, "rules reloaded")
