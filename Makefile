@@ -33,6 +33,21 @@ examples/client/node_modules/.package-lock.json: examples/client/package-lock.js
 	@echo "fetching the dependencies of the page …"; cd examples/client && npm ci --loglevel=error && touch node_modules/.package-lock.json || \
 	  { echo 'the dependencies of the page cannot be fetched, for the reason above; make run needs neither Node.js nor npm' >&2; exit 1; }
 
+.PHONY: graphql
+graphql: servers build examples/graphql/node_modules/.package-lock.json ## make run with examples/graphql/rules.yaml, and a GraphQL gateway on port 4000 (GRAPHQL_PORT); needs npm
+	@bin/weft openapi --rules examples/graphql/rules.yaml >examples/graphql/openapi.json
+	@trap 'exit 0' INT TERM; trap 'kill $$demo 2>/dev/null; wait $$demo' EXIT; \
+	  WEFT_RULES=$(CURDIR)/examples/graphql/rules.yaml bin/demo -weft bin/weft -legacy bin/legacy & demo=$$!; \
+	  cd examples/graphql && WEFT_URL=http://127.0.0.1:$${PORT:-10000} npm start --silent
+
+.PHONY: test-graphql
+test-graphql: servers build examples/graphql/node_modules/.package-lock.json ## test the GraphQL gateway, against a complete demo; needs npm
+	@cd examples/graphql && npm test --silent
+
+examples/graphql/node_modules/.package-lock.json: examples/graphql/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing; install Node.js 20.19 or newer with npm' >&2; exit 1; }
+	@echo "fetching the dependencies of the gateway …"; cd examples/graphql && npm ci --loglevel=error --ignore-scripts && touch node_modules/.package-lock.json
+
 .PHONY: test
 test: tools go ## run all tests, with the real Envoy and the real mongod
 	@status=0; for module in $(MODULES); do echo "testing $$module …"; fresh=; \

@@ -3,7 +3,10 @@ module weft
 go 1.26.0
 
 // npm's packages may hold Go files.
-ignore ./examples/client/node_modules
+ignore (
+	./examples/client/node_modules
+	./examples/graphql/node_modules
+)
 
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1

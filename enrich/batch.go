@@ -162,11 +162,15 @@ func (b *batch) join(src *Source, key Key) *lookup {
 // schedule starts the next command of a group, immediately or as soon as the pace allows. If too many commands are
 // running, the end of one of them calls it again. b.mu is locked.
 func (b *batch) schedule(g *group) {
-	if g.scheduled || len(g.waiting) == 0 || g.inFlight >= b.pace.limit() {
+	if g.scheduled || len(g.waiting) == 0 {
+		return
+	}
+	awaited := g.src.awaited.value()
+	if g.inFlight >= b.pace.limit(awaited) {
 		return
 	}
 	var wait time.Duration
-	wait, g.full = b.pace.reserve(time.Now(), g.full)
+	wait, g.full = b.pace.reserve(time.Now(), g.full, awaited)
 	g.scheduled = true
 	g.inFlight++
 	if wait > 0 {

@@ -1,6 +1,10 @@
 package enrich
 
-import "time"
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
 
 const (
 	// minPaced is the minimum round trip for concurrent commands. On a shorter one, as on loopback (0.3 ms or more on a
@@ -21,6 +25,10 @@ const (
 // pace decides when the next command of a group may start. The longer the round trip to the database, the more commands
 // are in flight, so that a key waits for a fraction of a round trip at most. It is a token bucket: a token arrives each
 // [pace.interval], and the bucket holds [pace.concurrency], so that single keys do not wait.
+//
+// A read may wait for free if it ends before its exchange needs it, because the legacy service takes longer. So there
+// are fewer commands if only a share of the reads is awaited. With n commands in flight, the number of commands grows
+// with n, and the time that exchanges wait with share/n: the sum of both is the least if n grows with √share.
 //
 // The round trip is the shortest of the last 10 to 20 seconds: longer ones measure the load of the database or of this
 // machine, which more commands would not reduce. The zero value allows one command at a time.
@@ -49,31 +57,60 @@ func (p *pace) roundTrip() time.Duration {
 	return p.current
 }
 
-// concurrency returns how many commands are in flight if each takes the shortest round trip.
-func (p *pace) concurrency() int {
+// concurrency returns how many commands are in flight if each takes the shortest round trip. awaited is the share of
+// reads that exchanges wait for; see [awaitedShare].
+func (p *pace) concurrency(awaited float64) int {
 	if p.roundTrip() < minPaced {
 		return 1
 	}
-	return min(1+int(p.roundTrip()/paceStep), maxConcurrency)
+	n := min(1+int(p.roundTrip()/paceStep), maxConcurrency)
+	return max(1, int(math.Round(math.Sqrt(awaited)*float64(n))))
 }
 
 // limit returns the maximum number of commands in flight: twice the concurrency, for commands that take longer, or 1.
-func (p *pace) limit() int {
-	if n := p.concurrency(); n > 1 {
-		return 2 * n
+func (p *pace) limit(awaited float64) int {
+	if p.roundTrip() < minPaced {
+		return 1
 	}
-	return 1
+	return 2 * p.concurrency(awaited)
 }
 
 // interval returns the time between two commands that keeps concurrency commands in flight.
-func (p *pace) interval() time.Duration { return p.roundTrip() / time.Duration(p.concurrency()) }
+func (p *pace) interval(awaited float64) time.Duration {
+	return p.roundTrip() / time.Duration(p.concurrency(awaited))
+}
 
 // reserve removes a token. It returns how long the caller must wait for it, and when the bucket will be full again;
 // full is when it was to be full before (the generic cell rate algorithm; ITU-T I.371).
-func (p *pace) reserve(now, full time.Time) (wait time.Duration, fullAgain time.Time) {
+func (p *pace) reserve(now, full time.Time, awaited float64) (wait time.Duration, fullAgain time.Time) {
 	if full.Before(now) {
 		full = now
 	}
-	full = full.Add(p.interval())
-	return max(0, full.Sub(now)-p.interval()*time.Duration(p.concurrency())), full
+	full = full.Add(p.interval(awaited))
+	return max(0, full.Sub(now)-p.interval(awaited)*time.Duration(p.concurrency(awaited))), full
+}
+
+// awaitedShare is the share of reads that had not ended when their exchanges needed them: a moving average over about
+// 64 reads. It is safe for concurrent use. The zero value is 1, and nil remains 1.
+type awaitedShare struct {
+	ended atomic.Uint32 // bits of 1 - share
+}
+
+// observe records a read. If it is called concurrently, a read may be lost.
+func (s *awaitedShare) observe(isAwaited bool) {
+	if s == nil {
+		return
+	}
+	ended, target := math.Float32frombits(s.ended.Load()), float32(1)
+	if isAwaited {
+		target = 0
+	}
+	s.ended.Store(math.Float32bits(ended + (target-ended)/64))
+}
+
+func (s *awaitedShare) value() float64 {
+	if s == nil {
+		return 1
+	}
+	return 1 - float64(math.Float32frombits(s.ended.Load()))
 }

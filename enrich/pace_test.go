@@ -33,25 +33,36 @@ func (l load) median() time.Duration {
 // perRead returns the number of commands per read.
 func (l load) perRead() float64 { return float64(l.commands) / float64(len(l.times)) }
 
-// simulate runs clients against a Batch in a synctest bubble. Only the round trip and the clients take time: each
-// client starts its reads by calling read, which returns when the read is done.
-func simulate(t *testing.T, roundTrip time.Duration, clients func(read func()) (wait func())) (l load) {
+// simulate runs clients against a Batch in a synctest bubble. Only the round trip, the legacy service and the clients
+// take time: each client calls read for an exchange, which awaits its read when the legacy service has responded.
+// legacy returns the time for the nth response.
+func simulate(
+	t *testing.T, roundTrip time.Duration, legacy func(n int64) time.Duration, clients func(read func()) (wait func()),
+) (l load) {
 	synctest.Test(t, func(t *testing.T) {
 		var commands, key atomic.Int64
 		store := Batch(storeFunc(func(_ context.Context, keys []Key) []Extension {
 			commands.Add(1)
 			time.Sleep(roundTrip)
-			return extensionsOf(keys, nil)
+			found := extensionsOf(keys, nil)
+			for i := range found {
+				found[i].Command = &Command{}
+			}
+			return found
 		}))
-		src := &Source{}
-		store.Find(t.Context(), src, []Key{number(0)}) // measures the round trip
+		rule := Rule{Sources: []*Source{{Where: []Condition{{Field: "id", From: FromParam, Type: Int64}}}}}.Ready()
+		store.Find(t.Context(), rule.Sources[0], []Key{number(0)}) // measures the round trip
 		commands.Store(0)
 		time.Sleep(time.Second)
 		var mu sync.Mutex
 		began := time.Now()
 		clients(func() {
 			readBegan := time.Now()
-			store.Find(t.Context(), src, []Key{number(key.Add(1))})
+			n := key.Add(1)
+			r := Fetch(t.Context(), store, rule, number(n))
+			defer r.Stop()
+			time.Sleep(legacy(n))
+			r.Await(Core{}, 0)
 			mu.Lock()
 			defer mu.Unlock()
 			l.times = append(l.times, time.Since(readBegan))
@@ -61,6 +72,8 @@ func simulate(t *testing.T, roundTrip time.Duration, clients func(read func()) (
 	})
 	return l
 }
+
+func instant(int64) time.Duration { return 0 }
 
 // closedLoop returns clients of which each reads again when its last read is done and it has worked for some time.
 func closedLoop(connections int, work time.Duration) func(read func()) (wait func()) {
@@ -113,9 +126,9 @@ func openLoop(rate float64, isBursty bool) func(read func()) (wait func()) {
 func TestNoReadWaitsWithoutNeed(t *testing.T) {
 	const work = 700 * time.Microsecond // time of Envoy and the client for a result
 	for _, roundTrip := range []time.Duration{2200 * time.Microsecond, 5200 * time.Microsecond, 10200 * time.Microsecond} {
-		one := simulate(t, roundTrip, closedLoop(1, work))
+		one := simulate(t, roundTrip, instant, closedLoop(1, work))
 		for _, connections := range []int{2, 4, 16, 64, 256} {
-			many := simulate(t, roundTrip, closedLoop(connections, work))
+			many := simulate(t, roundTrip, instant, closedLoop(connections, work))
 			if ratio := float64(many.median()+work) / float64(one.median()+work); ratio > 1.10 {
 				t.Errorf("round trip %v, %d connections: p50 is %.2f times that of one", roundTrip, connections, ratio)
 			}
@@ -130,10 +143,49 @@ func TestNoReadWaitsWithoutNeed(t *testing.T) {
 	}
 }
 
+// TestUnawaitedReadsAreGathered: if the legacy service takes longer than MongoDB, fewer commands run, and no
+// exchange takes longer than the legacy service.
+func TestUnawaitedReadsAreGathered(t *testing.T) {
+	const work, roundTrip, slow = 700 * time.Microsecond, 2200 * time.Microsecond, 8800 * time.Microsecond
+	for _, connections := range []int{16, 64, 256} {
+		fast := simulate(t, roundTrip, instant, closedLoop(connections, work))
+		l := simulate(t, roundTrip, func(int64) time.Duration { return slow }, closedLoop(connections, work))
+		if slowest := slices.Max(l.times); slowest > slow {
+			t.Errorf("%d connections: an exchange takes %v, want %v", connections, slowest, slow)
+		}
+		if l.perRead() > fast.perRead()*0.55 {
+			t.Errorf("%d connections: %.3f commands per read, %.3f with an instant legacy service",
+				connections, l.perRead(), fast.perRead())
+		}
+	}
+}
+
+// TestFewAwaitedReads: if only every fifth read is awaited, it waits for a quarter of a round trip at most, on average.
+func TestFewAwaitedReads(t *testing.T) {
+	const work, roundTrip, slow = 700 * time.Microsecond, 2200 * time.Microsecond, 22 * time.Millisecond
+	legacy := func(n int64) time.Duration {
+		if n%5 == 0 {
+			return 0
+		}
+		return slow
+	}
+	for _, connections := range []int{4, 16, 64, 256} {
+		l := simulate(t, roundTrip, legacy, closedLoop(connections, work))
+		awaited := slices.DeleteFunc(l.times, func(d time.Duration) bool { return d >= slow })
+		var waited time.Duration
+		for _, d := range awaited {
+			waited += d - roundTrip
+		}
+		if mean := waited / time.Duration(len(awaited)); mean > roundTrip/4 {
+			t.Errorf("%d connections: the mean wait is %v, with a round trip of %v", connections, mean, roundTrip)
+		}
+	}
+}
+
 // TestOneCommandAtATimeOnLoopback: if the round trip is short, a command costs more than it saves.
 func TestOneCommandAtATimeOnLoopback(t *testing.T) {
 	for _, connections := range []int{64, 256} {
-		l := simulate(t, 150*time.Microsecond, closedLoop(connections, 5*time.Millisecond))
+		l := simulate(t, 150*time.Microsecond, instant, closedLoop(connections, 5*time.Millisecond))
 		if most := l.took / (150 * time.Microsecond); time.Duration(l.commands) > most+1 {
 			t.Errorf("%d connections: %d commands in %v", connections, l.commands, l.took)
 		}
@@ -146,7 +198,7 @@ func TestRoundTripIsForgotten(t *testing.T) {
 	now := time.Now()
 	expect := func(when string, want int) {
 		t.Helper()
-		if got := p.concurrency(); got != want {
+		if got := p.concurrency(1); got != want {
 			t.Errorf("%s: %d commands at a time, want %d", when, got, want)
 		}
 	}
@@ -174,7 +226,7 @@ func TestPaceOfArrivals(t *testing.T) {
 	for name, isBursty := range map[string]bool{"Poisson": false, "bursts of 20": true} {
 		var waits, commands []float64
 		for _, rate := range rates {
-			l := simulate(t, roundTrip, openLoop(rate, isBursty))
+			l := simulate(t, roundTrip, instant, openLoop(rate, isBursty))
 			var sum time.Duration
 			for _, d := range l.times {
 				sum += d - roundTrip

@@ -54,6 +54,7 @@ func (r Rule) Ready() *Rule {
 		p.verify = append(p.verify, record(v.At, true))
 	}
 	for _, s := range r.Sources {
+		s.awaited = &awaitedShare{}
 		slots := make([]int, len(s.Where))
 		for i, c := range s.Where {
 			slots[i] = -1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -98,9 +99,16 @@ func (r *Read) wait(budget time.Duration) {
 	var timeout <-chan time.Time
 	for i := range r.sources {
 		s := &r.sources[i]
-		if s.done == nil || s.isDone() {
+		if s.done == nil {
 			continue
 		}
+		if s.isDone() {
+			if s.usedCommand() {
+				r.rule.Sources[i].awaited.observe(false)
+			}
+			continue
+		}
+		r.rule.Sources[i].awaited.observe(true)
 		if timeout == nil && budget > 0 {
 			timer := time.NewTimer(budget)
 			defer timer.Stop()
@@ -134,6 +142,11 @@ func (s *sourceRead) isDone() bool {
 	default:
 		return false
 	}
+}
+
+// usedCommand reports whether a read that has ended is the result of a command.
+func (s *sourceRead) usedCommand() bool {
+	return slices.ContainsFunc(s.found, func(ext Extension) bool { return ext.Command != nil })
 }
 
 // start starts the read of a source for all cores. It reads a key once even if several cores have it. If there is no

@@ -18,7 +18,8 @@ type Source struct {
 
 	Description string // for clients
 
-	id sourceID // zero if the source is from a rule, with all its fields
+	id      sourceID      // zero if the source is from a rule, with all its fields
+	awaited *awaitedShare // of its reads; set by Rule.Ready
 }
 
 // CachePolicy says which results of reads are kept, including that there is no document, and how long they are used.

@@ -150,6 +150,13 @@ func TestFormatErrors(t *testing.T) {
 			c.Module = &envoy.Module{}
 			return envoy.Gateway(c, envoy.GatewayOptions{})
 		}, "path of libweft.so is empty; set --module-library"},
+		{func() ([]byte, error) {
+			c, rule := c, *c.Rules[0]
+			rule.Degrade = enrich.DegradeAuthenticated
+			c.Rules, c.Module = []*enrich.Rule{&rule}, &envoy.Module{Library: "/usr/lib/libweft.so"}
+			return envoy.Gateway(c, envoy.GatewayOptions{})
+		}, `rule "user": degrade: authenticated needs weft as an external processor: ` +
+			`Envoy Gateway cannot give a module the claims of a token`},
 	} {
 		if _, err := test.make(); err == nil || err.Error() != test.want {
 			t.Errorf("%v, want %s", err, test.want)

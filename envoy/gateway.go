@@ -88,10 +88,14 @@ func (o GatewayOptions) attachTo(attached []*enrich.Rule) (target, error) {
 func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	c = c.withDefaults()
 	legacy, legacyErr := backendRef("legacy", c.Legacy)
+	moduleErr := c.Module.validate(c.Rules)
 	var weft service
 	var weftErr, tlsErr error
 	if c.Module == nil {
 		weft, weftErr = backendRef("weft", c.Weft)
+	} else if with := withIdentity(c.Rules); len(with) > 0 {
+		moduleErr = fmt.Errorf("rule %q: degrade: authenticated needs weft as an external processor: "+
+			"Envoy Gateway cannot give a module the claims of a token", with[0].Name)
 	}
 	if c.TLS != (TLS{}) {
 		tlsErr = errors.New("--format gateway does not support --weft-tls-…: " +
@@ -99,7 +103,7 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	}
 	attached, routed := o.divide(c.Rules)
 	to, attachErr := o.attachTo(attached)
-	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr, c.Module.validate(c.Rules)); err != nil {
+	if err := cmp.Or(attachErr, legacyErr, tlsErr, weftErr, moduleErr); err != nil {
 		return nil, err
 	}
 	newRoutes, _ := o.NewRoutes(c.Rules)

@@ -9,15 +9,17 @@ out=${1:-$here}
 rules=$here/base/rules.yaml
 overlays=$out/overlays
 chart=$out/chart/files
-mkdir -p "$overlays/sidecar" "$overlays/gateway" "$overlays/standalone" "$chart"
+mkdir -p "$overlays/sidecar" "$overlays/gateway" "$overlays/standalone" "$overlays/module" "$chart"
 
 weft envoy --rules "$rules" --format istio --namespace shop --selector app=legacy --port 8080 >"$overlays/sidecar/envoyfilter.yaml"
 weft envoy --rules "$rules" --format gateway --namespace shop --gateway eg --attach httproute/legacy --legacy legacy:8080 --weft weft:50051 >"$overlays/gateway/routes.yaml"
 weft envoy --rules "$rules" --listen 0.0.0.0:10000 --legacy 127.0.0.1:8080 >"$overlays/standalone/envoy.yaml"
+weft envoy --rules "$rules" --mode module --module-config '{"rules": "/etc/weft/rules.yaml"}' --listen 0.0.0.0:10000 --legacy 127.0.0.1:8080 >"$overlays/module/envoy.yaml"
 
 cp "$overlays/sidecar/envoyfilter.yaml" "$chart/sidecar.yaml"
 cp "$overlays/gateway/routes.yaml" "$chart/gateway.yaml"
 cp "$overlays/standalone/envoy.yaml" "$chart/standalone.yaml"
+cp "$overlays/module/envoy.yaml" "$chart/module.yaml"
 cp "$rules" "$here/components/mongodb/initiate.js" "$chart/"
 
 # Alerts as an object of the Prometheus operator, and the dashboard.

@@ -93,7 +93,10 @@ type fixture struct {
 }
 
 func newFixture(s enrich.Store) *fixture {
-	rules := enrich.NewRules(rulesfile.Builtin().Rules)
+	return newFixtureWith(s, enrich.NewRules(rulesfile.Builtin().Rules))
+}
+
+func newFixtureWith(s enrich.Store, rules enrich.Rules) *fixture {
 	f := &fixture{}
 	f.Config = &module.Config{
 		Rules:        func() (enrich.Rules, time.Duration) { return rules, time.Minute },

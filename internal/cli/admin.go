@@ -15,12 +15,12 @@ import (
 )
 
 // serveAdmin serves metrics, health checks and profiles on --admin, and returns a function that closes the server.
-func (s *server) serveAdmin(ctx context.Context, registry *prometheus.Registry) (closeAdmin func(), err error) {
+func (s *server) serveAdmin(ctx context.Context, registry *prometheus.Registry) (func(), error) {
 	if s.admin == "" {
 		return func() {}, nil
 	}
 	listener, err := net.Listen("tcp", s.admin)
-	if err != nil && !(s.isModule && errors.Is(err, syscall.EADDRINUSE)) {
+	if err != nil && (!s.isModule || !errors.Is(err, syscall.EADDRINUSE)) {
 		return nil, fmt.Errorf("--admin: %w; choose a free host:port, or \"\" to disable it", err)
 	}
 	mux := http.NewServeMux()

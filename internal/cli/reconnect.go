@@ -74,10 +74,6 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 		return
 	}
 	watchfile.Watch(ctx, names, current, func(contents [][]byte, err error) {
-		if errors.Is(err, watchfile.ErrPolled) {
-			s.reportPolling("mongodb", err)
-			return
-		}
 		next := uri
 		if err == nil && s.mongodbURIFile != "" {
 			next, err = parseURIFile(s.mongodbURIFile, contents[0])
@@ -97,7 +93,7 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 		default:
 		}
 		uris <- uri
-	})
+	}, func(err error) { s.reportPolling("mongodb", err) })
 }
 
 // keepConnected reconnects with each connection string from uris, and retries with the latest one while that fails. It

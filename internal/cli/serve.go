@@ -253,7 +253,7 @@ func (s *server) applyRules(ctx context.Context, f *rulesfile.File) {
 	}
 	s.metrics.Rules(f.Hash, f.Rules)
 	ruleset := extproc.NewRuleset(f.Rules, envoy.Fingerprint(f.Rules))
-	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(cmp.Or(f.Envoy.MessageTimeout, defaults.MessageTimeout)))
+	ruleset.Budget = cmp.Or(s.budget, defaults.Budget(f.Envoy.MessageTimeout))
 	s.reads.Use(f.Rules)
 	s.rules.Store(ruleset)
 	if s.stopAdvice != nil {
@@ -273,10 +273,6 @@ func (s *server) reportPolling(files string, err error) {
 func (s *server) watch(ctx context.Context, current []byte) {
 	names := func() []string { return []string{s.rulesName} }
 	watchfile.Watch(ctx, names, [][]byte{current}, func(contents [][]byte, err error) {
-		if errors.Is(err, watchfile.ErrPolled) {
-			s.reportPolling("rules", err)
-			return
-		}
 		var f *rulesfile.File
 		if err == nil {
 			f, err = rulesfile.Parse(s.rulesName, contents[0])
@@ -295,7 +291,7 @@ func (s *server) watch(ctx context.Context, current []byte) {
 			s.logger.Warn("envoy configuration differs; regenerate it",
 				"run", "weft envoy --rules "+s.rulesName, "before", before, "now", now)
 		}
-	})
+	}, func(err error) { s.reportPolling("rules", err) })
 }
 
 // watched logs that the changes of a collection are reported, or not.

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"encoding/json"
+	"slices"
 
 	"weft/enrich"
 )
@@ -85,7 +86,8 @@ func coreSchema(r *enrich.Rule) *object {
 		last := len(names) - 1
 		parent := objectAt(core, names[:last], true)
 		if parent.child("properties").get(names[last]) == nil {
-			parent.child("properties").set(names[last], typeSchema(f.Type))
+			value := typeSchema(f.Type).without("format") // an integer of a core has any size
+			parent.child("properties").set(names[last], &value)
 		}
 		require(parent, names[last])
 	}
@@ -107,12 +109,9 @@ func objectAt(schema *object, names []string, isRequired bool) *object {
 
 func require(schema *object, name string) {
 	required, _ := schema.get("required").([]string)
-	for _, other := range required {
-		if other == name {
-			return
-		}
+	if !slices.Contains(required, name) {
+		schema.set("required", append(required, name))
 	}
-	schema.set("required", append(required, name))
 }
 
 // listOf returns the schema of the response with a schema for each core: the list, in the object that contains it.
@@ -159,11 +158,11 @@ func extensionSchema(r *enrich.Rule, s *enrich.Source) *object {
 	return schema
 }
 
-// typeSchema returns the schema of a value. A core may have an integer of any size.
+// typeSchema returns the schema of a parameter or of a field.
 func typeSchema(t enrich.Type) *object {
 	switch t {
 	case enrich.Int64:
-		return &object{{"type", "integer"}}
+		return &object{{"type", "integer"}, {"format", "int64"}}
 	case enrich.Number:
 		return &object{{"type", []string{"number", "null"}}, {"description", "null for NaN and infinities"}}
 	case enrich.Bool:
@@ -179,7 +178,7 @@ func typeSchema(t enrich.Type) *object {
 	case enrich.Array:
 		return &object{{"type", "array"}}
 	case enrich.Object:
-		return &object{{"type", "object"}}
+		return &object{{"type", "object"}, {"additionalProperties", true}}
 	case enrich.Any:
 		return &object{}
 	default:
@@ -189,11 +188,8 @@ func typeSchema(t enrich.Type) *object {
 
 // paramSchema returns the schema of a parameter. Other values pass to the legacy service.
 func paramSchema(t enrich.Type) *object {
-	if t == enrich.Int64 {
-		return &object{{"type", "integer"}, {"format", "int64"}}
-	}
-	if t.IsUUID() {
-		return &object{{"type", "string"}, {"format", "uuid"}}
+	if t == enrich.Int64 || t.IsUUID() {
+		return typeSchema(t)
 	}
 	return &object{{"type", "string"}, {"pattern", "^(" + t.Pattern() + ")$"}}
 }

@@ -4,7 +4,6 @@ package watchfile
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,10 +27,6 @@ const (
 	pollInterval = 10 * time.Second
 )
 
-// ErrPolled is in the error with which Watch reports that file events are not available. Watch continues: it polls the
-// files.
-var ErrPolled = errors.New("no file events")
-
 // Read returns the contents of the files, or the first error.
 func Read(names []string) ([][]byte, error) {
 	contents := make([][]byte, len(names))
@@ -48,18 +43,23 @@ func Read(names []string) ([][]byte, error) {
 // read, until ctx ends. It calls names before each read, so the set of files may change. current is what the caller has
 // read already; nil if nothing. Watch watches directories, not files: it sees files that are replaced by a rename, and
 // the symlink that Kubernetes updates for a ConfigMap or Secret.
-func Watch(ctx context.Context, names func() []string, current [][]byte, changed func([][]byte, error)) {
-	watch(ctx, names, current, pollInterval, changed)
+//
+// If file events are not available, Watch calls polled with the reason, and polls the files.
+func Watch(
+	ctx context.Context, names func() []string, current [][]byte, changed func([][]byte, error), polled func(error),
+) {
+	watch(ctx, names, current, pollInterval, changed, polled)
 }
 
 func watch(
 	ctx context.Context, names func() []string, current [][]byte, poll time.Duration, changed func([][]byte, error),
+	polled func(error),
 ) {
 	var events chan fsnotify.Event
 	var errs chan error
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		changed(nil, fmt.Errorf("cannot watch files; polling every %v instead: %w: %w", poll, ErrPolled, err))
+		polled(fmt.Errorf("cannot watch files; polling every %v instead: no file events: %w", poll, err))
 	} else {
 		defer func() { _ = w.Close() }()
 		events, errs = w.Events, w.Errors

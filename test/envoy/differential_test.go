@@ -21,18 +21,19 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"weft/enrich"
-	userprofile "weft/examples/user-profile"
 	"weft/internal/envoyhttp"
 	"weft/test/harness"
 )
 
-// differentialRules are the built-in rules, and two more: one merges and never degrades, and one streams large cores.
-var differentialRules = string(userprofile.Rules) + `
+// differentialRules are the built-in rules with field selection, and two more: one merges and never degrades, and one
+// streams large cores.
+var differentialRules = selectingRules() + `
   - name: merged
     match: {path: "/merged/{userId:int64}", methods: [GET, POST]}
     legacy_path: /api/v1/users/{userId}
     core: {verify: {userId: userId}, limit: 64KiB}
     shape: merge
+    select: {param: fields, forward: true}
     extensions: *extensions
 
   - name: streamed
@@ -118,7 +119,8 @@ func randomExchange(input []byte) exchange {
 		"HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 	x.target = pick(&c, "/api/v1/users/", "/api/v3/composite-profile/", "/merged/", "/streamed/") +
 		pick(&c, "7", "7", "7", "7", "7", "7", "7", "7", "7", "7", "7", "7?a=b", "7?a=b", "-7", "07",
-			"9223372036854775808", "7/")
+			"9223372036854775808", "7/", "7?fields=core.email,extension.tags,email&a=b", "7?fields=extension", "7?fields=core",
+			"7?a&fields=userId%2cextension.tags&fields=email", "7?fields=x", "7?fields=")
 	if x.method == "POST" || x.method == "PUT" {
 		x.requestBody = pick(&c, "", "{}", strings.Repeat("b", 70<<10))
 	}
@@ -239,9 +241,8 @@ func (x exchange) run(t *testing.T, s *system) (o outcome) {
 		}
 		return raw(response)(c, r) && end == ""
 	}
-	_, id, _ := strings.Cut(x.target[1:], "/")
 	path, _, _ := strings.Cut(x.target, "?")
-	id = path[strings.LastIndex(strings.TrimSuffix(path, "/"), "/")+1:]
+	id := path[strings.LastIndex(strings.TrimSuffix(path, "/"), "/")+1:]
 	for _, path := range []string{path, "/api/v1/users/" + id} {
 		s.legacy.answer(path, respond)
 	}

@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -223,9 +225,78 @@ func TestModuleStreams(t *testing.T) {
 	}
 }
 
+// TestModuleDrain: Envoy drains its listeners while a response waits for MongoDB, which then is composed.
+func TestModuleDrain(t *testing.T) {
+	release, asked := make(chan struct{}), make(chan struct{}, 100)
+	proxy := startMongoProxy(t, func() { asked <- struct{}{}; <-release })
+	s, _ := startModule(t, userprofile.Rules, systemOptions{mongodbURI: proxy, timeout: time.Minute})
+	t.Cleanup(sync.OnceFunc(func() { close(release) }))
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	answer := make(chan harness.Answer, 1)
+	go func() { answer <- s.get(t, "/api/v1/users/7") }()
+	<-asked
+	drain, err := http.Post(s.Envoy.Admin()+"/drain_listeners", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = drain.Body.Close()
+	harness.Eventually(t, "no connection is accepted", func() bool {
+		_, err := try(http1, s.newRequest(t, http.MethodGet, "/other"))
+		return err != nil
+	})
+	release <- struct{}{}
+	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", <-answer)
+	s.checkModuleIdle(t)
+}
+
+// TestModuleHotRestart restarts Envoy under load, with more workers. All responses are composed, and the new process
+// has the admin address of the old one when that has ended.
+func TestModuleHotRestart(t *testing.T) {
+	listen, err := harness.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"--base-id", strconv.Itoa(os.Getpid()), "--drain-time-s", "1", "--parent-shutdown-time-s", "2"}
+	s, _ := startModule(t, userprofile.Rules, systemOptions{
+		config: func(c *envoy.Config) { c.Listen = listen },
+		args:   append(slices.Clip(args), "--restart-epoch", "0", "--concurrency", "1"),
+	})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+				}
+			}
+		})
+	}
+	old := s.Envoy
+	args = append(args, "--restart-epoch", "1", "--concurrency", "4")
+	if err := s.StartEnvoyWith(t.Context(), s.bootstrap, args...); err != nil {
+		t.Fatal(err)
+	}
+	<-old.Done()
+	if err := old.Err(); err != nil {
+		t.Errorf("the old Envoy ended with %v", err)
+	}
+	harness.Eventually(t, "the new Envoy composes and has metrics", func() bool {
+		answer, err := harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+		return err == nil && strings.Contains(answer.Body, `disposition="composed"`)
+	})
+	close(stop)
+	clients.Wait()
+	s.checkModuleIdle(t)
+}
+
 // TestModuleHangUps: clients disconnect at any time, also while a goroutine parses a large body. No stream remains.
 func TestModuleHangUps(t *testing.T) {
-	s, _ := startModule(t, userprofile.Rules, systemOptions{})
+	s, _ := startModule(t, userprofile.Rules, systemOptions{args: []string{"--concurrency", "4"}})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
 	large := strings.Replace(coreUser7, `"u"`, `"`+strings.Repeat("u", 200<<10)+`"`, 1)
 	s.legacy.answer("/api/v1/users/8", raw(withLength(large, "")))
@@ -357,6 +428,6 @@ func TestModuleRejects(t *testing.T) {
 
 // TestSelectionInModule replays testdata/selection with weft in Envoy's process.
 func TestSelectionInModule(t *testing.T) {
-	s, _ := startModule(t, selectingRules(t), systemOptions{})
+	s, _ := startModule(t, []byte(selectingRules()), systemOptions{})
 	replayCases(t, s, "testdata/selection/*.txtar")
 }

@@ -68,6 +68,7 @@ type system struct {
 	rules    []*enrich.Rule
 	profiles *mongo.Collection // that the first source of the first rule reads
 
+	bootstrap []byte // of Envoy
 	weftAdmin string // host:port of the admin listener of a module
 
 	mu            sync.Mutex
@@ -82,6 +83,7 @@ type systemOptions struct {
 	rules      []*enrich.Rule
 	module     *envoy.Module // nil for ext_proc
 	filters    []*hcmv3.HttpFilter
+	args       []string                     // of Envoy
 	config     func(*envoy.Config)          // nil for none
 	change     func(*bootstrapv3.Bootstrap) // nil for none
 }
@@ -132,11 +134,10 @@ func startSystem(t testing.TB, o systemOptions) *system {
 	if o.change != nil {
 		o.change(bootstrap)
 	}
-	text, err := envoy.YAML(bootstrap)
-	if err != nil {
+	if s.bootstrap, err = envoy.YAML(bootstrap); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.StartEnvoyWith(t.Context(), text); err != nil {
+	if err := s.StartEnvoyWith(t.Context(), s.bootstrap, o.args...); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -54,13 +55,17 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	if o.Log == "" {
 		o.Log = filepath.Join(o.Dir, "envoy.log")
 	}
+	args := []string{
+		"-c", bootstrap, "--admin-address-path", address, "--log-level", "warning",
+		"--file-flush-interval-msec", "500", // tests read the access log
+	}
+	if !slices.Contains(o.Args, "--restart-epoch") {
+		args = append(args, "--disable-hot-restart")
+	}
 	envoy := &Envoy{}
 	envoy.Process, err = Start(ctx, Command{
 		Name: "envoy", Path: path, Dir: o.Dir, Log: o.Log, Env: o.Env,
-		Args: append([]string{
-			"-c", bootstrap, "--admin-address-path", address, "--disable-hot-restart", "--log-level", "warning",
-			"--file-flush-interval-msec", "500", // tests read the access log
-		}, o.Args...),
+		Args: append(args, o.Args...),
 		Ready: func(ctx context.Context, _ *Process) error {
 			text, err := os.ReadFile(address)
 			if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // Overlays returns the names of the overlays, the ways to install weft.
-func Overlays() []string { return []string{"gateway", "sidecar", "standalone"} }
+func Overlays() []string { return []string{"gateway", "sidecar", "standalone", "module"} }
 
 // Path returns the absolute path of a file of the repository.
 func Path(t testing.TB, elements ...string) string {

@@ -30,12 +30,15 @@ func Pods(t testing.TB, manifest []byte) map[string]corev1.PodTemplateSpec {
 	return pods
 }
 
-// WeftIn returns weft's container.
+// WeftIn returns the container with weft: its own, or Envoy's.
 func WeftIn(t testing.TB, pod corev1.PodTemplateSpec) corev1.Container {
 	t.Helper()
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if c.Name == "weft" {
-			return c
+	containers := slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
+	for _, name := range []string{"weft", "envoy"} {
+		for _, c := range containers {
+			if c.Name == name {
+				return c
+			}
 		}
 	}
 	t.Fatal("weft is not in this pod")

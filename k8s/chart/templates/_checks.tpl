@@ -11,9 +11,12 @@
 {{- if and (not $v.envoyConfig) (or (ne $v.legacy.name "legacy") (ne $v.legacy.selector "app=legacy") (ne (int $v.legacy.port) 8080) (ne $v.gateway.name "eg") (not (has $v.gateway.route (list "" "legacy")))) -}}
 {{- fail (printf "the envoyConfig of the example is for legacy.name=legacy, legacy.selector=app=legacy, legacy.port=8080, gateway.name=eg and gateway.route=legacy: run%s" $command) -}}
 {{- end -}}
-{{- $sign := dict "gateway" "\nkind: EnvoyExtensionPolicy" "sidecar" "\nkind: EnvoyFilter" "standalone" "\nstatic_resources:" -}}
+{{- $sign := dict "gateway" "\nkind: EnvoyExtensionPolicy" "sidecar" "\nkind: EnvoyFilter" "standalone" "name: envoy.filters.http.ext_proc" "module" "name: envoy.filters.http.dynamic_modules" -}}
 {{- if not (contains (get $sign $v.mode) (printf "\n%s" (include "weft.envoyConfig" .))) -}}
 {{- fail (printf "envoyConfig is not for mode %s: run%s" $v.mode $command) -}}
+{{- end -}}
+{{- if and (eq $v.mode "module") (hasPrefix "envoyproxy/" $v.envoy.image) -}}
+{{- fail "mode module requires an Envoy with libweft.so: set envoy.image to an image of the Dockerfile's target envoy" -}}
 {{- end -}}
 {{- if and $v.legacy.create (not $v.legacy.image) -}}
 {{- fail "legacy.create is true, but legacy.image is empty" -}}
@@ -56,7 +59,7 @@ weft envoy --rules rules.yaml --format istio --namespace {{ .Release.Namespace }
 {{- else if eq .Values.mode "gateway" -}}
 weft envoy --rules rules.yaml --format gateway --namespace {{ .Release.Namespace }} --gateway {{ .Values.gateway.name }} --attach httproute/{{ .Values.gateway.route | default $l.name }} --legacy {{ $l.name }}:{{ $l.port }} --weft weft:50051 >envoy.yaml
 {{- else -}}
-weft envoy --rules rules.yaml --listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.port }} >envoy.yaml
+weft envoy --rules rules.yaml {{ if eq .Values.mode "module" }}--mode module --module-config '{"rules": "/etc/weft/rules.yaml"}' {{ end }}--listen 0.0.0.0:10000 --legacy 127.0.0.1:{{ $l.port }} >envoy.yaml
 {{- end -}}
 {{- end -}}
 

@@ -11,12 +11,7 @@ restartPolicy: Always
 {{- end }}
 args: [serve, --rules=/etc/weft/rules.yaml]
 env:
-  {{- range $name, $value := mergeOverwrite (include "weft.env" . | fromYaml) .Values.env }}
-  - {name: {{ $name }}, value: {{ $value | quote }}}
-  {{- end }}
-  - name: WEFT_MONGODB_URI
-    valueFrom:
-      secretKeyRef: {name: {{ .Values.mongodb.existingSecret | default "weft-mongodb" }}, key: uri}
+  {{- include "weft.envList" . | nindent 2 }}
 ports:
   {{- if $gateway }}
   - {name: grpc, containerPort: 50051}
@@ -45,6 +40,16 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
+{{- /* weft's environment, as the list in a container. */ -}}
+{{- define "weft.envList" -}}
+{{- range $name, $value := mergeOverwrite (include "weft.env" . | fromYaml) .Values.env }}
+- {name: {{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+- name: WEFT_MONGODB_URI
+  valueFrom:
+    secretKeyRef: {name: {{ .Values.mongodb.existingSecret | default "weft-mongodb" }}, key: uri}
+{{- end -}}
+
 {{- /* weft's environment, without the URI. */ -}}
 {{- define "weft.env" -}}
 WEFT_ADMIN: "0.0.0.0:9902"
@@ -53,19 +58,26 @@ WEFT_LISTEN: "0.0.0.0:50051"
 WEFT_BUDGET: {{ include "weft.fromEnvoyConfig" (list . "--budget ([0-9a-z]+)") }}
 WEFT_TLS_CERT: /etc/weft-tls/tls.crt
 WEFT_TLS_KEY: /etc/weft-tls/tls.key
-{{- else }}
+{{- else if ne .Values.mode "module" }}
 WEFT_LISTEN: "unix:///run/weft/weft.sock"
 WEFT_DRAIN_WINDOW: 0s # when it stops, its clients have stopped already
 {{- end }}
 {{- end -}}
 
-{{- /* Envoy in the pods of standalone. */ -}}
+{{- /* Envoy in the pods of standalone and module, where it has weft's environment and rules. */ -}}
 {{- define "weft.envoyContainer" -}}
 name: envoy
 image: {{ .Values.envoy.image }}
 args: [-c, /etc/envoy/envoy.yaml, --disable-hot-restart, --log-level, warning, --concurrency, {{ .Values.envoy.concurrency | quote }}]
+{{- if eq .Values.mode "module" }}
+env:
+  {{- include "weft.envList" . | nindent 2 }}
+{{- end }}
 ports:
   - {name: envoy, containerPort: 10000}
+  {{- if eq .Values.mode "module" }}
+  - {name: weft-admin, containerPort: 9902}
+  {{- end }}
 readinessProbe:
   tcpSocket: {port: 10000}
 lifecycle:
@@ -77,7 +89,14 @@ securityContext:
   {{- include "weft.securityContext" (list . 65533) | nindent 2 }}
 volumeMounts:
   - {name: weft-envoy, mountPath: /etc/envoy, readOnly: true}
+  {{- if eq .Values.mode "module" }}
+  - {name: weft-rules, mountPath: /etc/weft, readOnly: true}
+  {{- with .Values.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- else }}
   - {name: weft-socket, mountPath: /run/weft}
+  {{- end }}
 {{- end -}}
 
 {{- /* The security context that PodSecurity's "restricted" requires: (list . user and group). */ -}}
@@ -114,7 +133,7 @@ capabilities: {drop: [ALL]}
 {{- if not .Values.mongodb.existingSecret }}
 checksum/mongodb: {{ include "weft.mongodbURI" . | sha256sum }}
 {{- end }}
-{{- if eq .Values.mode "standalone" }}
+{{- if has .Values.mode (list "standalone" "module") }}
 checksum/envoy: {{ include "weft.envoyConfig" . | sha256sum }}
 {{- else if eq .Values.mode "sidecar" }}
 # Istio's container can open weft's socket.
@@ -128,11 +147,11 @@ traffic.sidecar.istio.io/excludeInboundPorts: "9902"
 {{- define "weft.inPod" -}}
 topologySpreadConstraints:
   {{- include "weft.spread" .Values.legacy.selector | trim | nindent 2 }}
-{{- if .Values.fixedIDs }}
+{{- if and .Values.fixedIDs (ne .Values.mode "module") }}
 securityContext:
   fsGroup: 65532 # the socket's group, which Envoy needs to connect
 {{- end }}
-{{- if eq .Values.mode "standalone" }}
+{{- if has .Values.mode (list "standalone" "module") }}
 terminationGracePeriodSeconds: 45
 containers:
   - {{ include "weft.envoyContainer" . | nindent 4 | trim }}
@@ -141,15 +160,19 @@ containers:
       preStop:
         sleep: {seconds: 15}
 {{- end }}
+{{- if ne .Values.mode "module" }}
 initContainers:
   - {{ include "weft.container" . | nindent 4 | trim }}
+{{- end }}
 volumes:
-  {{- if eq .Values.mode "standalone" }}
+  {{- if has .Values.mode (list "standalone" "module") }}
   - name: weft-envoy
     configMap: {name: weft-envoy}
   {{- end }}
+  {{- if ne .Values.mode "module" }}
   - name: weft-socket
     emptyDir: {medium: Memory, sizeLimit: 1Mi}
+  {{- end }}
   - name: weft-rules
     configMap: {name: weft-rules} # as a directory: with subPath it would never be updated
   {{- with .Values.volumes }}

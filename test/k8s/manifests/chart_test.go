@@ -95,6 +95,9 @@ func normal(node any) any {
 			}
 			n[name] = normal(child)
 		}
+		if containers, ok := n["initContainers"].([]any); ok && len(containers) == 0 {
+			delete(n, "initContainers") // kustomize has removed weft's
+		}
 		if annotations, ok := n["annotations"].(map[string]any); ok && len(annotations) == 0 {
 			delete(n, "annotations")
 		}
@@ -111,12 +114,21 @@ func normal(node any) any {
 	return node
 }
 
+// modeValues returns the values for a mode.
+func modeValues(mode string) string {
+	values := "mode=" + mode
+	if mode == "module" {
+		values += ",envoy.image=weft-envoy:devel"
+	}
+	return values
+}
+
 // TestChart: the chart renders the same objects as kustomize.
 func TestChart(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		t.Run(overlay, func(t *testing.T) {
 			want := byName(t, k8s.Overlay(t, overlay))
-			if diff := gocmp.Diff(want, byName(t, chart(t, asOverlay, "--set", "mode="+overlay))); diff != "" {
+			if diff := gocmp.Diff(want, byName(t, chart(t, asOverlay, "--set", modeValues(overlay)))); diff != "" {
 				t.Errorf("alone (-kustomize +helm):\n%s", diff)
 			}
 			components := []string{"monitoring", "dashboard", "mongodb"}
@@ -127,7 +139,7 @@ func TestChart(t *testing.T) {
 			if len(more) <= len(want) {
 				t.Fatalf("the components are %d objects", len(more)-len(want))
 			}
-			if diff := gocmp.Diff(more, byName(t, chart(t, withComponents, "--set", "mode="+overlay))); diff != "" {
+			if diff := gocmp.Diff(more, byName(t, chart(t, withComponents, "--set", modeValues(overlay)))); diff != "" {
 				t.Errorf("with components (-kustomize +helm):\n%s", diff)
 			}
 		})
@@ -136,10 +148,10 @@ func TestChart(t *testing.T) {
 
 // TestChartPatch: the patch in the notes of the release changes an existing Deployment as kustomize does.
 func TestChartPatch(t *testing.T) {
-	for _, overlay := range []string{"sidecar", "standalone"} {
+	for _, overlay := range []string{"sidecar", "standalone", "module"} {
 		t.Run(overlay, func(t *testing.T) {
 			values := strings.Replace(asOverlay, "create: true", "create: false", 1)
-			stdout, stderr, err := helm(t, values, "install", "weft", "--dry-run=client", "--set", "mode="+overlay)
+			stdout, stderr, err := helm(t, values, "install", "weft", "--dry-run=client", "--set", modeValues(overlay))
 			if err != nil {
 				t.Fatalf("%v\n%s", err, stderr)
 			}
@@ -178,7 +190,7 @@ func kustomize(t *testing.T, kustomization, patch string) []byte {
 func TestLint(t *testing.T) {
 	for _, overlay := range k8s.Overlays() {
 		for _, values := range []string{asOverlay, withComponents} {
-			stdout, stderr, err := helm(t, values, "lint", "--strict", "--set", "mode="+overlay)
+			stdout, stderr, err := helm(t, values, "lint", "--strict", "--set", modeValues(overlay))
 			if err != nil || !strings.Contains(stdout, "1 chart(s) linted, 0 chart(s) failed") {
 				t.Errorf("%s: %v\n%s%s", overlay, err, stdout, stderr)
 			}

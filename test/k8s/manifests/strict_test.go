@@ -110,21 +110,23 @@ func TestEnvoyFilterStrictly(t *testing.T) {
 }
 
 func TestBootstrapStrictly(t *testing.T) {
-	name := ""
-	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
-	for _, o := range objects {
-		if o.Kind == "ConfigMap" && strings.HasPrefix(o.Metadata.Name, "weft-envoy-") {
-			name = o.Metadata.Name
+	for _, overlay := range []string{"standalone", "module"} {
+		name := ""
+		objects := k8s.Objects(t, k8s.Overlay(t, overlay))
+		for _, o := range objects {
+			if o.Kind == "ConfigMap" && strings.HasPrefix(o.Metadata.Name, "weft-envoy-") {
+				name = o.Metadata.Name
+			}
 		}
-	}
-	var config corev1.ConfigMap
-	k8s.Find(t, objects, "ConfigMap", name, &config)
-	var bootstrap bootstrapv3.Bootstrap
-	if err := strictly(t, []byte(config.Data["envoy.yaml"]), &bootstrap); err != nil {
-		t.Fatal(err)
-	}
-	if err := bootstrap.ValidateAll(); err != nil {
-		t.Error(err)
+		var config corev1.ConfigMap
+		k8s.Find(t, objects, "ConfigMap", name, &config)
+		var bootstrap bootstrapv3.Bootstrap
+		if err := strictly(t, []byte(config.Data["envoy.yaml"]), &bootstrap); err != nil {
+			t.Fatal(err)
+		}
+		if err := bootstrap.ValidateAll(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

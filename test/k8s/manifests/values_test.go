@@ -168,7 +168,7 @@ func TestValues(t *testing.T) {
 // TestWithoutIDs: OpenShift's restricted-v2 chooses the user, the group and fsGroup of each pod, and rejects others.
 func TestWithoutIDs(t *testing.T) {
 	for _, mode := range k8s.Overlays() {
-		for _, pod := range k8s.Pods(t, chart(t, withComponents, "--set", "mode="+mode, "--set", "fixedIDs=false")) {
+		for _, pod := range k8s.Pods(t, chart(t, withComponents, "--set", modeValues(mode), "--set", "fixedIDs=false")) {
 			if s := pod.Spec.SecurityContext; s != nil && (s.RunAsUser != nil || s.RunAsGroup != nil || s.FSGroup != nil) {
 				t.Errorf("%s: %v", mode, s)
 			}
@@ -207,6 +207,7 @@ func TestInvalidValues(t *testing.T) {
 		"":                              "no connection string of MongoDB: set mongodb.uri, mongodb.existingSecret",
 		"mongodb: {uri: localhost}":     "at '/mongodb/uri'",
 		uri + "mode: other":             "at '/mode'",
+		uri + "mode: module":            "set envoy.image to an image of the Dockerfile's target envoy",
 		uri + "image: {name: weft}":     "additional properties 'name' not allowed",
 		uri + "replica: 3":              "additional properties 'replica' not allowed",
 		uri + "env: {WEFT_PPROF: true}": "at '/env/WEFT_PPROF'",
@@ -250,7 +251,7 @@ func TestOwnRules(t *testing.T) {
 	}
 	for _, mode := range k8s.Overlays() {
 		t.Run(mode, func(t *testing.T) {
-			values := "mode: " + mode + "\nmongodb: {uri: \"mongodb://m\"}\ngateway: {name: edge}\n" +
+			values := "mode: " + mode + "\nmongodb: {uri: \"mongodb://m\"}\ngateway: {name: edge}\nenvoy: {image: e}\n" +
 				"legacy: {name: orders, container: java, selector: app.kubernetes.io/name=orders, port: 9000, " +
 				"create: true, image: orders}\n"
 			_, stderr, err := helm(t, values, "template", "weft")
@@ -276,7 +277,7 @@ func TestOwnRules(t *testing.T) {
 					t.Errorf("no %s in the manifest", want)
 				}
 			}
-			if mode != "standalone" && strings.Contains(text, "8080") {
+			if mode != "standalone" && mode != "module" && strings.Contains(text, "8080") {
 				t.Errorf("unexpected 8080 in\n%s", text)
 			}
 			objects := k8s.Objects(t, manifest)
