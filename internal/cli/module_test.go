@@ -40,6 +40,7 @@ func TestModuleConfig(t *testing.T) {
 func TestCheckEnvoy(t *testing.T) {
 	for printed, warns := range map[string]bool{
 		"\n/usr/bin/envoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n\n": false,
+		"envoy  version: 9e55/1.39.3/Clean/RELEASE/BoringSSL":                                                    true,
 		"envoy  version: 9e55/1.41.0-dev/Clean/RELEASE/BoringSSL":                                                true,
 		"": true,
 	} {

@@ -48,10 +48,11 @@ func TestModuleWithSanitizer(t *testing.T) {
 	if err := play.Run(); err != nil {
 		t.Errorf("%v\n%.5000s", err, &out)
 	}
-	if !regexp.MustCompile(`played \d{4,}, composed [1-9]\d+, passed [1-9]\d+\n`).Match(out.Bytes()) {
+	played := regexp.MustCompile(`played \d{4,}, composed [1-9]\d+, passed [1-9]\d+\n`).Find(out.Bytes())
+	if played == nil {
 		t.Errorf("%.5000s", &out)
 	}
-	t.Logf("%.200s", out.String()[max(0, out.Len()-100):])
+	t.Logf("%s", played)
 }
 
 // build runs a compiler.
