@@ -44,7 +44,7 @@ func TestManifestsGenerated(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || generated != 12 {
+	if err != nil || generated != 14 {
 		t.Errorf("generate.sh writes %d files, %v", generated, err)
 	}
 	copies, err := os.ReadDir("../../k8s/chart/files")
