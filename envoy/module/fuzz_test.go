@@ -90,7 +90,7 @@ func (e *envoy) run(rules enrich.Rules) {
 	bodies := []string{core, core, large, huge, "", "<h1>", large[:80<<10], huge[:200<<10], enrich.ByteOrderMark + core}
 	body := bodies[e.below(len(bodies))]
 	isReleased := false
-	for rest, began := body, false; !e.isDestroyed && !(began && e.hasEnded && e.next != module.Wait); {
+	for rest, began := body, false; !e.isDestroyed && (!began || !e.hasEnded || e.next == module.Wait); {
 		switch op := e.below(12); {
 		case op == 11:
 			e.destroy()
