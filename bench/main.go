@@ -46,7 +46,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&o.rounds, "rounds", 3, "number of rounds")
 	flag.StringVar(&o.only, "only", "", "comma-separated `words`: measure only variants whose name contains one of them")
 	flag.StringVar(&o.part, "part", "",
-		"comma-separated `parts`: loops, overlap, rules, scaling, selection, distance (default all)")
+		"comma-separated `parts`: loops, overlap, rules, scaling, selection, cached, distance (default all)")
 	flag.StringVar(&o.profile, "profile", "", "measure nothing; write a CPU profile of weft under load to this `file`")
 	flag.StringVar(&listen, "listen", "", "servers: host:port, or the path of the no-op's socket")
 	flag.StringVar(&legacy, "legacy", "", "aggregator: URL of the legacy service")

@@ -33,6 +33,7 @@ func parts() []part {
 		{name: "rules", variants: []string{envoyAlone, weftNow}, measure: rules},
 		{name: "scaling", measure: scaling, variants: []string{weftNow}},
 		{name: "selection", measure: selection, variants: []string{weftNow}},
+		{name: "cached", measure: cached, variants: []string{weftNow}, delay: cachedDelay},
 	}
 	for _, delay := range distances() {
 		all = append(all, part{

@@ -197,9 +197,9 @@ func (r *Rule) cut(core Core) Core {
 	done := 0
 	for i := range cut.units {
 		u := &cut.units[i]
-		cut.JSON = append(cut.JSON, core.JSON[done:u.start]...)
-		done = u.end
 		start, end := u.start, u.end
+		cut.JSON = append(cut.JSON, core.JSON[done:start]...)
+		done = end
 		u.start = len(cut.JSON)
 		if !r.selected.noCore {
 			cut.JSON = append(append(cut.JSON, core.JSON[start:u.shown.start]...), '{')

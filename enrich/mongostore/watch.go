@@ -1,6 +1,7 @@
 package mongostore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,11 @@ const (
 
 	// changeBatch is the maximum number of changes in a reply. If there are fewer, no others have happened.
 	changeBatch = 1000
+
+	// maxStall is how long a stream may make no progress. MongoDB writes to the oplog of an idle replica set every ten
+	// seconds, which the stream notices. On a sharded cluster, a shard that does not respond would hold up the changes
+	// of all shards, while mongos responds that none happened. A new stream needs all shards.
+	maxStall = 45 * time.Second
 
 	// The delay after a change stream has ended doubles from minWatchDelay to maxWatchDelay.
 	minWatchDelay = 100 * time.Millisecond
@@ -65,7 +71,9 @@ func (s *Store) Watch(ctx context.Context, sources []*enrich.Source, to enrich.C
 			w.setState(unsupported, err)
 		} else {
 			to.Lost()
-			w.setState(failing, err)
+			if !errors.Is(err, errStalled) {
+				w.setState(failing, err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -83,6 +91,7 @@ type watch struct {
 
 	state     watchState
 	collation collation
+	isSharded bool // the server is a mongos
 
 	client *client  // of token
 	token  bson.Raw // resumes the stream after the last reported change; nil if it cannot be resumed
@@ -125,12 +134,12 @@ func (w *watch) follow(ctx context.Context, client *client) error {
 			w.to.Begin()
 			w.current(began) // no cache has older data
 		}
-		err = w.report(ctx, stream)
+		err = w.report(ctx, stream, isNew)
 		now, cancelNow := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		_ = stream.Close(now)
 		cancelNow()
 	}
-	if !isResumable(err) {
+	if !isResumable(err) || w.isSharded { // a resumed stream of mongos does not tell when it has caught up
 		w.token = nil
 	}
 	return fmt.Errorf("change stream of %s.%s: %w", w.sources[0].Database, w.sources[0].Collection, err)
@@ -154,7 +163,7 @@ func (w *watch) open(ctx context.Context) (*mongo.ChangeStream, error) {
 		o.SetResumeAfter(w.token)
 		return w.watch(ctx, o)
 	}
-	start, err := w.client.time(ctx)
+	start, err := w.hello(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -191,23 +200,35 @@ func (w *watch) pipeline() mongo.Pipeline {
 	return mongo.Pipeline{{{Key: "$project", Value: includes(paths)}}}
 }
 
-// errInvalidated is the error of a stream that cannot continue, because its collection was dropped or renamed.
-var errInvalidated = errors.New("the collection was dropped or renamed")
+var (
+	// errInvalidated is the error of a stream that cannot continue, because its collection was dropped or renamed.
+	errInvalidated = errors.New("the collection was dropped or renamed")
 
-// report reports the changes of a stream until it ends.
-func (w *watch) report(ctx context.Context, stream *mongo.ChangeStream) error {
+	// errStalled is the error of a stream without progress; see maxStall.
+	errStalled = errors.New("no progress")
+)
+
+// report reports the changes of a stream until it ends. The first reply of a resumed stream may be incomplete.
+func (w *watch) report(ctx context.Context, stream *mongo.ChangeStream, isComplete bool) error {
+	progress := time.Now()
 	for {
 		asked := time.Now()
 		count, err := w.reportBatch(ctx, stream)
+		token := stream.ResumeToken()
+		if !bytes.Equal(token, w.token) {
+			progress = asked
+		}
 		switch {
 		case err != nil:
 			return err
 		case stream.ID() == 0:
 			return errInvalidated
-		case count < changeBatch:
+		case asked.Sub(progress) >= maxStall:
+			return errStalled
+		case isComplete && count < changeBatch:
 			w.current(asked)
 		}
-		w.token = stream.ResumeToken()
+		w.token, isComplete = token, true
 	}
 }
 
@@ -313,13 +334,15 @@ func (c *client) collationOf(ctx context.Context, src *enrich.Source) (collation
 	}
 }
 
-// time returns the logical time of the cluster.
-func (c *client) time(ctx context.Context) (bson.Timestamp, error) {
+// hello sets isSharded, and returns the logical time of the cluster.
+func (w *watch) hello(ctx context.Context) (bson.Timestamp, error) {
 	anyMember := options.RunCmd().SetReadPreference(readpref.Nearest())
-	reply, err := c.Database("admin").RunCommand(ctx, bson.D{{Key: "ping", Value: 1}}, anyMember).Raw()
+	reply, err := w.client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, anyMember).Raw()
 	if err != nil {
 		return bson.Timestamp{}, err
 	}
+	kind, _ := reply.Lookup("msg").StringValueOK()
+	w.isSharded = kind == "isdbgrid"
 	t, i, ok := reply.Lookup("operationTime").TimestampOK()
 	if !ok {
 		return bson.Timestamp{}, fmt.Errorf("%w by a standalone server", ErrNoChangeStream)

@@ -197,8 +197,10 @@ func TestChangesOfDocuments(t *testing.T) {
 		{"Decimal128", update(1, set("id", decimal)), []string{"match one [7]", "match deep [3]", "match byID [1]"}},
 		{"no key", update(1, set("id", bson.DateTime(7))), []string{"match deep [3]", "match byID [1]"}},
 		{"an array", update(1, set("id", bson.A{1, 2})), []string{"any", "match deep [3]", "match byID [1]"}},
-		{"an array on the path", update(1, set("a", bson.A{bson.D{{Key: "id", Value: 1}}})),
-			[]string{"any", "any", "match byID [1]"}},
+		{
+			"an array on the path", update(1, set("a", bson.A{bson.D{{Key: "id", Value: 1}}})),
+			[]string{"any", "any", "match byID [1]"},
+		},
 		{"delete", func(ctx context.Context) error { _, err := c.DeleteOne(ctx, id(1)); return err }, nil},
 	} {
 		t.Log(test.name)
@@ -358,18 +360,25 @@ func TestChangesDuringAnOutage(t *testing.T) {
 	if err := <-watched; !IsUnavailable(err) {
 		t.Errorf("%v", err)
 	}
-	_, err := c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}, {Key: "id", Value: 7}})
+	two := bson.D{{Key: "_id", Value: 2}}
+	_, err := c.InsertOne(t.Context(), two)
+	must(t, err)
+	_, err = c.UpdateOne(t.Context(), two, bson.D{{Key: "$set", Value: bson.D{{Key: "id", Value: 8}}}})
+	must(t, err)
+	_, err = c.DeleteOne(t.Context(), two) // the update comes without a document
+	must(t, err)
+	_, err = c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}, {Key: "id", Value: 7}})
 	must(t, err)
 	failChangeStreams(t, member, "off")
 	for {
 		if call := <-r.calls; call != "lost" {
-			if call != `change {"$numberInt":"1"}` {
+			if call != `change {"$numberInt":"2"}` { // the insertion
 				t.Errorf("%s", call)
 			}
 			break
 		}
 	}
-	r.expect("match  [7]")
+	r.expect(`change {"$numberInt":"2"}`, `change {"$numberInt":"2"}`, `change {"$numberInt":"1"}`, "match  [7]")
 	if err := <-watched; err != nil {
 		t.Error(err)
 	}

@@ -4,7 +4,7 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  globalIgnores(["dist", "dist-tests"]),
+  globalIgnores(["dist", "dist-tests", "src/api.ts"]),
   js.configs.recommended,
   {
     files: ["src/**/*.{ts,tsx}", "tests/**/*.ts"],

@@ -72,7 +72,7 @@ func isCoreOptional(r *enrich.Rule) bool {
 func allowsSelection(r *enrich.Rule) bool { return r.Select.Param != "" }
 
 func errorsSchema(messages []string) *object {
-	return &object{{"type", "array"}, {"items", &object{{"type", "string"}, {"enum", messages}}}}
+	return &object{{"type", "array"}, {"items", &object{{"type", "string"}, {"examples", messages}}}}
 }
 
 // coreSchema returns the schema of one core: the members that the rule requires. A core may have others.

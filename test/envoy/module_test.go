@@ -368,6 +368,39 @@ func TestModuleReload(t *testing.T) {
 	checkAnswer(t, "200\nx-weft: composed\n\n"+want, "", s.get(t, "/api/v1/users/7"))
 }
 
+// TestModuleCache: a module keeps documents, too. Without change streams, they are used until they are too old.
+func TestModuleCache(t *testing.T) {
+	database, withCache := []byte("        database:"), []byte("        cache: {}\n        database:")
+	rules := bytes.Replace(userprofile.Rules, database, withCache, 1)
+	s, file := startModule(t, rules, systemOptions{})
+	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
+	harness.ExpectLog(t, s.Envoy.Process, "no change stream; cached documents are up to max_age old")
+	expect := func(cache string) {
+		t.Helper()
+		answer := s.get(t, "/api/v1/users/7")
+		checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", answer)
+		if timing := answer.Header.Get("Server-Timing"); !strings.Contains(timing, cache) ||
+			strings.Contains(timing, "cache") != strings.Contains(cache, "cache") {
+			t.Errorf("server-timing: %s, want %s", timing, cache)
+		}
+	}
+	expect(", cache;desc=miss, ")
+	expect(", cache;desc=hit, ")
+	if text, line := s.metrics(t), `collection="profiles",database=`; !strings.Contains(text, "weft_cache_entries{"+line) {
+		t.Errorf("%s", text)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("cache: {}"), []byte("description: none"), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	harness.ExpectLog(t, s.Envoy.Process, "rules reloaded")
+	expect("mongodb;dur=")
+}
+
 // TestModuleRejects: Envoy does not start with a configuration that has an error, and logs the error.
 func TestModuleRejects(t *testing.T) {
 	lib, err := library()

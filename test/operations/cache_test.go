@@ -69,7 +69,8 @@ func TestCache(t *testing.T) {
 	metric(`weft_cache_reads_total{,result="miss"}`, 1)
 
 	_, err := s.Mongod.Run(t.Context(), "user_profiles", bson.D{
-		{Key: "findAndModify", Value: "profiles"}, {Key: "query", Value: bson.D{{Key: "userId", Value: 7}}},
+		{Key: "findAndModify", Value: "profiles"},
+		{Key: "query", Value: bson.D{{Key: "userId", Value: 7}}},
 		{Key: "update", Value: bson.D{{Key: "$set", Value: bson.D{{Key: "tags", Value: bson.A{"new"}}}}}},
 	})
 	if err != nil {

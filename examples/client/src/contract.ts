@@ -1,29 +1,25 @@
+import type { components } from "./api";
 import { isObject, type Json, parseJson } from "./json";
 
-/** The members of the legacy object that the page needs. */
-export interface Core {
-  readonly userId: number | bigint;
-  readonly username: string;
-  readonly email: string;
-  /** ISO 8601 */
-  readonly createdAt: string;
-}
+type Schemas = components["schemas"];
 
-/** The extension, from MongoDB. */
-export interface Extension {
-  readonly userId: number | bigint;
-  readonly tags: readonly string[];
-  /** null for NaN and infinities */
-  readonly lastActivityScore: number | bigint | null;
-  readonly customSettings: Readonly<Record<string, Json>>;
-}
+/** A value of a type as parseJson returns it: read-only, and an integer may be a bigint. */
+type Parsed<T> = unknown extends T
+  ? Json
+  : T extends number
+    ? number | bigint
+    : T extends object
+      ? { readonly [K in keyof T]: Parsed<T[K]> }
+      : T;
+
+/** The legacy object. */
+export type Core = Parsed<Schemas["composite-profile.core"]>;
 
 /** The body of a 200 of /api/v3/composite-profile/{id}. errors has a message for each null member. */
-export interface Composite {
-  readonly core: Core | null;
-  readonly extension: Extension | null;
-  readonly errors: readonly string[];
-}
+export type Composite = Parsed<Schemas["composite-profile"]>;
+
+/** The extension, from MongoDB. */
+export type Extension = NonNullable<Composite["extension"]>;
 
 /** Parses the body of a 200; undefined if it has another shape. */
 export function parseComposite(body: string): Composite | undefined {

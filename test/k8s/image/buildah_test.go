@@ -47,7 +47,7 @@ func (b *buildah) golang() {
 	b.run("copy", "--quiet", container, busybox, "/bin/sh")
 	b.run("copy", "--quiet", container, "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/certs/ca-certificates.crt")
 	b.run("copy", "--quiet", container, b.t.TempDir(), "/tmp")
-	b.run("config", "--env", "PATH=/usr/local/go/bin:/bin", "--env", "GOPATH=/go", container)
+	b.run("config", "--env", "PATH=/usr/local/go/bin:/usr/bin:/bin", "--env", "GOPATH=/go", container)
 	b.run("commit", "--quiet", "--rm", container, "localhost/golang:1.26")
 }
 

@@ -16,14 +16,15 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(k8s.InNamespace(m)) }
 
-// startEnvoy starts Envoy like the pod's container. It returns the base URL of the Service.
-func startEnvoy(t *testing.T, s *k8s.System) string {
+// startEnvoy starts Envoy like the pod's container in an overlay. files are paths in the bootstrap and those that
+// replace them. It returns the base URL of the Service.
+func startEnvoy(t *testing.T, s *k8s.System, overlay, image string, files ...string) string {
 	t.Helper()
-	objects := k8s.Objects(t, k8s.Overlay(t, "standalone"))
-	pod := k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"]
+	objects := k8s.Objects(t, k8s.Overlay(t, overlay))
+	pod := k8s.Pods(t, k8s.Overlay(t, overlay))["legacy"]
 	named := func(c corev1.Container) bool { return c.Name == "envoy" }
 	container := pod.Spec.Containers[slices.IndexFunc(pod.Spec.Containers, named)]
-	if !strings.HasSuffix(container.Image, "-v1.40.0") {
+	if container.Image != image {
 		t.Errorf("the test runs Envoy 1.40.0, but the image is %s", container.Image)
 	}
 	bootstrap := ""
@@ -36,6 +37,7 @@ func startEnvoy(t *testing.T, s *k8s.System) string {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "envoy.yaml")
+	bootstrap = strings.NewReplacer(files...).Replace(bootstrap)
 	if err := os.WriteFile(file, []byte(bootstrap), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -52,17 +54,38 @@ func startEnvoy(t *testing.T, s *k8s.System) string {
 	var service corev1.Service
 	k8s.Find(t, objects, "Service", "legacy", &service)
 	url := "http://127.0.0.1:" + service.Spec.Ports[0].TargetPort.String()
-	s.Run(harness.Command{Name: "envoy", Path: path, Args: arguments, Dir: dir, Ready: harness.Serving(url + "/other")})
+	environment := []string{"WEFT_MONGODB_URI=" + s.Mongod.URI()}
+	for _, e := range container.Env {
+		if e.ValueFrom == nil {
+			environment = append(environment, e.Name+"="+e.Value)
+		}
+	}
+	s.Run(harness.Command{
+		Name: "envoy", Path: path, Args: arguments, Env: environment, Dir: dir, Ready: harness.Serving(url + "/other"),
+	})
 	return url
 }
 
 func TestStandalone(t *testing.T) {
 	s := k8s.NewSystem(t)
 	weft := s.StartWeft(k8s.WeftIn(t, k8s.Pods(t, k8s.Overlay(t, "standalone"))["legacy"]))
-	url := startEnvoy(t, s)
+	url := startEnvoy(t, s, "standalone", "envoyproxy/envoy:distroless-v1.40.0")
 	s.ExpectComposites(url)
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	s.ExpectWithoutWeft(url)
+}
+
+// TestModule: with the overlay module, weft runs in Envoy's process.
+func TestModule(t *testing.T) {
+	s := k8s.NewSystem(t)
+	// TestEnvoyImage builds the image.
+	url := startEnvoy(t, s, "module", "weft-envoy:devel", "/usr/lib/libweft.so", k8s.BuildLibrary(t),
+		"/etc/weft/rules.yaml", k8s.Path(t, "k8s", "base", "rules.yaml"))
+	s.ExpectComposites(url)
+	metrics, err := harness.Get(t.Context(), "http://127.0.0.1:9902/metrics") // weft-metrics selects this port
+	if err != nil || !strings.Contains(metrics.Body, `weft_exchanges_total{also="",disposition="composed"`) {
+		t.Errorf("metrics: %v, %v", metrics, err)
+	}
 }
