@@ -162,6 +162,15 @@ With a core, the legacy service's 2xx status stays. In shape *merge* the content
 in shape *composite* it is ` + "`application/json`" + `, or the rule's ` + "`content_type`" + `.
 The entity tag is weft's: do not join responses whose tag clients send in If-Match.
 
+**Clients choose members** if a rule has ` + "`select: {param: fields}`" + `:
+` + "`?fields=core.username,extension.tags`" + ` returns these, and reads nothing else from MongoDB.
+With shape *merge*, members of the core have no prefix: ` + "`?fields=username,extension.tags`" + `.
+Only members of the core's own object can be selected. A response that passes is complete.
+Unknown names get a 400 that lists them (RFC 9457).
+The legacy service gets the parameter only with ` + "`forward: true`" + `, or while weft is down.
+
+**Documents can be cached**: [caching.md](caching.md).
+
 **UUIDs**: ` + "`uuid`" + ` is binary of subtype 4, as current drivers write it.
 Old drivers write subtype 3, each in its own byte order:
 ` + "`uuid-csharp`" + `, ` + "`uuid-java`" + ` and ` + "`uuid-python`" + `.
