@@ -22,8 +22,10 @@ import (
 	"testing"
 	"time"
 
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"weft/enrich"
 	"weft/envoy"
@@ -343,6 +345,23 @@ func TestModuleLocalReply(t *testing.T) {
 	<-asked
 	free()
 	checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
+}
+
+// TestModuleSmallBuffer: in a mesh, Envoy's buffer may be smaller than a core.
+func TestModuleSmallBuffer(t *testing.T) {
+	s, _ := startModule(t, userprofile.Rules, systemOptions{change: func(b *bootstrapv3.Bootstrap) {
+		b.GetStaticResources().GetListeners()[0].PerConnectionBufferLimitBytes = wrapperspb.UInt32(32 << 10)
+	}})
+	large := strings.Replace(coreUser7, `"u"`, `"`+strings.Repeat("u", 500<<10)+`"`, 1)
+	want := "200\nx-weft: composed\n\n" + strings.Replace(compositeUser7, coreUser7, large, 1)
+	for length, response := range map[string]string{"known": withLength(large, ""), "unknown": chunked(large)} {
+		s.legacy.answer("/api/v1/users/7", raw(response))
+		if got := s.get(t, "/api/v1/users/7"); got.Status != http.StatusOK {
+			t.Errorf("length %s: %d %.100s", length, got.Status, got.Body)
+		} else {
+			checkAnswer(t, want, "", got)
+		}
+	}
 }
 
 // TestModuleReload: a module rejects a rules file with an error, and loads the next one.

@@ -107,6 +107,14 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
   return weft_headers_StopIteration;
 }
 
+// make_room raises the limit of Envoy's buffer above size. A held body beyond the limit would result in a 500, even if it
+// is held only until the headers have continued.
+static void make_room(void* envoy, size_t size) {
+  if (envoy_dynamic_module_callback_http_get_buffer_limit(envoy) <= size) {
+    envoy_dynamic_module_callback_http_set_buffer_limit(envoy, size + 1);
+  }
+}
+
 int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void* filter, bool end) {
   stream* s = (stream*)filter;
   if (s->responded) s->next = weft_continue; // a local reply of Envoy replaces the held response
@@ -125,6 +133,7 @@ int envoy_dynamic_module_on_http_filter_response_headers(void* envoy, const void
     s->next = weftResponse(s->filter, headers, count, (char*)details.ptr, details.length, end, &s->limit);
   }
   if (headers != array) free(headers);
+  if (s->next == weft_collect) make_room(envoy, s->limit);
   s->forwards = s->next == weft_forward;
   return s->next == weft_continue || s->forwards ? weft_headers_Continue : weft_headers_StopIteration;
 }
@@ -151,14 +160,6 @@ static void body(stream* s, void* envoy, bool complete, bool received) {
 
 static size_t buffered_size(void* envoy) {
   return envoy_dynamic_module_callback_http_get_body_size(envoy, envoy_dynamic_module_type_http_body_type_BufferedResponseBody);
-}
-
-// make_room raises the limit of Envoy's buffer above size. A held body beyond the limit would result in a 500, even if it
-// is held only until the headers have continued.
-static void make_room(void* envoy, size_t size) {
-  if (envoy_dynamic_module_callback_http_get_buffer_limit(envoy) <= size) {
-    envoy_dynamic_module_callback_http_set_buffer_limit(envoy, size + 1);
-  }
 }
 
 int envoy_dynamic_module_on_http_filter_response_body(void* envoy, const void* filter, bool end) {
