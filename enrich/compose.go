@@ -116,6 +116,7 @@ type parts struct {
 	found   Found
 	unit    int      // index of the core
 	missing []Reason // by source: why the extension is missing; empty if it is not
+	isOther bool     // the core belongs to another key than the request
 	noCore  bool
 }
 
@@ -123,9 +124,9 @@ type parts struct {
 // withheld if u belongs to another key than the request.
 func (r *Rule) parts(params []Value, u *unit, i int, found Found) parts {
 	p := parts{rule: r, found: found, unit: i, missing: make([]Reason, len(r.Sources))}
-	isOther := u != nil && !r.belongs(u, params)
+	p.isOther = u != nil && !r.belongs(u, params)
 	for source := range r.Sources {
-		if p.missing[source] = extensionFailure(found.of(source, i).Err); isOther {
+		if p.missing[source] = extensionFailure(found.of(source, i).Err); p.isOther {
 			p.missing[source] = KeyMismatch
 		}
 	}
@@ -152,6 +153,9 @@ func (p parts) failure() (reason Reason, isStale bool, err error) {
 				reason, err = extensionFailure(ext.Stale), ext.Stale
 			}
 		}
+	}
+	if reason == "" && p.isOther { // the request selects no extension
+		reason = KeyMismatch
 	}
 	return reason, isStale, err
 }

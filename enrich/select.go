@@ -79,6 +79,9 @@ func unescape(s string) string {
 // maxUnknown is the number of unknown names that a response lists.
 const maxUnknown = 20
 
+// maxUnknownLength is the number of bytes of an unknown name that a response lists.
+const maxUnknownLength = 100
+
 // resolve returns what names select, and the first of the names that the rule does not have. Members of the core are
 // not known before it arrives, so any name of a member selects it.
 func (r *Rule) resolve(names []string) (s selection, unknown []string) {
@@ -95,7 +98,7 @@ func (r *Rule) resolve(names []string) (s selection, unknown []string) {
 				s.members[member] = true
 			}
 		case len(unknown) < maxUnknown && !slices.Contains(unknown, name):
-			unknown = append(unknown, name)
+			unknown = append(unknown, name[:min(len(name), maxUnknownLength)])
 		}
 	}
 	return s, unknown
@@ -229,7 +232,7 @@ func (r *Rule) RejectSelection(unknown []string) Answer {
 		Unknown []string `json:"unknown"`
 		Known   []string `json:"known"`
 	}{
-		"Bad Request", 400, "unknown names in the query parameter " + r.Select.Param + ": " + strings.Join(unknown, ", "),
+		"Bad Request", 400, "the query parameter " + r.Select.Param + " has unknown names: see unknown and known",
 		unknown, r.Selectable(),
 	})
 	return Answer{

@@ -180,7 +180,7 @@ func TestRejectSelection(t *testing.T) {
 		if a.Status != 400 || a.Type != "application/problem+json" || a.Outcome.String() != mark {
 			t.Errorf("%+v", a)
 		}
-		const head = `{"title":"Bad Request","status":400,"detail":"unknown names in the query parameter fields: `
+		const head = `{"title":"Bad Request","status":400,"detail":"the query parameter fields has unknown names: `
 		const known = `"known":["core","core.id","x","x.a","x.b","x.c.d","y","y.a"]}`
 		if got := string(a.Body); !json.Valid(a.Body) || !strings.HasPrefix(got, head) ||
 			!strings.HasSuffix(got, `"unknown":[`+want+`],`+known) {
@@ -193,6 +193,10 @@ func TestRejectSelection(t *testing.T) {
 	}
 	if _, _, unknown := merge.Narrow("/r?fields=" + many); len(unknown) != maxUnknown || unknown[1] != "0." {
 		t.Errorf("%d names are listed: %q", len(unknown), unknown)
+	}
+	long := strings.Repeat("l", 10_000)
+	if _, _, unknown := composite.Narrow("/r?fields=" + long); len(unknown) != 1 || unknown[0] != long[:maxUnknownLength] {
+		t.Errorf("a long name is listed: %q", unknown)
 	}
 	if got := merge.Selectable(); !slices.Equal(got, []string{"id", "x", "x.a", "x.b", "x.c.d", "y", "y.a"}) {
 		t.Errorf("merge: %q", got)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,10 @@ type entryKey struct {
 func entryKeyOf(key enrich.Key, fields string) entryKey {
 	return entryKey{key.Prefix(), key[len(key)-1], fields}
 }
+
+// maxKeyLength is the maximum length of the key of an entry, in bytes. Keys are from clients, and a missing document is
+// a result, too.
+const maxKeyLength = 256
 
 // entry is the result of a read. It is never changed.
 type entry struct {
@@ -89,6 +94,10 @@ func (t *table) lookup(key entryKey, now time.Time) (enrich.Extension, bool) {
 // results of two reads that ran at the same time differ, it is not known which is newer. Then neither is used again,
 // nor are those of other reads that are still running. Otherwise a client could get the older one after the newer one.
 func (t *table) keep(key entryKey, ext enrich.Extension, r read) {
+	if len(key.prefix)+len(key.last.Text) > maxKeyLength {
+		return
+	}
+	key.last.Text = strings.Clone(key.last.Text) // else the entry would keep the request's whole path in memory
 	ext.Command, ext.Cache = nil, enrich.CacheHit
 	e := &entry{read: r, ext: ext, keySlot: t.slotOf(key), idSlot: t.history.slotOfID(ext.ID)}
 	t.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {

@@ -129,6 +129,9 @@ func (w *watch) follow(ctx context.Context, client *client) error {
 	}
 	began, isNew := time.Now(), w.token == nil
 	stream, err := w.open(ctx)
+	if mongo.IsTimeout(err) {
+		w.token = nil // MongoDB may have to scan too much of the oplog, at the next time as well
+	}
 	if err == nil {
 		if isNew {
 			w.to.Begin()

@@ -340,6 +340,24 @@ func TestChangeStreamEnds(t *testing.T) {
 	}
 }
 
+// TestSlowResume: if MongoDB takes too long to find the changes after a token, a new stream is begun: the next attempt
+// would take as long.
+func TestSlowResume(t *testing.T) {
+	member, uri := startMember(t)
+	src := cached("id")
+	r := watchWith(t, openStore(t, uri), src)
+	r.expect("begin")
+	r.awaitCurrent()
+	failChangeStreams(t, member, bson.D{{Key: "times", Value: 2}}, // a getMore of the stream, and the command that resumes it
+		bson.E{Key: "blockConnection", Value: true},
+		bson.E{Key: "blockTimeMS", Value: (changeTimeout + time.Second).Milliseconds()})
+	r.expect("lost", "lost", "begin")
+	c := dial(t, uri).Database(src.Database).Collection(src.Collection)
+	_, err := c.InsertOne(t.Context(), bson.D{{Key: "_id", Value: 1}, {Key: "id", Value: 7}})
+	must(t, err)
+	r.expect(`change {"$numberInt":"1"}`, "match  [7]")
+}
+
 // TestChangesDuringAnOutage: changes are reported later if the stream could not be resumed for some time.
 func TestChangesDuringAnOutage(t *testing.T) {
 	member, uri := startMember(t)

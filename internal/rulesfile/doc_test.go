@@ -156,7 +156,7 @@ An upgrade, such as a WebSocket, matches no rule.
 In shape *composite*, a core that is missing or invalid is ` + "`null`" + `, and ` + "`errors`" + ` has an entry.
 Shape *merge* and lists cannot represent a missing core, so such a response passes.
 A failed response to a method other than GET passes too,
-and so does a core that has a member with the name of an extension.
+and so does, in shape *merge*, a core that has a member with the name of an extension.
 
 With a core, the legacy service's 2xx status stays. In shape *merge* the content type stays, too;
 in shape *composite* it is ` + "`application/json`" + `, or the rule's ` + "`content_type`" + `.
@@ -166,7 +166,8 @@ The entity tag is weft's: do not join responses whose tag clients send in If-Mat
 ` + "`?fields=core.username,extension.tags`" + ` returns these, and reads nothing else from MongoDB.
 With shape *merge*, members of the core have no prefix: ` + "`?fields=username,extension.tags`" + `.
 Only members of the core's own object can be selected. A response that passes is complete.
-Unknown names get a 400 that lists them (RFC 9457).
+Unknown names get a 400 that lists them (RFC 9457). Names are case-sensitive, and an empty one is unknown.
+In shape *merge*, any name without a dot is a member of the core, so a typo selects nothing.
 The legacy service gets the parameter only with ` + "`forward: true`" + `, or while weft is down.
 
 **Documents can be cached**: [caching.md](caching.md).

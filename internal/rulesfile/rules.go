@@ -302,6 +302,11 @@ func (b *ruleBuilder) selection() {
 	if slices.ContainsFunc(r.Query, func(q enrich.QueryParam) bool { return q.Name == r.Select.Param }) {
 		b.fail(b.path("select", "param"), "match.query has %q too; rename one of them", r.Select.Param)
 	}
+	for _, s := range r.Sources {
+		if strings.ContainsAny(s.Name, ".,") {
+			b.fail(b.path("extensions", s.Name), "clients cannot select a name with a dot or a comma; rename it, or remove select")
+		}
+	}
 	if r.StreamLarge {
 		b.fail(b.path("select"), "with large: stream, the response begins before the core is complete; remove one of them")
 	}
