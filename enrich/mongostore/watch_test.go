@@ -348,7 +348,8 @@ func TestSlowResume(t *testing.T) {
 	r := watchWith(t, openStore(t, uri), src)
 	r.expect("begin")
 	r.awaitCurrent()
-	failChangeStreams(t, member, bson.D{{Key: "times", Value: 2}}, // a getMore of the stream, and the command that resumes it
+	// A getMore of the stream, and the command that resumes it.
+	failChangeStreams(t, member, bson.D{{Key: "times", Value: 2}},
 		bson.E{Key: "blockConnection", Value: true},
 		bson.E{Key: "blockTimeMS", Value: (changeTimeout + time.Second).Milliseconds()})
 	r.expect("lost", "lost", "begin")

@@ -304,7 +304,8 @@ func (b *ruleBuilder) selection() {
 	}
 	for _, s := range r.Sources {
 		if strings.ContainsAny(s.Name, ".,") {
-			b.fail(b.path("extensions", s.Name), "clients cannot select a name with a dot or a comma; rename it, or remove select")
+			b.fail(b.path("extensions", s.Name),
+				"clients cannot select a name with a dot or a comma; rename it, or remove select")
 		}
 	}
 	if r.StreamLarge {
