@@ -264,7 +264,7 @@ func TestModuleHotRestart(t *testing.T) {
 		args:   append(slices.Clip(args), "--restart-epoch", "0", "--concurrency", "1"),
 	})
 	s.legacy.answer("/api/v1/users/7", raw(legacyUser7))
-	stop := make(chan struct{})
+	stop, req := make(chan struct{}), s.newRequest(t, http.MethodGet, "/api/v1/users/7")
 	var clients sync.WaitGroup
 	for range 4 {
 		clients.Go(func() {
@@ -273,8 +273,13 @@ func TestModuleHotRestart(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", s.get(t, "/api/v1/users/7"))
 				}
+				got, err := try(http1, req.Clone(t.Context()))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				checkAnswer(t, "200\nx-weft: composed\n\n"+compositeUser7, "", got)
 			}
 		})
 	}

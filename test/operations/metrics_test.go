@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,9 +49,13 @@ func TestMetricsAreBounded(t *testing.T) {
 		sendAll(n*7 + 1_000_003)
 	}
 	_, text, _ := strings.Cut(page(t, admin+"/metrics"), " ")
-	if after := series(); len(after) != len(before) || len(before) < 100 {
-		t.Errorf("%d series, then %d:\n%s", len(before), len(after), strings.Join(after, "\n"))
+	// A few combinations of reasons are rare. A label with what clients send would add hundreds of series.
+	after := series()
+	added := slices.DeleteFunc(slices.Clone(after), func(name string) bool { return slices.Contains(before, name) })
+	if len(added) > 10 || len(before) < 100 {
+		t.Errorf("%d series, then %d; new are\n%s", len(before), len(after), strings.Join(added, "\n"))
 	}
+	t.Logf("%d series, then %d; new are %q", len(before), len(after), added)
 
 	if err := weft.Kill(); err != nil {
 		t.Fatal(err)
