@@ -128,7 +128,7 @@ func (b *batch) release(ctx context.Context, l *lookup) Extension {
 	}
 	l.callers--
 	l.left = time.Now()
-	return Extension{Err: ctx.Err()}
+	return Extension{Err: context.Cause(ctx)}
 }
 
 func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: make(chan struct{})} }

@@ -171,21 +171,21 @@ func TestBatchOfAList(t *testing.T) {
 }
 
 // TestBatchCallersLeave: a caller that leaves does not affect others. The command of its key continues, so that its
-// connection stays open; a waiting key without a caller is not read.
+// connection stays open; a waiting key without a caller is not read. The error is why the caller leaves.
 func TestBatchCallersLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		r := newReader(t, g)
-		ctx, leave := context.WithCancel(t.Context())
+		ctx, leave := context.WithCancelCause(t.Context())
 		first := r.tryRead(ctx, number(1))
 		<-g.asked
 		r.read(number(2))
 		r.read(number(3))
 		waiting := r.tryRead(ctx, number(4))
 		shared := r.tryRead(ctx, number(3))
-		leave()
+		leave(context.DeadlineExceeded)
 		for _, result := range []<-chan []Extension{first, waiting, shared} {
-			if found := <-result; !errors.Is(found[0].Err, context.Canceled) {
+			if found := <-result; !errors.Is(found[0].Err, context.DeadlineExceeded) {
 				t.Errorf("the caller that left got %v", found)
 			}
 		}

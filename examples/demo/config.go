@@ -24,6 +24,7 @@ type config struct {
 	mongoPort  int    // the demo's mongod; 0 if MONGODB_URI is set
 	legacy     string // host:port of the legacy service
 	mongodbURI string
+	rules      string // absolute path of the rules file; empty means the built-in rules
 	module     bool   // weft runs in Envoy's process
 	page       string // absolute path of the page's directory; empty means no page and no control endpoint
 }
@@ -35,6 +36,11 @@ func configure(getenv func(string) string) (config, error) {
 		return config{}, fmt.Errorf("DATA: %w", err)
 	}
 	c := config{data: data, legacy: getenv("LEGACY"), mongodbURI: getenv("MONGODB_URI")}
+	if rules := getenv("WEFT_RULES"); rules != "" {
+		if c.rules, err = filepath.Abs(rules); err != nil {
+			return config{}, fmt.Errorf("WEFT_RULES: %w", err)
+		}
+	}
 	if c.port, err = portFrom(getenv, "PORT", 10000); err != nil {
 		return config{}, err
 	}

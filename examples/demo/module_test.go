@@ -30,6 +30,7 @@ func TestModule(t *testing.T) {
 		run.send(t, http.MethodPost, "/demo/processes/mongod/"+step.verb, "Origin", run.base)
 		run.eventually(t, "/api/v3/composite-profile/7", step.answer)
 	}
+	checkSelection(t, run)
 	pids := run.pids(t)
 	if code, rest := run.end(t, os.Interrupt); code != 0 {
 		t.Errorf("exit status %d: %s", code, rest)

@@ -134,6 +134,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 
+	checkSelection(t, run)
 	checkRaw(t, run)
 	checkRawID(t, run)
 	checkRawWhole(t, run)
@@ -145,6 +146,20 @@ func TestPage(t *testing.T) {
 		t.Errorf("exit status %d after Ctrl-C, want 0: %s", code, rest)
 	}
 	checkGone(t, run.pids(t))
+}
+
+// checkSelection checks that the page can select members.
+func checkSelection(t *testing.T, run pageRun) {
+	t.Helper()
+	const selected = `{"core":{"username":"user7"},"extension":{"tags":["vip"]},"errors":[]}`
+	const path = "/api/v3/composite-profile/7?fields=core.username,extension."
+	if status, body := run.send(t, http.MethodGet, path+"tags"); status != 200 || body != selected {
+		t.Errorf("the selection is %d %s\nwant %s", status, body, selected)
+	}
+	status, body := run.send(t, http.MethodGet, path+"mood")
+	if status != 400 || !strings.Contains(body, `"unknown":["extension.mood"]`) {
+		t.Errorf("a selection of an unknown member: %d %s", status, body)
+	}
 }
 
 // checkRaw checks that the page gets the legacy service's own responses, including broken ones.

@@ -46,6 +46,9 @@ func run(ctx context.Context, c config, b binaries, kill <-chan struct{}) (err e
 		return err
 	}
 	r := &runner{config: c, bin: b, died: make(chan *harness.Process, 1)}
+	if err := r.writeRules(); err != nil {
+		return err
+	}
 	pages, err := r.listenForPage(ctx)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func (r *runner) launchWeft(ctx context.Context) (*harness.Process, error) {
 	return harness.Start(ctx, harness.Command{
 		Name:  "weft",
 		Path:  r.bin.weft,
-		Args:  []string{"serve", "--listen", "unix:" + socket, "--admin", local(r.weftPort), "--drain-window", "0"},
+		Args:  r.withRules("serve", "--listen", "unix:"+socket, "--admin", local(r.weftPort), "--drain-window", "0"),
 		Env:   []string{"WEFT_MONGODB_URI=" + r.mongodbURI},
 		Dir:   r.data,
 		Log:   r.log("weft"),
@@ -74,9 +74,7 @@ func (r *runner) launchWeft(ctx context.Context) (*harness.Process, error) {
 
 func (r *runner) startEnvoy(ctx context.Context) error {
 	fmt.Println("starting Envoy …")
-	args := []string{
-		"--legacy", r.legacy, "--listen", local(r.port), "--admin", local(r.adminPort),
-	}
+	args := r.withRules("--legacy", r.legacy, "--listen", local(r.port), "--admin", local(r.adminPort))
 	address := local(r.port) + ", admin " + local(r.adminPort)
 	var env []string
 	if r.module {
@@ -101,6 +99,14 @@ func (r *runner) startEnvoy(ctx context.Context) error {
 		return envoy.Process, nil
 	}
 	return r.add(ctx, launch, address)
+}
+
+// withRules adds the rules file to arguments of weft.
+func (r *runner) withRules(args ...string) []string {
+	if r.rules == "" {
+		return args
+	}
+	return append(args, "--rules", r.rules)
 }
 
 func (r *runner) log(name string) string { return filepath.Join(r.data, name+".log") }

@@ -1,5 +1,6 @@
 import { type ReactElement, useEffect } from "react";
 import { Faults } from "./board/Faults";
+import { Selection } from "./board/Selection";
 import { useBoard } from "./board/store";
 import { Verdict } from "./board/Verdict";
 import { Wire } from "./board/Wire";
@@ -49,7 +50,12 @@ export function App(): ReactElement {
             <Announcer />
             <ProfileView />
           </section>
-          {isDemo && profile.kind !== "empty" && <Wire profile={profile} />}
+          {isDemo && profile.kind !== "empty" && (
+            <>
+              <Wire profile={profile} />
+              <Selection profile={profile} />
+            </>
+          )}
         </div>
       </main>
     </>

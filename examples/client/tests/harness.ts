@@ -98,7 +98,7 @@ export async function state(page: Page, kind: string): Promise<string> {
 
 /** The text of the live region for screen readers. */
 export async function heard(page: Page): Promise<string | null> {
-  return page.locator(".results [role=status]").textContent();
+  return page.getByRole("region", { name: "What a client shows" }).getByRole("status").textContent();
 }
 
 /** Enters a user ID with the keyboard. */

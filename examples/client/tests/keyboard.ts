@@ -15,7 +15,8 @@ describe("keyboard", () => {
       const legacy = ["Healthy", "Slow", "404", "401", "500", "Reset", "Reset body", "Truncated", "gzip", "5 MB"];
       const processes = ["Running", "Stopped", "Frozen", "Running", "Killed"];
       const bodies = ["Body of the legacy response", "Body of the composite response"];
-      assert.deepEqual(stops, ["User ID", "Show", ...legacy, ...processes, "Send again", ...bodies]);
+      const selection = ["Members", "Select"];
+      assert.deepEqual(stops, ["User ID", "Show", ...legacy, ...processes, "Send again", ...bodies, ...selection]);
     });
   });
 

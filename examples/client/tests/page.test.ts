@@ -3,6 +3,7 @@ import "./states.js";
 import "./defects.js";
 import "./board.js";
 import "./verdict.js";
+import "./selection.js";
 import "./keyboard.js";
 import "./alone.js";
 import "./install.js";

@@ -1,8 +1,18 @@
 import type { ReactElement } from "react";
+import { type Answer, header } from "../answer";
 import { membersOf } from "./members";
 
 /** The origin of a body: the legacy service, Envoy, or a composition. */
 export type Origin = "legacy" | "envoy" | "both";
+
+/** The origin of the body of a response through Envoy, according to x-weft. */
+export function originOf(answer: Answer): Origin {
+  const mark = header(answer, "x-weft");
+  if (mark === "" || mark.startsWith("passed")) {
+    return "legacy";
+  }
+  return answer.status === 200 ? "both" : "envoy";
+}
 
 interface Props {
   readonly label: string;

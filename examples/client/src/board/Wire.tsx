@@ -1,9 +1,9 @@
 import { type ReactElement, type ReactNode, useEffect } from "react";
-import { type Answer, header } from "../answer";
+import { header } from "../answer";
 import { pathOf } from "../profile/fetchProfile";
 import type { Requested } from "../profile/store";
 import { AnswerCard, Card } from "./AnswerCard";
-import { Body, type Origin } from "./Body";
+import { Body, originOf } from "./Body";
 import { membersOf } from "./members";
 import { parseServerTiming } from "./serverTiming";
 import { type Legacy, useBoard } from "./store";
@@ -84,19 +84,11 @@ function compositeContent(profile: Requested, legacy: Legacy): ReactNode {
   );
 }
 
-/** The origin of a body, according to x-weft. */
-function originOf(answer: Answer): Origin {
-  const mark = header(answer, "x-weft");
-  if (mark === "" || mark.startsWith("passed")) {
-    return "legacy";
-  }
-  return answer.status === 200 ? "both" : "envoy";
-}
-
 function pathOfLegacy(request: Requested["request"]): string {
   return pathOf(request).replace("/api/v3/composite-profile/", "/api/v1/users/");
 }
 
-function Waiting(): ReactElement {
+/** The placeholder for a response. */
+export function Waiting(): ReactElement {
   return <p className="waiting">Waiting …</p>;
 }

@@ -47,7 +47,7 @@ export const reasons: Readonly<Record<string, Reason>> = {
     alone:
       "Envoy continues without it, and the legacy body is not a valid user: neither core nor extension is available.",
   },
-  refused: {
+  "client-error": {
     what: "The legacy service rejects the request.",
     outcome: "A client that may not read the user gets no MongoDB data: the response passes unchanged.",
   },

@@ -1,14 +1,21 @@
 import { create } from "zustand";
-import type { ProfileRequest } from "../profile/fetchProfile";
+import { type Answer, fetchAnswer } from "../answer";
+import { pathOf, type ProfileRequest } from "../profile/fetchProfile";
 import { useProfile } from "../profile/store";
 import { changeProcess, fetchLegacy, fetchProcesses, type LegacyAnswer, type Processes } from "./control";
 
-/** The legacy service's own response to the client's request. */
-export type Legacy =
+/** A second response to the client's request. */
+type Loaded<A> =
   | { readonly kind: "none" }
   | { readonly kind: "loading"; readonly request: ProfileRequest }
-  | { readonly kind: "answered"; readonly request: ProfileRequest; readonly answer: LegacyAnswer }
+  | { readonly kind: "answered"; readonly request: ProfileRequest; readonly answer: A }
   | { readonly kind: "failed"; readonly request: ProfileRequest; readonly detail: string };
+
+/** The legacy service's own response. */
+export type Legacy = Loaded<LegacyAnswer>;
+
+/** The response with the selected members only. */
+export type Selected = Loaded<Answer>;
 
 interface BoardStore {
   /** undefined without a demo, or before its first response. */
@@ -18,6 +25,7 @@ interface BoardStore {
   /** The error of the last change; "" if there was none. */
   readonly trouble: string;
   readonly legacy: Legacy;
+  readonly selected: Selected;
   /** Detects the demo and shows its first user. Returns a function that aborts. */
   readonly detectDemo: () => () => void;
   /** Reloads the states of the processes, which another page may have changed. Returns a function that aborts. */
@@ -26,6 +34,8 @@ interface BoardStore {
   readonly change: (name: string, verb: string, label: string) => Promise<void>;
   /** Loads the legacy service's own response. Returns a function that aborts. */
   readonly loadLegacy: (request: ProfileRequest) => () => void;
+  /** Loads the members in fields. Returns a function that aborts. */
+  readonly loadSelected: (request: ProfileRequest, fields: string) => () => void;
 }
 
 export const useBoard = create<BoardStore>()((set, get) => ({
@@ -33,6 +43,7 @@ export const useBoard = create<BoardStore>()((set, get) => ({
   changing: "",
   trouble: "",
   legacy: { kind: "none" },
+  selected: { kind: "none" },
 
   detectDemo: () =>
     abortable(async (signal) => {
@@ -69,19 +80,29 @@ export const useBoard = create<BoardStore>()((set, get) => ({
   loadLegacy: (request) =>
     abortable(async (signal) => {
       set({ legacy: { kind: "loading", request } });
-      const legacy = await fetchLegacy(request.userId, request.fault, signal).then(
-        (answer): Legacy => ({ kind: "answered", request, answer }),
-        (error: unknown): Legacy => ({
-          kind: "failed",
-          request,
-          detail: error instanceof Error ? error.message : String(error),
-        }),
-      );
+      const legacy = await load(request, fetchLegacy(request.userId, request.fault, signal));
       if (!signal.aborted) {
         set({ legacy });
       }
     }),
+
+  loadSelected: (request, fields) =>
+    abortable(async (signal) => {
+      set({ selected: { kind: "loading", request } });
+      const selected = await load(request, fetchAnswer(pathOf(request, fields), signal));
+      if (!signal.aborted) {
+        set({ selected });
+      }
+    }),
 }));
+
+/** Waits for a response. An error is a state, too. */
+async function load<A>(request: ProfileRequest, answer: Promise<A>): Promise<Loaded<A>> {
+  return answer.then(
+    (answer) => ({ kind: "answered", request, answer }),
+    (error: unknown) => ({ kind: "failed", request, detail: error instanceof Error ? error.message : String(error) }),
+  );
+}
 
 /** Starts work and returns a function that aborts it. */
 function abortable(work: (signal: AbortSignal) => Promise<void>): () => void {

@@ -30,10 +30,17 @@ export async function fetchProfile(request: ProfileRequest, signal: AbortSignal)
   }
 }
 
-/** The path of a profile, on the same origin. */
-export function pathOf({ userId, fault }: ProfileRequest): string {
-  const query = fault === "" ? "" : `?fault=${encodeURIComponent(fault).replace("%3A", ":")}`;
-  return `/api/v3/composite-profile/${encodeURIComponent(userId)}${query}`;
+/** The path of a profile, or of the members in fields, on the same origin. */
+export function pathOf({ userId, fault }: ProfileRequest, fields?: string): string {
+  const query = [
+    ...(fault === "" ? [] : [`fault=${encodeQuery(fault)}`]),
+    ...(fields === undefined ? [] : [`fields=${encodeQuery(fields)}`]),
+  ].join("&");
+  return `/api/v3/composite-profile/${encodeURIComponent(userId)}${query && "?"}${query}`;
+}
+
+function encodeQuery(value: string): string {
+  return encodeURIComponent(value).replaceAll("%3A", ":").replaceAll("%2C", ",");
 }
 
 function read(answer: Answer, request: ProfileRequest): Outcome {
@@ -64,7 +71,8 @@ function whyPassed(answer: Answer, { userId }: ProfileRequest): string {
   return isCanonical(userId) ? "" : passedNote;
 }
 
-function detailOf(answer: Answer): string {
+/** What a response says that is not a 200. */
+export function detailOf(answer: Answer): string {
   const said = parseDetail(answer.body);
   if (answer.status === 503 && said !== undefined) {
     return said;
