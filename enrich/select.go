@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -225,6 +226,10 @@ func (r *Rule) cut(core Core) Core {
 // RejectSelection returns the response to a request that selects unknown names: a 400 with the problem in JSON
 // (RFC 9457). It lists the first of the unknown names.
 func (r *Rule) RejectSelection(unknown []string) Answer {
+	quoted := make([]string, len(unknown))
+	for i, name := range unknown {
+		quoted[i] = strconv.Quote(name)
+	}
 	body, _ := json.Marshal(struct { // strings cannot fail
 		Title   string   `json:"title"`
 		Status  int      `json:"status"`
@@ -232,7 +237,7 @@ func (r *Rule) RejectSelection(unknown []string) Answer {
 		Unknown []string `json:"unknown"`
 		Known   []string `json:"known"`
 	}{
-		"Bad Request", 400, "the query parameter " + r.Select.Param + " has unknown names: see unknown and known",
+		"Bad Request", 400, "unknown names in the query parameter " + r.Select.Param + ": " + strings.Join(quoted, ", "),
 		unknown, r.Selectable(),
 	})
 	return Answer{

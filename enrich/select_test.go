@@ -180,7 +180,7 @@ func TestRejectSelection(t *testing.T) {
 		if a.Status != 400 || a.Type != "application/problem+json" || a.Outcome.String() != mark {
 			t.Errorf("%+v", a)
 		}
-		const head = `{"title":"Bad Request","status":400,"detail":"the query parameter fields has unknown names: `
+		const head = `{"title":"Bad Request","status":400,"detail":"unknown names in the query parameter fields: \"`
 		const known = `"known":["core","core.id","x","x.a","x.b","x.c.d","y","y.a"]}`
 		if got := string(a.Body); !json.Valid(a.Body) || !strings.HasPrefix(got, head) ||
 			!strings.HasSuffix(got, `"unknown":[`+want+`],`+known) {

@@ -42,7 +42,7 @@ describe("the selection", () => {
     await visit({ expectedErrors }, async (page) => {
       await state(page, "composite");
       await select(page, "core.username,extension.mood,a&b=ü");
-      const detail = "unknown names in the query parameter fields: extension.mood, a&b=ü";
+      const detail = 'unknown names in the query parameter fields: "extension.mood", "a&b=ü"';
       await said(page, `The service responded 400, ${detail}.`);
       assert.equal(await header(page, "content-type"), "application/problem+json");
       assert.equal(await header(page, "x-weft"), "rejected; reason=unknown-member");
@@ -52,7 +52,7 @@ describe("the selection", () => {
       await checkAccess(page);
 
       await select(page, "");
-      await said(page, "The service responded 400, unknown names in the query parameter fields: .");
+      await said(page, 'The service responded 400, unknown names in the query parameter fields: "".');
       await select(page, "core.username,extension.tags");
       await said(page, `The selection has ${two.length} bytes; the complete response has ${whole}.`);
     });
