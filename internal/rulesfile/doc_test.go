@@ -168,6 +168,7 @@ With shape *merge*, members of the core have no prefix: ` + "`?fields=username,e
 Only members of the core's own object can be selected. A response that passes is complete.
 Unknown names get a 400 that lists them (RFC 9457). Names are case-sensitive, and an empty one is unknown.
 In shape *merge*, any name without a dot is a member of the core, so a typo selects nothing.
+` + "`make demo`" + ` shows it.
 The legacy service gets the parameter only with ` + "`forward: true`" + `, or while weft is down.
 
 **Documents can be cached**: [caching.md](caching.md).
