@@ -192,7 +192,8 @@ func (s *Source) identity() sourceID {
 	return s.id
 }
 
-// cut returns a core with the selected members only, each byte for byte.
+// cut returns a core with the selected members only, each byte for byte. It changes the units of core, which must not
+// be used afterwards.
 func (r *Rule) cut(core Core) Core {
 	if r.selected == nil || r.selected.members == nil {
 		return core

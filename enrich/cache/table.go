@@ -126,7 +126,8 @@ func isSame(a, b enrich.Extension) bool {
 		errors.Is(a.Err, enrich.ErrNotFound) == errors.Is(b.Err, enrich.ErrNotFound)
 }
 
-// standIn returns an older result for a failed read, or the failure if there is no usable one.
+// standIn returns an older result for a failed read, or the failure if there is no usable one. A result after which
+// changes may have been missed is usable, because the answer says that it is older; one that has changed is not.
 func (t *table) standIn(key entryKey, failed enrich.Extension) enrich.Extension {
 	isBug, isAbandoned := errors.As(failed.Err, new(*enrich.PanicError)), errors.Is(failed.Err, context.Canceled)
 	if t.policy.StaleIfError == 0 || isBug || isAbandoned {
