@@ -44,9 +44,10 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
+// testSource returns a source whose documents and keys practically never share a slot by chance; see history.
 func testSource() *enrich.Source {
 	src := storetest.Source()
-	src.Cache = &enrich.CachePolicy{MaxEntries: 100, MaxAge: time.Minute, StaleIfError: 10 * time.Minute}
+	src.Cache = &enrich.CachePolicy{MaxEntries: 1 << 18, MaxAge: time.Minute, StaleIfError: 10 * time.Minute}
 	return src
 }
 
@@ -448,9 +449,11 @@ func TestMaxEntries(t *testing.T) {
 	test(t, func(h *harness) {
 		store := New(storetest.Mem(nil), func(context.Context, []*enrich.Source, enrich.Changes) {})
 		defer store.Close()
-		store.Use([]*enrich.Rule{{Sources: []*enrich.Source{h.src}}})
+		src := testSource()
+		src.Cache.MaxEntries = 100
+		store.Use([]*enrich.Rule{{Sources: []*enrich.Source{src}}})
 		for n := range int64(10_000) {
-			store.Find(h.t.Context(), h.src, []enrich.Key{key(n)})
+			store.Find(h.t.Context(), src, []enrich.Key{key(n)})
 		}
 		synctest.Wait()
 		if n := store.Stats()[0].Entries; n < 50 || n > 100 {
