@@ -102,7 +102,7 @@ func (c *Cores) Recall(
 	if c == nil || !rule.Keeps() || req.Method == http.MethodHead {
 		return nil
 	}
-	target = rule.legacyTarget(params, cmp.Or(target, req.Path))
+	target = rule.LegacyTarget(params, cmp.Or(target, req.Path))
 	k := &Kept{
 		staleIfError: rule.Keep.StaleIfError,
 		cores:        c, rule: rule, params: params, ctx: ctx, requested: c.now(),
@@ -153,7 +153,7 @@ func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
 			continue
 		}
 		if params, ok = matchQuery(params, rule.Query, query); ok {
-			target := rule.legacyTarget(params, req.Path)
+			target := rule.LegacyTarget(params, req.Path)
 			k.keys = append(k.keys, coreKey(req.Host, target, nil), coreKey(req.Host, target, params))
 		}
 	}
@@ -168,9 +168,9 @@ func isSafe(method string) bool {
 	return isRead(method) || method == http.MethodOptions || method == http.MethodTrace
 }
 
-// legacyTarget returns the path and query that the legacy service gets, except for the spelling of a UUID or ObjectId
-// in a path that is rewritten.
-func (r *Rule) legacyTarget(params []Value, target string) string {
+// LegacyTarget returns the path and query that the legacy service gets for those of a request. Only the digits of a UUID
+// or an ObjectId in a rewritten path may be spelled differently.
+func (r *Rule) LegacyTarget(params []Value, target string) string {
 	if r.LegacyPath.IsZero() {
 		return target
 	}
