@@ -26,8 +26,8 @@ type Redis struct {
 	Options RedisOptions // with the port
 }
 
-// StartRedis starts a redis-server and returns when it accepts commands. See [Start] for ctx. If the port is in use, the
-// error wraps [ErrPortBusy].
+// StartRedis starts a redis-server and returns when it accepts commands. See [Start] for ctx. If the port is in use,
+// the error wraps [ErrPortBusy].
 func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	path, err := Tool("redis-server")
 	if err != nil {
