@@ -47,8 +47,9 @@ const (
 // the time of each call, and leaves the store alone while most calls fail: the circuit is open. A panic in the store is
 // an error.
 //
-// If an Update of a key fails, Get and Update do not use values of the key that were written before. Other processes
-// still do.
+// If an Update of a key fails, Get and Update do not use values of the key that were written before. They do not use any
+// value that was written before a restart of a Redis, which may have lost Updates. Other processes may still use a value
+// whose Update failed.
 type Guard struct {
 	store   enrich.CoreStore
 	breaker *gobreaker.CircuitBreaker[[]byte]
@@ -72,8 +73,9 @@ type Guard struct {
 
 var _ enrich.CoreStore = (*Guard)(nil)
 
-// NewGuard returns a Guard for a store. It calls changed with the last error when the circuit opens, and with nil when
-// it is closed again; changed must not use the Guard. Call [Guard.Close] at the end.
+// NewGuard returns a Guard for a store. A Redis can have one Guard only. The Guard calls changed with the last error when
+// the circuit opens, and with nil when it is closed again; changed must not use the Guard. Call [Guard.Close] at the
+// end.
 func NewGuard(store enrich.CoreStore, changed func(error)) *Guard {
 	g := &Guard{
 		store: store, changed: changed, seed: maphash.MakeSeed(),
@@ -88,6 +90,9 @@ func NewGuard(store enrich.CoreStore, changed func(error)) *Guard {
 		IsExcluded:    func(err error) bool { return errors.As(err, new(callerError)) },
 		OnStateChange: g.stateChanged,
 	})
+	if r, ok := store.(*Redis); ok {
+		r.restarted = func() { g.outdate(&g.allOutdated) }
+	}
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
 	g.running.Go(func() { g.monitor(ctx) })
@@ -155,9 +160,7 @@ type GuardStats struct {
 // Stats returns the number of errors and the state of the circuit.
 func (g *Guard) Stats() GuardStats { return GuardStats{Errors: g.errors.Load(), Open: g.isOpen.Load()} }
 
-// Outdate makes the Guard ignore all values that were written before, of all keys.
-func (g *Guard) Outdate() { g.outdate(&g.allOutdated) }
-
+// outdate makes the values of a slot outdated that were written before.
 func (g *Guard) outdate(slot *atomic.Int64) { slot.Store(time.Now().Add(g.clockSkew).UnixNano()) }
 
 // Get implements [enrich.CoreStore]. It returns an error without a call of the store while the circuit is open.

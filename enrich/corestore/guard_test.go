@@ -268,12 +268,12 @@ func TestClockSkew(t *testing.T) {
 	})
 }
 
-// TestOutdate: all values that were written before are not used.
+// TestOutdate: after a restart of a Redis, values that were written before are not used.
 func TestOutdate(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
 		set(t, g, "k", []byte("1"))
 		set(t, g, "l", []byte("1"))
-		g.Outdate()
+		g.outdate(&g.allOutdated)
 		time.Sleep(clockSkew + 1)
 		expect(t, g, "k", "")
 		set(t, g, "l", []byte("2"))

@@ -35,35 +35,41 @@ const (
 // own: use it in a [Guard].
 type Redis struct {
 	client  atomic.Pointer[redis.UniversalClient]
+	servers string // the URL without the user
 	replace *redis.Script
 
-	mu        sync.Mutex
-	runs      map[string]string // by address: the identity of the server's process
+	// restarted is called after a connection to a server that was restarted or replaced since the last connection to its
+	// address. The server may have values of an earlier time.
 	restarted func()
+
+	mu   sync.Mutex
+	runs map[string]string // by address: the identity of the server's process
 }
 
 var _ enrich.CoreStore = (*Redis)(nil)
 
-// NewRedis returns a Redis for a URL; see [Redis.SetURL]. It does not wait for a connection. It calls restarted, which
-// may be nil, when it has connected to a server that was restarted or replaced since the last connection to the same
-// address. That server may have values of an earlier time. Call [Redis.Close] at the end.
-func NewRedis(url string, restarted func()) (*Redis, error) {
+// NewRedis returns a Redis for a URL; see [Redis.SetURL]. It does not connect. Call [Redis.Close] at the end.
+func NewRedis(url string) (*Redis, error) {
 	logging.Disable() // go-redis would write to standard error
-	r := &Redis{replace: redis.NewScript(replaceScript), runs: map[string]string{}, restarted: restarted}
+	r := &Redis{replace: redis.NewScript(replaceScript), runs: map[string]string{}, restarted: func() {}}
 	return r, r.SetURL(url)
 }
 
 // SetURL replaces the connections, for example because the password has changed. Calls that are in progress may fail.
-// It returns an error and changes nothing if the URL is invalid.
+// It returns an error and changes nothing if the URL is invalid. SetURL must not be called concurrently.
 //
 // The URL has the form redis://USER:PASSWORD@HOST:PORT/DATABASE or unix://USER:PASSWORD@PATH?db=DATABASE, and rediss://
 // uses TLS. With the parameter addr=HOST:PORT, which may be repeated, the servers are those of a cluster. tls_ca_file,
 // tls_cert_file and tls_key_file name PEM files. Other parameters are those of go-redis, such as pool_size.
 func (r *Redis) SetURL(url string) error {
-	client, err := r.open(url)
+	client, servers, err := r.open(url)
 	if err != nil {
 		return err
 	}
+	if r.servers != servers && r.servers != "" {
+		r.restarted()
+	}
+	r.servers = servers
 	if previous := r.client.Swap(&client); previous != nil {
 		return (*previous).Close()
 	}
@@ -72,41 +78,44 @@ func (r *Redis) SetURL(url string) error {
 
 // Check returns an error if a URL is invalid. It does not connect.
 func Check(url string) error {
-	client, err := new(Redis).open(url)
+	client, _, err := new(Redis).open(url)
 	if err != nil {
 		return err
 	}
 	return client.Close()
 }
 
-func (r *Redis) open(text string) (redis.UniversalClient, error) {
+// open returns a client for a URL, and the URL without the user.
+func (r *Redis) open(text string) (client redis.UniversalClient, servers string, err error) {
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	query := u.Query()
 	files, isCluster := takeTLSFiles(query), query.Has("addr")
 	u.RawQuery = query.Encode()
-	if !isCluster {
+	if isCluster {
+		o, err := redis.ParseClusterURL(u.String())
+		if err == nil {
+			err = files.apply(o.TLSConfig)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		o.ContextTimeoutEnabled, o.NewClient = true, r.newClient
+		client = redis.NewClusterClient(o)
+	} else {
 		o, err := redis.ParseURL(u.String())
 		if err == nil {
 			err = files.apply(o.TLSConfig)
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return r.newClient(o), nil
+		client = r.newClient(o)
 	}
-	o, err := redis.ParseClusterURL(u.String())
-	if err == nil {
-		err = files.apply(o.TLSConfig)
-	}
-	if err != nil {
-		return nil, err
-	}
-	o.ContextTimeoutEnabled = true
-	o.NewClient = r.newClient
-	return redis.NewClusterClient(o), nil
+	u.User = nil
+	return client, u.String(), nil
 }
 
 // newClient returns a client of one server.
@@ -120,7 +129,7 @@ func (r *Redis) newClient(o *redis.Options) *redis.Client {
 	return redis.NewClient(o)
 }
 
-// identify reports whether the server at an address is another process than before.
+// identify calls restarted if the server at an address is another process than before.
 func (r *Redis) identify(ctx context.Context, addr string, c *redis.Conn) error {
 	info, err := c.Info(ctx, "server").Result()
 	if err != nil {
@@ -133,7 +142,7 @@ func (r *Redis) identify(ctx context.Context, addr string, c *redis.Conn) error 
 	run, _, _ := strings.Cut(rest, "\r")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if previous, ok := r.runs[addr]; ok && previous != run && r.restarted != nil {
+	if previous, ok := r.runs[addr]; ok && previous != run {
 		r.restarted()
 	}
 	r.runs[addr] = run

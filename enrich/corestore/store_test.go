@@ -58,7 +58,7 @@ func openRedis(t *testing.T, server *harness.Redis) *Redis {
 
 func open(t *testing.T, url string) *Redis {
 	t.Helper()
-	r, err := NewRedis(url, nil)
+	r, err := NewRedis(url)
 	if err != nil {
 		t.Fatal(err)
 	}
