@@ -47,9 +47,9 @@ const (
 // the time of each call, and leaves the store alone while most calls fail: the circuit is open. A panic in the store is
 // an error.
 //
-// If an Update of a key fails, Get and Update do not use values of the key that were written before. They do not use any
-// value that was written before a restart of a Redis, which may have lost Updates. Other processes may still use a value
-// whose Update failed.
+// If an Update of a key fails, Get and Update do not use values of the key that were written before. They do not use
+// any value that was written before a restart of a Redis, which may have lost Updates. Other processes may still use a
+// value whose Update failed.
 type Guard struct {
 	store   enrich.CoreStore
 	breaker *gobreaker.CircuitBreaker[[]byte]
@@ -73,9 +73,9 @@ type Guard struct {
 
 var _ enrich.CoreStore = (*Guard)(nil)
 
-// NewGuard returns a Guard for a store. A Redis can have one Guard only. The Guard calls changed with the last error when
-// the circuit opens, and with nil when it is closed again; changed must not use the Guard. Call [Guard.Close] at the
-// end.
+// NewGuard returns a Guard for a store. A Redis can have one Guard only. The Guard calls changed with the last error
+// when the circuit opens, and with nil when it is closed again; changed must not use the Guard. Call [Guard.Close] at
+// the end.
 func NewGuard(store enrich.CoreStore, changed func(error)) *Guard {
 	g := &Guard{
 		store: store, changed: changed, seed: maphash.MakeSeed(),
