@@ -96,6 +96,9 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	} else if with := withIdentity(c.Rules); len(with) > 0 {
 		moduleErr = fmt.Errorf("rule %q: degrade: authenticated needs weft as an external processor: "+
 			"Envoy Gateway cannot give a module the claims of a token", with[0].Name)
+	} else if credentials(c.Rules) != nil {
+		moduleErr = errors.New("core.cache and core.stale_if_error need weft as an external processor: " +
+			"Envoy Gateway cannot tell a module whether a request has a token")
 	}
 	if c.TLS != (TLS{}) {
 		tlsErr = errors.New("--format gateway does not support --weft-tls-…: " +
