@@ -40,6 +40,8 @@ func (e Entry) Select(req Request) (Response, bool) {
 	return Response{}, false
 }
 
+const tooEarly = "the resource may have changed since the request"
+
 // Update returns e after resp, a final response to a GET request, was received, and why resp is not kept; "" if it is.
 // isParty is as for Keep. After a 304, resp is what Freshen returned.
 //
@@ -49,23 +51,26 @@ func (e Entry) Select(req Request) (Response, bool) {
 //   - If two exchanges overlapped and the bodies differ, neither response is kept. Date (section 4) does not decide: it
 //     has seconds only, and says when the header was made, not when the data was read.
 //   - If Date contradicts the order of the exchanges, neither is kept.
-//   - A response that may not be kept, but differs from the kept one, removes that.
+//   - A response that may not be kept, but differs from the kept one, removes that. No response to an earlier request is
+//     kept after it, also if none was kept before.
 func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, why string) {
 	kept, why := Keep(req, resp, isParty)
 	if why != "" && !isAboutResource(req, resp, isParty) {
 		return e, why
 	}
 	if why == "" && resp.Requested.Before(e.Since) {
-		why = "the resource may have changed since the request"
+		why = tooEarly
 	}
-	mayBeKept := why == ""
+	mayBeKept, isOutdated := why == "", why == tooEarly
 	updated.Since = e.Since
 	for _, r := range e.Responses {
 		isSame := resp.Status == r.Status && bytes.Equal(resp.Body, r.Body)
 		switch {
 		case !r.Matches(req) && (!mayBeKept || !r.sharesRequests(kept)), isSame && !mayBeKept:
 			updated.Responses = append(updated.Responses, r)
+			isOutdated = isOutdated || r.Matches(req)
 		case !r.Requested.Before(resp.Received):
+			isOutdated = true
 			why = "a later response is kept"
 			updated.Responses = append(updated.Responses, r)
 		case isSame, !resp.Requested.Before(r.Received) && !resp.Date().Before(r.Date()): // replaced
@@ -80,7 +85,7 @@ func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, 
 		}
 	}
 	if why != "" {
-		if len(updated.Responses) < len(e.Responses) {
+		if !isOutdated || len(updated.Responses) < len(e.Responses) {
 			updated.Since = latest(updated.Since, resp.Received)
 		}
 		return updated, why
