@@ -82,7 +82,11 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 		return
 	}
 	for _, s := range rule.Sources {
-		line("query", "%s", mongostore.Describe(s, params, rule.List != nil))
+		read := s
+		if s.Cache != nil {
+			read = s.Whole() // for requests that select other fields, too
+		}
+		line("query", "%s", mongostore.Describe(read, params, rule.List != nil))
 		key := make(enrich.Key, len(s.Where))
 		for i, c := range s.Where {
 			var ok bool
@@ -96,11 +100,19 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 			if c.StaleIfError > 0 {
 				stale = fmt.Sprintf("; if MongoDB fails, %v longer", c.StaleIfError)
 			}
-			line("cache", "up to %d documents, each until it changes, up to %v%s", c.MaxEntries, c.MaxAge, stale)
+			line("cache", "up to %s of documents, each until it changes, up to %v%s", size(c.MaxSize), c.MaxAge, stale)
 		}
 	}
 	line("shape", "%s", rule.Sketch())
 	if whole.Select.Param != "" {
 		line("select", "with the query parameter %s: %s", whole.Select.Param, strings.Join(whole.Selectable(), ", "))
 	}
+}
+
+// size returns a size in bytes as rules have it.
+func size(bytes int) string {
+	if bytes%(1<<20) == 0 {
+		return fmt.Sprintf("%dMiB", bytes>>20)
+	}
+	return fmt.Sprintf("%dKiB", bytes>>10)
 }
