@@ -15,11 +15,14 @@ import (
 )
 
 type config struct {
-	listen string
-	db     string
-	users  int
-	faults bool
-	others string
+	listen       string
+	db           string
+	users        int
+	faults       bool
+	others       string
+	cacheControl string
+	writable     bool
+	callers      bool
 }
 
 func main() {
@@ -29,6 +32,10 @@ func main() {
 	flag.IntVar(&c.users, "users", 1000, "number of users to insert into an empty database")
 	flag.BoolVar(&c.faults, "faults", false, "enable the query parameter fault=: "+validFaults)
 	flag.StringVar(&c.others, "others", "", "`URL` of a server for requests that are not below /api/; empty: 404")
+	flag.StringVar(&c.cacheControl, "cache-control", "",
+		"`value` of cache-control in responses with a user, which then have an etag")
+	flag.BoolVar(&c.writable, "writable", false, "enable PUT, which changes username and email of a user")
+	flag.BoolVar(&c.callers, "callers", false, "add the request's authorization to the user, as caller")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "legacy: unexpected argument %q; see -help\n", flag.Arg(0))
@@ -63,7 +70,10 @@ func run(ctx context.Context, c config) (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 
 	server := &http.Server{
-		Handler:           &service{users: store, faults: c.faults, others: others},
+		Handler: &service{
+			users: store, faults: c.faults, others: others,
+			cacheControl: c.cacheControl, writable: c.writable, callers: c.callers,
+		},
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	served := make(chan error, 1)
