@@ -113,7 +113,7 @@ func (o *outage) end() { o.since.Store(nil) }
 type known struct {
 	at                    time.Time
 	extension             int        // the newest version that any client has seen
-	legacyDown, mongoDown *time.Time // the beginning of the outages; nil while there is none
+	legacyDown, mongoDown *time.Time // the beginning of the outages; nil if there is no outage
 }
 
 func (s *system) known(u *user) known {
@@ -200,7 +200,8 @@ func (s *system) checkExtension(u *user, before known, version int, isStale bool
 	case version < before.extension:
 		return fmt.Sprintf("extension %d after %d", version, before.extension)
 	case version < u.extension.at(before.at.Add(-delay)):
-		return fmt.Sprintf("extension %d, and %d was written %v before", version, u.extension.at(before.at.Add(-delay)), delay)
+		newer := u.extension.at(before.at.Add(-delay))
+		return fmt.Sprintf("extension %d, and %d was written %v before", version, newer, delay)
 	case isDown(before.mongoDown, &s.mongoDown) && before.at.Sub(*before.mongoDown) >= delay:
 		return "an extension without MongoDB"
 	}
