@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,5 +54,31 @@ func TestChangesAndValidators(t *testing.T) {
 		if response := send("PUT", path, body); response.StatusCode != 400 {
 			t.Errorf("PUT %s %s: %d, want 400", path, body, response.StatusCode)
 		}
+	}
+}
+
+// TestFaultFile: the file has the fault of requests without a fault of their own.
+func TestFaultFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "fault")
+	store, err := openUsers(t.Context(), filepath.Join(t.TempDir(), "legacy.db"), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.close()
+	s := &service{users: store, faults: true, faultFile: file}
+	status := func(path string) int {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
+		return w.Code
+	}
+	const path = "/api/v1/users/7"
+	if got := status(path); got != 200 {
+		t.Errorf("without a file: %d", got)
+	}
+	if err := os.WriteFile(file, []byte("503"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if all, own := status(path), status(path+"?fault=404"); all != 503 || own != 404 {
+		t.Errorf("with the file: %d and %d, want 503 and 404", all, own)
 	}
 }

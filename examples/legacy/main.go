@@ -19,6 +19,7 @@ type config struct {
 	db           string
 	users        int
 	faults       bool
+	faultFile    string
 	others       string
 	cacheControl string
 	writable     bool
@@ -31,6 +32,8 @@ func main() {
 	flag.StringVar(&c.db, "db", "legacy.db", "`path` of the SQLite database")
 	flag.IntVar(&c.users, "users", 1000, "number of users to insert into an empty database")
 	flag.BoolVar(&c.faults, "faults", false, "enable the query parameter fault=: "+validFaults)
+	flag.StringVar(&c.faultFile, "fault-file", "",
+		"`path` of a file with a fault for all requests without fault=; needs -faults, and the file need not exist")
 	flag.StringVar(&c.others, "others", "", "`URL` of a server for requests that are not below /api/; empty: 404")
 	flag.StringVar(&c.cacheControl, "cache-control", "",
 		"`value` of cache-control in responses with a user, which then have an etag")
@@ -71,7 +74,7 @@ func run(ctx context.Context, c config) (err error) {
 
 	server := &http.Server{
 		Handler: &service{
-			users: store, faults: c.faults, others: others,
+			users: store, faults: c.faults, faultFile: c.faultFile, others: others,
 			cacheControl: c.cacheControl, writable: c.writable, callers: c.callers,
 		},
 		ReadHeaderTimeout: 10 * time.Second,

@@ -21,6 +21,8 @@ type service struct {
 	faults bool         // enables ?fault=
 	others http.Handler // for requests that are not below /api/; nil means 404
 
+	faultFile string // has the fault of requests without ?fault=; empty means none
+
 	cacheControl string // of responses with a user, which then have an ETag; empty means none
 	writable     bool   // enables PUT
 	callers      bool   // adds the caller to the user
@@ -51,7 +53,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var f fault
 	if s.faults {
-		if f, err = parseFault(r.URL.Query()["fault"]); err != nil {
+		if f, err = parseFault(s.faultsOf(r)); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -80,6 +82,17 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.writeUser(w, r, encode(person))
 	}
+}
+
+// faultsOf returns the values of the query parameter, or what the fault file has.
+func (s *service) faultsOf(r *http.Request) []string {
+	faults := r.URL.Query()["fault"]
+	if len(faults) == 0 && s.faultFile != "" {
+		if text, err := os.ReadFile(s.faultFile); err == nil {
+			faults = []string{string(text)}
+		}
+	}
+	return faults
 }
 
 // allows reports whether the service has the request's method for users. If not, it responds.
