@@ -175,7 +175,8 @@ func checkCaches(t *testing.T, run pageRun) {
 	const path = "/api/v3/composite-profile/9"
 	post := func(path, want string) {
 		t.Helper()
-		if status, body := run.send(t, http.MethodPost, path, "Origin", run.base); status != 200 || !strings.Contains(body, want) {
+		status, body := run.send(t, http.MethodPost, path, "Origin", run.base)
+		if status != 200 || !strings.Contains(body, want) {
 			t.Fatalf("POST %s: %d %s, want %s", path, status, body, want)
 		}
 	}
