@@ -17,8 +17,11 @@ const maxAge = time.Second
 // cachedRules returns the built-in rules with caches. A core of the rule composite-profile is also used while it is
 // fresh, a core of the rule user only if the legacy service fails.
 func cachedRules() string {
-	return strings.Replace(string(userprofile.Rules), "        database:",
-		"        cache: {max_entries: 10000, max_age: 10m, stale_if_error: 10m}\n        database:", 1)
+	return strings.NewReplacer(
+		"        database:", "        cache: {max_age: 10m, stale_if_error: 10m}\n        database:",
+		"    core: &core\n", "    core: &core\n      stale_if_error: 10m\n",
+		"    core: *core\n", "    core:\n      <<: *core\n      cache: true\n      coalesce: true\n",
+	).Replace(string(userprofile.Rules))
 }
 
 // extensionMaxAge returns how old an extension may be that is not stale. A change reaches weft within 3 s.
