@@ -116,6 +116,10 @@ func (c *Cores) Recall(
 	var owner []Value
 	if k.isOwn {
 		owner = params
+	} else if req.HasCredentials {
+		k.request.Hidden = func(name string) bool {
+			return slices.Contains(rule.Keep.Credentials, strings.ToLower(name))
+		}
 	}
 	k.keys = []string{coreKey(req.Host, target, owner)}
 	if !rule.Keep.Cache {
@@ -203,7 +207,7 @@ func (k *Kept) find(ctx context.Context) {
 	if err != nil { // of another version
 		return
 	}
-	if r, ok := entry.Select(k.request); ok && !k.variesByCredentials(r.Header) {
+	if r, ok := entry.Select(k.request); ok {
 		k.response, k.use = &r, r.Use(k.request, k.cores.now())
 	}
 }
@@ -262,7 +266,7 @@ func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 		}
 	case resp.Status == http.StatusNotModified && k.validates:
 		fresh, ok := k.response.Freshen(k.legacyResponse(resp, nil))
-		if !ok { // the legacy service has confirmed something else than it was asked for
+		if !ok { // it has confirmed something else than it was asked for: the condition still was false
 			k.Drop()
 		}
 		k.response = &fresh
@@ -300,7 +304,7 @@ func (k *Kept) Save(resp Response, body []byte, core Core) {
 		return
 	}
 	isOther := slices.ContainsFunc(core.units, func(u unit) bool { return !k.rule.belongs(&u, k.params) })
-	if core.Failed != "" || isOther || k.variesByCredentials(resp.Header) {
+	if core.Failed != "" || isOther {
 		k.Drop()
 		return
 	}
@@ -349,22 +353,6 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 			})
 		}
 	}()
-}
-
-// variesByCredentials reports whether a response is for the credentials of the request, which weft does not know, and
-// not only for its verified caller.
-func (k *Kept) variesByCredentials(response http.Header) bool {
-	if k.isOwn || !k.request.HasCredentials {
-		return false
-	}
-	for _, vary := range response.Values("Vary") {
-		for name := range strings.SplitSeq(vary, ",") {
-			if slices.Contains(k.rule.Keep.Credentials, strings.ToLower(strings.TrimSpace(name))) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Wait waits until the core is kept, so that the next request of the client gets this one or a newer one.
