@@ -18,7 +18,7 @@ import (
 type KeepPolicy struct {
 	Cache        bool          // a fresh core replaces the request to the legacy service (RFC 9111)
 	StaleIfError time.Duration // how stale a core may be that stands in if the legacy service fails (RFC 5861); 0: none does
-	Coalesce     bool          // with Cache: of concurrent requests for a core, the first one is sent, and others wait for it
+	Coalesce     bool          // with Cache: concurrent requests for a core wait for the response to the first one
 
 	// Credentials are the names of request headers that identify the caller, in lower case. weft does not get them.
 	Credentials []string
@@ -172,8 +172,8 @@ func isSafe(method string) bool {
 	return isRead(method) || method == http.MethodOptions || method == http.MethodTrace
 }
 
-// LegacyTarget returns the path and query that the legacy service gets for those of a request. Only the digits of a UUID
-// or an ObjectId in a rewritten path may be spelled differently.
+// LegacyTarget returns the path and query that the legacy service gets for those of a request. Only the digits of a
+// UUID or an ObjectId in a rewritten path may be spelled differently.
 func (r *Rule) LegacyTarget(params []Value, target string) string {
 	if r.LegacyPath.IsZero() {
 		return target
@@ -256,7 +256,7 @@ func (k *Kept) Conditions() (conditions []Header) {
 func (k *Kept) Validates() bool { return k != nil && k.validates }
 
 // Respond takes note of the headers of the response. If they confirm the kept core, it returns the core. If the legacy
-// service has changed the resource or has refused the request, what is kept is dropped.
+// service has changed the resource or has rejected the request, what is kept is dropped.
 func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 	switch {
 	case k == nil || resp.Origin != OriginLegacy:
@@ -347,7 +347,7 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 		}
 		for _, key := range k.keys {
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
-				entry, _ := httpcache.Decode(old) // of another version: as if there was none
+				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
 				entry = change(entry)
 				return httpcache.Encode(entry), entry.TTL(k.cores.now(), k.staleIfError)
 			})

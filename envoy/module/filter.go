@@ -188,7 +188,7 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	keeps := rule.Keeps() && c.Cores != nil && f.read != nil
 	var claims map[string]map[string]any
 	if keeps || rule.Degrade == enrich.DegradeAuthenticated {
-		_ = json.Unmarshal(stream.Claims(), &claims) // after an error there are none
+		_ = json.Unmarshal(stream.Claims(), &claims) // ignore the error: then nothing is verified
 		f.verified = envoyhttp.IsVerified(claims[rule.Identity.Payload][rule.Identity.Name], params)
 	}
 	f.change = enrich.LegacyRequest(request.Method, legacyTarget)
