@@ -117,9 +117,9 @@ func redisURLError(url string, err error) error {
 	scheme, rest, _ := strings.Cut(url, "://")
 	if i := strings.LastIndex(rest, "@"); i >= 0 {
 		if err = corestore.Check(scheme + "://" + rest[i+1:]); err == nil {
-			err = errors.New("invalid user name or password; percent-encode it, for example " +
+			return errors.New("--redis-url: invalid user name or password; percent-encode it, for example " +
 				"rediss://user:p%40ss@redis.internal:6379")
 		}
 	}
-	return fmt.Errorf("--redis-url: %w", err)
+	return fmt.Errorf("--redis-url: %w; want, for example, redis://localhost:6379", err)
 }

@@ -29,7 +29,7 @@ func CoreGuard(r prometheus.Registerer, stats func() corestore.GuardStats) {
 	}, func() float64 { return float64(stats().Errors) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weft_core_store_open",
-		Help: "1 while weft does not use Redis, because it is unavailable or slow; 0 otherwise. Only with --redis-url.",
+		Help: "1 while weft does not use Redis, because it is unavailable or slow. Only with --redis-url.",
 	}, func() float64 {
 		if stats().Open {
 			return 1
