@@ -11,10 +11,11 @@ import (
 
 // Answer is the response that replaces the legacy response.
 type Answer struct {
-	Status  int    // 0 means the status of the legacy response
-	Type    string // content-type; empty means that of the legacy response
-	Body    []byte // JSON; nil for a 304
-	ETag    string // entity tag of a complete response; empty for others
+	Status  int      // 0 means the status of the legacy response
+	Type    string   // content-type; empty means that of the legacy response
+	Body    []byte   // JSON; nil for a 304
+	ETag    string   // entity tag of a complete response; empty for others
+	Fields  []Header // of a kept core; nil for others
 	Outcome Outcome
 	Err     error // cause of the outcome, from the core or the store; nil if nothing failed
 }
@@ -51,17 +52,25 @@ func (r *Rule) join(params []Value, core Core, found Found) Answer {
 	body := make([]byte, 0, r.minSize(core, found)+overhead*(len(core.units)*len(r.Sources)+1))
 	shape, done := r.shape(), 0
 	answer := Answer{Outcome: Outcome{Disposition: Composed}}
+	if core.Kept != nil {
+		answer = core.Kept.answer()
+	}
 	if shape.object == nil { // otherwise the body is the legacy object with additional members
 		answer.Type = r.ContentType
 	}
 	for i := range core.units {
 		u := &core.units[i]
 		p := r.parts(params, u, i, found)
+		p.isStaleCore = answer.Outcome.CoreStale
 		body = append(body, core.JSON[done:u.start]...)
 		body = shape.appendUnit(body, core.JSON, u, p)
 		done = u.end
 		reason, isStale, err := p.failure()
-		if reason != "" && answer.Outcome.Reason == "" {
+		switch {
+		case reason == "":
+		case answer.Outcome.CoreStale: // which is one core, not a list
+			answer.Outcome.Also, answer.Err = reason, err
+		case answer.Outcome.Reason == "":
 			answer.Outcome.Disposition, answer.Outcome.Reason, answer.Err = Degraded, reason, err
 		}
 		answer.Outcome.Stale = answer.Outcome.Stale || isStale
@@ -85,7 +94,9 @@ func (r *Rule) composeWithoutCore(core Core, found Found) Answer {
 	}
 	reason, isStale, _ := p.failure()
 	answer := Answer{
-		Type: r.ContentType, Outcome: Outcome{Degraded, core.Failed, reason, isStale}, Err: errors.Join(errs...),
+		Type:    r.ContentType,
+		Outcome: Outcome{Disposition: Degraded, Reason: core.Failed, Also: reason, Stale: isStale},
+		Err:     errors.Join(errs...),
 	}
 	if !hasExtension {
 		answer.Status, answer.Body = 503, r.Unavailable()
@@ -118,6 +129,8 @@ type parts struct {
 	missing []Reason // by source: why the extension is missing; empty if it is not
 	isOther bool     // the core belongs to another key than the request
 	noCore  bool
+
+	isStaleCore bool // a kept core stands in
 }
 
 // parts returns the parts for core u with index i. u is nil if the core is missing or not known yet. The extensions are
@@ -192,6 +205,9 @@ func (p parts) appendErrors(dst []byte) []byte {
 	}
 	if p.noCore {
 		add(p.rule.Messages.CoreFailed)
+	}
+	if p.isStaleCore && p.rule.Messages.CoreStale != "" {
+		add(p.rule.Messages.CoreStale)
 	}
 	for source, reason := range p.missing {
 		if reason != "" {

@@ -23,6 +23,8 @@ type Core struct {
 	Failed Reason // why the core is missing; empty if it is not
 	Err    error  // error in the body; nil if the body is not the cause
 
+	Kept *KeptCore // nil if the legacy service has just sent the core
+
 	units []unit
 }
 

@@ -25,6 +25,14 @@ func LegacyRequest(method, target string) Headers {
 	return h
 }
 
+// With returns h with more headers to set.
+func (h Headers) With(set []Header) Headers {
+	if len(set) > 0 {
+		h.Set = slices.Concat(h.Set, set)
+	}
+	return h
+}
+
 // legacyRequest is never changed.
 var legacyRequest = Headers{ //nolint:gochecknoglobals // allocated once
 	Remove: []string{"range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"},
@@ -49,6 +57,11 @@ func (a Answer) Headers() Headers {
 	}
 	if a.Outcome.Disposition == Degraded {
 		h.Set = append(h.Set, Header{"cache-control", "no-store"})
+	}
+	for _, field := range a.Fields {
+		if !slices.ContainsFunc(h.Set, func(set Header) bool { return set.Name == field.Name }) {
+			h.Set = append(h.Set, field)
+		}
 	}
 	return h
 }

@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,11 @@ type Request struct {
 	Path        string // path and query, as in the request line (":path" in HTTP/2)
 	IfNoneMatch string // value of if-none-match; empty without it
 	IsUpgrade   bool   // the client asks for another protocol, such as WebSocket (RFC 9110, section 7.8)
+
+	// For rules that keep cores.
+	Header         http.Header // without credentials
+	HasCredentials bool        // the request has a header that identifies the caller
+	IsVerified     bool        // the caller's verified claim equals the first parameter (Rule.Identity)
 }
 
 // Rules are rules in order of priority, with an index of their paths. The zero value has no rules.

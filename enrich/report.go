@@ -13,6 +13,9 @@ type Report struct {
 	CoreSize   int // bytes of the legacy body that weft received
 	AnswerSize int // bytes of the body that weft sent; 0 if it sent none
 
+	Core    CoreUse       // empty if the rule keeps no cores
+	CoreAge time.Duration // of a kept core
+
 	Times Times
 	Reads []SourceRead // those that the exchange waited for
 

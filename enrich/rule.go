@@ -37,6 +37,7 @@ type Rule struct {
 	Degrade         DegradePolicy // who gets extensions without a core when the legacy service fails
 	Identity        Claim         // for DegradeAuthenticated
 	DegradeNotFound bool          // a 404 of the legacy service becomes a null core; otherwise the 404 passes
+	Keep            KeepPolicy    // for cores
 	Fallback        bool          // while weft is down, the proxy composes responses with null extensions
 	Select          Select        // policy for requests that select members of the answer
 	Messages        Messages
@@ -74,6 +75,7 @@ type Verify struct {
 // Messages are error messages for clients. For an extension see Source.Failed.
 type Messages struct {
 	CoreFailed string // in "errors", if the core is missing
+	CoreStale  string // in "errors", if a kept core stands in; empty for no message
 	BothFailed string // in "detail" of the 503, if core and extensions are missing
 }
 

@@ -120,6 +120,21 @@ func (t Template) Params() []Param {
 	return params
 }
 
+// Expand returns the path of t with the parameters of another template, from, in the order of that one.
+func (t Template) Expand(from Template, params []Value) string {
+	var path strings.Builder
+	names := from.Params()
+	for _, s := range t.segments {
+		path.WriteString("/" + s.Prefix)
+		if s.HasParam {
+			i := slices.IndexFunc(names, func(p Param) bool { return p.Name == s.Param.Name })
+			path.WriteString(params[i].String())
+		}
+		path.WriteString(s.Suffix)
+	}
+	return path.String()
+}
+
 // Match reports whether path matches the template, and appends the values of the parameters to dst. See [ParseParam]
 // for valid values.
 func (t Template) Match(dst []Value, path string) ([]Value, bool) {

@@ -1,5 +1,7 @@
 package enrich
 
+import "net/http"
+
 // Response has the parts of an HTTP response's headers that weft uses, and its origin.
 type Response struct {
 	Origin          Origin
@@ -10,6 +12,8 @@ type Response struct {
 	Bodyless        bool   // the response ends with its headers
 	Verified        bool   // the caller's verified claim equals the first parameter (Rule.Identity)
 	Method          string // of the request
+
+	Header http.Header // for rules that keep cores
 }
 
 // Origin is the origin of a response.
@@ -167,14 +171,18 @@ type Outcome struct {
 	Reason      Reason // empty if composed
 	Also        Reason // the extension's reason if Reason is the core's; else empty
 	Stale       bool   // an extension is an older copy, for that reason
+	CoreStale   bool   // the core is an older one, for that reason
 }
 
 // String returns the value of the x-weft header, for example "degraded; reason=legacy-error", or
-// "degraded; reason=extension-failed; extension=stale".
+// "degraded; reason=legacy-error; core=stale; extension=stale".
 func (o Outcome) String() string {
 	s := string(o.Disposition)
 	if o.Reason != "" {
 		s += "; reason=" + o.Reasons()
+	}
+	if o.CoreStale {
+		s += "; core=stale"
 	}
 	if o.Stale {
 		s += "; extension=stale"

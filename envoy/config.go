@@ -133,8 +133,12 @@ func isName(a *corev3.Address) bool {
 // health checks ([extproc.ConfigHeader]), so that weft can report a configuration made from other rules.
 func Fingerprint(rules []*enrich.Rule) string {
 	c := Config{Rules: rules}.withDefaults()
+	var headers proto.Message = forwardedHeaders(rules)
+	if credentials(rules) == nil {
+		headers = forwardedHeaders(rules).GetAllowedHeaders() // as weft hashed them when no rule kept cores
+	}
 	messages := []proto.Message{
-		routes(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), forwardedHeaders(), metadataOptions(rules),
+		routes(c), localReplies(c), wrapperspb.UInt32(bufferLimit(c)), headers, metadataOptions(rules),
 	}
 	for _, f := range fallbackFilters(rules) {
 		messages = append(messages, f)

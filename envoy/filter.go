@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"slices"
+
 	extprocv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_proc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -25,18 +27,26 @@ func filters(c Config) ([]*hcmv3.HttpFilter, error) {
 	}
 	extProc := &hcmv3.HttpFilter{}
 	err := merge(extProc, "ext_proc", map[string]any{
-		"Budget":         budget,
-		"MessageTimeout": c.MessageTimeout,
-		"Metadata":       metadataOptions(c.Rules),
-		"Attributes":     extproc.Attributes(),
-		"Headers":        forwardedHeaders(),
+		"Budget":            budget,
+		"MessageTimeout":    c.MessageTimeout,
+		"Metadata":          metadataOptions(c.Rules),
+		"RequestAttributes": requestAttributes(c.Rules),
+		"Attributes":        extproc.Attributes(),
+		"Headers":           forwardedHeaders(c.Rules),
 	})
 	return append(fallbackFilters(c.Rules), extProc), err
 }
 
-// forwardedHeaders matches the headers that Envoy sends to weft.
-func forwardedHeaders() *matcherv3.ListStringMatcher {
+// forwardedHeaders says which headers Envoy sends to weft: those that it reads or, if a rule keeps cores, all but
+// credentials, because a core is kept with the headers of its response, and the response may vary by any request header.
+func forwardedHeaders(rules []*enrich.Rule) *extprocv3.HeaderForwardingRules {
 	list := &matcherv3.ListStringMatcher{}
+	if names := credentials(rules); names != nil {
+		for _, name := range append(names, "set-cookie") {
+			list.Patterns = append(list.Patterns, exact(name))
+		}
+		return &extprocv3.HeaderForwardingRules{DisallowedHeaders: list}
+	}
 	prefixes, names := extproc.Headers()
 	for _, p := range prefixes {
 		list.Patterns = append(list.Patterns,
@@ -45,7 +55,26 @@ func forwardedHeaders() *matcherv3.ListStringMatcher {
 	for _, name := range names {
 		list.Patterns = append(list.Patterns, exact(name))
 	}
-	return list
+	return &extprocv3.HeaderForwardingRules{AllowedHeaders: list}
+}
+
+// requestAttributes returns the attributes of requests that Envoy sends to weft: whether they have credentials. Envoy
+// supports no other ones for a route.
+func requestAttributes(rules []*enrich.Rule) []string {
+	if names := credentials(rules); names != nil {
+		return extproc.CredentialAttributes(names)
+	}
+	return nil
+}
+
+// credentials returns the names of the headers with credentials; nil if no rule keeps cores.
+func credentials(rules []*enrich.Rule) []string {
+	for _, r := range rules {
+		if r.Keeps() {
+			return slices.Clone(r.Keep.Credentials) // which are the same for all rules
+		}
+	}
+	return nil
 }
 
 // metadataOptions allows weft to set the metadata for the access log. If a rule needs the caller's identity, Envoy

@@ -96,6 +96,9 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	} else if with := withIdentity(c.Rules); len(with) > 0 {
 		moduleErr = fmt.Errorf("rule %q: degrade: authenticated needs weft as an external processor: "+
 			"Envoy Gateway cannot give a module the claims of a token", with[0].Name)
+	} else if credentials(c.Rules) != nil {
+		moduleErr = errors.New("core.cache and core.stale_if_error need weft as an external processor: " +
+			"Envoy Gateway cannot tell a module whether a request has a token")
 	}
 	if c.TLS != (TLS{}) {
 		tlsErr = errors.New("--format gateway does not support --weft-tls-…: " +
@@ -108,24 +111,25 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 	}
 	newRoutes, _ := o.NewRoutes(c.Rules)
 	return render("gateway.yaml.tmpl", map[string]any{
-		"Namespace":      o.Namespace,
-		"Gateway":        o.Gateway,
-		"Attached":       attached,
-		"AttachTo":       to,
-		"AttachName":     "weft-" + strings.ReplaceAll(o.Attach, "/", "-"),
-		"Routed":         routed,
-		"NewRoutes":      newRoutes,
-		"Legacy":         legacy,
-		"Weft":           weft,
-		"Module":         c.Module,
-		"ModuleFlags":    moduleFlags(c),
-		"RouteTimeout":   c.RouteTimeout,
-		"MessageTimeout": c.MessageTimeout,
-		"Budget":         defaults.Budget(c.MessageTimeout),
-		"BufferKiB":      bufferLimit(c)>>10 + 1,
-		"WeftStreams":    c.WeftStreams,
-		"Attributes":     extproc.Attributes(),
-		"Retries":        *c.Retries,
+		"Namespace":         o.Namespace,
+		"Gateway":           o.Gateway,
+		"Attached":          attached,
+		"AttachTo":          to,
+		"AttachName":        "weft-" + strings.ReplaceAll(o.Attach, "/", "-"),
+		"Routed":            routed,
+		"NewRoutes":         newRoutes,
+		"Legacy":            legacy,
+		"Weft":              weft,
+		"Module":            c.Module,
+		"ModuleFlags":       moduleFlags(c),
+		"RouteTimeout":      c.RouteTimeout,
+		"MessageTimeout":    c.MessageTimeout,
+		"Budget":            defaults.Budget(c.MessageTimeout),
+		"BufferKiB":         bufferLimit(c)>>10 + 1,
+		"WeftStreams":       c.WeftStreams,
+		"RequestAttributes": requestAttributes(c.Rules),
+		"Attributes":        extproc.Attributes(),
+		"Retries":           *c.Retries,
 	})
 }
 
@@ -134,7 +138,7 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 func policyData(data map[string]any, name string, to target, rules []*enrich.Rule, rule string) map[string]any {
 	data = maps.Clone(data)
 	data["Name"], data["Target"], data["Rules"], data["Rule"] = name, to, rules, rule
-	data["HasFallback"] = slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return r.Fallback })
+	data["HasFallback"] = slices.ContainsFunc(rules, needsScript)
 	return data
 }
 

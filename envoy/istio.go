@@ -44,6 +44,11 @@ func Istio(c Config, o IstioOptions) ([]byte, error) {
 			routes = append(routes, asInbound(withHost(r, otherRoute(c, r))))
 		}
 	}
+	for _, r := range c.Rules {
+		if r.Keeps() {
+			routes = append(routes, asInbound(withHost(r, unsafeRoute(c, r))))
+		}
+	}
 	for _, r := range slices.Backward(c.Rules) {
 		routes = append(routes, asInbound(withHost(r, ruleRoute(c, r))))
 	}

@@ -66,6 +66,9 @@ func virtualHost(c Config, host string) *routev3.VirtualHost {
 		for _, byMethods := range ruleRoutes(c, r) {
 			matched = append(matched, route{byMethods, r.Path.Literal()})
 		}
+		if r.Keeps() {
+			others = append(others, route{unsafeRoute(c, r), r.Path.Literal()})
+		}
 		if !r.LegacyPath.IsZero() {
 			others = append(others, route{otherRoute(c, r), r.Path.Literal()})
 		}
@@ -118,16 +121,38 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 		Name:                 r.Name,
 		Match:                ruleMatch(r),
 		Action:               &routev3.Route_Route{Route: action},
-		TypedPerFilterConfig: map[string]*anypb.Any{extProcFilterName: marshalAny(extProcPerRoute(c, r))},
+		TypedPerFilterConfig: enableWeft(c, r),
 	}
-	if c.Module != nil {
-		route.TypedPerFilterConfig = map[string]*anypb.Any{moduleFilterName: marshalAny(modulePerRoute(c, r))}
-	}
-	if r.Fallback {
+	if c.Module == nil && needsScript(r) {
 		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
 		route.RequestHeadersToRemove = []string{envoyhttp.IfNoneMatchHeader}
 	}
 	return route
+}
+
+// unsafeRoute returns the route for requests that may change the resource of a rule that keeps cores: weft drops a core
+// if such a request succeeds (RFC 9111, section 4.4).
+func unsafeRoute(c Config, r *enrich.Rule) *routev3.Route {
+	action := legacyAction(c)
+	action.RegexRewrite = rewrite(r)
+	route := &routev3.Route{
+		Name:                 r.Name + "-unsafe",
+		Match:                ruleMatch(r),
+		Action:               &routev3.Route_Route{Route: action},
+		TypedPerFilterConfig: enableWeft(c, r),
+	}
+	other := header(":method", regex(strings.Join(append(methods(r), "OPTIONS", "TRACE", "CONNECT"), "|")))
+	other.InvertMatch = true
+	route.Match.Headers = []*routev3.HeaderMatcher{other}
+	return route
+}
+
+// enableWeft returns the configuration of weft's filter on a route of a rule.
+func enableWeft(c Config, r *enrich.Rule) map[string]*anypb.Any {
+	if c.Module != nil {
+		return map[string]*anypb.Any{moduleFilterName: marshalAny(modulePerRoute(c, r))}
+	}
+	return map[string]*anypb.Any{extProcFilterName: marshalAny(extProcPerRoute(c, r))}
 }
 
 // extProcPerRoute enables ext_proc on the route of a rule.

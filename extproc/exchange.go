@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"time"
 
@@ -26,11 +27,13 @@ type exchange struct {
 	report  enrich.Report
 	clock   envoyhttp.Clock
 
-	metadata *corev3.Metadata // of the request
-	forged   []string         // names of request headers that only weft may set
-	err      error            // the first error of Receive or Send
-	buffered bool             // the length of the response is known, and its body arrives in one message
-	streamed bool             // the response headers were sent
+	request  *extprocv3.ProcessingRequest // with the request headers
+	metadata *corev3.Metadata             // of the request
+	forged   []string                     // names of request headers that only weft may set
+	err      error                        // the first error of Receive or Send
+	keeps    bool                         // the rule keeps cores
+	buffered bool                         // the length of the response is known, and its body arrives in one message
+	streamed bool                         // the response headers were sent
 	reported bool
 }
 
@@ -89,7 +92,7 @@ func (x *exchange) receiveRequestHeaders() (enrich.Request, bool) {
 		return enrich.Request{}, false
 	}
 	headers := fields(m.GetRequestHeaders().GetHeaders().GetHeaders())
-	x.metadata = m.GetMetadataContext()
+	x.request, x.metadata = m, m.GetMetadataContext()
 	x.forged = headers.forged()
 	x.report.Trace = traceOf(x.stream.Context(), headers)
 	x.report.RequestID, _ = headers.get(requestID)
@@ -103,6 +106,23 @@ func (x *exchange) continueRequest(change enrich.Headers) {
 	x.send(&reply{to: requestHeaders, change: change})
 }
 
+// recall returns the core that is kept for a request; nil if the rule keeps none.
+func (x *exchange) recall(
+	rule *enrich.Rule, params []enrich.Value, request enrich.Request, legacyTarget string,
+) *enrich.Kept {
+	if x.server.Cores == nil || !rule.Keeps() {
+		return nil
+	}
+	headers := fields(x.request.GetRequestHeaders().GetHeaders().GetHeaders())
+	request.Header = headers.header(rule.Keep.Credentials)
+	request.HasCredentials = headers.haveCredentials(x.request, rule.Keep.Credentials)
+	x.keeps = true
+	if request.Method == http.MethodGet {
+		x.report.Core = enrich.CoreMiss
+	}
+	return x.server.Cores.Recall(x.stream.Context(), rule, params, request, legacyTarget, x.budget())
+}
+
 func (x *exchange) receiveResponseHeaders() enrich.Response {
 	m, ok := x.receive(responseHeaders)
 	if !ok {
@@ -112,6 +132,9 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	details := codeDetailsOf(m)
 	x.checkResponse(headers, details)
 	response := headers.response(details, m.GetResponseHeaders().GetEndOfStream())
+	if x.keeps {
+		response.Header = headers.header([]string{"set-cookie"})
+	}
 	x.report.Status = response.Status
 	return response
 }
@@ -137,6 +160,9 @@ func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	found := read.Await(core, x.budget())
 	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
+	if core.Kept != nil {
+		x.report.Core, x.report.CoreAge = core.Kept.Use, core.Kept.Age
+	}
 	return found
 }
 

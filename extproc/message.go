@@ -2,6 +2,8 @@ package extproc
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -20,6 +22,16 @@ func Headers() (prefixes, names []string) {
 
 // Attributes returns the names of the response attributes that weft reads.
 func Attributes() []string { return []string{codeDetails} }
+
+// CredentialAttributes returns the names of the request attributes that say whether a request identifies its caller, by
+// one of some headers or by a token, which jwt_authn may have removed from the headers. They are CEL expressions.
+func CredentialAttributes(headers []string) []string {
+	attributes := []string{"'" + envoyhttp.JWTMetadata + "' in metadata.filter_metadata"}
+	for _, name := range headers {
+		attributes = append(attributes, "'"+name+"' in request.headers")
+	}
+	return attributes
+}
 
 const (
 	codeDetails = "response.code_details"
@@ -81,6 +93,27 @@ func (f fields) request() enrich.Request {
 	}
 	envoyhttp.EndRequestHeaders(&req)
 	return req
+}
+
+// header returns all headers without credentials, some of which Envoy may send.
+func (f fields) header(credentials []string) http.Header {
+	header := http.Header{}
+	for _, h := range f {
+		if !slices.Contains(credentials, h.GetKey()) {
+			header.Add(h.GetKey(), string(bytesOf(h)))
+		}
+	}
+	return header
+}
+
+// haveCredentials reports whether a request identifies its caller. Envoy keeps the headers that do, and sends attributes
+// that say whether they are there; without them the answer is yes.
+func (f fields) haveCredentials(m *extprocv3.ProcessingRequest, names []string) bool {
+	attributes := m.GetAttributes()[attributesKey].GetFields()
+	return slices.ContainsFunc(CredentialAttributes(names), func(attribute string) bool {
+		value, isKnown := attributes[attribute]
+		return !isKnown || value.GetBoolValue()
+	}) || slices.ContainsFunc(names, func(name string) bool { _, isSent := f.get(name); return isSent })
 }
 
 // forged returns the names of request headers that only weft may set; they are not forwarded to the legacy service.

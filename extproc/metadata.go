@@ -67,6 +67,9 @@ func dynamicMetadata(r *enrich.Report) *structpb.Struct {
 	if status := r.Cache(); status != "" {
 		values["cache"] = structpb.NewStringValue(string(status))
 	}
+	if r.Core != "" {
+		values["core"] = structpb.NewStringValue(string(r.Core))
+	}
 	return &structpb.Struct{Fields: map[string]*structpb.Value{
 		envoyhttp.MetadataNamespace: structpb.NewStructValue(&structpb.Struct{Fields: values}),
 	}}

@@ -15,6 +15,7 @@ import (
 type Server struct {
 	Rules func() *Ruleset // called once for each exchange, so that rules can change
 	Store enrich.Store
+	Cores *enrich.Cores // kept cores; nil keeps none
 
 	// ServerTiming adds a server-timing header to responses of weft.
 	ServerTiming bool
@@ -46,9 +47,11 @@ type Server struct {
 //	                                        select     unknown ──▶ respond immediately, end
 //	                                                   HEAD ─────▶ see processHead
 //	                                        start to read the extensions
+//	                                        recall     fresh ────▶ wait for them, respond immediately, end
 //	  ◀───────────── continue, unconditional
 //	  (the legacy service and MongoDB respond concurrently)
-//	  response headers ──────────────────▶  verdict    pass ─────▶ mark, end
+//	  response headers ──────────────────▶  recall     confirmed ▶ wait for the extensions, replace, end
+//	                                        verdict    pass ─────▶ mark, end
 //	                                                   degrade ──▶ wait for the extensions, see processDegraded
 //	                                                   stream ───▶ see processStream
 //	  ◀─────────────── continue, with body
@@ -78,7 +81,7 @@ func (s *Server) Process(stream Stream) error {
 	}
 	rule, params, ok := x.ruleset.rules.Match(request)
 	if !ok || !envoyhttp.HasCoreOf(x.ruleset.rules, metadataValue(stream.Context(), RuleHeader), rule) {
-		return x.end(enrich.NoRule)
+		return processOther(x, request)
 	}
 	x.report.Rule = rule.Name
 	rule, legacyTarget, unknown := rule.Narrow(request.Path)
@@ -90,36 +93,74 @@ func (s *Server) Process(stream Stream) error {
 	}
 	read := enrich.Fetch(stream.Context(), s.Store, rule, params)
 	defer read.Stop()
-	x.continueRequest(enrich.LegacyRequest(request.Method, legacyTarget))
+	request.IsVerified = envoyhttp.IsVerified(claimOf(x.metadata, rule.Identity), params)
+	kept := x.recall(rule, params, request, legacyTarget)
+	defer kept.Close()
+	if core, isFresh := kept.Fresh(); isFresh {
+		read.Join(core)
+		answer := x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch)
+		return x.respondImmediately(answer)
+	}
+	x.continueRequest(enrich.LegacyRequest(request.Method, legacyTarget).With(kept.Conditions()))
 
 	response := x.receiveResponseHeaders()
-	response.Method = request.Method
-	response.Verified = envoyhttp.IsVerified(claimOf(x.metadata, rule.Identity), params)
+	response.Method, response.Verified = request.Method, request.IsVerified
+	if core, isValid := kept.Respond(response); isValid {
+		read.Join(core)
+		answer := x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch)
+		kept.Wait()
+		return x.continueAndReplace(answer)
+	}
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:
+		kept.Wait()
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
-		core := enrich.FailedCore(reason)
+		core := kept.StandIn(reason)
+		read.Join(core)
 		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core), envoyhttp.MaxAnswer))
 	case enrich.Stream:
+		kept.Drop()
 		return processStream(x, rule, params, x.await(read, enrich.Core{}))
 	}
 	x.continueWithBody(response.ContentLength, rule)
 
 	body, isComplete := x.receiveResponseBody()
 	if !isComplete {
+		if x.err == nil {
+			kept.Drop()
+		}
 		return x.passBody(enrich.CoreTooLarge, nil)
 	}
 	core, ok := rule.ParseCore(body, response.ContentEncoding)
 	if !ok {
+		kept.Drop()
 		return x.passBody(enrich.CoreTooLarge, nil)
 	}
+	kept.Save(response, body, core)
 	if action, reason := rule.VerdictOnCore(response, core); action == enrich.Pass {
 		return x.passBody(reason, core.Err)
 	}
 	read.Join(core)
-	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch))
+	answer := x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch)
+	kept.Wait()
+	return x.replaceBody(answer)
+}
+
+// processOther handles a request without a rule, which passes. If it may change a resource of which cores are kept,
+// they are dropped before the client gets the response.
+//
+//	◀───────────── continue, unconditional
+//	response headers ──────────────────▶  success ▶ drop the cores
+//	                                      end
+func processOther(x *exchange, request enrich.Request) error {
+	if kept := x.server.Cores.Unsafe(x.stream.Context(), x.ruleset.rules, request); kept != nil {
+		x.continueRequest(enrich.Headers{})
+		kept.Respond(x.receiveResponseHeaders())
+		kept.Wait()
+	}
+	return x.end(enrich.NoRule)
 }
 
 // processHead handles a HEAD. Its response has no body, so nothing is read. Headers with which the legacy service

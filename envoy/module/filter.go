@@ -23,6 +23,7 @@ type Config struct {
 	// no limit.
 	Rules func() (enrich.Rules, time.Duration)
 	Store enrich.Store
+	Cores *enrich.Cores // kept cores; nil keeps none
 
 	// ServerTiming adds a server-timing header to answers.
 	ServerTiming bool
@@ -86,6 +87,7 @@ const (
 //	  OnRequest ─────────────────────────▶  match      no rule ──▶ nil: no callback follows
 //	                                        select     unknown ──▶ Respond, nil
 //	                                        start to read the extensions (not for HEAD)
+//	                                        recall     cache ────▶ see recall
 //	  ◀──────────── continue, unconditional
 //	  (the legacy service and MongoDB respond concurrently)
 //	  OnResponse ────────────────────────▶  verdict    pass ─────▶ mark, Continue
@@ -113,8 +115,12 @@ type Filter struct {
 	params      []enrich.Value
 	method      string
 	ifNoneMatch string
-	verified    bool         // see enrich.Response
-	read        *enrich.Read // nil for HEAD
+	verified    bool               // see enrich.Response
+	read        *enrich.Read       // nil for HEAD, and without a rule
+	kept        *enrich.Kept       // nil if the rule keeps no cores
+	recalling   chan result        // the result with kept, until OnScheduled; nil without one
+	change      enrich.Headers     // of the request
+	cancel      context.CancelFunc // ends the wait for kept; nil without one
 
 	response    enrich.Response
 	degraded    enrich.Reason // reason why the core failed; empty if it has not
@@ -161,6 +167,10 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	rules, budget := c.Rules()
 	rule, params, ok := rules.Match(request)
 	if !ok || !envoyhttp.HasCoreOf(rules, routed, rule) {
+		if f.kept = c.Cores.Unsafe(context.Background(), rules, request); f.kept != nil {
+			c.open(1)
+			return f
+		}
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
 		return nil
 	}
@@ -175,21 +185,37 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	if request.Method != http.MethodHead {
 		f.read = enrich.Fetch(context.Background(), c.Store, rule, params)
 	}
-	f.verified = rule.Degrade == enrich.DegradeAuthenticated && isVerified(stream.Claims(), rule.Identity, params)
-	change := enrich.LegacyRequest(request.Method, legacyTarget)
-	change.Remove = slices.Concat(change.Remove, forged)
-	stream.ChangeRequest(change)
-	f.clock.Sends(&f.report.Times)
-	if c.Open != nil {
-		c.Open(1)
+	keeps := rule.Keeps() && c.Cores != nil && f.read != nil
+	var claims map[string]map[string]any
+	if keeps || rule.Degrade == enrich.DegradeAuthenticated {
+		_ = json.Unmarshal(stream.Claims(), &claims) // after an error there are none
+		f.verified = envoyhttp.IsVerified(claims[rule.Identity.Payload][rule.Identity.Name], params)
+	}
+	f.change = enrich.LegacyRequest(request.Method, legacyTarget)
+	f.change.Remove = slices.Concat(f.change.Remove, forged)
+	c.open(1)
+	if keeps {
+		request.Header, request.HasCredentials = copyHeaders(headers, rule.Keep.Credentials)
+		request.HasCredentials = request.HasCredentials || claims[envoyhttp.AnyClaims] != nil
+		request.IsVerified = f.verified
+		f.recall(request, legacyTarget)
+	}
+	if !f.HoldsRequest() {
+		f.forwardRequest()
 	}
 	return f
 }
 
-// isVerified reports whether a claim equals the first parameter.
-func isVerified(state []byte, claim enrich.Claim, params []enrich.Value) bool {
-	var claims map[string]map[string]any
-	return json.Unmarshal(state, &claims) == nil && envoyhttp.IsVerified(claims[claim.Payload][claim.Name], params)
+func (c *Config) open(exchanges int) {
+	if c.Open != nil {
+		c.Open(exchanges)
+	}
+}
+
+// forwardRequest continues the request to the legacy service.
+func (f *Filter) forwardRequest() {
+	f.stream.ChangeRequest(f.change.With(f.kept.Conditions()))
+	f.clock.Sends(&f.report.Times)
 }
 
 // OnResponse is called with the headers of the response. details are Envoy's response code details. limit is the number
@@ -205,13 +231,26 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 		envoyhttp.AddResponseHeader(&f.response, name, value)
 	}
 	f.report.Status = f.response.Status
+	if f.kept != nil {
+		f.response.Header, _ = copyHeaders(headers, nil)
+		core, isValid := f.kept.Respond(f.response)
+		switch {
+		case f.rule == nil:
+			return f.passAfterChange(""), 0
+		case isValid:
+			return f.wait(func() result { f.read.Join(core); return f.compose(core) }), 0
+		}
+	}
 	action, reason := f.rule.Verdict(f.response)
 	switch {
+	case action == enrich.Pass && f.kept != nil:
+		return f.passAfterChange(reason), 0
 	case action == enrich.Pass:
 		return f.pass(reason, enrich.PassHeaders(reason)), 0
 	case f.method == http.MethodHead:
 		return f.pass(enrich.HeadRequest, f.rule.HeadHeaders()), 0
 	case action == enrich.Stream:
+		f.kept.Drop()
 		return f.streamResponse(), 0
 	case action == enrich.Degrade:
 		f.degraded = reason
@@ -236,6 +275,7 @@ func (f *Filter) OnBody(isComplete bool) (next Next) {
 		f.immediately = !isComplete
 		return f.answer(nil)
 	case !isComplete:
+		f.kept.Drop()
 		return f.pass(enrich.CoreTooLarge, enrich.PassHeaders(enrich.CoreTooLarge))
 	}
 	body := f.stream.AppendBody(nil)
@@ -253,13 +293,20 @@ type result struct {
 	waitBegan time.Time
 	reads     []enrich.SourceRead
 
+	kept      *enrich.Kept // recalled; nil for others
+	isFresh   bool         // answer replaces the request
+	unchanged bool         // the response passes without x-weft, because no rule matches
+
 	found *enrich.Found // for a streamed core; nil for others
-	core  enrich.Core   // checked, of a streamed response
+	core  enrich.Core   // checked, of a streamed response; or with Kept only
 }
 
 // answer replaces the response: immediately if the reads have ended, otherwise after a goroutine has waited for them.
 func (f *Filter) answer(body []byte) Next {
 	core, isParsed := enrich.FailedCore(f.degraded), f.degraded != ""
+	if f.kept != nil { // its store may block
+		return f.wait(func() result { return f.composeKept(body) })
+	}
 	if !isParsed && len(body) <= maxOnWorker && f.response.ContentEncoding == "" {
 		var passed result
 		if core, passed, isParsed = f.parse(body); !isParsed {
@@ -302,8 +349,10 @@ func (f *Filter) wait(work func() result) Next {
 func (f *Filter) parse(body []byte) (core enrich.Core, passed result, ok bool) {
 	core, fits := f.rule.ParseCore(body, f.response.ContentEncoding)
 	if !fits {
+		f.kept.Drop()
 		return core, result{passed: enrich.CoreTooLarge}, false
 	}
+	f.kept.Save(f.response, body, core)
 	if action, reason := f.rule.VerdictOnCore(f.response, core); action == enrich.Pass {
 		return core, result{passed: reason, err: core.Err}, false
 	}
@@ -316,6 +365,8 @@ func (f *Filter) compose(core enrich.Core) result {
 	r := result{waitBegan: f.clock.Now()}
 	found := f.read.Await(core, f.budget)
 	r.reads = found.Reads
+	f.kept.Wait()
+	r.core.Kept = core.Kept
 	r.answer = f.rule.Compose(f.params, core, found, envoyhttp.MaxAnswer)
 	if f.degraded == "" {
 		r.answer = r.answer.WithConditional(f.ifNoneMatch)
@@ -325,9 +376,21 @@ func (f *Filter) compose(core enrich.Core) result {
 
 // OnScheduled is called after [Stream.Schedule].
 func (f *Filter) OnScheduled() (next Next) {
-	defer f.handlePanic(&next)
+	defer func() {
+		switch {
+		case !f.recovered(recover()):
+		case f.response.Status == http.StatusNotModified && f.kept.Validates(): // not a response for the client
+			f.stream.Respond(http.StatusServiceUnavailable, nil, f.rule.Unavailable())
+			next = Replaced
+		default:
+			next = Continue
+		}
+	}()
 	select {
 	case r := <-f.result:
+		if r.kept != nil {
+			f.kept, f.recalling = r.kept, nil
+		}
 		return f.apply(r)
 	default:
 		return Wait
@@ -343,8 +406,21 @@ func (f *Filter) apply(r result) Next {
 		f.clock.Waited(&f.report.Times, r.waitBegan, r.reads)
 		f.report.Reads = r.reads
 	}
-	if r.found != nil {
+	if r.core.Kept != nil {
+		f.report.Core, f.report.CoreAge = r.core.Kept.Use, r.core.Kept.Age
+	}
+	switch {
+	case r.found != nil:
 		return f.startStream(*r.found)
+	case r.kept != nil && !r.isFresh:
+		f.forwardRequest()
+		return Continue
+	case r.isFresh:
+		return f.respond(r.answer)
+	case r.unchanged:
+		f.clock.Sends(&f.report.Times)
+		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
+		return Continue
 	}
 	if r.passed != "" {
 		return f.pass(r.passed, enrich.PassHeaders(r.passed), r.err)
@@ -405,12 +481,11 @@ func (f *Filter) OnDestroy() {
 	if f.read != nil {
 		f.read.Stop()
 	}
+	f.forget()
 	if f.streamed != nil {
 		f.streamed.parts.close()
 	}
-	if f.config.Open != nil {
-		f.config.Open(-1)
-	}
+	f.config.open(-1)
 	if !f.reported {
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errDestroyed)
 	}

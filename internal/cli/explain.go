@@ -66,20 +66,14 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 		line("", "known names: %s", strings.Join(whole.Selectable(), ", "))
 		return
 	}
-	path, query, hasQuery := strings.Cut(cmp.Or(legacyTarget, request.Path), "?")
-	if !rule.LegacyPath.IsZero() {
-		path = rule.LegacyPath.String()
-		for i, p := range rule.Params() {
-			path = strings.ReplaceAll(path, "{"+p.Name+":"+p.Type.String()+"}", params[i].String())
-		}
-	}
-	if hasQuery {
-		path += "?" + query
-	}
-	line("Envoy route", "%s, to the legacy service as %s", rule.Name, path)
+	line("Envoy route", "%s, to the legacy service as %s", rule.Name,
+		rule.LegacyTarget(params, cmp.Or(legacyTarget, request.Path)))
 	if request.Method == "HEAD" {
 		line("answer", "the response of the legacy service, without headers that describe the body of a GET")
 		return
+	}
+	if request.Method == "GET" {
+		explainKeep(line, rule)
 	}
 	for _, s := range rule.Sources {
 		read := s
@@ -107,6 +101,21 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 	if whole.Select.Param != "" {
 		line("select", "with the query parameter %s: %s", whole.Select.Param, strings.Join(whole.Selectable(), ", "))
 	}
+}
+
+// explainKeep prints what the rule does with cores that are kept.
+func explainKeep(line func(name, format string, args ...any), rule *enrich.Rule) {
+	if rule.Keep.Cache {
+		line("core", "from the cache while it is fresh (RFC 9111), without the legacy service")
+	}
+	if rule.Keep.StaleIfError == 0 {
+		return
+	}
+	whose := "the caller's own last one"
+	if rule.Degrade == enrich.DegradeAlways {
+		whose = "the last one of a request without " + strings.Join(rule.Keep.Credentials, ", ")
+	}
+	line("core", "if the legacy service fails, %s, up to %v after it has become stale", whose, rule.Keep.StaleIfError)
 }
 
 // size returns a size in bytes as rules have it.

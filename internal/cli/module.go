@@ -63,6 +63,7 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 					return r.Rules(), r.Budget
 				},
 				Store:        s.reads,
+				Cores:        enrich.NewCores(s.cores, nil),
 				ServerTiming: s.serverTiming,
 				Report:       s.report,
 				Open:         s.metrics.AddOpen,

@@ -22,6 +22,7 @@ import (
 
 	"weft/enrich"
 	"weft/enrich/cache"
+	"weft/enrich/corestore"
 	"weft/enrich/mongostore"
 	"weft/envoy"
 	"weft/envoy/defaults"
@@ -109,7 +110,8 @@ type server struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	store    *mongostore.Store
-	reads    *cache.Store         // store with batching, a limit and caches
+	reads    *cache.Store // store with batching, a limit and caches
+	cores    *corestore.Memory
 	report   func(*enrich.Report) // called at the end of each exchange
 	rules    atomic.Pointer[extproc.Ruleset]
 
@@ -148,6 +150,7 @@ func (s *server) run(ctx context.Context) error {
 	processor := &extproc.Server{
 		Rules:        s.rules.Load,
 		Store:        s.reads,
+		Cores:        enrich.NewCores(s.cores, nil),
 		ServerTiming: s.serverTiming,
 		Report:       func(r *enrich.Report) { s.report(r); idle.watch() },
 		Misconfigured: func(fault string) {
@@ -206,6 +209,7 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 		return nil, nil, err
 	}
 	observe.Cache(s.registry, s.reads.Stats)
+	s.cores = corestore.NewMemory(coreCacheSize)
 	s.applyRules(ctx, file)
 	closeAdmin, err := s.serveAdmin(ctx, s.registry)
 	if err != nil {
@@ -231,10 +235,14 @@ func (s *server) panicked(rule string, err *enrich.PanicError) {
 		"rule", rule, "error", err, "stack", string(err.Stack))
 }
 
+// coreCacheSize is the maximum size of the kept cores, in bytes.
+const coreCacheSize = 64 << 20
+
 // closeStore ends the change streams and closes the connections to MongoDB. All exchanges have ended, so no read is in
 // progress and Close need not wait.
 func (s *server) closeStore() {
 	s.reads.Close()
+	s.cores.Close()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.store.Close(now)

@@ -9,6 +9,9 @@ const JWTMetadata = "envoy.filters.http.jwt_authn"
 // name, such as {"token": {"sub": "7"}}. A module cannot read nested metadata, so Envoy's configuration copies it.
 const ClaimsState = "weft.claims"
 
+// AnyClaims is a key in [ClaimsState]: its value is not null if the request has a verified token.
+const AnyClaims = ""
+
 // IsVerified reports whether the value of a claim that Envoy has verified, decoded from JSON, equals the first
 // parameter.
 func IsVerified(claimed any, params []enrich.Value) bool {

@@ -21,7 +21,8 @@ const IfNoneMatchHeader = enrich.OutcomeHeader + "-if-none-match"
 
 // MetadataNamespace is the namespace of the dynamic metadata that the end of an exchange sets, for Envoy's access log:
 // rule, verdict, reason (two reasons with a plus between them if core and extension failed), legacy_ms, mongodb_ms,
-// added_ms, and cache (hit, miss or stale) if the rule has one. Unknown values are omitted. With ext_proc, Envoy's
+// added_ms, cache (hit, miss or stale) if an extension has one, and core (hit, revalidated, miss or stale) if the rule
+// keeps cores. Unknown values are omitted. With ext_proc, Envoy's
 // configuration must allow it (receiving_namespaces).
 const MetadataNamespace = "weft"
 
@@ -160,8 +161,8 @@ func Milliseconds(d time.Duration) float64 {
 }
 
 // ServerTiming returns the value of a server-timing header (W3C Server Timing), which browsers display: the times of
-// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds; and the status of
-// the cache.
+// the legacy service and of MongoDB, which overlap, and the time that weft added, in milliseconds; and where
+// cached extensions and cores are from.
 func ServerTiming(r *enrich.Report) string {
 	t, b := r.Times, make([]byte, 0, 64)
 	add := func(name string, d time.Duration) {
@@ -173,6 +174,9 @@ func ServerTiming(r *enrich.Report) string {
 	}
 	if status := r.Cache(); status != "" {
 		b = append(append(b, ", cache;desc="...), status...)
+	}
+	if r.Core != "" {
+		b = append(append(b, ", core;desc="...), r.Core...)
 	}
 	add(", weft;dur=", t.Added)
 	return string(b)

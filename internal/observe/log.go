@@ -48,6 +48,7 @@ func Log(logger *slog.Logger) func(*enrich.Report) {
 			optional("mongodb", r.Times.Read),
 			optional("added", r.Times.Added),
 			optional("cache", string(r.Cache())),
+			optional("core", string(r.Core)),
 		}
 		attrs = append(attrs, ids(r)...)
 		if r.Err != nil {

@@ -22,6 +22,8 @@ type Metrics struct {
 	legacy, added, reads *prometheus.HistogramVec
 	coreSize, answerSize *prometheus.HistogramVec
 	waited               *prometheus.CounterVec
+	cores                *prometheus.CounterVec // by rule and use
+	coreAge              *prometheus.HistogramVec
 	open                 prometheus.Gauge
 	mongodb              mongodbMetrics
 	reloads              *prometheus.CounterVec
@@ -56,6 +58,11 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		waited: f.counters("weft_mongodb_wait_seconds_total",
 			"Time that exchanges waited for MongoDB after the core arrived; a part of weft_added_duration_seconds.",
 			"rule"),
+		cores: f.counters("weft_core_cache_total",
+			"Exchanges of rules that keep cores, by result: hit, revalidated (a 304 of the legacy service), miss, or stale "+
+				"(an older core stood in for a failure).", "rule", "result"),
+		coreAge: f.histograms("weft_core_cache_age_seconds", "Age of kept cores in responses.",
+			[]float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}, "rule"),
 		open: f.gauge("weft_exchanges_open", "Exchanges in progress: ext_proc streams from Envoy."),
 		reloads: f.counters("weft_rules_reloads_total",
 			"Changes of the rules file, by result: applied, or rejected because of errors.", "result"),
@@ -130,6 +137,12 @@ func (m *Metrics) Count(r *enrich.Report) {
 	if r.Times.Read != 0 {
 		observe(m.reads.WithLabelValues(r.Rule), r.Times.Read, r)
 	}
+	if r.Core != "" {
+		m.cores.WithLabelValues(r.Rule, string(r.Core)).Inc()
+		if r.Core != enrich.CoreMiss {
+			m.coreAge.WithLabelValues(r.Rule).Observe(r.CoreAge.Seconds())
+		}
+	}
 	if r.CoreSize != 0 {
 		m.coreSize.WithLabelValues(r.Rule).Observe(float64(r.CoreSize))
 	}
@@ -174,12 +187,22 @@ func (m *Metrics) Rules(hash string, rules []*enrich.Rule) {
 			v.WithLabelValues(r.Name)
 		}
 		m.waited.WithLabelValues(r.Name)
+		if r.Keeps() {
+			m.coreAge.WithLabelValues(r.Name)
+			for _, use := range []enrich.CoreUse{
+				enrich.CoreHit, enrich.CoreRevalidated, enrich.CoreMiss, enrich.CoreStale,
+			} {
+				m.cores.WithLabelValues(r.Name, string(use))
+			}
+		}
 	}
 	for _, v := range histograms {
 		prune(v.MetricVec, "rule", names)
 	}
 	prune(m.exchanges.MetricVec, "rule", names)
 	prune(m.waited.MetricVec, "rule", names)
+	prune(m.cores.MetricVec, "rule", names)
+	prune(m.coreAge.MetricVec, "rule", names)
 	prune(m.mongodb.commands.MetricVec, "collection", collections)
 	prune(m.mongodb.keys.MetricVec, "collection", collections)
 }

@@ -86,6 +86,9 @@ func (t tracer) record(r *enrich.Report) {
 	if status := r.Cache(); status != "" {
 		exchange.SetAttributes(attribute.String("weft.cache", string(status)))
 	}
+	if r.Core != "" {
+		exchange.SetAttributes(attribute.String("weft.core", string(r.Core)))
+	}
 	for _, read := range r.Reads {
 		if read.Cache == enrich.CacheHit {
 			continue

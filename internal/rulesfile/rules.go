@@ -121,12 +121,14 @@ func (b *ruleBuilder) build() *enrich.Rule {
 	r.Members.Core, r.Members.Errors = n.get("members", "core").str("core"), n.get("members", "errors").str("errors")
 	r.Messages = enrich.Messages{
 		CoreFailed: n.get("messages", "core_failed").str("Failed to fetch " + r.Name + "."),
+		CoreStale:  n.get("messages", "core_stale").str(""),
 		BothFailed: n.get("messages", "both_failed").str("All upstream services are unavailable."),
 	}
 	for _, name := range n.get("extensions").keys {
 		r.Sources = append(r.Sources, b.source(name))
 	}
 	b.policies()
+	b.keep()
 	b.selection()
 	b.checkShape()
 	b.checkUnused()
@@ -288,6 +290,38 @@ func (b *ruleBuilder) policies() {
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}
 	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated && !b.isBroken(b.path("degrade")) {
 		b.fail(b.path("identity"), "is only for degrade: authenticated; remove it")
+	}
+}
+
+// credentials are the names of headers that always identify the caller.
+func credentials() []string {
+	return []string{"authorization", "proxy-authorization", "cookie", "x-api-key"}
+}
+
+// keep sets Rule.Keep.
+func (b *ruleBuilder) keep() {
+	r, n := &b.rule, b.n.get("core")
+	r.Keep.Cache, _ = n.get("cache").value.(bool)
+	r.Keep.Coalesce, _ = n.get("coalesce").value.(bool)
+	r.Keep.StaleIfError = b.duration(b.path("core", "stale_if_error"), 0, maxStaleIfError)
+	r.Keep.Credentials = credentials()
+	for _, name := range b.root.get("envoy", "credentials").elements {
+		if name := strings.ToLower(name.str("")); !slices.Contains(r.Keep.Credentials, name) {
+			r.Keep.Credentials = append(r.Keep.Credentials, name)
+		}
+	}
+	if r.Keep.StaleIfError > 0 && r.Degrade == enrich.DegradeNever && !b.isBroken(b.path("degrade")) {
+		b.fail(b.path("core", "stale_if_error"), "needs degrade: authenticated or always: %s",
+			"if the legacy service fails, it has not authorized the caller")
+	}
+	if r.Keep.Coalesce && !r.Keep.Cache {
+		b.fail(b.path("core", "coalesce"), "needs cache: true")
+	}
+	if r.Keeps() && !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
+		b.fail(b.path("core"), "cache and stale_if_error apply only to GET, which is not in match.methods")
+	}
+	if r.Messages.CoreStale != "" && r.Keep.StaleIfError == 0 {
+		b.fail(b.path("messages", "core_stale"), "needs core.stale_if_error")
 	}
 }
 

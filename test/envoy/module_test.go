@@ -73,6 +73,14 @@ func TestCasesInModule(t *testing.T) {
 	replayCases(t, s, "testdata/cases/*/*.txtar")
 }
 
+// TestCoresInModule replays testdata/cores with weft in Envoy's process.
+func TestCoresInModule(t *testing.T) {
+	key := newKey(t)
+	s, _ := startModule(t, []byte(coresRules), systemOptions{filters: []*hcmv3.HttpFilter{jwtFilter(t, key)}})
+	replayCores(t, s, key)
+	s.checkModuleIdle(t)
+}
+
 // streamingRules are the built-in rules with "large: stream".
 func streamingRules() []byte {
 	return bytes.ReplaceAll(userprofile.Rules, []byte("core: &core\n"), []byte("core: &core\n      large: stream\n"))

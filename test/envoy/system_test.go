@@ -23,6 +23,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"weft/enrich"
+	"weft/enrich/corestore"
 	"weft/enrich/mongostore"
 	"weft/envoy"
 	"weft/extproc"
@@ -156,10 +157,12 @@ func (s *system) startWeft(mongodbURI string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	cores := corestore.NewMemory(8 << 20)
 	ruleset := extproc.NewRuleset(s.rules, envoy.Fingerprint(s.rules))
 	processor := &extproc.Server{
 		Rules:        func() *extproc.Ruleset { return ruleset },
 		Store:        enrich.Limit(enrich.Batch(store), 1024),
+		Cores:        enrich.NewCores(cores, nil),
 		ServerTiming: true,
 		Misconfigured: func(what string) {
 			s.mu.Lock()
@@ -176,6 +179,7 @@ func (s *system) startWeft(mongodbURI string) {
 	go func() { _ = server.Serve(listener) }()
 	s.t.Cleanup(func() {
 		server.Stop()
+		cores.Close()
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = store.Close(now)

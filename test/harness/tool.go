@@ -12,18 +12,19 @@ import (
 )
 
 // Tool returns the absolute path of a tool in the repository's .tools directory, which "make tools" fills: a binary
-// ("envoy", "mongod", "prometheus" or "promtool") or the directory of a Python library ("grafana_foundation_sdk"). The
-// repository is the nearest directory, from the working directory upwards, with the go.mod of module weft.
+// ("envoy", "mongod", "redis-server", "prometheus" or "promtool") or the directory of a Python library
+// ("grafana_foundation_sdk"). The repository is the nearest directory, from the working directory upwards, with the
+// go.mod of module weft.
 func Tool(name string) (string, error) {
 	dirs := map[string]string{ // as pinned in tools.txt and fetch_tools.py
 		"envoy": "envoy-1.40.0", "mongod": "mongod-6.0.5",
 		"prometheus": "prometheus-2.42.0", "promtool": "prometheus-2.42.0",
-		"grafana_foundation_sdk": "grafana-foundation-sdk-11.6.0",
+		"redis-server": "redis-server-6.2.14", "grafana_foundation_sdk": "grafana-foundation-sdk-11.6.0",
 	}
 	dir, ok := dirs[name]
 	if !ok {
 		return "", fmt.Errorf("unknown tool %q; "+
-			"use one of envoy, mongod, prometheus, promtool and grafana_foundation_sdk", name)
+			"use one of envoy, mongod, redis-server, prometheus, promtool and grafana_foundation_sdk", name)
 	}
 	root, err := repository()
 	if err != nil {

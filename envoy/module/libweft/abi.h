@@ -49,7 +49,7 @@ typedef enum {
 } envoy_dynamic_module_type_attribute_id;
 
 // Of on_..._request_headers and on_..._response_headers.
-enum { weft_headers_Continue = 0, weft_headers_StopIteration = 1 };
+enum { weft_headers_Continue = 0, weft_headers_StopIteration = 1, weft_headers_StopAllIterationAndWatermark = 4 };
 // Of on_..._request_body and on_..._response_body.
 enum { weft_body_Continue = 0, weft_body_StopIterationAndBuffer = 1, weft_body_StopIterationAndWatermark = 2, weft_body_StopIterationNoBuffer = 3 };
 // Of on_..._request_trailers and on_..._response_trailers.
@@ -106,4 +106,5 @@ const void* envoy_dynamic_module_callback_get_most_specific_route_config(void* f
 void* envoy_dynamic_module_callback_http_filter_scheduler_new(void* filter);
 void envoy_dynamic_module_callback_http_filter_scheduler_commit(void* scheduler, uint64_t event);
 void envoy_dynamic_module_callback_http_filter_scheduler_delete(void* scheduler);
+void envoy_dynamic_module_callback_http_filter_continue_decoding(void* filter);
 void envoy_dynamic_module_callback_http_filter_continue_encoding(void* filter);

@@ -75,9 +75,15 @@ static void respond(stream* s, void* envoy) {
   weft_response* r = s->reply;
   s->reply = NULL;
   if (r == NULL) return;
-  envoy_dynamic_module_type_module_http_header headers[few];
+  // A header takes at least 9 bytes of data.
+  envoy_dynamic_module_type_module_http_header array[few], *headers = array;
+  if (r->headers_length / 9 > few) headers = malloc(r->headers_length / 9 * sizeof *headers);
+  if (headers == NULL) {
+    free(r);
+    return;
+  }
   size_t count = 0;
-  for (const char *at = r->data, *end = at + r->headers_length; at < end && count < few; count++) {
+  for (const char *at = r->data, *end = at + r->headers_length; at < end; count++) {
     at++; // all are set
     uint32_t key_length = number(&at), value_length = number(&at);
     headers[count] = (envoy_dynamic_module_type_module_http_header){at, key_length, at + key_length, value_length};
@@ -87,6 +93,7 @@ static void respond(stream* s, void* envoy) {
       envoy, r->status, headers, count,
       (envoy_dynamic_module_type_module_buffer){r->data + r->headers_length, r->body_length},
       (envoy_dynamic_module_type_module_buffer){"weft", 4});
+  if (headers != array) free(headers);
   free(r);
 }
 
@@ -99,9 +106,10 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
   if (headers == NULL) return weft_headers_Continue;
   if (envoy_dynamic_module_callback_http_get_headers(envoy, type, headers)) {
     const char* rule = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), &s->reply);
+    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), &s->next, &s->reply);
   }
   if (headers != array) free(headers);
+  if (s->next == weft_wait) return weft_headers_StopAllIterationAndWatermark;
   if (s->reply == NULL) return weft_headers_Continue;
   respond(s, envoy);
   return weft_headers_StopIteration;
@@ -210,7 +218,10 @@ void envoy_dynamic_module_on_http_filter_scheduled(void* envoy, const void* filt
   s->forwards = s->next == weft_forward;
   if (s->forwards && (s->ended || buffered_size(envoy) > 0)) body(s, envoy, s->ended, false);
   if (s->next == weft_replaced) {
+    s->responded = true;
     respond(s, envoy);
+  } else if (s->next == weft_continue && !s->responded) {
+    envoy_dynamic_module_callback_http_filter_continue_decoding(envoy);
   } else if (s->next == weft_continue || s->next == weft_forward) {
     envoy_dynamic_module_callback_http_filter_continue_encoding(envoy);
   }
@@ -267,8 +278,8 @@ void weft_replace_body(void* envoy, bool received, const char* data, size_t leng
 }
 
 void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const char* verdict, size_t verdict_length,
-                       const char* reason, size_t reason_length, const char* cache, size_t cache_length, double legacy,
-                       double added, double mongodb) {
+                       const char* reason, size_t reason_length, const char* cache, size_t cache_length, const char* core,
+                       size_t core_length, double legacy, double added, double mongodb) {
 #define TEXT(text) (envoy_dynamic_module_type_module_buffer){text, sizeof text - 1}
   envoy_dynamic_module_type_module_buffer ns = TEXT("weft");
   envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
@@ -281,6 +292,9 @@ void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const 
   if (cache_length > 0)
     envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
         envoy, ns, TEXT("cache"), (envoy_dynamic_module_type_module_buffer){cache, cache_length});
+  if (core_length > 0)
+    envoy_dynamic_module_callback_http_set_dynamic_metadata_string(
+        envoy, ns, TEXT("core"), (envoy_dynamic_module_type_module_buffer){core, core_length});
   envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("legacy_ms"), legacy);
   envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("added_ms"), added);
   if (mongodb != 0) envoy_dynamic_module_callback_http_set_dynamic_metadata_number(envoy, ns, TEXT("mongodb_ms"), mongodb);

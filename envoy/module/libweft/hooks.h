@@ -12,8 +12,8 @@ enum { weft_header_remove = 0, weft_header_set = 1, weft_header_add = 2 };
 void weft_change_headers(void* envoy, int type, const char* changes, size_t length);
 void weft_replace_body(void* envoy, bool received, const char* data, size_t length);
 void weft_set_metadata(void* envoy, const char* rule, size_t rule_length, const char* verdict, size_t verdict_length,
-                       const char* reason, size_t reason_length, const char* cache, size_t cache_length, double legacy,
-                       double added, double mongodb);
+                       const char* reason, size_t reason_length, const char* cache, size_t cache_length, const char* core,
+                       size_t core_length, double legacy, double added, double mongodb);
 
 // weft_response replaces a response: its headers, as one string, and its body.
 typedef struct {

@@ -151,7 +151,7 @@ type filter struct {
 //export weftRequest
 func weftRequest(
 	config C.uintptr_t, envoy unsafe.Pointer, headers *C.envoy_dynamic_module_type_envoy_http_header, count C.size_t,
-	rule *C.char, ruleLength C.size_t, response **C.weft_response,
+	rule *C.char, ruleLength C.size_t, next *C.int, response **C.weft_response,
 ) C.uintptr_t {
 	r := cgo.Handle(config).Value().(*running)
 	f := &filter{envoy: envoy}
@@ -163,6 +163,9 @@ func weftRequest(
 	*response = f.response
 	if f.Filter == nil {
 		return 0
+	}
+	if f.HoldsRequest() {
+		*next = f.after(module.Wait)
 	}
 	return C.uintptr_t(cgo.NewHandle(f))
 }

@@ -110,10 +110,11 @@ func (f *filter) Claims() []byte {
 
 // SetMetadata implements [module.Stream].
 func (f *filter) SetMetadata(r *enrich.Report) {
-	verdict, reason, cache := string(r.Outcome.Disposition), r.Outcome.Reasons(), string(r.Cache())
+	verdict, reason := string(r.Outcome.Disposition), r.Outcome.Reasons()
+	cache, core := string(r.Cache()), string(r.Core)
 	C.weft_set_metadata(f.envoy, stringPointer(r.Rule), C.size_t(len(r.Rule)),
 		stringPointer(verdict), C.size_t(len(verdict)), stringPointer(reason), C.size_t(len(reason)),
-		stringPointer(cache), C.size_t(len(cache)),
+		stringPointer(cache), C.size_t(len(cache)), stringPointer(core), C.size_t(len(core)),
 		C.double(envoyhttp.Milliseconds(r.Times.Legacy)), C.double(envoyhttp.Milliseconds(r.Times.Added)),
 		C.double(envoyhttp.Milliseconds(r.Times.Read)))
 }

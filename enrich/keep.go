@@ -1,0 +1,389 @@
+package enrich
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weft/enrich/httpcache"
+)
+
+// KeepPolicy says whether the cores of a rule are kept, and what for. The zero value keeps none.
+type KeepPolicy struct {
+	Cache        bool          // a fresh core replaces the request to the legacy service (RFC 9111)
+	StaleIfError time.Duration // how stale a core may be that stands in if the legacy service fails (RFC 5861); 0: none does
+	Coalesce     bool          // with Cache: of concurrent requests for a core, the first one is sent, and others wait for it
+
+	// Credentials are the names of request headers that identify the caller, in lower case. weft does not get them.
+	Credentials []string
+}
+
+// Keeps reports whether the rule keeps cores.
+func (r *Rule) Keeps() bool { return r.Keep.Cache || r.Keep.StaleIfError > 0 }
+
+// KeptCore describes a core that is from an earlier response.
+type KeptCore struct {
+	Use     CoreUse
+	Age     time.Duration // RFC 9111, section 4.2.3
+	Instead Reason        // CoreStale: why the legacy service failed
+
+	status int
+	fields []Header // of the earlier response, for one that the legacy service does not send; nil if it failed
+}
+
+// CoreUse is the use of kept cores in an exchange.
+type CoreUse string
+
+const (
+	CoreHit         CoreUse = "hit"         // a fresh core, without a request to the legacy service
+	CoreRevalidated CoreUse = "revalidated" // the legacy service has confirmed a core with a 304
+	CoreMiss        CoreUse = "miss"        // the legacy service was asked for a core
+	CoreStale       CoreUse = "stale"       // the legacy service has failed, and an older core stands in
+)
+
+// answer returns an answer without a body.
+func (k *KeptCore) answer() Answer {
+	age := Header{"age", strconv.FormatInt(int64(k.Age/time.Second), 10)}
+	a := Answer{Status: k.status, Fields: append(k.fields, age), Outcome: Outcome{Disposition: Composed}}
+	if k.Use == CoreStale {
+		a.Outcome = Outcome{Disposition: Degraded, Reason: k.Instead, CoreStale: true}
+	}
+	return a
+}
+
+// Cores are the kept cores of all rules. A nil Cores keeps none.
+type Cores struct {
+	store   CoreStore
+	now     func() time.Time
+	flights flights
+}
+
+// NewCores returns the cores in a store. now returns the time; nil means time.Now.
+func NewCores(store CoreStore, now func() time.Time) *Cores {
+	if now == nil {
+		now = time.Now
+	}
+	return &Cores{store: store, now: now}
+}
+
+// Kept has the core that is kept for a request. A nil Kept has none, and its methods do nothing.
+type Kept struct {
+	cores     *Cores
+	rule      *Rule
+	params    []Value
+	keys      []string // of the core; of several, all are invalidated
+	request   httpcache.Request
+	requested time.Time
+	ctx       context.Context //nolint:containedctx // of the exchange, but its end does not cancel writes to the store
+
+	staleIfError time.Duration // of the rule; 0 without one
+
+	isOwn     bool                // the core belongs to a verified caller
+	response  *httpcache.Response // earlier response; nil without one
+	use       httpcache.Use       // of response
+	validates bool                // the request has conditions of weft
+	saved     chan struct{}       // closed when the store has changed; nil if it does not
+	panicked  *PanicError         // while it changed; set before saved is closed
+	land      func()              // ends the wait of concurrent requests
+}
+
+// Recall returns the core that is kept for a request. It waits for the store, and for a concurrent request of the same
+// core if the rule wants that, but no longer than budget; 0 means no limit. target is the path and query for the legacy
+// service if they differ from those of the request. The caller must call [Kept.Close].
+func (c *Cores) Recall(
+	ctx context.Context, rule *Rule, params []Value, req Request, target string, budget time.Duration,
+) *Kept {
+	if c == nil || !rule.Keeps() || req.Method == http.MethodHead {
+		return nil
+	}
+	target = rule.LegacyTarget(params, cmp.Or(target, req.Path))
+	k := &Kept{
+		staleIfError: rule.Keep.StaleIfError,
+		cores:        c, rule: rule, params: params, ctx: ctx, requested: c.now(),
+		request: httpcache.Request{Method: req.Method, Header: req.Header, HasCredentials: req.HasCredentials},
+		isOwn:   rule.Degrade == DegradeAuthenticated && req.IsVerified,
+	}
+	if !isRead(req.Method) {
+		k.keys = []string{coreKey(req.Host, target, nil), coreKey(req.Host, target, params)}
+		return k
+	}
+	var owner []Value
+	if k.isOwn {
+		owner = params
+	}
+	k.keys = []string{coreKey(req.Host, target, owner)}
+	if !rule.Keep.Cache {
+		return k // the core is needed only if the legacy service fails
+	}
+	if budget > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, budget)
+		defer cancel()
+	}
+	if k.find(ctx); k.use == httpcache.Fresh || !rule.Keep.Coalesce {
+		return k
+	}
+	isFirst, land := c.flights.join(ctx, k.keys[0])
+	if k.land = land; !isFirst {
+		k.find(ctx)
+	}
+	return k
+}
+
+// Unsafe returns what is kept for the resource of a request that no rule matches, but that may change it (RFC 9111,
+// section 4.4). It returns nil if nothing can be kept.
+func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
+	if c == nil || isSafe(req.Method) || req.IsUpgrade {
+		return nil
+	}
+	k := &Kept{cores: c, ctx: ctx, request: httpcache.Request{Method: req.Method}}
+	path, query, _ := strings.Cut(req.Path, "?")
+	for _, rule := range rules.candidates(path) {
+		if !rule.Keeps() || !matchHost(rule.Host, req.Host) {
+			continue
+		}
+		params, ok := rule.Path.Match(nil, path)
+		if !ok {
+			continue
+		}
+		if params, ok = matchQuery(params, rule.Query, query); ok {
+			target := rule.LegacyTarget(params, req.Path)
+			k.keys = append(k.keys, coreKey(req.Host, target, nil), coreKey(req.Host, target, params))
+		}
+	}
+	if k.keys == nil {
+		return nil
+	}
+	return k
+}
+
+// isSafe reports whether a method is safe (RFC 9110, section 9.2.1).
+func isSafe(method string) bool {
+	return isRead(method) || method == http.MethodOptions || method == http.MethodTrace
+}
+
+// LegacyTarget returns the path and query that the legacy service gets for those of a request. Only the digits of a UUID
+// or an ObjectId in a rewritten path may be spelled differently.
+func (r *Rule) LegacyTarget(params []Value, target string) string {
+	if r.LegacyPath.IsZero() {
+		return target
+	}
+	path, query, hasQuery := strings.Cut(target, "?")
+	path = r.LegacyPath.Expand(r.Path, params)
+	if hasQuery {
+		path += "?" + query
+	}
+	return path
+}
+
+// coreKey returns the key of a core. If it has an owner, that is the first of the parameters.
+func coreKey(host, target string, owner []Value) string {
+	parts := []string{strings.ToLower(host), target}
+	if len(owner) > 0 {
+		parts = append(parts, owner[0].String())
+	}
+	hash := sha256.Sum256([]byte(strings.Join(parts, "\n"))) // clients choose the parts: bounded, and without collisions
+	return base64.RawURLEncoding.EncodeToString(hash[:])
+}
+
+// find gets the earlier response from the store.
+func (k *Kept) find(ctx context.Context) {
+	k.response, k.use = nil, httpcache.No
+	value, err := k.cores.store.Get(ctx, k.keys[0])
+	if err != nil {
+		return
+	}
+	entry, err := httpcache.Decode(value)
+	if err != nil { // of another version
+		return
+	}
+	if r, ok := entry.Select(k.request); ok && !k.variesByCredentials(r.Header) {
+		k.response, k.use = &r, r.Use(k.request, k.cores.now())
+	}
+}
+
+// Fresh returns the kept core if it replaces the request to the legacy service.
+func (k *Kept) Fresh() (core Core, ok bool) {
+	if k == nil || k.use != httpcache.Fresh {
+		return Core{}, false
+	}
+	return k.core(CoreHit)
+}
+
+// core returns the core of the earlier response. It is not ok if the rule has changed, and the core is not valid.
+func (k *Kept) core(use CoreUse) (core Core, ok bool) {
+	core, ok = k.rule.ParseCore(k.response.Body, k.response.Header.Get("Content-Encoding"))
+	if !ok || core.Failed != "" {
+		return Core{}, false
+	}
+	core.Kept = &KeptCore{Use: use, Age: k.response.Age(k.cores.now()), status: k.response.Status}
+	for name, values := range k.response.Header {
+		if name = strings.ToLower(name); !slices.Contains(legacyBodyHeaders, name) && name != "age" {
+			core.Kept.fields = append(core.Kept.fields, Header{name, strings.Join(values, ", ")})
+		}
+	}
+	slices.SortFunc(core.Kept.fields, func(a, b Header) int { return cmp.Compare(a.Name, b.Name) })
+	return core, true
+}
+
+// Conditions returns request headers with which the legacy service can confirm the kept core instead of sending it
+// (RFC 9111, section 4.3.1).
+func (k *Kept) Conditions() (conditions []Header) {
+	if k == nil || k.use != httpcache.Validate {
+		return nil
+	}
+	if _, ok := k.core(CoreRevalidated); !ok { // then a 304 would be of no use
+		return nil
+	}
+	for name, values := range k.response.Conditions() {
+		conditions = append(conditions, Header{strings.ToLower(name), strings.Join(values, ", ")})
+	}
+	k.validates = len(conditions) > 0
+	return conditions
+}
+
+// Validates reports whether a 304 is the response to conditions of weft. The client must not get it.
+func (k *Kept) Validates() bool { return k != nil && k.validates }
+
+// Respond takes note of the headers of the response. If they confirm the kept core, it returns the core. If the legacy
+// service has changed the resource or has refused the request, what is kept is dropped.
+func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
+	switch {
+	case k == nil || resp.Origin != OriginLegacy:
+	case !isRead(k.request.Method):
+		if received := k.cores.now(); httpcache.Invalidates(k.request.Method, resp.Status) {
+			k.update(func(e httpcache.Entry) httpcache.Entry { return e.Invalidate(received) })
+		}
+	case resp.Status == http.StatusNotModified && k.validates:
+		fresh, ok := k.response.Freshen(k.legacyResponse(resp, nil))
+		if !ok { // the legacy service has confirmed something else than it was asked for
+			k.Drop()
+		}
+		k.response = &fresh
+		if core, isValid = k.core(CoreRevalidated); ok && isValid {
+			k.save(fresh)
+		}
+	case resp.Status >= 300 && resp.Status < 500:
+		k.save(k.legacyResponse(resp, nil))
+	}
+	return core, isValid
+}
+
+// StandIn returns the core for a failure of the legacy service: the kept core if it may stand in, or a missing one.
+func (k *Kept) StandIn(why Reason) Core {
+	if k == nil || k.rule.Keep.StaleIfError == 0 || why != LegacyError && why != LegacyUnreachable {
+		return FailedCore(why)
+	}
+	k.find(k.ctx) // again: what is kept may have been dropped since
+	request := k.request
+	request.HasCredentials = request.HasCredentials && !k.isOwn
+	if k.response == nil || !k.response.StandsIn(request, k.cores.now(), k.rule.Keep.StaleIfError) {
+		return FailedCore(why)
+	}
+	core, ok := k.core(CoreStale)
+	if !ok {
+		return FailedCore(why)
+	}
+	core.Kept.Instead, core.Kept.fields = why, nil
+	return core
+}
+
+// Save keeps the core in a response if that is allowed, and otherwise drops the earlier one. [Kept.Wait] waits for it.
+func (k *Kept) Save(resp Response, body []byte, core Core) {
+	if k == nil || !isRead(k.request.Method) {
+		return
+	}
+	isOther := slices.ContainsFunc(core.units, func(u unit) bool { return !k.rule.belongs(&u, k.params) })
+	if core.Failed != "" || isOther || k.variesByCredentials(resp.Header) {
+		k.Drop()
+		return
+	}
+	k.save(k.legacyResponse(resp, body))
+}
+
+// Drop drops what is kept, because a newer response cannot be kept.
+func (k *Kept) Drop() {
+	if k != nil {
+		k.save(httpcache.Response{
+			Status: http.StatusOK, Header: http.Header{"Cache-Control": {"no-store"}},
+			Requested: k.requested, Received: k.cores.now(),
+		})
+	}
+}
+
+func (k *Kept) legacyResponse(resp Response, body []byte) httpcache.Response {
+	return httpcache.Response{
+		Status: resp.Status, Header: resp.Header, Body: body, Requested: k.requested, Received: k.cores.now(),
+	}
+}
+
+// save starts to keep a response, or to drop those that are older than it.
+func (k *Kept) save(resp httpcache.Response) {
+	k.update(func(e httpcache.Entry) httpcache.Entry {
+		e, _ = e.Update(k.request, resp, k.isOwn)
+		return e
+	})
+}
+
+// update starts a change of the store. After an error the store does not return older values: see [CoreStore].
+func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
+	ctx, before := context.WithoutCancel(k.ctx), k.saved
+	k.saved = make(chan struct{})
+	done := k.saved
+	go func() {
+		defer func() { k.panicked = AsPanic(recover()); close(done) }()
+		if before != nil {
+			<-before
+		}
+		for _, key := range k.keys {
+			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
+				entry, _ := httpcache.Decode(old) // of another version: as if there was none
+				entry = change(entry)
+				return httpcache.Encode(entry), entry.TTL(k.cores.now(), k.staleIfError)
+			})
+		}
+	}()
+}
+
+// variesByCredentials reports whether a response is for the credentials of the request, which weft does not know, and
+// not only for its verified caller.
+func (k *Kept) variesByCredentials(response http.Header) bool {
+	if k.isOwn || !k.request.HasCredentials {
+		return false
+	}
+	for _, vary := range response.Values("Vary") {
+		for name := range strings.SplitSeq(vary, ",") {
+			if slices.Contains(k.rule.Keep.Credentials, strings.ToLower(strings.TrimSpace(name))) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Wait waits until the core is kept, so that the next request of the client gets this one or a newer one.
+func (k *Kept) Wait() {
+	if k != nil && k.saved != nil {
+		<-k.saved
+		if k.panicked != nil {
+			panic(k.panicked)
+		}
+	}
+}
+
+// Close ends the use of k.
+func (k *Kept) Close() {
+	if k == nil {
+		return
+	}
+	k.Wait()
+	if k.land != nil {
+		k.land()
+	}
+}
