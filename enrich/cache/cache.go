@@ -147,6 +147,15 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	return found
 }
 
+// Start implements [enrich.Starter].
+func (s *Store) Start(ctx context.Context, src *enrich.Source, keys []enrich.Key, done func([]enrich.Extension)) {
+	if src.Cache == nil {
+		enrich.Start(ctx, s.store, src, keys, done)
+		return
+	}
+	enrich.Start(ctx, struct{ enrich.Store }{s}, src, keys, done)
+}
+
 // Stats are counters of a collection.
 type Stats struct {
 	Database, Collection string
