@@ -208,6 +208,10 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 		if _, err := fmt.Sscanf(string(core.JSON), `{"v":%d,"to":%q}`, &got.version, &got.caller); err != nil {
 			t.Fatalf("%s: %v", core.JSON, err)
 		}
+		since := x.began
+		if isStale { // chosen after the failure
+			since = step
+		}
 		switch {
 		case got.caller != x.caller && got.caller != "nobody":
 			t.Fatalf("step %d: %s got the core of %s", step, x.caller, got.caller)
@@ -215,9 +219,9 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 			t.Fatalf("step %d: a caller with a cookie got a core that is not public", step)
 		case !isStale && got.version < x.newest:
 			t.Fatalf("step %d: %s got version %d after %d", step, x.caller, got.version, x.newest)
-		case refused[x.caller] > 0 && madeAt[got.version] < refused[x.caller] && refused[x.caller] < x.began:
+		case refused[x.caller] > 0 && madeAt[got.version] < refused[x.caller] && refused[x.caller] < since:
 			t.Fatalf("step %d: %s was refused in step %d, and got version %d", step, x.caller, refused[x.caller], got.version)
-		case changed > 0 && madeAt[got.version] < changed && changed < x.began:
+		case changed > 0 && madeAt[got.version] < changed && changed < since:
 			t.Fatalf("step %d: changed in step %d, and got version %d", step, changed, got.version)
 		}
 		newest[x.caller] = max(newest[x.caller], got.version)

@@ -42,9 +42,11 @@ func testScenarios(t *testing.T, isModule bool) {
 	if wrong > 0 || err != nil {
 		t.Errorf("%d wrong, error %v", wrong, err)
 	}
-	for _, s := range scenarios() {
-		if found := strings.Contains(out.String(), "| "+s.name+" |"); found == (isModule && s.process) {
-			t.Errorf("%q has a row: %v", s.name, found)
+	for _, g := range groups() {
+		for _, s := range g.scenarios {
+			if found := strings.Contains(out.String(), "| "+s.name+" |"); found == (isModule && s.process) {
+				t.Errorf("%q has a row: %v", s.name, found)
+			}
 		}
 	}
 }

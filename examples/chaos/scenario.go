@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -24,26 +25,46 @@ type scenario struct {
 	many    bool           // at least 200 clients
 	process bool           // needs weft's own process
 	disturb func(s *system, ctx context.Context) error
+	whole   float64 // at least this part of the responses has core and extension; without credentials
 }
 
-func scenarios() []scenario {
+// group is a list of scenarios for one system.
+type group struct {
+	name      string
+	caches    bool
+	scenarios []scenario
+}
+
+func groups() []group {
 	type kinds = []harness.Kind
 	composed := kinds{harness.Composed}
 	withoutMongoDB := kinds{harness.Composed, harness.Degraded}
 	withoutWeft := kinds{harness.Composed, harness.Degraded, harness.Passed}
 	withoutLegacy := kinds{harness.Composed, harness.Degraded, harness.Unavailable}
-	return []scenario{
-		{"nothing happens", composed, false, false, (*system).wait},
-		{"clients: disconnect at any time", composed, false, false, (*system).disconnectClients},
-		{"weft: kill -9 and start, again and again", withoutWeft, false, true, (*system).killWeft},
-		{"weft: SIGTERM and start, again and again", withoutWeft, false, true, (*system).stopWeft},
-		{"weft: SIGSTOP and SIGCONT, again and again", withoutWeft, false, true, (*system).freezeWeft},
-		{"mongod: kill -9 and start, again and again", withoutMongoDB, false, false, (*system).killMongod},
-		{"mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, false, (*system).freezeMongod},
-		{"mongod: not there when weft starts", withoutWeft, true, true, (*system).lateMongod},
-		{"mongod: a replica set without a primary", withoutMongoDB, true, false, (*system).withoutPrimary},
-		{"legacy service: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy},
-		{"legacy service: SIGSTOP and SIGCONT", withoutLegacy, false, false, (*system).freezeLegacy},
+	return []group{
+		{"without caches", false, []scenario{
+			{"nothing happens", composed, false, false, (*system).wait, 1},
+			{"clients: disconnect at any time", composed, false, false, (*system).disconnectClients, 1},
+			{"weft: kill -9 and start, again and again", withoutWeft, false, true, (*system).killWeft, 0},
+			{"weft: SIGTERM and start, again and again", withoutWeft, false, true, (*system).stopWeft, 0},
+			{"weft: SIGSTOP and SIGCONT, again and again", withoutWeft, false, true, (*system).freezeWeft, 0},
+			{"mongod: kill -9 and start, again and again", withoutMongoDB, false, false, (*system).killMongod, 0},
+			{"mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, false, (*system).freezeMongod, 0},
+			{"mongod: not there when weft starts", withoutWeft, true, true, (*system).lateMongod, 0},
+			{"mongod: a replica set without a primary", withoutMongoDB, true, false, (*system).withoutPrimary, 0},
+			{"legacy service: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy, 0},
+			{"legacy service: SIGSTOP and SIGCONT", withoutLegacy, false, false, (*system).freezeLegacy, 0},
+		}},
+		{"with caches", true, []scenario{
+			{"caches: nothing happens", withoutLegacy, false, false, (*system).wait, .99},
+			{"caches: weft: kill -9 and start, again and again", withoutWeft, false, true, (*system).killWeft, 0},
+			{"caches: mongod: kill -9 and start, again and again", withoutMongoDB, false, false, (*system).killMongod, .99},
+			{"caches: mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, false, (*system).freezeMongod, .99},
+			{"caches: mongod: a replica set without a primary", withoutMongoDB, true, false, (*system).withoutPrimary, .99},
+			{"caches: legacy: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy, .99},
+			{"caches: legacy: SIGSTOP and SIGCONT", withoutLegacy, false, false, (*system).freezeLegacy, .99},
+			{"caches: both: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killBoth, .99},
+		}},
 	}
 }
 
@@ -57,25 +78,52 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 			return 0, err
 		}
 	}
-	s := &system{options: o}
+	var resident []int
+	isFirst := true
+	for _, g := range groups() {
+		g.scenarios = slices.DeleteFunc(g.scenarios, func(s scenario) bool {
+			return !strings.Contains(s.name, o.only) || s.process && o.library != ""
+		})
+		if len(g.scenarios) == 0 {
+			continue
+		}
+		if isFirst {
+			fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong "+
+				"| stale | whole | slowest | whole again with |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+			isFirst = false
+		}
+		s := &system{options: o, caches: g.caches}
+		n, err := s.runGroup(ctx, g, out)
+		wrong += n
+		if err != nil {
+			return wrong, fmt.Errorf("%s: %w", g.name, err)
+		}
+		resident = append(resident, s.resident...)
+	}
+	fmt.Fprintf(out, "\nMiB of resident memory after each scenario, of the process with weft: %s\n",
+		strings.Trim(fmt.Sprint(resident), "[]"))
+	return wrong, nil
+}
+
+// runGroup starts the system, runs scenarios, and stops it. It returns the number of wrong responses.
+func (s *system) runGroup(ctx context.Context, g group, out io.Writer) (wrong int, err error) {
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.start(ctx); err != nil {
 		return 0, err
 	}
-	fmt.Fprintln(out, "| scenario | requests | composed | degraded | passed | 503 detail | wrong | slowest "+
-		"| whole again with |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
-	for _, scenario := range scenarios() {
-		if !strings.Contains(scenario.name, o.only) || scenario.process && o.library != "" {
-			continue
+	if s.caches {
+		if err := s.settle(ctx); err != nil { // fills the caches
+			fmt.Fprintln(out, "wrong:", err)
+			wrong++
 		}
+	}
+	for _, scenario := range g.scenarios {
 		n, err := s.runScenario(ctx, scenario, out)
+		wrong += n
 		if err != nil {
 			return wrong, fmt.Errorf("%s: %w", scenario.name, err)
 		}
-		wrong += n
 	}
-	fmt.Fprintf(out, "\nMiB of resident memory after each scenario, of the process with weft: %s\n",
-		strings.Trim(fmt.Sprint(s.resident), "[]"))
 	return wrong, nil
 }
 
@@ -87,7 +135,7 @@ func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writ
 	}
 	c := s.startClients(ctx, number, scenario.allowed)
 	err = scenario.disturb(s, ctx)
-	c.load.Stop()
+	c.stop()
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return 0, err
 	}
@@ -109,31 +157,42 @@ func (s *system) runScenario(ctx context.Context, scenario scenario, out io.Writ
 	for _, n := range c.counts {
 		requests += n
 	}
-	fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s |\n",
+	whole := float64(c.whole) / float64(c.anonymous)
+	fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %d | %d | %d | %.2f %% | %.1f s | %s |\n",
 		scenario.name, requests, c.counts[harness.Composed], c.counts[harness.Degraded], c.counts[harness.Passed],
-		c.counts[harness.Unavailable], c.counts[harness.Wrong], c.slowest.Seconds(), again)
+		c.counts[harness.Unavailable], c.counts[harness.Wrong], c.stale, 100*whole, c.slowest.Seconds(), again)
+	if s.caches {
+		if err := s.settle(ctx); err != nil {
+			c.wrong = append(c.wrong, err.Error())
+			c.counts[harness.Wrong]++
+		}
+	}
 	for _, description := range c.wrong {
 		fmt.Fprintln(out, "wrong:", description)
 	}
-	return c.counts[harness.Wrong], nil
+	if whole < scenario.whole {
+		err := fmt.Errorf("%.2f %% of the responses are whole, want %.0f %%", 100*whole, 100*scenario.whole)
+		return c.counts[harness.Wrong], err
+	}
+	return c.counts[harness.Wrong], ctx.Err()
 }
 
 // awaitComposite sends requests until a response is composed. It returns how many it sent.
 func (s *system) awaitComposite(ctx context.Context) (string, error) {
-	client := harness.NewClient(false)
-	defer client.CloseIdleConnections()
+	httpClient := harness.NewClient(false)
+	defer httpClient.CloseIdleConnections()
+	c := newClient(1, false)
 	const tries = 20
-	var description string
+	var r result
 	for n := 1; n <= tries; n++ {
-		var kind harness.Kind
-		if kind, description = s.get(ctx, client, s.users[n], harness.Routes()[1]); kind == harness.Composed {
+		if r = s.get(ctx, httpClient, c, s.users[n]); r.kind == harness.Composed && !r.isStale {
 			if n == 1 {
 				return "the next request", nil
 			}
 			return fmt.Sprintf("%d requests", n), nil
 		}
 	}
-	return "", fmt.Errorf("no composed response in %d requests: %s", tries, description)
+	return "", fmt.Errorf("no composed response in %d requests: %s", tries, r.description)
 }
 
 // pause waits for a random time with the given mean.
@@ -167,10 +226,10 @@ func (s *system) wait(ctx context.Context) error {
 
 // disconnectClients starts additional clients that wait for a response up to 4 ms, and then disconnect.
 func (s *system) disconnectClients(ctx context.Context) error {
-	load := harness.StartLoad(max(2, s.clients/8), func(client *http.Client, i int) bool {
+	load := harness.StartLoad(max(2, s.clients/8), func(httpClient *http.Client, i int) bool {
 		short, cancel := context.WithTimeout(ctx, rand.N(4*time.Millisecond))
 		defer cancel()
-		_, _ = s.get(short, client, s.users[rand.IntN(len(s.users))], harness.Routes()[i%2])
+		s.get(short, httpClient, newClient(i, false), s.users[rand.IntN(len(s.users))])
 		return ctx.Err() == nil
 	})
 	defer load.Stop()
@@ -218,7 +277,9 @@ func (s *system) killMongod(ctx context.Context) error {
 		if err := s.Mongod.Kill(); err != nil {
 			return err
 		}
+		s.mongoDown.begin()
 		pause(ctx, time.Second)
+		s.mongoDown.end()
 		if err := s.RestartMongod(ctx); err != nil {
 			return err
 		}
@@ -231,7 +292,9 @@ func (s *system) freezeMongod(ctx context.Context) error {
 	if err := s.Mongod.Freeze(); err != nil {
 		return err
 	}
+	s.mongoDown.begin()
 	_ = s.wait(ctx)
+	s.mongoDown.end()
 	return s.Mongod.Signal(syscall.SIGCONT)
 }
 
@@ -268,7 +331,9 @@ func (s *system) killLegacy(ctx context.Context) error {
 		if err := s.legacy.Kill(); err != nil {
 			return err
 		}
+		s.legacyDown.begin()
 		pause(ctx, 50*time.Millisecond)
+		s.legacyDown.end()
 		return s.startLegacy(ctx)
 	})
 }
@@ -279,7 +344,44 @@ func (s *system) freezeLegacy(ctx context.Context) error {
 		if err := s.legacy.Freeze(); err != nil {
 			return err
 		}
+		s.legacyDown.begin()
 		pause(ctx, 4*time.Second)
+		s.legacyDown.end()
 		return s.legacy.Signal(syscall.SIGCONT)
+	})
+}
+
+// killBoth kills the legacy service, MongoDB or both.
+func (s *system) killBoth(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 500*time.Millisecond)
+		which := 1 + rand.N(3)
+		if which&1 != 0 {
+			if err := s.legacy.Kill(); err != nil {
+				return err
+			}
+			s.legacyDown.begin()
+		}
+		if which&2 != 0 {
+			if err := s.Mongod.Kill(); err != nil {
+				return err
+			}
+			s.mongoDown.begin()
+		}
+		pause(ctx, 500*time.Millisecond)
+		if which&1 != 0 {
+			s.legacyDown.end()
+			if err := s.startLegacy(ctx); err != nil {
+				return err
+			}
+		}
+		if which&2 == 0 {
+			return nil
+		}
+		s.mongoDown.end()
+		if err := s.RestartMongod(ctx); err != nil {
+			return err
+		}
+		return s.awaitPrimary(ctx)
 	})
 }

@@ -19,9 +19,12 @@ import (
 type system struct {
 	options
 	*harness.System
+	caches       bool // the rules have caches, and writers change the users
 	legacy, weft *harness.Process
-	users        []harness.User // 1 to 499
-	resident     []int          // of the process with weft, after each scenario, in MiB
+	users        []*user // 1 to 499
+	resident     []int   // of the process with weft, after each scenario, in MiB
+
+	legacyDown, mongoDown outage
 }
 
 // start starts the system. The caller must call stop, even after an error.
@@ -52,17 +55,25 @@ func (s *system) start(ctx context.Context) (err error) {
 	if err := s.readUsers(ctx); err != nil {
 		return err
 	}
-	args := []string{
-		"--legacy", s.LegacyAddr, "--message-timeout", s.messageTimeout.String(),
-		"--route-timeout", max(3*time.Second, 2*s.messageTimeout).String(),
+	if s.caches {
+		if err := os.WriteFile(s.rulesFile(), []byte(cachedRules()), 0o600); err != nil {
+			return err
+		}
 	}
+	args := append(s.rulesArgs(),
+		"--legacy", s.LegacyAddr, "--message-timeout", s.messageTimeout.String(),
+		"--route-timeout", max(3*time.Second, 2*s.messageTimeout).String())
 	if s.library == "" {
 		if err := s.startWeft(ctx); err != nil {
 			return err
 		}
 		return s.StartEnvoy(ctx, args...)
 	}
-	config, err := json.Marshal(map[string]string{"mongodb-uri": s.mongodbURI(), "admin": ""})
+	settings := map[string]string{"mongodb-uri": s.mongodbURI(), "admin": ""}
+	if s.caches {
+		settings["rules"] = s.rulesFile()
+	}
+	config, err := json.Marshal(settings)
 	if err != nil {
 		return err
 	}
@@ -72,6 +83,16 @@ func (s *system) start(ctx context.Context) (err error) {
 		return err
 	}
 	return s.StartEnvoyWith(ctx, bootstrap)
+}
+
+func (s *system) rulesFile() string { return filepath.Join(s.Dir, "rules.yaml") }
+
+// rulesArgs returns weft's arguments for the rules; none for the built-in rules.
+func (s *system) rulesArgs() []string {
+	if !s.caches {
+		return nil
+	}
+	return []string{"--rules", s.rulesFile()}
 }
 
 // residentMiB returns the resident memory of the process with weft (proc_pid_status(5), VmRSS).
@@ -112,17 +133,21 @@ func (s *system) awaitPrimary(ctx context.Context) error {
 }
 
 func (s *system) startLegacy(ctx context.Context) (err error) {
+	args := []string{"-listen", s.LegacyAddr, "-db", filepath.Join(s.Dir, "legacy.db")}
+	if s.caches {
+		args = append(args, "-writable", "-callers", "-cache-control", fmt.Sprintf("max-age=%d", int(maxAge.Seconds())))
+	}
 	s.legacy, err = s.Start(ctx, harness.Command{
 		Name:  "legacy",
 		Path:  s.options.legacy,
-		Args:  []string{"-listen", s.LegacyAddr, "-db", filepath.Join(s.Dir, "legacy.db")},
+		Args:  args,
 		Ready: harness.Serving("http://" + s.LegacyAddr + "/api/v1/users/1"),
 	})
 	return err
 }
 
 func (s *system) startWeft(ctx context.Context) (err error) {
-	s.weft, err = s.StartWeft(ctx, "--mongodb-uri", s.mongodbURI())
+	s.weft, err = s.StartWeft(ctx, append(s.rulesArgs(), "--mongodb-uri", s.mongodbURI())...)
 	return err
 }
 
@@ -135,7 +160,7 @@ func (s *system) readUsers(ctx context.Context) error {
 		if err != nil || answer.Status != 200 {
 			return errors.Join(err, fmt.Errorf("user %d: %s", id, answer))
 		}
-		s.users = append(s.users, harness.User{ID: id, Core: answer.Body})
+		s.users = append(s.users, &user{User: harness.User{ID: id, Core: answer.Body}})
 	}
 	return nil
 }

@@ -53,6 +53,12 @@ func (c *child) now() (*harness.Process, string) {
 	return c.process, c.state
 }
 
+// status returns the state.
+func (c *child) status() string {
+	_, state := c.now()
+	return state
+}
+
 func (c *child) current() *harness.Process {
 	process, _ := c.now()
 	return process
@@ -65,7 +71,7 @@ func (c *child) setState(state string) {
 }
 
 // errVerb is wrapped by the error of do for an unknown verb.
-var errVerb = errors.New("want run, freeze, stop or kill")
+var errVerb = errors.New("unknown verb")
 
 // do changes the state of the child: "run", "freeze", "stop" or "kill". It does nothing if the child is in that state.
 // ctx limits a start.
@@ -86,7 +92,7 @@ func (c *child) do(ctx context.Context, verb string) error {
 	case "kill":
 		return c.finish(process.Kill)
 	}
-	return fmt.Errorf("%q: %w", verb, errVerb)
+	return fmt.Errorf("%q: %w; want run, freeze, stop or kill", verb, errVerb)
 }
 
 func (c *child) run(ctx context.Context, process *harness.Process, state string) error {

@@ -11,9 +11,12 @@ import (
 
 // control returns the handler for the page's buttons:
 //
-//	GET  /demo/processes                 {"mongod":"running","weft":"running"}: running, frozen or stopped
+//	GET  /demo/processes                 {"mongod":"running","weft":"running",…}: running, frozen or stopped
 //	POST /demo/processes/{name}/{verb}   run, freeze, stop or kill; responds like the previous one when done
 //	GET  /demo/legacy/{id}?fault=        the response of the legacy service, as a rawAnswer
+//	POST /demo/documents/{id}            adds 1 to the score of a document: {"lastActivityScore":26.9}
+//
+// Processes include the legacy service, which can run or fail, and weft's caches, which can be on or off.
 //
 // Because it stops processes, only pages from this machine may use it: the host must be a loopback name, and a POST
 // must come from the same origin.
@@ -28,6 +31,7 @@ func (r *runner) control(serving context.Context) http.Handler {
 	mux.HandleFunc("GET /demo/legacy/{id}", func(w http.ResponseWriter, q *http.Request) {
 		writeJSON(w, fetchLegacy(q.Context(), r.legacy, q.PathValue("id"), q.URL.Query().Get("fault")))
 	})
+	mux.HandleFunc("POST /demo/documents/{id}", r.write)
 	sameOrigin := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !isLoopback(q.Host) {
@@ -40,12 +44,12 @@ func (r *runner) control(serving context.Context) http.Handler {
 }
 
 func (r *runner) change(ctx context.Context, w http.ResponseWriter, q *http.Request) {
-	child, ok := r.buttons()[q.PathValue("name")]
+	button, ok := r.buttons()[q.PathValue("name")]
 	if !ok {
 		http.Error(w, "no such process", http.StatusNotFound)
 		return
 	}
-	switch err := child.do(ctx, q.PathValue("verb")); {
+	switch err := button.do(ctx, q.PathValue("verb")); {
 	case errors.Is(err, errVerb):
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	case err != nil:
@@ -55,22 +59,35 @@ func (r *runner) change(ctx context.Context, w http.ResponseWriter, q *http.Requ
 	}
 }
 
-// buttons returns the children that the page may stop. The page depends on Envoy and the legacy service. With
+// button is something that the page may change.
+type button interface {
+	status() string
+	// do executes a verb. The error for an unknown verb wraps errVerb.
+	do(ctx context.Context, verb string) error
+}
+
+// buttons returns what the page may change. It depends on Envoy and the legacy service, so it may not stop those. With
 // MODE=module weft has no process, and the page no button for it.
-func (r *runner) buttons() map[string]*child {
-	found := make(map[string]*child)
+func (r *runner) buttons() map[string]button {
+	found := make(map[string]button)
 	for _, child := range r.children {
 		if name := child.current().Name(); name == "mongod" || name == "weft" {
 			found[name] = child
 		}
+	}
+	if r.page != "" {
+		found["legacy"] = legacyFault{r.faultFile()}
+	}
+	if r.hasCaches() {
+		found["caches"] = r.caches
 	}
 	return found
 }
 
 func (r *runner) states() map[string]string {
 	states := make(map[string]string)
-	for name, child := range r.buttons() {
-		_, states[name] = child.now()
+	for name, button := range r.buttons() {
+		states[name] = button.status()
 	}
 	return states
 }

@@ -23,7 +23,8 @@ func TestModule(t *testing.T) {
 	if _, ok := run.pids(t)["weft"]; ok || len(run.pids(t)) != 3 {
 		t.Fatalf("want three processes:\n%s", run.output)
 	}
-	if _, body := run.send(t, http.MethodGet, "/demo/processes"); strings.TrimSpace(body) != `{"mongod":"running"}` {
+	const states = `{"caches":"off","legacy":"running","mongod":"running"}`
+	if _, body := run.send(t, http.MethodGet, "/demo/processes"); strings.TrimSpace(body) != states {
 		t.Errorf("processes: %s", body)
 	}
 	for _, step := range []struct{ verb, answer string }{{"stop", `"extension":null`}, {"run", `"errors":[]}`}} {
@@ -31,6 +32,7 @@ func TestModule(t *testing.T) {
 		run.eventually(t, "/api/v3/composite-profile/7", step.answer)
 	}
 	checkSelection(t, run)
+	checkCaches(t, run)
 	pids := run.pids(t)
 	if code, rest := run.end(t, os.Interrupt); code != 0 {
 		t.Errorf("exit status %d: %s", code, rest)

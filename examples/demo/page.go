@@ -7,22 +7,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
-
-	userprofile "weft/examples/user-profile"
 )
 
-// writeRules writes the rules for a page: the built-in ones, and clients may select members on the page's path. It does
-// nothing without a page, and if the user has a rules file.
+// writeRules writes the rules for a page, with caches: Envoy's configuration is made from them. It does nothing without
+// a page, and if the user has a rules file.
 func (r *runner) writeRules() error {
 	if r.page == "" || r.rules != "" {
 		return nil
 	}
 	r.rules = filepath.Join(r.data, "rules.yaml")
-	const rule = "  - name: composite-profile\n"
-	rules := strings.Replace(string(userprofile.Rules), rule, rule+"    select: {param: fields}\n", 1)
-	return os.WriteFile(r.rules, []byte(rules), 0o600)
+	r.caches = &caches{rules: r.rules, admin: local(r.weftPort)}
+	return r.caches.write(true)
 }
 
 // listenForPage listens on a free port of 127.0.0.1 for the page. It returns nil without a page. The legacy service

@@ -104,8 +104,9 @@ func TestPage(t *testing.T) {
 		{"mongod", "run", `{"mongod":"running","weft":"running"}`, composite},
 	} {
 		status, body := run.send(t, http.MethodPost, "/demo/processes/"+step.name+"/"+step.verb, "Origin", run.base)
-		if status != 200 || strings.TrimSpace(body) != step.states {
-			t.Fatalf("%s %s: %d %s\nwant %s", step.verb, step.name, status, body, step.states)
+		states := strings.Replace(step.states, "{", `{"caches":"off","legacy":"running",`, 1)
+		if status != 200 || strings.TrimSpace(body) != states {
+			t.Fatalf("%s %s: %d %s\nwant %s", step.verb, step.name, status, body, states)
 		}
 		run.eventually(t, path, step.answer)
 	}
@@ -126,6 +127,11 @@ func TestPage(t *testing.T) {
 		{"GET", "/demo/processes/weft/kill", nil, 405},
 		{"POST", "/demo/processes/envoy/kill", nil, 404},
 		{"POST", "/demo/processes/weft/burn", nil, 400},
+		{"POST", "/demo/processes/legacy/kill", nil, 400},
+		{"POST", "/demo/processes/caches/run", nil, 400},
+		{"POST", "/demo/documents/7", []string{"Origin", "http://evil.example"}, 403},
+		{"POST", "/demo/documents/seven", nil, 404},
+		{"GET", "/demo/documents/7", nil, 405},
 	} {
 		status, body := run.send(t, rejected.method, rejected.path, rejected.headers...)
 		if status != rejected.status {
@@ -135,6 +141,7 @@ func TestPage(t *testing.T) {
 	}
 
 	checkSelection(t, run)
+	checkCaches(t, run)
 	checkRaw(t, run)
 	checkRawID(t, run)
 	checkRawWhole(t, run)
@@ -160,6 +167,33 @@ func checkSelection(t *testing.T, run pageRun) {
 	if status != 400 || !strings.Contains(body, `"unknown":["extension.mood"]`) {
 		t.Errorf("a selection of an unknown member: %d %s", status, body)
 	}
+}
+
+// checkCaches checks that the page can switch caches, write to MongoDB and make the legacy service fail.
+func checkCaches(t *testing.T, run pageRun) {
+	t.Helper()
+	const path = "/api/v3/composite-profile/9"
+	post := func(path, want string) {
+		t.Helper()
+		status, body := run.send(t, http.MethodPost, path, "Origin", run.base)
+		if status != 200 || !strings.Contains(body, want) {
+			t.Fatalf("POST %s: %d %s, want %s", path, status, body, want)
+		}
+	}
+	post("/demo/processes/caches/on", `"caches":"on"`)
+	for _, score := range []string{"34.3", "35.3", "36.3"} {
+		post("/demo/documents/9", score)
+		run.eventually(t, path, `"lastActivityScore":`+score) // once the change stream has reported it
+	}
+	post("/demo/processes/mongod/freeze", `"mongod":"frozen"`)
+	run.eventually(t, path, `"lastActivityScore":36.3,"customSettings":{"theme":"dark"}},"errors":[]}`)
+	post("/demo/processes/mongod/run", `"mongod":"running"`)
+	post("/demo/processes/caches/off", `"caches":"off"`)
+
+	post("/demo/processes/legacy/fail", `"legacy":"failing"`)
+	run.eventually(t, path, `"errors":["Failed to fetch core user profile."]}`)
+	post("/demo/processes/legacy/run", `"legacy":"running"`)
+	run.eventually(t, path, `"errors":[]}`)
 }
 
 // checkRaw checks that the page gets the legacy service's own responses, including broken ones.

@@ -25,7 +25,8 @@ type runner struct {
 	children []*child // in start order
 	rows     []row    // of the guide
 	died     chan *harness.Process
-	pageURL  string // of the page, to which the legacy service forwards; empty without a page
+	pageURL  string  // of the page, to which the legacy service forwards; empty without a page
+	caches   *caches // of the rules for the page; nil without these rules
 }
 
 // run starts everything, prints the guide, and returns when ctx ends, with nil, or a child dies. It stops all children
@@ -67,6 +68,11 @@ func run(ctx context.Context, c config, b binaries, kill <-chan struct{}) (err e
 			return nil // interrupted by the user
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if r.caches != nil {
+		if err := r.caches.do(ctx, "off"); err != nil {
 			return err
 		}
 	}

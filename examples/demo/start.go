@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -15,14 +16,19 @@ func (r *runner) startMongod(ctx context.Context) error {
 		return nil
 	}
 	fmt.Println("starting mongod …")
+	o := harness.MongodOptions{Dir: filepath.Join(r.data, "mongodb"), Port: r.mongoPort, Log: r.log("mongod")}
+	if r.page != "" { // the page shows changes, which need a replica set
+		o.Args = []string{"--replSet", replicaSet}
+	}
 	launch := func(ctx context.Context) (*harness.Process, error) {
-		mongod, err := harness.StartMongod(ctx, harness.MongodOptions{
-			Dir:  filepath.Join(r.data, "mongodb"),
-			Port: r.mongoPort,
-			Log:  r.log("mongod"),
-		})
+		mongod, err := harness.StartMongod(ctx, o)
 		if err != nil {
 			return nil, err
+		}
+		if r.page != "" {
+			if err := awaitPrimary(ctx, mongod); err != nil {
+				return nil, errors.Join(err, mongod.Kill())
+			}
 		}
 		return mongod.Process, nil
 	}
@@ -38,14 +44,20 @@ func (r *runner) startLegacy(ctx context.Context) error {
 		return nil
 	}
 	fmt.Println("starting the legacy service …")
+	if err := (legacyFault{r.faultFile()}).do(ctx, "run"); err != nil { // the fault of a previous demo
+		return err
+	}
 	return r.add(ctx, r.launchLegacy, r.legacy)
 }
 
 func (r *runner) launchLegacy(ctx context.Context) (*harness.Process, error) {
 	return harness.Start(ctx, harness.Command{
-		Name:  "legacy",
-		Path:  r.bin.legacy,
-		Args:  []string{"-listen", r.legacy, "-db", filepath.Join(r.data, "legacy.db"), "-faults", "-others", r.pageURL},
+		Name: "legacy",
+		Path: r.bin.legacy,
+		Args: []string{
+			"-listen", r.legacy, "-db", filepath.Join(r.data, "legacy.db"), "-faults", "-fault-file", r.faultFile(),
+			"-others", r.pageURL,
+		},
 		Log:   r.log("legacy"),
 		Ready: harness.Serving("http://" + r.legacy + "/api/v1/users/1"),
 	})

@@ -15,11 +15,15 @@ import (
 )
 
 type config struct {
-	listen string
-	db     string
-	users  int
-	faults bool
-	others string
+	listen       string
+	db           string
+	users        int
+	faults       bool
+	faultFile    string
+	others       string
+	cacheControl string
+	writable     bool
+	callers      bool
 }
 
 func main() {
@@ -28,7 +32,13 @@ func main() {
 	flag.StringVar(&c.db, "db", "legacy.db", "`path` of the SQLite database")
 	flag.IntVar(&c.users, "users", 1000, "number of users to insert into an empty database")
 	flag.BoolVar(&c.faults, "faults", false, "enable the query parameter fault=: "+validFaults)
+	flag.StringVar(&c.faultFile, "fault-file", "",
+		"`path` of a file with a fault for all requests without fault=; needs -faults, and the file need not exist")
 	flag.StringVar(&c.others, "others", "", "`URL` of a server for requests that are not below /api/; empty: 404")
+	flag.StringVar(&c.cacheControl, "cache-control", "",
+		"`value` of cache-control in responses with a user, which then have an etag")
+	flag.BoolVar(&c.writable, "writable", false, "enable PUT, which changes username and email of a user")
+	flag.BoolVar(&c.callers, "callers", false, "add the request's authorization to the user, as caller")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "legacy: unexpected argument %q; see -help\n", flag.Arg(0))
@@ -63,7 +73,10 @@ func run(ctx context.Context, c config) (err error) {
 	defer func() { err = errors.Join(err, store.close()) }()
 
 	server := &http.Server{
-		Handler:           &service{users: store, faults: c.faults, others: others},
+		Handler: &service{
+			users: store, faults: c.faults, faultFile: c.faultFile, others: others,
+			cacheControl: c.cacheControl, writable: c.writable, callers: c.callers,
+		},
 		ReadHeaderTimeout: 10 * time.Second,
 	}
 	served := make(chan error, 1)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -14,11 +15,17 @@ import (
 	"time"
 )
 
-// service serves GET /api/v1/users/{userId} like Spring Boot.
+// service serves /api/v1/users/{userId} like Spring Boot.
 type service struct {
 	users  *users
 	faults bool         // enables ?fault=
 	others http.Handler // for requests that are not below /api/; nil means 404
+
+	faultFile string // has the fault of requests without ?fault=; empty means none
+
+	cacheControl string // of responses with a user, which then have an ETag; empty means none
+	writable     bool   // enables PUT
+	callers      bool   // adds the caller to the user
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,14 +39,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		springError(w, r, http.StatusNotFound)
 		return
 	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-	case http.MethodOptions:
-		w.Header().Set("Allow", "GET,HEAD,OPTIONS")
-		return
-	default:
-		w.Header().Set("Allow", "GET,HEAD,OPTIONS")
-		springError(w, r, http.StatusMethodNotAllowed)
+	if !s.allows(w, r) {
 		return
 	}
 	id, err := parseLong(segment)
@@ -47,9 +47,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		springError(w, r, http.StatusBadRequest)
 		return
 	}
+	if r.Method == http.MethodPut {
+		s.put(w, r, id)
+		return
+	}
 	var f fault
 	if s.faults {
-		if f, err = parseFault(r.URL.Query()["fault"]); err != nil {
+		if f, err = parseFault(s.faultsOf(r)); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -73,8 +77,77 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case f.name != "":
 		f.respond(w, r, encode(person))
 	default:
-		writeJSON(w, http.StatusOK, encode(person))
+		if s.callers {
+			person.Caller = r.Header.Get("Authorization")
+		}
+		s.writeUser(w, r, encode(person))
 	}
+}
+
+// faultsOf returns the values of the query parameter, or what the fault file has.
+func (s *service) faultsOf(r *http.Request) []string {
+	faults := r.URL.Query()["fault"]
+	if len(faults) == 0 && s.faultFile != "" {
+		if text, err := os.ReadFile(s.faultFile); err == nil {
+			faults = []string{string(text)}
+		}
+	}
+	return faults
+}
+
+// allows reports whether the service has the request's method for users. If not, it responds.
+func (s *service) allows(w http.ResponseWriter, r *http.Request) bool {
+	allow := "GET,HEAD,OPTIONS"
+	if s.writable {
+		allow = "GET,HEAD,PUT,OPTIONS"
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return true
+	case http.MethodPut:
+		if s.writable {
+			return true
+		}
+	case http.MethodOptions:
+		w.Header().Set("Allow", allow)
+		return false
+	}
+	w.Header().Set("Allow", allow)
+	springError(w, r, http.StatusMethodNotAllowed)
+	return false
+}
+
+// put changes the name and the e-mail address of a user. It responds when the change is in the database.
+func (s *service) put(w http.ResponseWriter, r *http.Request, id int64) {
+	var person user
+	if json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&person) != nil {
+		springError(w, r, http.StatusBadRequest)
+		return
+	}
+	person.ID = id
+	switch err := s.users.update(r.Context(), person); {
+	case errors.Is(err, sql.ErrNoRows):
+		w.WriteHeader(http.StatusNotFound)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "legacy: change user %d: %v\n", id, err)
+		springError(w, r, http.StatusInternalServerError)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// writeUser sends a user, or 304 if the client has it (RFC 9110, section 13.1.2).
+func (s *service) writeUser(w http.ResponseWriter, r *http.Request, body []byte) {
+	if s.cacheControl != "" {
+		etag := fmt.Sprintf(`"%x"`, sha256.Sum256(body))
+		w.Header().Set("Cache-Control", s.cacheControl)
+		w.Header().Set("ETag", etag)
+		if r.Header.Get("If-None-Match") == etag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, body)
 }
 
 // parseLong parses a path segment like Java's Long.parseLong for ASCII digits: a sign and leading zeros are allowed.

@@ -18,6 +18,7 @@ type user struct {
 	Username  string `json:"username"`
 	Email     string `json:"email"`
 	CreatedAt string `json:"createdAt"` // in Jackson's format: 2020-02-29T12:34:56.789+00:00
+	Caller    string `json:"caller,omitempty"`
 }
 
 const jacksonTime = "2006-01-02T15:04:05.000-07:00"
@@ -63,6 +64,19 @@ func (u *users) find(ctx context.Context, id int64) (user, error) {
 	}
 	found.CreatedAt = created.UTC().Format(jacksonTime)
 	return found, nil
+}
+
+// update changes the name and the e-mail address of a user. It returns sql.ErrNoRows if there is no such user.
+func (u *users) update(ctx context.Context, changed user) error {
+	const statement = "UPDATE users SET username = ?, email = ? WHERE user_id = ?"
+	result, err := u.db.ExecContext(ctx, statement, changed.Username, changed.Email, changed.ID)
+	if err != nil {
+		return err
+	}
+	if rows, err := result.RowsAffected(); err != nil || rows == 1 {
+		return err
+	}
+	return sql.ErrNoRows
 }
 
 // seed fills an empty table in one transaction, always with the same users.

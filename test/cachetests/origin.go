@@ -19,7 +19,7 @@ import (
 // change.
 type Origin struct {
 	mu   sync.Mutex
-	runs map[string]*run // by the first part of the path after /test/
+	runs map[string]*run // by the second part of the path
 }
 
 // run is a case that is being run.
@@ -92,7 +92,10 @@ func (o *Origin) serveConn(conn net.Conn) {
 
 // respond returns the bytes of the responses to a request, interim ones included; nil to close the connection.
 func (o *Origin) respond(request *http.Request) []byte {
-	id, _, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/test/"), "/")
+	var id string
+	if parts := strings.Split(request.URL.Path, "/"); len(parts) > 2 {
+		id = parts[2]
+	}
 	number, _ := strconv.Atoi(request.Header.Get("Req-Num"))
 	o.mu.Lock()
 	run := o.runs[id]

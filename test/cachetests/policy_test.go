@@ -49,7 +49,7 @@ func checkTable(t *testing.T, table *Table, file string) {
 			outcome, note := table.Outcome(s.ID, c)
 			isFailure := outcome == Fails && c.Kind == Required
 			if hasReason := table.Reasons[c.ID] != ""; isFailure != hasReason {
-				t.Errorf("%s %s, has a reason: %t\n%s\n%s", c.ID, outcome, hasReason, c.Name, note)
+				t.Errorf("%s %s, has a reason: %t\n%s\n%s\n%v", c.ID, outcome, hasReason, c.Name, note, table.Errors[c.ID])
 			}
 		}
 	}

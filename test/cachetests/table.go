@@ -16,14 +16,14 @@ const (
 	Fails    Outcome = "fails"
 	Yes      Outcome = "yes"
 	No       Outcome = "no"
-	Depends  Outcome = "depends"  // on another case, which fails
+	Depends  Outcome = "depends"  // on another case, which neither holds nor is yes: the suite says nothing then
 	Excluded Outcome = "excluded" // weft, or this replay of the suite, does not have what the case is about
 )
 
 // Table has the outcomes of all cases.
 type Table struct {
 	Suites   Suites
-	Errors   map[string]error  // by the identifier of the case, as Run returned them
+	Errors   map[string]error  // by the identifier of the case, as RunAll returned them
 	Excluded map[string]string // why, by the identifier of the case or the suite
 	Reasons  map[string]string // why a required case fails
 }
@@ -50,7 +50,11 @@ func (t *Table) Outcome(suite string, c *Case) (outcome Outcome, note string) {
 	case c.Kind == Check && !isSetup(err):
 		return No, ""
 	default:
-		return Fails, cmp.Or(t.Reasons[c.ID], err.Error())
+		note := t.Reasons[c.ID]
+		if f := (*failure)(nil); note == "" && errors.As(err, &f) {
+			note = f.String()
+		}
+		return Fails, note
 	}
 }
 
@@ -75,6 +79,7 @@ func (t *Table) find(id string) (suite string, c *Case) {
 func (t *Table) String() string {
 	var b, lines strings.Builder
 	counts := map[Kind]map[Outcome]int{Required: {}, Optimal: {}, Check: {}}
+	alone := map[Kind]int{} // cases that depend on others, and hold by themselves
 	for _, s := range t.Suites.Suites {
 		fmt.Fprintf(&lines, "\n%s\n", s.ID)
 		for i := range s.Tests {
@@ -84,6 +89,9 @@ func (t *Table) String() string {
 			}
 			outcome, note := t.Outcome(s.ID, c)
 			counts[c.Kind][outcome]++
+			if outcome == Depends && t.Errors[c.ID] == nil {
+				alone[c.Kind]++
+			}
 			line := fmt.Sprintf("  %-9s %-9s %s", outcome, c.Kind, c.ID)
 			if note != "" {
 				line += ": " + note
@@ -91,14 +99,17 @@ func (t *Table) String() string {
 			fmt.Fprintln(&lines, line)
 		}
 	}
-	for _, kind := range []Kind{Required, Optimal} {
+	for _, kind := range []Kind{Required, Optimal, Check} {
 		n := counts[kind]
-		fmt.Fprintf(&b, "%-9s %3d hold, %d fail, %d depend on a case that fails or is excluded, %d excluded\n",
-			kind, n[Holds], n[Fails], n[Depends], n[Excluded])
+		fmt.Fprintf(&b, "%-9s ", kind)
+		if kind == Check {
+			fmt.Fprintf(&b, "%3d yes, %d no, ", n[Yes], n[No])
+		} else {
+			fmt.Fprintf(&b, "%3d hold, ", n[Holds])
+		}
+		fmt.Fprintf(&b, "%d fail, %d depend on others (%d hold by themselves), %d excluded\n",
+			n[Fails], n[Depends], alone[kind], n[Excluded])
 	}
-	n := counts[Check]
-	fmt.Fprintf(&b, "%-9s %3d yes, %d no, %d fail, %d depend on a case that is no or excluded, %d excluded\n",
-		Check, n[Yes], n[No], n[Fails], n[Depends], n[Excluded])
 	b.WriteString("\nRequired cases of other caches, from the suite's results:\n")
 	for _, other := range t.Suites.Others {
 		fmt.Fprintf(&b, "%-13s %3d hold, %d fail\n", other.Name, other.Pass, other.Fail)

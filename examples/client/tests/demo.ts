@@ -17,7 +17,7 @@ export interface Demo {
   readonly url: string;
   /** Changes the state of a process, like the buttons. */
   readonly change: (name: string, verb: string) => Promise<void>;
-  /** States of the processes, by name. */
+  /** States of the processes and caches, by name. */
   readonly states: () => Promise<Readonly<Record<string, string>>>;
   /** Stops the demo; rejects if the stop is not clean. */
   readonly stop: () => Promise<void>;

@@ -13,10 +13,12 @@ describe("keyboard", () => {
         stops.push(stop);
       }
       const legacy = ["Healthy", "Slow", "404", "401", "500", "Reset", "Reset body", "Truncated", "gzip", "5 MB"];
-      const processes = ["Running", "Stopped", "Frozen", "Running", "Killed"];
+      const processes = ["Running", "Stopped", "Frozen", "Running", "Killed", "Running", "Down"];
+      const caches = ["Off", "On", "Add 1 to the score"];
       const bodies = ["Body of the legacy response", "Body of the composite response"];
       const selection = ["Members", "Select"];
-      assert.deepEqual(stops, ["User ID", "Show", ...legacy, ...processes, "Send again", ...bodies, ...selection]);
+      const answers = ["Send again", ...bodies, ...selection];
+      assert.deepEqual(stops, ["User ID", "Show", ...legacy, ...processes, ...caches, ...answers]);
     });
   });
 

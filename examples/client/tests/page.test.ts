@@ -4,6 +4,7 @@ import "./defects.js";
 import "./board.js";
 import "./verdict.js";
 import "./selection.js";
+import "./caches.js";
 import "./keyboard.js";
 import "./alone.js";
 import "./install.js";

@@ -3,6 +3,7 @@ import { LegacyButtons } from "./LegacyButtons";
 import { ProcessButtons } from "./ProcessButtons";
 import { processFaults } from "./faults";
 import { useBoard } from "./store";
+import { WriteButton } from "./WriteButton";
 
 /** The failure board's buttons. */
 export function Faults(): ReactElement {
@@ -13,15 +14,12 @@ export function Faults(): ReactElement {
     <section className="faults" aria-labelledby="faults-title">
       <h2 id="faults-title">Break it</h2>
       <LegacyButtons />
-      {processFaults.map(({ process, label, faults }) => {
-        const state = processes[process];
+      {processFaults.map((choices) => {
+        const state = processes[choices.process];
         // The demo has no buttons for the user's own database.
-        return (
-          state !== undefined && (
-            <ProcessButtons key={process} process={process} label={label} state={state} faults={faults} />
-          )
-        );
+        return state !== undefined && <ProcessButtons key={choices.process} choices={choices} state={state} />;
       })}
+      {processes.caches !== undefined && <WriteButton />}
       <p className="what" role="status">
         {changing !== "" && `${changing} …`}
         {trouble !== "" && <span className="trouble">{trouble}</span>}

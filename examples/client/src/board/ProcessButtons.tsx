@@ -1,19 +1,17 @@
 import type { ReactElement } from "react";
 import { useProfile } from "../profile/store";
-import type { ProcessFault } from "./faults";
+import type { ProcessChoices } from "./faults";
 import { useBoard } from "./store";
 
 interface Props {
-  /** Name in the control endpoint. */
-  readonly process: string;
-  readonly label: string;
-  /** running, frozen or stopped. */
+  readonly choices: ProcessChoices;
+  /** The current state. */
   readonly state: string;
-  readonly faults: readonly ProcessFault[];
 }
 
 /** Buttons that stop, freeze and start a process of the demo and send the request again. */
-export function ProcessButtons({ process, label, state, faults }: Props): ReactElement {
+export function ProcessButtons({ choices, state }: Props): ReactElement {
+  const { process, label, well, faults } = choices;
   const change = useBoard((store) => store.change);
   const isBusy = useBoard((store) => store.changing !== "");
   const retry = useProfile((store) => store.retry);
@@ -26,16 +24,15 @@ export function ProcessButtons({ process, label, state, faults }: Props): ReactE
     await retry();
   };
 
-  const choices = [{ verb: "run", state: "running", label: "Running" }, ...faults];
   return (
     <fieldset aria-busy={isBusy}>
       <legend>{label}</legend>
       <div className="buttons">
-        {choices.map((choice) => (
+        {[...well, ...faults].map((choice) => (
           <button
             key={choice.verb}
             type="button"
-            className={choice.verb === "run" ? "well" : "ill"}
+            className={well.includes(choice) ? "well" : "ill"}
             aria-pressed={choice.state === state}
             aria-disabled={isBusy}
             onClick={() => void press(choice.verb)}

@@ -74,8 +74,11 @@ function rowsOf(timing: readonly Timing[]): readonly Row[] {
 
 function caption(timing: readonly Timing[]): string {
   const legacy = durationOf(timing, "legacy") ?? 0;
-  const mongodb = durationOf(timing, "mongodb") ?? 0;
+  const mongodb = durationOf(timing, "mongodb");
   const weft = durationOf(timing, "weft") ?? 0;
+  if (mongodb === undefined) {
+    return `The document is in weft’s cache, so MongoDB is not read; weft adds ${show(weft)}.`;
+  }
   if (mongodb > legacy) {
     return `The legacy service responds after ${show(legacy)}; weft waits ${show(weft)} more for MongoDB.`;
   }

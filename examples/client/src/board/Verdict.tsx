@@ -42,6 +42,6 @@ function verdictOf(profile: Requested): VerdictText {
   if (profile.answer === null) {
     return { status: "no response", mark: "", reason: "" };
   }
-  const [mark = "", reason = ""] = header(profile.answer, "x-weft").split("; ");
-  return { status: profile.answer.status.toString(), mark, reason };
+  const [mark = "", ...details] = header(profile.answer, "x-weft").split("; ");
+  return { status: profile.answer.status.toString(), mark, reason: details.join("; ") };
 }

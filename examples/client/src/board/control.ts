@@ -1,7 +1,7 @@
 import { type Answer, fetchAnswer } from "../answer";
 import { isObject, type Json, parseJson } from "../json";
 
-/** States of the demo's processes, by name: running, frozen or stopped. */
+/** States of the demo's processes, by name: running, frozen or stopped; failing for legacy; on or off for caches. */
 export type Processes = Readonly<Record<string, string>>;
 
 /** The legacy service's own response. */
@@ -24,6 +24,15 @@ export async function changeProcess(name: string, verb: string): Promise<Process
     throw new Error(`The demo responded ${response.status}: ${text}`);
   }
   return processes;
+}
+
+/** Adds 1 to the score of a user's document. Rejects with the demo's error. */
+export async function addToScore(userId: string): Promise<void> {
+  const path = `/demo/documents/${encodeURIComponent(userId)}`;
+  const response = await fetch(path, { method: "POST" }).catch(throwUnreachable);
+  if (!response.ok) {
+    throw new Error(`The demo responded ${response.status}: ${await response.text()}`);
+  }
 }
 
 /** Fetches the legacy service's own response by way of the demo. */

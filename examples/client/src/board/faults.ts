@@ -68,22 +68,32 @@ export const legacyFaults: readonly LegacyFault[] = [
   },
 ];
 
-/** A fault of a process. */
-export interface ProcessFault extends Fault {
+/** A state of a process, and the verb of the control endpoint that leads to it. */
+export interface Choice {
   readonly verb: string;
-  /** The state of the process after verb. */
   readonly state: string;
+  readonly label: string;
 }
 
-/** The processes with buttons, by their names in the control endpoint. */
-export const processFaults: readonly {
+/** A fault of a process. */
+export interface ProcessFault extends Fault, Choice {}
+
+/** A process with buttons, by its name in the control endpoint. */
+export interface ProcessChoices {
   readonly process: string;
   readonly label: string;
+  /** The states that are not a fault. */
+  readonly well: readonly Choice[];
   readonly faults: readonly ProcessFault[];
-}[] = [
+}
+
+const runs: readonly Choice[] = [{ verb: "run", state: "running", label: "Running" }];
+
+export const processFaults: readonly ProcessChoices[] = [
   {
     process: "mongod",
     label: "MongoDB",
+    well: runs,
     faults: [
       {
         verb: "stop",
@@ -104,6 +114,24 @@ export const processFaults: readonly {
   {
     process: "weft",
     label: "weft",
+    well: runs,
     faults: [{ verb: "kill", state: "stopped", label: "Killed", what: "weft is down.", reasons: ["weft-unavailable"] }],
+  },
+  {
+    process: "legacy",
+    label: "Legacy service, all requests",
+    well: runs,
+    faults: [
+      { verb: "fail", state: "failing", label: "Down", what: "The legacy service is down.", reasons: ["legacy-error"] },
+    ],
+  },
+  {
+    process: "caches",
+    label: "Last known good",
+    well: [
+      { verb: "off", state: "off", label: "Off" },
+      { verb: "on", state: "on", label: "On" },
+    ],
+    faults: [],
   },
 ];

@@ -2,7 +2,7 @@ import { create } from "zustand";
 import { type Answer, fetchAnswer } from "../answer";
 import { pathOf, type ProfileRequest } from "../profile/fetchProfile";
 import { useProfile } from "../profile/store";
-import { changeProcess, fetchLegacy, fetchProcesses, type LegacyAnswer, type Processes } from "./control";
+import { addToScore, changeProcess, fetchLegacy, fetchProcesses, type LegacyAnswer, type Processes } from "./control";
 
 /** A second response to the client's request. */
 type Loaded<A> =
@@ -32,6 +32,8 @@ interface BoardStore {
   readonly refresh: () => () => void;
   /** Changes the state of a process. The label is for display. */
   readonly change: (name: string, verb: string, label: string) => Promise<void>;
+  /** Changes the document of a user in MongoDB. */
+  readonly write: (userId: string) => Promise<void>;
   /** Loads the legacy service's own response. Returns a function that aborts. */
   readonly loadLegacy: (request: ProfileRequest) => () => void;
   /** Loads the members in fields. Returns a function that aborts. */
@@ -73,7 +75,17 @@ export const useBoard = create<BoardStore>()((set, get) => ({
     try {
       set({ processes: await changeProcess(name, verb), changing: "" });
     } catch (error) {
-      set({ trouble: error instanceof Error ? error.message : String(error), changing: "" });
+      set({ trouble: messageOf(error), changing: "" });
+    }
+  },
+
+  write: async (userId) => {
+    set({ changing: "write to MongoDB", trouble: "" });
+    try {
+      await addToScore(userId);
+      set({ changing: "" });
+    } catch (error) {
+      set({ trouble: messageOf(error), changing: "" });
     }
   },
 
@@ -100,8 +112,12 @@ export const useBoard = create<BoardStore>()((set, get) => ({
 async function load<A>(request: ProfileRequest, answer: Promise<A>): Promise<Loaded<A>> {
   return answer.then(
     (answer) => ({ kind: "answered", request, answer }),
-    (error: unknown) => ({ kind: "failed", request, detail: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) => ({ kind: "failed", request, detail: messageOf(error) }),
   );
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Starts work and returns a function that aborts it. */

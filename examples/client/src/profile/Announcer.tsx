@@ -1,5 +1,6 @@
 import type { ReactElement } from "react";
 import { missing, shorten } from "./ProfileView";
+import { type Stale, staleOf } from "./stale";
 import { type Profile, useProfile } from "./store";
 
 /** Announces the state to screen readers. It is always rendered: a live region that appears with its text is not read. */
@@ -12,6 +13,10 @@ export function Announcer(): ReactElement {
   );
 }
 
+function older({ core, extension }: Stale): string {
+  return core || extension ? " It may be out of date." : "";
+}
+
 function announcement(profile: Profile): string {
   if (profile.kind === "empty") {
     return "";
@@ -21,7 +26,7 @@ function announcement(profile: Profile): string {
     case "loading":
       return `Loading user ${userId}.`;
     case "composite":
-      return `User ${userId}, ${profile.core.username}, is shown.`;
+      return `User ${userId}, ${profile.core.username}, is shown.${older(staleOf(profile.answer))}`;
     case "partial":
       return `User ${userId} is shown in part. ${missing(profile.core === null, profile.extension === null)}`;
     case "failed":

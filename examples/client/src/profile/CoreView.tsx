@@ -1,12 +1,23 @@
 import type { ReactElement } from "react";
 import type { Core } from "../contract";
+import { showAge, type Stale } from "./stale";
+
+interface Props {
+  readonly core: Core;
+  readonly stale: Stale;
+}
 
 /** The core, from the legacy service. */
-export function CoreView({ core }: { readonly core: Core }): ReactElement {
+export function CoreView({ core, stale }: Props): ReactElement {
   return (
     <section className="half core" aria-labelledby="core-title">
       <p className="source">Legacy service</p>
       <h3 id="core-title">{core.username}</h3>
+      {stale.core && (
+        <p className="stale" data-volatile>
+          An older copy{stale.age !== undefined && `, from ${showAge(stale.age)} ago`}
+        </p>
+      )}
       <dl>
         <dt>User ID</dt>
         <dd>{core.userId.toString()}</dd>

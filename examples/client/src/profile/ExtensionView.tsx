@@ -1,14 +1,21 @@
 import type { ReactElement } from "react";
 import type { Extension } from "../contract";
 import { showJson } from "../json";
+import type { Stale } from "./stale";
+
+interface Props {
+  readonly extension: Extension;
+  readonly stale: Stale;
+}
 
 /** The extension, from MongoDB. */
-export function ExtensionView({ extension }: { readonly extension: Extension }): ReactElement {
+export function ExtensionView({ extension, stale }: Props): ReactElement {
   const settings = Object.entries(extension.customSettings);
   return (
     <section className="half extension" aria-labelledby="extension-title">
       <p className="source">MongoDB</p>
       <h3 id="extension-title">Profile</h3>
+      {stale.extension && <p className="stale">An older copy</p>}
       <dl>
         <dt>Tags</dt>
         <dd>{extension.tags.length === 0 ? "none" : <Tags tags={extension.tags} />}</dd>

@@ -2,6 +2,7 @@ import type { MouseEvent, ReactElement, ReactNode } from "react";
 import { CoreView } from "./CoreView";
 import { ExtensionView } from "./ExtensionView";
 import { MissingHalf } from "./MissingHalf";
+import { staleOf } from "./stale";
 import { type Profile, useProfile } from "./store";
 
 /** The profile, or a message. */
@@ -29,8 +30,8 @@ function content(profile: Profile): ReactElement {
     case "composite":
       return (
         <>
-          <CoreView core={profile.core} />
-          <ExtensionView extension={profile.extension} />
+          <CoreView core={profile.core} stale={staleOf(profile.answer)} />
+          <ExtensionView extension={profile.extension} stale={staleOf(profile.answer)} />
         </>
       );
     case "partial":
@@ -41,11 +42,15 @@ function content(profile: Profile): ReactElement {
               <p key={error}>{error}</p>
             ))}
           </Banner>
-          {profile.core === null ? <MissingHalf kind="core" /> : <CoreView core={profile.core} />}
+          {profile.core === null ? (
+            <MissingHalf kind="core" />
+          ) : (
+            <CoreView core={profile.core} stale={staleOf(profile.answer)} />
+          )}
           {profile.extension === null ? (
             <MissingHalf kind="extension" />
           ) : (
-            <ExtensionView extension={profile.extension} />
+            <ExtensionView extension={profile.extension} stale={staleOf(profile.answer)} />
           )}
         </>
       );
