@@ -32,7 +32,7 @@ func TestBench(t *testing.T) {
 		t.Fatal(err)
 	}
 	for row, tables := range map[string]int{
-		envoyAlone: 11, noopExtProc: 10, weftNow: 14, weftBefore: 12, goAggregator: 10, goAggregatorInMesh: 10,
+		envoyAlone: 17, noopExtProc: 16, weftNow: 20, weftBefore: 12, goAggregator: 16, goAggregatorInMesh: 16,
 		"1 MB": 2, "1024": 1, thousandRules: 1, selectAll: 1, selectBoth: 1,
 		"weft, 64 connections": 5, "weft before, 256 connections": 1,
 	} {

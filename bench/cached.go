@@ -16,7 +16,7 @@ const (
 // cached measures what the cache of an extension saves if 95 % of the requests are for 1 % of the users. This mongod is
 // not a member of a replica set, so documents stay until they are too old.
 func cached(ctx context.Context, b *testbed) ([]table, error) {
-	v, err := b.startWithRules(ctx, weftCached, userRule+"        cache: {max_entries: 2000, max_age: 60m}\n")
+	v, err := b.startWithRules(ctx, weftCached, userRule+"        cache: {max_size: 1MiB, max_age: 60m}\n")
 	if err != nil {
 		return nil, err
 	}

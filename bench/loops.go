@@ -41,17 +41,20 @@ func plural(connections int) string {
 	return fmt.Sprintf("%d connections", connections)
 }
 
-// loops measures closed loops, in which each connection sends its next request when it has a response, and open loops,
-// in which requests arrive at a share of the rate that the variant reached in a closed loop.
-func loops(ctx context.Context, b *testbed) (tables []table, err error) {
+// oneWorker ends the titles of loops in which Envoy has one worker instead of two.
+const oneWorker = ", one Envoy worker"
+
+// closedLoops measures loops in which each connection sends its next request when it has a response. suffix ends their
+// titles.
+func closedLoops(ctx context.Context, b *testbed, suffix string, connections ...int) (tables []table, err error) {
 	for i, e := range endpoints() {
-		for _, connections := range []int{1, 32, 64, 256} {
+		for _, n := range connections {
 			words := b.only
-			if connections == 64 && words == "" {
+			if n == 64 && words == "" {
 				words = weftNow // only weft has a target here
 			}
-			l := load{connections: connections, path: e.path}
-			t, err := b.interleave(ctx, closedLoop(connections, e.name), b.trials(words, l))
+			l := load{connections: n, path: e.path}
+			t, err := b.interleave(ctx, closedLoop(n, e.name)+suffix, b.trials(words, l))
 			if err != nil {
 				return nil, err
 			}
@@ -62,6 +65,20 @@ func loops(ctx context.Context, b *testbed) (tables []table, err error) {
 			}
 			tables = append(tables, t)
 		}
+	}
+	return tables, nil
+}
+
+// oneWorkerLoops measures closed loops with the connections for which weft in Envoy has targets.
+func oneWorkerLoops(ctx context.Context, b *testbed) ([]table, error) {
+	return closedLoops(ctx, b, oneWorker, 1, 32, 256)
+}
+
+// loops measures closed loops, and open loops, in which requests arrive at a share of the rate that the variant reached
+// in a closed loop.
+func loops(ctx context.Context, b *testbed) (tables []table, err error) {
+	if tables, err = closedLoops(ctx, b, "", 1, 32, 64, 256); err != nil {
+		return nil, err
 	}
 	for _, percent := range []int{25, 50, 75} {
 		l := load{share: float64(percent) / 100, path: userPath}

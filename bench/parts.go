@@ -17,6 +17,7 @@ import (
 type part struct {
 	name     string
 	variants []string      // empty means all
+	workers  int           // of each Envoy; 0 means 2
 	delay    time.Duration // of each direction between the variants and MongoDB
 	measure  func(context.Context, *testbed) ([]table, error)
 }
@@ -24,6 +25,14 @@ type part struct {
 func parts() []part {
 	all := []part{
 		{name: "loops", measure: loops},
+		{
+			name: "loops",
+			variants: []string{
+				envoyAlone, noopExtProc, weftNow, weftInEnvoy, goAggregator, goAggregatorInMesh, fastAPIAggregator,
+			},
+			workers: 1,
+			measure: oneWorkerLoops,
+		},
 		{
 			name:     "overlap",
 			variants: []string{envoyAlone, noopExtProc, weftNow, weftBefore, goAggregator, goAggregatorInMesh},
@@ -86,6 +95,9 @@ func (b *testbed) measurePart(ctx context.Context, p part) (tables []table, err 
 	}
 	defer func() { err = errors.Join(err, b.stopVariants()) }()
 	fmt.Fprintf(os.Stderr, "bench: %s: starting the variants\n", p.name)
+	if b.workers = p.workers; b.workers == 0 {
+		b.workers = 2
+	}
 	if err := b.startVariants(ctx, p.variants, p.delay); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,9 @@ func targets() (all []target) {
 				figure: func(m measurement) float64 { return m.RSS["sidecar"] / (1 << 20) },
 			},
 		}...)
-		all = append(all, moduleTargets(one, some, many)...)
+		for _, suffix := range []string{"", oneWorker} {
+			all = append(all, moduleTargets(one+suffix, some+suffix, many+suffix)...)
+		}
 		for _, title := range []string{some, many} {
 			all = append(all,
 				target{title: title, what: "throughput", of: weftNow, to: weftBefore, figure: throughput},

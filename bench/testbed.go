@@ -19,6 +19,7 @@ type testbed struct {
 	legacy       *harness.Process
 	proxy        *harness.Process // between the variants and mongod; nil if the delay is 0
 	readURI      string           // connection string of the variants
+	workers      int              // of each Envoy
 
 	variants []*variant
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -220,7 +221,7 @@ func (b *testbed) startFastAPI(ctx context.Context, v *variant) error {
 }
 
 func (b *testbed) startEnvoy(ctx context.Context, v *variant, config []byte) error {
-	if err := b.part.StartEnvoyWith(ctx, config, "--concurrency", "2"); err != nil {
+	if err := b.part.StartEnvoyWith(ctx, config, "--concurrency", strconv.Itoa(b.workers)); err != nil {
 		return err
 	}
 	v.pids["Envoy"], v.url = b.part.Envoy.Pid(), b.part.URL

@@ -238,12 +238,18 @@ func (k *Kept) Conditions() (conditions []Header) {
 	if k == nil || k.use != httpcache.Validate {
 		return nil
 	}
+	if _, ok := k.core(CoreRevalidated); !ok { // then a 304 would be of no use
+		return nil
+	}
 	for name, values := range k.response.Conditions() {
 		conditions = append(conditions, Header{strings.ToLower(name), strings.Join(values, ", ")})
 	}
 	k.validates = len(conditions) > 0
 	return conditions
 }
+
+// Validates reports whether a 304 is the response to conditions of weft. The client must not get it.
+func (k *Kept) Validates() bool { return k != nil && k.validates }
 
 // Respond takes note of the headers of the response. If they confirm the kept core, it returns the core. If the legacy
 // service has changed the resource or has refused the request, what is kept is dropped.

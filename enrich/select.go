@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A client may select members of an answer with a query parameter, such as fields=core.username,extension.tags. The
@@ -179,10 +181,38 @@ type sourceID struct {
 	fields string // bits by index in whole.Fields; empty means all
 }
 
-// Whole returns the source of the rule, and which of its fields s has; "" means all.
-func (s *Source) Whole() (whole *Source, fields string) {
-	id := s.identity()
-	return id.whole, id.fields
+// Whole returns the source of the rule, with all its fields. It is s itself if s has all of them.
+func (s *Source) Whole() *Source { return s.identity().whole }
+
+// Project returns what a read of s returns for a document, byte for byte, from what a read of [Source.Whole] returned.
+// It fails if that is not an extension with all fields.
+func (s *Source) Project(whole []byte) ([]byte, error) {
+	if s.id.whole == nil {
+		return whole, nil
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(whole), jsontext.AllowDuplicateNames(true))
+	_, err := d.ReadToken()
+	projected := append(make([]byte, 0, len(whole)), '{')
+	for i := range s.id.whole.Fields {
+		start := d.InputOffset()
+		if err == nil {
+			err = d.SkipValue() // the name
+		}
+		if err == nil {
+			err = d.SkipValue()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.id.fields[i/8]>>(i%8)&1 == 0 {
+			continue
+		}
+		if len(projected) > 1 {
+			projected = append(projected, ',')
+		}
+		projected = append(projected, bytes.TrimLeft(whole[start:d.InputOffset()], ", ")...)
+	}
+	return append(projected, '}'), nil
 }
 
 func (s *Source) identity() sourceID {

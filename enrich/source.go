@@ -22,9 +22,9 @@ type Source struct {
 	awaited *awaitedShare // of its reads; set by Rule.Ready
 }
 
-// CachePolicy says which results of reads are kept, including that there is no document, and how long they are used.
+// CachePolicy says how many results of reads are kept, including that there is no document, and how long they are used.
 type CachePolicy struct {
-	MaxEntries   int
+	MaxSize      int           // bytes of memory, approximately
 	MaxAge       time.Duration // since the read
 	StaleIfError time.Duration // after MaxAge: only if the database cannot be read
 }

@@ -20,10 +20,14 @@ var fallbackCode string
 
 const fallbackFilterName = "envoy.filters.http.lua"
 
-// fallbackFilters returns the Lua filter that preserves the shape of responses while weft is down, or nil if no rule
-// has a fallback. It precedes ext_proc, so that it processes a response after ext_proc.
+// needsScript reports whether the Lua filter is needed for a rule.
+func needsScript(r *enrich.Rule) bool { return r.Fallback || r.Keep.Cache }
+
+// fallbackFilters returns the Lua filter that completes exchanges that weft cannot complete, or nil if no rule needs it:
+// it preserves the shape of responses while weft is down, and hides a 304 to the conditions of a weft that has ended
+// since. It precedes ext_proc, so that it processes a response after ext_proc.
 func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !r.Fallback })
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !needsScript(r) })
 	if len(rules) == 0 {
 		return nil
 	}
@@ -94,14 +98,16 @@ func writeRuleTable(b *strings.Builder, r *enrich.Rule) {
 	set("path", luaString(path))
 	set("params", luaStrings(params))
 	set("query", luaTable(query))
+	set("runs", strconv.FormatBool(needsScript(r)))
+	set("validates", strconv.FormatBool(r.Keep.Cache))
+	set("both_failed", luaString(string(r.Unavailable())))
+	set("content_type", luaString(r.ContentType))
 	set("fallback", strconv.FormatBool(r.Fallback))
 	if r.Fallback {
 		head, tail := r.Frame()
 		set("limit", strconv.Itoa(r.CoreLimit))
-		set("content_type", luaString(r.ContentType))
 		set("degrade", strconv.FormatBool(r.Degrade == enrich.DegradeAlways)) // the script verifies no caller
 		set("degrade_not_found", strconv.FormatBool(r.DegradeNotFound))
-		set("both_failed", luaString(string(r.Unavailable())))
 		set("head", luaString(string(head)))
 		set("tail", luaString(string(tail)))
 		set("core", luaTable(core))

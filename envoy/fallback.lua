@@ -1,7 +1,8 @@
 -- Preserves the composite shape of a rule while weft is down. weft sets x-weft in each response that it processes. A
 -- response without x-weft, to a request for which weft would have returned a composite, becomes a composite here, with
--- null for the extensions. Four generated tables precede this text: rules, order, conditions and body_headers. A route
--- that weft generated has the name of its rule in its filter context.
+-- null for the extensions. If the rule has a cache, a 304 without x-weft becomes a 503: it is the response to conditions
+-- of a weft that has ended since, not to those of the client. Four generated tables precede this text: rules, order,
+-- conditions and body_headers. A route that weft generated has the name of its rule in its filter context.
 
 -- is_param[type](s) reports whether weft accepts a parameter in this spelling.
 local is_param = {
@@ -77,7 +78,7 @@ end
 function envoy_on_request(request)
   local headers = request:headers()
   local rule = rule_for(request, headers)
-  if not rule or not rule.fallback or headers:get("upgrade") then return end
+  if not rule or not rule.runs or headers:get("upgrade") then return end
   headers:replace("accept-encoding", "identity")
   local method = headers:get(":method")
   if method ~= "GET" and method ~= "HEAD" then return end
@@ -223,12 +224,30 @@ local function core_of(rule, body)
   return body
 end
 
+-- replace replaces the response by one that must not be cached.
+local function replace(headers, body, rule, code, answer)
+  for _, name in ipairs(body_headers) do
+    headers:remove(name)
+  end
+  headers:replace(":status", code)
+  headers:replace("content-type", rule.content_type)
+  headers:replace("cache-control", "no-store")
+  headers:replace("x-weft", "degraded; reason=weft-unavailable")
+  headers:replace("content-length", tostring(body:setBytes(answer)))
+end
+
 function envoy_on_response(response)
   local headers = response:headers()
   local matched = response:streamInfo():dynamicMetadata():get("weft.fallback")
   if headers:get("x-weft") or not matched then return end
   local rule = rules[matched.rule]
   local status = tonumber(headers:get(":status"))
+  if rule.validates and status == 304 then
+    local body = response:body(true)
+    replace(response:headers(), body, rule, "503", rule.both_failed)
+    return
+  end
+  if not rule.fallback then return end
   local legacy_answered = status >= 200 and status < 300 and status ~= 206
   if not legacy_answered and status < 500 and not (status == 404 and rule.degrade_not_found) then return end
   -- A body that is larger than Envoy's buffer cannot be wrapped.
@@ -247,12 +266,5 @@ function envoy_on_response(response)
   if core then
     answer, code = rule.head .. core .. rule.tail, tostring(status)
   end
-  for _, name in ipairs(body_headers) do
-    headers:remove(name)
-  end
-  headers:replace(":status", code)
-  headers:replace("content-type", rule.content_type)
-  headers:replace("cache-control", "no-store")
-  headers:replace("x-weft", "degraded; reason=weft-unavailable")
-  headers:replace("content-length", tostring(body:setBytes(answer)))
+  replace(headers, body, rule, code, answer)
 end

@@ -138,7 +138,7 @@ func Gateway(c Config, o GatewayOptions) ([]byte, error) {
 func policyData(data map[string]any, name string, to target, rules []*enrich.Rule, rule string) map[string]any {
 	data = maps.Clone(data)
 	data["Name"], data["Target"], data["Rules"], data["Rule"] = name, to, rules, rule
-	data["HasFallback"] = slices.ContainsFunc(rules, func(r *enrich.Rule) bool { return r.Fallback })
+	data["HasFallback"] = slices.ContainsFunc(rules, needsScript)
 	return data
 }
 

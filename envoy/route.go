@@ -123,7 +123,7 @@ func ruleRoute(c Config, r *enrich.Rule) *routev3.Route {
 		Action:               &routev3.Route_Route{Route: action},
 		TypedPerFilterConfig: enableWeft(c, r),
 	}
-	if r.Fallback {
+	if c.Module == nil && needsScript(r) {
 		route.TypedPerFilterConfig[fallbackFilterName] = marshalAny(fallbackPerRoute(r))
 		route.RequestHeadersToRemove = []string{envoyhttp.IfNoneMatchHeader}
 	}

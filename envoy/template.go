@@ -34,6 +34,7 @@ var templates = template.Must(template.New("").Option("missingkey=error").Funcs(
 	"join":           path.Join,
 	"dir":            path.Dir,
 	"fallbackScript": fallbackScript,
+	"needsScript":    needsScript,
 	"list":           func(rules ...*enrich.Rule) []*enrich.Rule { return rules },
 	"policy":         policyData,
 	"httpRoute":      httpRoute,

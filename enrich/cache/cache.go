@@ -3,10 +3,12 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"weft/enrich"
 )
@@ -17,16 +19,24 @@ import (
 // A result is used again until a change of it is reported, but no longer than MaxAge. While changes are not reported,
 // every read passes. Changes are reported with a delay, so a read may return the result before a change that was just
 // written. Once a change is reported, later reads return its result or a newer one, and the result of a read that had
-// begun before is not used again. Of two reads, one after the other, the second one does not return an older result if
-// that is so for the other Store, and the result of the first one was not evicted because of MaxEntries.
+// begun before is not used again. Of two reads, one after the other, the second one does not return an older document
+// if that is so for the other Store, and the result of the first one was not evicted because of MaxSize.
 //
 // If a read fails, or its context ends, an older result replaces it within StaleIfError, unless a change of that result
 // was reported.
+//
+// Reads are of all fields of a source, and their results serve requests that select some of them. If a document is
+// invalid, perhaps only because of another field, such a request reads its own fields.
 type Store struct {
-	store   enrich.Store
-	watch   Watch
-	used    atomic.Pointer[used]
-	running sync.WaitGroup // calls of watch
+	// IsAvailable, if not nil, reports whether the database can be read. While it is false, an older result replaces a
+	// read at once, under the same conditions. It must not be changed once reads have started.
+	IsAvailable func() bool
+
+	store    enrich.Store
+	watch    Watch
+	counters map[collection]*counters // of all collections that were ever used
+	used     atomic.Pointer[used]
+	running  sync.WaitGroup // calls of watch
 }
 
 // used has the sources of the last call of Use. It is never changed.
@@ -42,7 +52,7 @@ var _ enrich.Store = (*Store)(nil)
 
 // New returns a Store that reads from another Store and calls watch for each collection. Call [Store.Close] at the end.
 func New(store enrich.Store, watch Watch) *Store {
-	s := &Store{store: store, watch: watch}
+	s := &Store{store: store, watch: watch, counters: map[collection]*counters{}}
 	s.used.Store(&used{})
 	return s
 }
@@ -59,7 +69,11 @@ func (s *Store) Use(rules []*enrich.Rule) {
 			g = previous[i]
 			previous = slices.Delete(previous, i, i+1)
 		} else {
-			g = newGroup(sources)
+			c := collectionOf(sources[0])
+			if s.counters[c] == nil {
+				s.counters[c] = &counters{}
+			}
+			g = newGroup(sources, s.counters[c])
 			var ctx context.Context
 			ctx, g.stop = context.WithCancel(context.Background())
 			s.running.Go(func() { s.watch(ctx, sources, g) })
@@ -81,6 +95,11 @@ func (s *Store) Close() {
 	s.running.Wait()
 }
 
+// collection identifies a collection.
+type collection struct{ database, name string }
+
+func collectionOf(src *enrich.Source) collection { return collection{src.Database, src.Collection} }
+
 // byCollection returns the sources with a cache policy, grouped by their collection.
 func byCollection(rules []*enrich.Rule) (groups [][]*enrich.Source) {
 	for _, r := range rules {
@@ -88,9 +107,7 @@ func byCollection(rules []*enrich.Rule) (groups [][]*enrich.Source) {
 			if src.Cache == nil {
 				continue
 			}
-			i := slices.IndexFunc(groups, func(g []*enrich.Source) bool {
-				return g[0].Database == src.Database && g[0].Collection == src.Collection
-			})
+			i := slices.IndexFunc(groups, func(g []*enrich.Source) bool { return collectionOf(g[0]) == collectionOf(src) })
 			if i < 0 {
 				i, groups = len(groups), append(groups, nil)
 			}
@@ -100,66 +117,111 @@ func byCollection(rules []*enrich.Rule) (groups [][]*enrich.Source) {
 	return groups
 }
 
+// errUnavailable is the error of a read that an older result replaces because the database cannot be read.
+var errUnavailable = errors.New("the database is unavailable")
+
 // Find implements [enrich.Store].
 func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
-	if src.Cache == nil {
-		return s.store.Find(ctx, src, keys)
-	}
-	whole, fields := src.Whole()
+	whole := src.Whole()
 	t := s.used.Load().tables[whole]
-	if t == nil { // of rules that were replaced
+	if t == nil { // without a cache policy, or of rules that were replaced
 		return s.store.Find(ctx, src, keys)
 	}
-	read := t.begin()
 	found := make([]enrich.Extension, len(keys))
-	var missing []int // indexes of keys
-	for i, key := range keys {
-		ext, ok := t.lookup(entryKeyOf(key, fields), read.at)
-		if found[i] = ext; !ok {
-			missing = append(missing, i)
+	missing := s.lookup(t, keys, found)
+	if !s.read(ctx, t, whole, keys, missing, found, t.settle) {
+		return nil
+	}
+	if src != whole {
+		invalid := project(src, found)
+		if !s.read(ctx, t, src, keys, invalid, found, t.settleSelected) {
+			return nil
 		}
-	}
-	if len(missing) == 0 {
-		return found
-	}
-	rest := make([]enrich.Key, len(missing))
-	for n, i := range missing {
-		rest[n] = keys[i]
-	}
-	answers := s.store.Find(ctx, src, rest)
-	if len(answers) != len(rest) {
-		return nil // the caller reports it
-	}
-	read.end()
-	for n, i := range missing {
-		ext, key := answers[n], entryKeyOf(keys[i], fields)
-		ext.Cache = enrich.CacheMiss
-		if ext.IsAnswer() {
-			t.keep(key, ext, read)
-		} else {
-			if ctx.Err() != nil {
-				ext.Err = context.Cause(ctx)
-			}
-			ext = t.standIn(key, ext)
-		}
-		found[i] = ext
 	}
 	return found
 }
 
-// Stats are counters of a collection.
+// lookup sets found for the keys that need no read, and returns the indexes of the others.
+func (s *Store) lookup(t *table, keys []enrich.Key, found []enrich.Extension) (missing []int) {
+	now := time.Now()
+	for i, key := range keys {
+		var ok bool
+		if found[i], ok = t.lookup(entryKeyOf(key), now); !ok {
+			missing = append(missing, i)
+		}
+	}
+	if len(missing) == 0 || s.IsAvailable == nil || s.IsAvailable() {
+		return missing
+	}
+	return slices.DeleteFunc(missing, func(i int) bool {
+		found[i] = t.standIn(entryKeyOf(keys[i]), enrich.Extension{Err: errUnavailable})
+		return found[i].Stale != nil
+	})
+}
+
+// read reads the keys with some indexes, and sets found to what settle makes of the results. It reports whether the
+// number of results is that of the keys; the caller of Find reports the error.
+func (s *Store) read(
+	ctx context.Context, t *table, src *enrich.Source, keys []enrich.Key, indexes []int, found []enrich.Extension,
+	settle func(entryKey, enrich.Extension, read) enrich.Extension,
+) (ok bool) {
+	if len(indexes) == 0 {
+		return true
+	}
+	rest := make([]enrich.Key, len(indexes))
+	for n, i := range indexes {
+		rest[n] = keys[i]
+	}
+	r := t.begin()
+	answers := s.store.Find(ctx, src, rest)
+	r.end()
+	if len(answers) != len(rest) {
+		return false
+	}
+	for n, i := range indexes {
+		ext := answers[n]
+		ext.Cache = enrich.CacheMiss
+		if !ext.IsAnswer() && ctx.Err() != nil {
+			ext.Err = context.Cause(ctx)
+		}
+		found[i] = settle(entryKeyOf(keys[i]), ext, r)
+	}
+	return true
+}
+
+// project replaces extensions with all fields by those with the fields of src. It returns the indexes of those that are
+// invalid, perhaps because of another field.
+func project(src *enrich.Source, found []enrich.Extension) (invalid []int) {
+	for i := range found {
+		ext := &found[i]
+		isInvalid := errors.Is(ext.Err, enrich.ErrWrongType)
+		if ext.Err == nil {
+			var err error
+			ext.JSON, err = src.Project(ext.JSON)
+			isInvalid = err != nil
+		}
+		if isInvalid {
+			invalid = append(invalid, i)
+		}
+	}
+	return invalid
+}
+
+// Stats are counters of a collection, and the state of its cache.
 type Stats struct {
 	Database, Collection string
 
 	Hits, Misses uint64 // keys that were found, and that were not
 	Bypassed     uint64 // keys that were read because changes are not reported at the time
-	Stale        uint64 // keys whose read failed and has an older result
+	Stale        uint64 // keys whose read failed, or was not tried, and that have an older result
 	Changes      uint64 // reported changes
-	Entries      int    // results in memory, including outdated ones
-	Follows      bool   // changes are reported
+
+	Entries int    // results in memory, including outdated ones
+	Bytes   uint64 // approximate size of Entries
+	Follows bool   // changes are reported
 }
 
-// Stats returns the counters of each collection. They begin when its results are kept.
+// Stats returns the counters of each collection with a cache. A call of Use does not reset them.
 func (s *Store) Stats() (list []Stats) {
 	for _, g := range s.used.Load().groups {
 		list = append(list, g.stats())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,7 +49,7 @@ func newHarness(t *testing.T) *harness {
 // testSource returns a source whose documents and keys practically never share a slot by chance; see history.
 func testSource() *enrich.Source {
 	src := storetest.Source()
-	src.Cache = &enrich.CachePolicy{MaxEntries: 1 << 18, MaxAge: time.Minute, StaleIfError: 10 * time.Minute}
+	src.Cache = &enrich.CachePolicy{MaxSize: 256 << 20, MaxAge: time.Minute, StaleIfError: 10 * time.Minute}
 	return src
 }
 
@@ -183,7 +185,7 @@ func TestUsedUntil(t *testing.T) {
 			h.current()
 			h.read(document("a", `{"n":1}`))
 			h.src = equal
-			if s := h.cache.Stats()[0]; s.Entries != 1 || s.Misses != 1 {
+			if s := h.cache.Stats()[0]; s.Entries != 1 || s.Misses != 2 {
 				h.t.Errorf("%+v", s)
 			}
 		}, true},
@@ -411,53 +413,210 @@ func TestSeveralConditions(t *testing.T) {
 	})
 }
 
-// TestSelectedFields: requests that select the same fields share results, and all selections change with the document.
+// selecting returns a rule whose requests select fields of its source.
+func selecting(src *enrich.Source) *enrich.Rule {
+	src.Name = "x"
+	return enrich.Rule{Sources: []*enrich.Source{src}, Select: enrich.Select{Param: "fields"}}.Ready()
+}
+
+// TestSelectedFields: all selections of fields share the results of reads of all fields.
 func TestSelectedFields(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHarness(t)
-		defer h.cache.Close()
-		whole := testSource()
-		whole.Name = "x"
-		rule := enrich.Rule{Sources: []*enrich.Source{whole}, Select: enrich.Select{Param: "fields"}}.Ready()
+	whole := testSource()
+	whole.Fields = []enrich.Field{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	rule := selecting(whole)
+	document := document("1", `{"a":1,"b":[{"a":2}],"c":"{,}"}`)
+	invalid := enrich.Extension{Err: fmt.Errorf("field c: %w", enrich.ErrWrongType), ID: "1"}
+	prepare := func(h *harness) (selectFields func(names string)) {
 		h.use(rule.Sources...)
 		h.to.Begin()
 		h.current()
-		selected := func(names string) *enrich.Source {
+		return func(names string) {
 			narrowed, _, _ := rule.Narrow("/?fields=" + names)
-			return narrowed.Sources[0]
+			h.src = narrowed.Sources[0]
 		}
-		for range 2 {
-			for _, names := range []string{"x", "x.label", "x.score", "x.label,x.score"} {
-				h.src = selected(names)
-				if len(h.src.Fields) != len(selected(names).Fields) || names != "x" && len(h.src.Fields) > 2 {
-					t.Fatalf("%s: %+v", names, h.src.Fields)
-				}
-				a := document("a", `{"of":"`+names+`"}`)
-				h.read(a)
-				h.src = selected(names) // of another request
-				h.expectHit(a)
+	}
+	test(t, func(h *harness) {
+		selectFields := prepare(h)
+		for _, first := range []string{"x", "x.b,x.a"} {
+			selectFields(first)
+			h.read(document)
+			for names, want := range map[string]string{
+				"x": string(document.JSON), "x.c,x.b,x.a": string(document.JSON),
+				"x.a": `{"a":1}`, "x.b": `{"b":[{"a":2}]}`, "x.c": `{"c":"{,}"}`, "x.c,x.a": `{"a":1,"c":"{,}"}`,
+			} {
+				selectFields(names)
+				h.expectHit(enrich.Extension{JSON: []byte(want), ID: "1"})
 			}
 			h.to.Match(whole, key(7))
 		}
-		h.to.Change("a")
+		selectFields("x.a")
+		h.read(enrich.Extension{Err: enrich.ErrNotFound})
+		selectFields("x.b")
+		h.expectHit(enrich.Extension{Err: enrich.ErrNotFound})
+	})
+	// A request for valid fields of an invalid document reads these.
+	test(t, func(h *harness) {
+		selectFields := prepare(h)
+		a := enrich.Extension{JSON: []byte(`{"a":1}`), ID: "1"}
+		selectFields("x.a")
+		r, result := h.start(h.t.Context())
+		h.end(r, invalid)
+		h.end(<-h.reads, a)
+		if got := <-result; !isSame(got, a) || got.Cache != enrich.CacheMiss {
+			t.Errorf("%+v", got)
+		}
+		if got := h.read(a); !isSame(got, a) || got.Cache != enrich.CacheMiss {
+			t.Errorf("%+v", got)
+		}
+		if got := h.read(enrich.Extension{Err: errDown}); !errors.Is(got.Err, errDown) {
+			t.Errorf("%+v", got)
+		}
+		selectFields("x")
+		h.expectHit(invalid)
+
+		// The result of another read may be older.
+		h.to.Lost()
+		other, _ := h.start(h.t.Context())
+		h.current()
+		selectFields("x.a")
+		h.read(a)
+		selectFields("x")
+		h.end(other, document)
 		h.expectMiss()
 	})
 }
 
-// TestMaxEntries: the number of results is bounded.
-func TestMaxEntries(t *testing.T) {
+// TestMaxSize: the size of the results is bounded, and that of each.
+func TestMaxSize(t *testing.T) {
 	test(t, func(h *harness) {
 		store := New(storetest.Mem(nil), func(context.Context, []*enrich.Source, enrich.Changes) {})
 		defer store.Close()
 		src := testSource()
-		src.Cache.MaxEntries = 100
+		src.Cache.MaxSize = 100 * entrySize
 		store.Use([]*enrich.Rule{{Sources: []*enrich.Source{src}}})
 		for n := range int64(10_000) {
 			store.Find(h.t.Context(), src, []enrich.Key{key(n)})
 		}
 		synctest.Wait()
-		if n := store.Stats()[0].Entries; n < 50 || n > 100 {
-			t.Errorf("%d entries, want at most 100", n)
+		s := store.Stats()[0]
+		if s.Entries < 50 || s.Entries > 100 || s.Bytes != uint64(s.Entries*entrySize) {
+			t.Errorf("%+v, want at most 100 entries", s)
+		}
+	})
+	test(t, func(h *harness) {
+		h.src = testSource()
+		h.src.Cache.MaxSize = 16 * 8000
+		h.use(h.src)
+		h.to.Begin()
+		h.current()
+		largest, larger := make([]byte, 8000-entrySize-1), make([]byte, 8000-entrySize)
+		h.read(enrich.Extension{JSON: larger, ID: "a"})
+		h.expectMiss()
+		h.read(enrich.Extension{JSON: largest, ID: "a"})
+		h.expectHit(enrich.Extension{JSON: largest, ID: "a"})
+
+		// A document that is too large replaces another one, also that of a read which may have been before.
+		h.to.Lost()
+		first, _ := h.start(h.t.Context())
+		h.read(enrich.Extension{JSON: larger, ID: "a"})
+		h.end(first, enrich.Extension{JSON: largest, ID: "a"})
+		h.current()
+		h.expectMiss()
+	})
+}
+
+// TestMemory: the size of results in memory is about what Stats says.
+func TestMemory(t *testing.T) {
+	for _, size := range []int{0, 1000} {
+		src := testSource()
+		src.Cache.MaxSize = 16 << 20
+		store := New(nil, func(context.Context, []*enrich.Source, enrich.Changes) {})
+		store.Use([]*enrich.Rule{{Sources: []*enrich.Source{src}}})
+		results, before := store.used.Load().tables[src], heap()
+		for n := range 20_000 {
+			k := enrich.Key{{Type: enrich.String, Text: fmt.Sprint("user ", n)}}
+			results.keep(entryKeyOf(k), enrich.Extension{JSON: make([]byte, size), ID: fmt.Sprint("id ", n)}, results.begin())
+		}
+		results.entries.CleanUp()
+		s, actual := store.Stats()[0], float64(heap()-before)
+		t.Logf("%d results, %d bytes each: %d bytes, actually %.0f", s.Entries, size, s.Bytes, actual)
+		if s.Entries < 10_000 || actual > 1.1*float64(s.Bytes) || actual < 0.5*float64(s.Bytes) {
+			t.Errorf("%+v, actually %.0f bytes", s, actual)
+		}
+		store.Close()
+	}
+}
+
+// heap returns the size of the objects in memory.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestUnavailable: while the database cannot be read, an older result replaces a read at once.
+func TestUnavailable(t *testing.T) {
+	test(t, func(h *harness) {
+		var isAvailable atomic.Bool
+		h.cache.IsAvailable = isAvailable.Load
+		a := document("a", `{"n":1}`)
+		h.read(a) // there is no older result
+		h.expectHit(a)
+		h.to.Lost()
+		find := func(n int64) enrich.Extension { return h.cache.Find(canceled(), h.src, []enrich.Key{key(n)})[0] }
+		if ext := find(7); !isSame(ext, a) || ext.Cache != enrich.CacheStale || !errors.Is(ext.Stale, errUnavailable) {
+			t.Errorf("%+v", ext)
+		}
+		if len(h.reads) != 0 {
+			t.Error("the database was read")
+		}
+		result := make(chan []enrich.Extension, 1)
+		go func() { result <- h.cache.Find(h.t.Context(), h.src, []enrich.Key{key(6), key(7), key(8)}) }()
+		r := <-h.reads
+		if len(r.keys) != 2 || r.keys[0][0] != key(6)[0] || r.keys[1][0] != key(8)[0] {
+			t.Errorf("read %v", r.keys)
+		}
+		r.answer <- []enrich.Extension{{Err: errDown}, {Err: enrich.ErrNotFound}}
+		found := <-result
+		if !errors.Is(found[0].Err, errDown) || !isSame(found[1], a) || !errors.Is(found[2].Err, enrich.ErrNotFound) {
+			t.Errorf("%+v", found)
+		}
+		if ext := find(8); ext.Cache != enrich.CacheStale || !errors.Is(ext.Err, enrich.ErrNotFound) {
+			t.Errorf("%+v", ext)
+		}
+		if s := h.cache.Stats()[0]; s.Stale != 3 {
+			t.Errorf("%+v", s)
+		}
+		isAvailable.Store(true)
+		if got := h.read(a); got.Cache != enrich.CacheMiss {
+			t.Errorf("%+v", got)
+		}
+		isAvailable.Store(false)
+		h.to.Change("a")
+		h.expectMiss()
+	})
+}
+
+// TestCounters: new rules do not reset the counters of a collection.
+func TestCounters(t *testing.T) {
+	test(t, func(h *harness) {
+		h.read(document("a", `{"n":1}`))
+		h.expectHit(document("a", `{"n":1}`))
+		h.to.Change("b")
+		h.use()
+		if s := h.cache.Stats(); len(s) != 0 {
+			t.Errorf("%+v", s)
+		}
+		h.src = testSource()
+		h.src.Cache.MaxAge++
+		h.use(h.src)
+		if s := h.cache.Stats()[0]; s.Hits != 1 || s.Misses != 1 || s.Changes != 1 || s.Entries != 0 {
+			t.Errorf("%+v", s)
+		}
+		h.expectMiss()
+		if s := h.cache.Stats()[0]; s.Hits != 1 || s.Bypassed != 1 {
+			t.Errorf("%+v", s)
 		}
 	})
 }

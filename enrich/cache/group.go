@@ -3,6 +3,7 @@ package cache
 import (
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"weft/enrich"
@@ -14,22 +15,27 @@ type group struct {
 	tables  []*table // by source; sources with the same definition share one
 	history *history
 	stop    func() // ends the call of watch
+
+	*counters
 }
+
+// counters count for a collection, with the sources of all rules that were used.
+type counters struct{ hits, misses, bypassed, stale, changes atomic.Uint64 }
 
 var _ enrich.Changes = (*group)(nil)
 
-func newGroup(sources []*enrich.Source) *group {
-	maxEntries := 0
+func newGroup(sources []*enrich.Source, c *counters) *group {
+	maxSize := 0
 	for _, src := range sources {
-		maxEntries += src.Cache.MaxEntries
+		maxSize += src.Cache.MaxSize
 	}
-	g := &group{sources: sources, history: newHistory(maxEntries)}
+	g := &group{sources: sources, history: newHistory(maxSize), counters: c}
 	for i, src := range sources {
 		same := slices.IndexFunc(sources[:i], func(other *enrich.Source) bool { return reflect.DeepEqual(other, src) })
 		if same >= 0 {
 			g.tables = append(g.tables, g.tables[same])
 		} else {
-			g.tables = append(g.tables, newTable(src.Cache, g.history))
+			g.tables = append(g.tables, newTable(src.Cache, g.history, c))
 		}
 	}
 	return g
@@ -40,7 +46,7 @@ func (g *group) Begin() { g.history.begin() }
 
 // Change implements [enrich.Changes].
 func (g *group) Change(id string) {
-	g.history.reported.Add(1)
+	g.changes.Add(1)
 	if slot := g.history.slotOfID(id); slot >= 0 {
 		g.history.outdate(slot)
 	}
@@ -50,14 +56,14 @@ func (g *group) Change(id string) {
 func (g *group) Match(src *enrich.Source, key enrich.Key) {
 	for i, other := range g.sources {
 		if other == src {
-			g.history.outdate(g.tables[i].slotOf(entryKeyOf(key, "")))
+			g.history.outdate(g.tables[i].slotOf(entryKeyOf(key)))
 		}
 	}
 }
 
 // ChangeAny implements [enrich.Changes].
 func (g *group) ChangeAny() {
-	g.history.reported.Add(1)
+	g.changes.Add(1)
 	g.history.outdateAll()
 }
 
@@ -73,17 +79,14 @@ func (g *group) Unsupported() { g.history.lose(true) }
 func (g *group) stats() Stats {
 	s := Stats{
 		Database: g.sources[0].Database, Collection: g.sources[0].Collection,
-		Changes: g.history.reported.Load(), Follows: g.history.follows(time.Now()),
+		Hits: g.hits.Load(), Misses: g.misses.Load(), Bypassed: g.bypassed.Load(), Stale: g.stale.Load(),
+		Changes: g.changes.Load(), Follows: g.history.follows(time.Now()),
 	}
 	for i, t := range g.tables {
-		if slices.Contains(g.tables[:i], t) {
-			continue
+		if !slices.Contains(g.tables[:i], t) {
+			s.Entries += t.entries.EstimatedSize()
+			s.Bytes += t.entries.WeightedSize()
 		}
-		s.Hits += t.hits.Load()
-		s.Misses += t.misses.Load()
-		s.Bypassed += t.bypassed.Load()
-		s.Stale += t.stale.Load()
-		s.Entries += t.entries.EstimatedSize()
 	}
 	return s
 }

@@ -26,16 +26,15 @@ type history struct {
 	start         time.Time    // before all other times
 	complete      atomic.Int64 // nanoseconds since start at which changes were complete; 0 while they are not reported
 	isUnsupported atomic.Bool
-
-	reported atomic.Uint64 // number of changes, for Stats
 }
 
-// slotsPerEntry keeps the number of results that a change outdates by chance below one.
-const slotsPerEntry = 2
+// bytesPerSlot keeps the number of results that a change outdates by chance below one, with the memory of slots below
+// a thirtieth of that of results.
+const bytesPerSlot = 512
 
-func newHistory(maxEntries int) *history {
+func newHistory(maxSize int) *history {
 	n := 1
-	for n < slotsPerEntry*maxEntries {
+	for n < maxSize/bytesPerSlot {
 		n *= 2
 	}
 	return &history{seed: maphash.MakeSeed(), slots: make([]atomic.Uint64, n), start: time.Now().Add(-1)}

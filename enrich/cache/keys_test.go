@@ -16,7 +16,7 @@ func TestKeysOfClients(t *testing.T) {
 		path := "/users/name?" + strings.Repeat("x", 50_000)
 		keep := func(text string) (kept []string) {
 			k := enrich.Key{{Type: enrich.String, Text: text}}
-			results.keep(entryKeyOf(k, ""), enrich.Extension{Err: enrich.ErrNotFound}, results.begin())
+			results.keep(entryKeyOf(k), enrich.Extension{Err: enrich.ErrNotFound}, results.begin())
 			for key := range results.entries.Keys() {
 				kept = append(kept, key.last.Text)
 			}

@@ -17,7 +17,7 @@ import (
 // TestRandomInterleavings runs clients, writes, reports of changes, gaps, failures and pauses in random order against a
 // model of the database, and checks each result: it is not older than the changes that were reported before the read
 // began, and not older than the previous result for the same client. A result that replaces a failed read is not one
-// whose change was reported.
+// whose change was reported. Some reads select a field, and some documents are invalid because of another field.
 func TestRandomInterleavings(t *testing.T) {
 	var sum Stats
 	for seed := range uint64(400) {
@@ -53,17 +53,21 @@ const (
 )
 
 // modelDocument is a document of the model.
-type modelDocument struct{ key, commit int } // its key, and the write that changed it last
+type modelDocument struct {
+	key, commit int  // its key, and the write that changed it last
+	isInvalid   bool // apart from its commit
+}
 
 // model is a database with one collection, the clients of a cache, and a stream of changes.
 type model struct {
 	t      *testing.T
 	seed   uint64
 	random *rand.Rand
-	src    *enrich.Source
+	rule   *enrich.Rule
 	cache  *Store
 	to     enrich.Changes
 	stats  Stats
+	isDown bool // the cache knows that reads fail
 
 	states   []map[int]modelDocument // after each write, by the number of the write
 	writes   []int                   // the document of each write
@@ -84,6 +88,7 @@ type client struct {
 
 // pendingRead is a read of the database that has not ended.
 type pendingRead struct {
+	src    *enrich.Source
 	keys   []enrich.Key
 	min    int // the oldest state that it may return
 	answer chan []enrich.Extension
@@ -93,9 +98,10 @@ func newModel(t *testing.T, seed uint64) *model {
 	m := &model{
 		t: t, seed: seed, random: rand.New(rand.NewPCG(22, seed)), states: []map[int]modelDocument{{}}, writes: []int{-1},
 		reported: []bool{true},
-		src: &enrich.Source{Database: "d", Collection: "c", Cache: &enrich.CachePolicy{
-			MaxEntries: 100, MaxAge: time.Minute, StaleIfError: time.Hour,
-		}},
+		rule: selecting(&enrich.Source{
+			Database: "d", Collection: "c", Fields: []enrich.Field{{Name: "id"}, {Name: "commit"}},
+			Cache: &enrich.CachePolicy{MaxSize: 1 << 20, MaxAge: time.Minute, StaleIfError: time.Hour},
+		}),
 	}
 	for i := range m.clients {
 		m.clients[i] = &client{}
@@ -104,14 +110,15 @@ func newModel(t *testing.T, seed uint64) *model {
 		m.to = to
 		<-ctx.Done()
 	})
-	m.cache.Use([]*enrich.Rule{{Sources: []*enrich.Source{m.src}}})
+	m.cache.IsAvailable = func() bool { return !m.isDown }
+	m.cache.Use([]*enrich.Rule{m.rule})
 	synctest.Wait()
 	return m
 }
 
 // Find implements [enrich.Store].
-func (m *model) Find(_ context.Context, _ *enrich.Source, keys []enrich.Key) []enrich.Extension {
-	r := &pendingRead{keys: keys, min: max(m.readMin, m.position), answer: make(chan []enrich.Extension)}
+func (m *model) Find(_ context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
+	r := &pendingRead{src: src, keys: keys, min: max(m.readMin, m.position), answer: make(chan []enrich.Extension)}
 	m.pending = append(m.pending, r)
 	return <-r.answer
 }
@@ -120,7 +127,7 @@ func (m *model) now() int { return len(m.states) - 1 }
 
 // step does one random thing, and waits for its effects.
 func (m *model) step() {
-	switch m.random.IntN(16) {
+	switch m.random.IntN(17) {
 	case 0, 1, 2:
 		m.write()
 	case 3, 4, 5, 6:
@@ -145,9 +152,14 @@ func (m *model) step() {
 		case 0: // the stream ends
 			m.to.Lost()
 		case 1: // it cannot be resumed
+			for n := m.complete + 1; n <= m.position; n++ {
+				m.reported[n] = false // perhaps without a key that the document had in between
+			}
 			m.position, m.complete = m.now(), m.now()
 			m.to.Begin()
 		}
+	case 16:
+		m.isDown = m.random.IntN(4) == 0
 	}
 	synctest.Wait()
 }
@@ -157,7 +169,7 @@ func (m *model) write() {
 	if _, exists := state[id]; exists && m.random.IntN(3) == 0 {
 		delete(state, id)
 	} else {
-		state[id] = modelDocument{m.random.IntN(modelKeys), len(m.states)}
+		state[id] = modelDocument{m.random.IntN(modelKeys), len(m.states), m.random.IntN(4) == 0}
 	}
 	m.states, m.writes, m.reported = append(m.states, state), append(m.writes, id), append(m.reported, false)
 }
@@ -182,7 +194,7 @@ func (m *model) report() {
 		m.to.ChangeAny()
 		return
 	case exists:
-		m.to.Match(m.src, modelKey(doc.key))
+		m.to.Match(m.rule.Sources[0], modelKey(doc.key))
 	}
 	m.to.Change(fmt.Sprint(id))
 }
@@ -190,11 +202,22 @@ func (m *model) report() {
 func modelKey(n int) enrich.Key { return enrich.Key{{Type: enrich.Int64, Int: int64(n)}} }
 
 // result returns the result of a read of a key in a state: the first document, if there is one.
-func (m *model) result(state, key int) enrich.Extension {
+func (m *model) result(src *enrich.Source, state, key int) enrich.Extension {
 	for id := range modelDocuments {
-		if doc, exists := m.states[state][id]; exists && doc.key == key {
-			return enrich.Extension{JSON: fmt.Appendf(nil, `{"id":%d,"commit":%d}`, id, doc.commit), ID: fmt.Sprint(id)}
+		doc, exists := m.states[state][id]
+		if !exists || doc.key != key {
+			continue
 		}
+		ext := enrich.Extension{ID: fmt.Sprint(id)}
+		switch {
+		case len(src.Fields) == 1:
+			ext.JSON = fmt.Appendf(nil, `{"commit":%d}`, doc.commit)
+		case doc.isInvalid:
+			ext.Err = enrich.ErrWrongType
+		default:
+			ext.JSON = fmt.Appendf(nil, `{"id":%d,"commit":%d}`, id, doc.commit)
+		}
+		return ext
 	}
 	return enrich.Extension{Err: enrich.ErrNotFound}
 }
@@ -215,17 +238,21 @@ func (m *model) startRead() {
 		values[i] = modelKey(key)
 	}
 	complete, reported := m.complete, slices.Clone(m.reported[:m.complete+1])
+	rule, _, _ := m.rule.Narrow([]string{"/", "/?fields=x.commit"}[m.random.IntN(2)])
+	src := rule.Sources[0]
 	go func() {
-		found := m.cache.Find(m.t.Context(), m.src, values)
+		found := m.cache.Find(m.t.Context(), src, values)
 		for i, key := range keys {
-			m.check(c, key, found[i], complete, reported)
+			m.check(c, src, key, found[i], complete, reported)
 		}
 		c.busy = false
 	}()
 }
 
 // check checks a result. complete and reported are those when the read began.
-func (m *model) check(c *client, key int, ext enrich.Extension, complete int, reported []bool) {
+func (m *model) check(
+	c *client, src *enrich.Source, key int, ext enrich.Extension, complete int, reported []bool,
+) {
 	if !ext.IsAnswer() {
 		return
 	}
@@ -233,15 +260,18 @@ func (m *model) check(c *client, key int, ext enrich.Extension, complete int, re
 		m.t.Errorf("status %q, stale %v", ext.Cache, ext.Stale)
 	}
 	oldest := max(complete, c.seen[key])
-	if ext.Stale != nil {
+	switch {
+	case ext.Stale != nil:
 		oldest = 0
+	case errors.Is(ext.Err, enrich.ErrWrongType): // no client sees an older document
+		oldest = complete
 	}
 	for state := oldest; state <= m.now(); state++ {
-		if !isSame(m.result(state, key), ext) || ext.Stale != nil && m.hasReportedChange(state, key, reported) {
+		if !isSame(m.result(src, state, key), ext) || ext.Stale != nil && m.hasReportedChange(state, key, reported) {
 			continue
 		}
 		if ext.Stale == nil {
-			c.seen[key] = state
+			c.seen[key] = max(c.seen[key], state)
 		}
 		return
 	}
@@ -252,7 +282,7 @@ func (m *model) check(c *client, key int, ext enrich.Extension, complete int, re
 // hasReportedChange reports whether the first change of a result after a state was reported.
 func (m *model) hasReportedChange(state, key int, reported []bool) bool {
 	for next := state + 1; next < len(reported); next++ {
-		if !isSame(m.result(state, key), m.result(next, key)) {
+		if whole := m.rule.Sources[0]; !isSame(m.result(whole, state, key), m.result(whole, next, key)) {
 			return reported[next]
 		}
 	}
@@ -271,7 +301,7 @@ func (m *model) endRead() {
 	fails := m.random.IntN(6) == 0
 	found := make([]enrich.Extension, len(r.keys))
 	for i, key := range r.keys {
-		if found[i] = m.result(state, int(key[0].Int)); fails {
+		if found[i] = m.result(r.src, state, int(key[0].Int)); fails {
 			found[i] = enrich.Extension{Err: errors.New("no reachable servers")}
 		}
 	}

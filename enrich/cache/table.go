@@ -22,18 +22,24 @@ type table struct {
 	entries *otter.Cache[entryKey, *entry]
 	steps   atomic.Uint64 // the number of times that a read began or ended
 
-	hits, misses, bypassed, stale atomic.Uint64
+	*counters
 }
 
-// entryKey is an [enrich.Key] that is comparable, with the fields that a request selects.
+// entryKey is an [enrich.Key] that is comparable.
 type entryKey struct {
 	prefix string
 	last   enrich.Value
-	fields string // see [enrich.Source.Whole]
 }
 
-func entryKeyOf(key enrich.Key, fields string) entryKey {
-	return entryKey{key.Prefix(), key[len(key)-1], fields}
+func entryKeyOf(key enrich.Key) entryKey { return entryKey{key.Prefix(), key[len(key)-1]} }
+
+// length returns the number of bytes of the key.
+func (k entryKey) length() int { return len(k.prefix) + len(k.last.Text) }
+
+// clone returns a key for an entry. Otherwise the entry would keep the request's whole path in memory.
+func (k entryKey) clone() entryKey {
+	k.last.Text = strings.Clone(k.last.Text)
+	return k
 }
 
 // maxKeyLength is the maximum length of the key of an entry, in bytes. Keys are from clients, and a missing document is
@@ -47,6 +53,17 @@ type entry struct {
 	keySlot, idSlot int              // in history; idSlot is -1 without a document
 }
 
+// entrySize is the size of an entry in bytes, with an empty key and result.
+const entrySize = 400
+
+// sizeOf returns the approximate size of an entry in bytes.
+func sizeOf(key entryKey, e *entry) uint32 {
+	return uint32(entrySize + key.length() + cap(e.ext.JSON) + len(e.ext.ID))
+}
+
+// maxShare is the part of MaxSize that an entry may have: a sixteenth.
+const maxShare = 16
+
 // read is a read of the database.
 type read struct {
 	table        *table
@@ -55,18 +72,12 @@ type read struct {
 	began, ended uint64    // steps
 }
 
-func newTable(policy *enrich.CachePolicy, h *history) *table {
-	return &table{
-		policy: policy, history: h, salt: rand.Uint64(),
-		entries: otter.Must(&otter.Options[entryKey, *entry]{MaximumSize: policy.MaxEntries}),
-	}
+func newTable(policy *enrich.CachePolicy, h *history, c *counters) *table {
+	o := &otter.Options[entryKey, *entry]{MaximumWeight: uint64(policy.MaxSize), Weigher: sizeOf}
+	return &table{policy: policy, history: h, salt: rand.Uint64(), entries: otter.Must(o), counters: c}
 }
 
-// slotOf returns the slot of a key, which is the same for all selections of fields.
-func (t *table) slotOf(key entryKey) int {
-	key.fields = ""
-	return t.history.slotOfKey(t.salt, key)
-}
+func (t *table) slotOf(key entryKey) int { return t.history.slotOfKey(t.salt, key) }
 
 // begin returns a read that begins.
 func (t *table) begin() read {
@@ -90,23 +101,35 @@ func (t *table) lookup(key entryKey, now time.Time) (enrich.Extension, bool) {
 	return e.ext, true
 }
 
+// settle returns the result of a read. It keeps what the database responded. If the read failed, an older result may
+// replace it.
+func (t *table) settle(key entryKey, ext enrich.Extension, r read) enrich.Extension {
+	if !ext.IsAnswer() {
+		return t.standIn(key, ext)
+	}
+	t.keep(key, ext, r)
+	return ext
+}
+
 // keep keeps the result of a read. An outdated one is kept as well, as a record of what a client received: if the
 // results of two reads that ran at the same time differ, it is not known which is newer. Then neither is used again,
 // nor are those of other reads that are still running. Otherwise a client could get the older one after the newer one.
+// The same holds for a result that is too large to be kept.
 func (t *table) keep(key entryKey, ext enrich.Extension, r read) {
-	if len(key.prefix)+len(key.last.Text) > maxKeyLength {
-		return
+	if key.length() > maxKeyLength {
+		return // no result of this key is kept
 	}
-	key.last.Text = strings.Clone(key.last.Text) // else the entry would keep the request's whole path in memory
+	key = key.clone()
 	ext.Command, ext.Cache = nil, enrich.CacheHit
 	e := &entry{read: r, ext: ext, keySlot: t.slotOf(key), idSlot: t.history.slotOfID(ext.ID)}
+	fits := int(sizeOf(key, e)) <= t.policy.MaxSize/maxShare
 	t.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
 		switch {
-		case !found || e.began > old.ended:
+		case fits && (!found || e.began > old.ended):
 			return e, otter.WriteOp
-		case old.began > e.ended:
+		case found && old.began > e.ended:
 			return nil, otter.CancelOp
-		case isSame(old.ext, e.ext):
+		case found && isSame(old.ext, e.ext):
 			newer := *e
 			if e.began < old.began {
 				newer = *old
@@ -120,7 +143,30 @@ func (t *table) keep(key entryKey, ext enrich.Extension, r read) {
 	})
 }
 
-// isSame reports whether two results are of the same document with the same fields.
+// settleSelected returns the result of a read of selected fields, of a document that is invalid with all its fields.
+// The result is not kept, but what is kept must not be older; see keep.
+func (t *table) settleSelected(key entryKey, ext enrich.Extension, r read) enrich.Extension {
+	if !ext.IsAnswer() || key.length() > maxKeyLength {
+		return ext
+	}
+	key = key.clone()
+	t.entries.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		switch {
+		case found && old.began > r.ended:
+			return nil, otter.CancelOp
+		case found && errors.Is(old.ext.Err, enrich.ErrWrongType):
+			still := *old
+			still.ended = max(old.ended, r.ended)
+			return &still, otter.WriteOp
+		default:
+			t.history.outdate(t.slotOf(key))
+			return nil, otter.InvalidateOp
+		}
+	})
+	return ext
+}
+
+// isSame reports whether two results are of the same document, with the same values.
 func isSame(a, b enrich.Extension) bool {
 	return a.ID == b.ID && bytes.Equal(a.JSON, b.JSON) && (a.Err == nil) == (b.Err == nil) &&
 		errors.Is(a.Err, enrich.ErrNotFound) == errors.Is(b.Err, enrich.ErrNotFound)

@@ -42,9 +42,12 @@ func Decode(b []byte) (Entry, error) {
 	if len(b) == 0 {
 		return Entry{}, nil
 	}
-	d := decoder{rest: b[1:], failed: b[0] != encoding}
+	if b[0] != encoding {
+		return Entry{}, ErrEncoding
+	}
+	d := decoder{rest: b[1:]}
 	e := Entry{Since: d.time()}
-	for range d.count() {
+	for n := d.count(); n > 0 && !d.failed; n-- {
 		e.Responses = append(e.Responses, Response{
 			Status:    int(d.uint()),
 			Requested: d.time(),
@@ -129,7 +132,7 @@ func (d *decoder) time() time.Time {
 	if v == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, v)
+	return time.Unix(0, v).UTC()
 }
 
 func (d *decoder) bool() bool { return d.uint() != 0 }

@@ -2,6 +2,7 @@ package httpcache
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -39,52 +40,59 @@ func (e Entry) Select(req Request) (Response, bool) {
 	return Response{}, false
 }
 
+const tooEarly = "the resource may have changed since the request"
+
 // Update returns e after resp, a final response to a GET request, was received, and why resp is not kept; "" if it is.
 // isParty is as for Keep. After a 304, resp is what Freshen returned.
 //
-// Because exchanges overlap, responses do not always come in the order in which the origin generated them. Update never
-// keeps a response of which another one shows that it may be outdated: a response replaces one that was received before
-// its request was sent. If two that overlapped in time have different bodies, neither is kept, because Date (section 4)
-// has seconds only, and tells when the header was made, not when the data was read.
+// Because exchanges overlap, responses do not always arrive in the order in which the origin read its data. Update
+// keeps no response that may be older than another one that was kept:
+//   - A response replaces one that was received before its request was sent, and one with the same body.
+//   - If two exchanges overlapped and the bodies differ, neither response is kept. Date (section 4) does not decide: it
+//     has seconds only, and says when the header was made, not when the data was read.
+//   - If Date contradicts the order of the exchanges, neither is kept.
+//   - A response that may not be kept, but differs from the kept one, removes that. No response to an earlier request is
+//     kept after it, also if none was kept before.
 func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, why string) {
 	kept, why := Keep(req, resp, isParty)
 	if why != "" && !isAboutResource(req, resp, isParty) {
 		return e, why
 	}
+	if why == "" && resp.Requested.Before(e.Since) {
+		why = tooEarly
+	}
+	mayBeKept, isOutdated := why == "", why == tooEarly
 	updated.Since = e.Since
 	for _, r := range e.Responses {
-		related := r.Matches(req) || why == "" && r.sharesRequests(kept)
 		isSame := resp.Status == r.Status && bytes.Equal(resp.Body, r.Body)
 		switch {
-		case !related:
-		case !r.Requested.Before(resp.Received): // resp is the earlier one
+		case !r.Matches(req) && (!mayBeKept || !r.sharesRequests(kept)), isSame && !mayBeKept:
+			updated.Responses = append(updated.Responses, r)
+			isOutdated = isOutdated || r.Matches(req)
+		case !r.Requested.Before(resp.Received):
+			isOutdated = true
 			why = "a later response is kept"
-		case resp.Requested.Before(r.Received) && !isSame:
-			updated.Since = latest(updated.Since, r.Received, resp.Received)
-			why = "an overlapping request had another response"
-			continue
-		case resp.Date().Before(r.Date()):
-			if !isSame {
-				why = "the response before has a later date"
-				continue
+			updated.Responses = append(updated.Responses, r)
+		case isSame, !resp.Requested.Before(r.Received) && !resp.Date().Before(r.Date()): // replaced
+			if !maps.EqualFunc(r.Vary, kept.Vary, slices.Equal) {
+				updated.Since = latest(updated.Since, r.Received) // for requests that do not match resp
 			}
-			why = "the same response with a later date is kept"
-		case why == "":
-			continue // replaced
-		case !isSame:
-			updated.Since = latest(updated.Since, resp.Received)
-			continue // replaced by a response that may not be kept
+		case resp.Requested.Before(r.Received):
+			why = "an overlapping request had another response"
+			updated.Since = latest(updated.Since, r.Received)
+		default:
+			why = "the date is before that of the last response"
 		}
-		updated.Responses = append(updated.Responses, r)
-	}
-	if why == "" && resp.Requested.Before(e.Since) {
-		why = "the resource may have changed since the request"
 	}
 	if why != "" {
+		if !isOutdated || len(updated.Responses) < len(e.Responses) {
+			updated.Since = latest(updated.Since, resp.Received)
+		}
 		return updated, why
 	}
 	updated.Responses = slices.Insert(updated.Responses, 0, kept)
 	if n := len(updated.Responses); n > maxVariants {
+		// What was removed may be newer than the responses to requests before.
 		updated.Since = latest(updated.Since, updated.Responses[n-1].Received)
 		updated.Responses = updated.Responses[:n-1]
 	}

@@ -18,6 +18,10 @@ type Request struct {
 
 	// HasCredentials says that the request identifies its caller, for example with Authorization or Cookie.
 	HasCredentials bool
+
+	// Hidden reports whether the value of a field is not known although the request may have it; nil: none is. A
+	// response that depends on such a field is neither kept nor used.
+	Hidden func(name string) bool
 }
 
 // Response is a response of the origin.
@@ -51,55 +55,57 @@ const (
 
 // Use returns how r may be used for req at the time now (RFC 9111, section 4).
 func (r Response) Use(req Request, now time.Time) Use {
-	if req.Method != http.MethodGet || !r.Matches(req) || req.HasCredentials && !r.allowsCredentials() {
+	if !r.suits(req) {
 		return No
 	}
-	cc := parseDirectives(r.Header["Cache-Control"])
-	asked := requestDirectives(req.Header)
-	if cc.hasUnqualified("no-cache") || asked.has("no-cache") { // sections 5.2.2.4, 5.2.1.4, 5.4
-		return Validate
+	cc, asked := parseDirectives(r.Header["Cache-Control"]), requestDirectives(req.Header)
+	limit := time.Duration(-1)
+	if maxStale, ok := asked.maxStale(); ok {
+		limit = maxStale
 	}
-	age := r.Age(now)
-	// A response whose age equals its lifetime is stale (section 4.2).
-	staleness := age - r.Lifetime()
-	if minFresh, ok := asked.seconds("min-fresh"); ok && -staleness < minFresh { // section 5.2.1.3
-		return Validate
-	}
-	if maxAge, ok := asked.seconds("max-age"); ok && age > maxAge { // section 5.2.1.1
-		return Validate
-	}
-	if staleness < 0 {
-		return Fresh
-	}
-	if maxStale, ok := asked.maxStale(); ok && staleness <= maxStale && !cc.forbidsStale() { // section 5.2.1.2
+	if r.satisfies(cc, asked, now, limit) {
 		return Fresh
 	}
 	return Validate
 }
 
 // StandsIn reports whether r may be used for req at the time now because the origin fails (RFC 5861, section 4). limit
-// is how long after its freshness lifetime a response may be used; stale-if-error of the response or the request can
-// shorten it.
+// is how long after its freshness lifetime a response may be used. stale-if-error, of the response or the request, and
+// max-stale shorten it. What else the request asks for holds too: with no-cache or max-age=0, r does not stand in.
 func (r Response) StandsIn(req Request, now time.Time, limit time.Duration) bool {
-	cc := parseDirectives(r.Header["Cache-Control"])
-	asked := requestDirectives(req.Header)
-	if r.Use(req, now) == No || cc.forbidsStale() || asked.has("no-cache") {
-		return false
-	}
+	cc, asked := parseDirectives(r.Header["Cache-Control"]), requestDirectives(req.Header)
 	for _, d := range []directives{cc, asked} {
 		if seconds, ok := d.seconds("stale-if-error"); ok {
 			limit = min(limit, seconds)
 		}
 	}
-	age := r.Age(now)
-	if maxAge, ok := asked.seconds("max-age"); ok {
-		if maxStale, ok := asked.maxStale(); ok {
-			limit = min(limit, maxStale)
-		} else if age > maxAge {
-			return false
-		}
+	if maxStale, ok := asked.maxStale(); ok {
+		limit = min(limit, maxStale)
 	}
-	return age-r.Lifetime() <= limit
+	return r.suits(req) && r.satisfies(cc, asked, now, limit)
+}
+
+// suits reports whether r is a response to req, at whatever age.
+func (r Response) suits(req Request) bool {
+	return req.Method == http.MethodGet && r.Matches(req) && (!req.HasCredentials || r.allowsCredentials())
+}
+
+// satisfies reports whether r, with the directives cc, may be used for a request with the directives asked. limit is
+// how long a stale response may be used, if r does not forbid it; negative: not at all.
+func (r Response) satisfies(cc, asked directives, now time.Time, limit time.Duration) bool {
+	if cc.hasUnqualified("no-cache") || asked.has("no-cache") { // sections 5.2.2.4, 5.2.1.4, 5.4
+		return false
+	}
+	age := r.Age(now)
+	if maxAge, ok := asked.seconds("max-age"); ok && age > maxAge { // section 5.2.1.1
+		return false
+	}
+	left := r.Lifetime() - age
+	if minFresh, ok := asked.seconds("min-fresh"); ok && left < minFresh { // section 5.2.1.3
+		return false
+	}
+	// If age and lifetime are equal, r is stale (section 4.2).
+	return left > 0 || -left <= limit && !cc.forbidsStale()
 }
 
 // OnlyIfCached reports whether req must be answered with 504 (Gateway Timeout) if no response may be used for it

@@ -29,6 +29,8 @@ func Keep(req Request, resp Response, isParty bool) (kept Response, why string) 
 		return kept, "the response has private"
 	case slices.Contains(vary, "*"):
 		return kept, "vary is *"
+	case slices.ContainsFunc(vary, req.hides):
+		return kept, "vary names a field whose value is not known"
 	case req.HasCredentials && !kept.allowsCredentials():
 		return kept, "the request has credentials"
 	}
@@ -48,12 +50,14 @@ func (r Response) allowsCredentials() bool {
 // Matches reports whether req has the request fields that r depends on (RFC 9111, section 4.1).
 func (r Response) Matches(req Request) bool {
 	for name, values := range r.Vary {
-		if !slices.Equal(values, normalized(req.Header[name])) {
+		if req.hides(name) || !slices.Equal(values, normalized(req.Header[name])) {
 			return false
 		}
 	}
 	return true
 }
+
+func (req Request) hides(name string) bool { return req.Hidden != nil && req.Hidden(name) }
 
 // normalized returns the values of a request field for a comparison: field lines are combined, and whitespace around
 // the members of a list is removed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -42,6 +43,8 @@ type client struct {
 
 	retired     context.Context // ends when another client replaces this one, or the Store is closed
 	endWatching context.CancelFunc
+
+	isAvailable atomic.Bool // see Store.IsAvailable
 
 	timesMu sync.Mutex
 	times   map[namespace]bson.Timestamp // of the last reported change
@@ -84,11 +87,11 @@ func (s *Store) Connect(ctx context.Context, uri string) error {
 	for _, change := range s.configure {
 		change(o)
 	}
-	driver, err := mongo.Connect(o)
-	if err != nil {
+	next := &client{times: map[namespace]bson.Timestamp{}}
+	next.monitorServers(o)
+	if next.Client, err = mongo.Connect(o); err != nil {
 		return err
 	}
-	next := &client{Client: driver, times: map[namespace]bson.Timestamp{}}
 	next.closed, next.close = context.WithCancel(context.Background())
 	next.retired, next.endWatching = context.WithCancel(context.Background())
 	s.mu.Lock()

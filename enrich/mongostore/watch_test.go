@@ -74,7 +74,7 @@ func cached(fields ...string) *enrich.Source {
 	src := storetest.Source()
 	src.Database = fmt.Sprintf("watch_%d", databases.Add(1))
 	src.Fields = []enrich.Field{{Name: "n", Path: "n", Type: enrich.Any, Default: "0"}}
-	src.Cache = &enrich.CachePolicy{MaxEntries: 1000, MaxAge: time.Hour, StaleIfError: time.Hour}
+	src.Cache = &enrich.CachePolicy{MaxSize: 1 << 20, MaxAge: time.Hour, StaleIfError: time.Hour}
 	src.Where = nil
 	for _, f := range fields {
 		src.Where = append(src.Where, enrich.Condition{Field: f, Type: enrich.Int64})
@@ -464,7 +464,8 @@ func TestReadsAfterChanges(t *testing.T) {
 	}
 }
 
-// TestCachedAndDirectReads: once all changes are reported, a cache returns what MongoDB returns, for any documents.
+// TestCachedAndDirectReads: once all changes are reported, a cache returns what MongoDB returns, for any documents and
+// any selection of fields.
 func TestCachedAndDirectReads(t *testing.T) {
 	_, uri := startMember(t)
 	client := dial(t, uri)
@@ -473,10 +474,17 @@ func TestCachedAndDirectReads(t *testing.T) {
 	for seed := range uint64(12) {
 		random := rand.New(rand.NewPCG(22, seed))
 		src := cached([]string{"id", "a.id", "_id"}[seed%3])
-		src.Fields = []enrich.Field{{Name: "n", Path: "n", Type: enrich.Int64, Default: "0"}}
+		src.Name = "x"
+		src.Fields = []enrich.Field{
+			{Name: "n", Path: "n", Type: enrich.Int64, Default: "0"}, {Name: "a", Path: "a", Type: enrich.Any, Default: "null"},
+		}
 		src.Where[0].Type = enrich.UUID // randomKeys has no other keys whose type MongoDB does not know
-		uncached := *src
-		uncached.Cache = nil
+		rule := enrich.Rule{Sources: []*enrich.Source{src}, Select: enrich.Select{Param: "fields"}}.Ready()
+		var selections []*enrich.Source
+		for _, names := range []string{"x", "x.n", "x.a"} {
+			selected, _, _ := rule.Narrow("/?fields=" + names)
+			selections = append(selections, selected.Sources[0])
+		}
 		c := client.Database(src.Database).Collection(src.Collection)
 		_, err := c.Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: bson.D{{Key: src.Where[0].Field, Value: 1}}})
 		must(t, err)
@@ -510,12 +518,15 @@ func TestCachedAndDirectReads(t *testing.T) {
 			must(t, err)
 			for last := fmt.Sprintf(`change "last %d"`, n); <-reported.calls != last; {
 			}
-			for _, key := range keys {
+			for _, i := range random.Perm(len(selections) * len(keys)) {
+				src, key := selections[i/len(keys)], keys[i%len(keys)]
+				uncached := *src
+				uncached.Cache = nil
 				got := cache.Find(t.Context(), src, []enrich.Key{key})[0]
 				want := store.Find(t.Context(), &uncached, []enrich.Key{key})[0]
 				if string(got.JSON) != string(want.JSON) || outcome(got.Err) != outcome(want.Err) {
-					t.Fatalf("seed %d, write %d, key %v: %s: %s, %v; MongoDB has %s, %v",
-						seed, n, key, got.Cache, got.JSON, got.Err, want.JSON, want.Err)
+					t.Fatalf("seed %d, write %d, fields %v, key %v: %s: %s, %v; MongoDB has %s, %v",
+						seed, n, src.Fields, key, got.Cache, got.JSON, got.Err, want.JSON, want.Err)
 				}
 			}
 		}

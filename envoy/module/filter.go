@@ -376,7 +376,16 @@ func (f *Filter) compose(core enrich.Core) result {
 
 // OnScheduled is called after [Stream.Schedule].
 func (f *Filter) OnScheduled() (next Next) {
-	defer f.handlePanic(&next)
+	defer func() {
+		switch {
+		case !f.recovered(recover()):
+		case f.response.Status == http.StatusNotModified && f.kept.Validates(): // not a response for the client
+			f.stream.Respond(http.StatusServiceUnavailable, nil, f.rule.Unavailable())
+			next = Replaced
+		default:
+			next = Continue
+		}
+	}()
 	select {
 	case r := <-f.result:
 		if r.kept != nil {

@@ -76,7 +76,11 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 		explainKeep(line, rule)
 	}
 	for _, s := range rule.Sources {
-		line("query", "%s", mongostore.Describe(s, params, rule.List != nil))
+		read := s
+		if s.Cache != nil {
+			read = s.Whole() // for requests that select other fields, too
+		}
+		line("query", "%s", mongostore.Describe(read, params, rule.List != nil))
 		key := make(enrich.Key, len(s.Where))
 		for i, c := range s.Where {
 			var ok bool
@@ -90,7 +94,7 @@ func explain(out io.Writer, rules []*enrich.Rule, request enrich.Request) {
 			if c.StaleIfError > 0 {
 				stale = fmt.Sprintf("; if MongoDB fails, %v longer", c.StaleIfError)
 			}
-			line("cache", "up to %d documents, each until it changes, up to %v%s", c.MaxEntries, c.MaxAge, stale)
+			line("cache", "up to %s of documents, each until it changes, up to %v%s", size(c.MaxSize), c.MaxAge, stale)
 		}
 	}
 	line("shape", "%s", rule.Sketch())
@@ -112,4 +116,12 @@ func explainKeep(line func(name, format string, args ...any), rule *enrich.Rule)
 		whose = "the last one of a request without " + strings.Join(rule.Keep.Credentials, ", ")
 	}
 	line("core", "if the legacy service fails, %s, up to %v after it has become stale", whose, rule.Keep.StaleIfError)
+}
+
+// size returns a size in bytes as rules have it.
+func size(bytes int) string {
+	if bytes%(1<<20) == 0 {
+		return fmt.Sprintf("%dMiB", bytes>>20)
+	}
+	return fmt.Sprintf("%dKiB", bytes>>10)
 }

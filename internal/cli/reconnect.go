@@ -46,6 +46,7 @@ func (s *server) connectMongoDB(ctx context.Context) error {
 	s.store.Ended = s.metrics.Command
 	s.store.Watched = s.watched
 	s.reads = cache.New(enrich.Limit(enrich.Batch(s.store), s.maxReads), s.store.Watch)
+	s.reads.IsAvailable = s.store.IsAvailable
 	dns, cancel := context.WithTimeout(ctx, dnsStartTimeout)
 	defer cancel()
 	err = s.store.Connect(dns, s.mongodbURI)

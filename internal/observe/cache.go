@@ -16,22 +16,23 @@ func Cache(r prometheus.Registerer, stats func() []cache.Stats) {
 		reads: describe("weft_cache_reads_total",
 			"Keys read with a cache, by result: hit, miss, or bypassed while changes are unknown.", "result"),
 		stale: describe("weft_cache_stale_total",
-			"Failed reads that an older document replaced (stale_if_error)."),
+			"Keys with an older document because MongoDB failed (stale_if_error)."),
 		changes: describe("weft_cache_invalidations_total", "Changes that the change stream reported."),
 		entries: describe("weft_cache_entries", "Documents in the cache, also that none exists."),
+		size:    describe("weft_cache_bytes", "Approximate memory of the documents in the cache."),
 		follows: describe("weft_cache_follows_changes",
 			"1 while a change stream reports changes; otherwise 0."),
 	})
 }
 
 type cacheCollector struct {
-	stats                                   func() []cache.Stats
-	reads, stale, changes, entries, follows *prometheus.Desc
+	stats                                         func() []cache.Stats
+	reads, stale, changes, entries, size, follows *prometheus.Desc
 }
 
 // Describe implements [prometheus.Collector].
 func (c cacheCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.reads, c.stale, c.changes, c.entries, c.follows} {
+	for _, d := range []*prometheus.Desc{c.reads, c.stale, c.changes, c.entries, c.size, c.follows} {
 		to <- d
 	}
 }
@@ -52,6 +53,7 @@ func (c cacheCollector) Collect(to chan<- prometheus.Metric) {
 		counter(c.stale, s.Stale)
 		counter(c.changes, s.Changes)
 		gauge(c.entries, s.Entries)
+		gauge(c.size, int(s.Bytes))
 		follows := 0
 		if s.Follows {
 			follows = 1

@@ -13,10 +13,14 @@ import (
 func TestCacheMetrics(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	list := []cache.Stats{{
-		Database: "d", Collection: "c", Hits: 1, Misses: 2, Bypassed: 3, Stale: 4, Changes: 5, Entries: 6, Follows: true,
+		Database: "d", Collection: "c", Hits: 1, Misses: 2, Bypassed: 3, Stale: 4, Changes: 5,
+		Entries: 6, Bytes: 7, Follows: true,
 	}}
 	Cache(r, func() []cache.Stats { return list })
 	const want = `
+# HELP weft_cache_bytes Approximate memory of the documents in the cache.
+# TYPE weft_cache_bytes gauge
+weft_cache_bytes{collection="c",database="d"} 7
 # HELP weft_cache_entries Documents in the cache, also that none exists.
 # TYPE weft_cache_entries gauge
 weft_cache_entries{collection="c",database="d"} 6
@@ -31,7 +35,7 @@ weft_cache_invalidations_total{collection="c",database="d"} 5
 weft_cache_reads_total{collection="c",database="d",result="bypassed"} 3
 weft_cache_reads_total{collection="c",database="d",result="hit"} 1
 weft_cache_reads_total{collection="c",database="d",result="miss"} 2
-# HELP weft_cache_stale_total Failed reads that an older document replaced (stale_if_error).
+# HELP weft_cache_stale_total Keys with an older document because MongoDB failed (stale_if_error).
 # TYPE weft_cache_stale_total counter
 weft_cache_stale_total{collection="c",database="d"} 4
 `

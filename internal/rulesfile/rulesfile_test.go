@@ -60,9 +60,9 @@ rules:
 func TestCachePolicy(t *testing.T) {
 	for text, want := range map[string]*enrich.CachePolicy{
 		"":            nil,
-		", cache: {}": {MaxEntries: 10_000, MaxAge: time.Minute},
-		", cache: {max_entries: 5, max_age: 1.5s, stale_if_error: 24m}": {
-			MaxEntries: 5, MaxAge: 1500 * time.Millisecond, StaleIfError: 24 * time.Minute,
+		", cache: {}": {MaxSize: 64 << 20, MaxAge: time.Minute},
+		", cache: {max_size: 512KiB, max_age: 1.5s, stale_if_error: 24m}": {
+			MaxSize: 512 << 10, MaxAge: 1500 * time.Millisecond, StaleIfError: 24 * time.Minute,
 		},
 	} {
 		f, err := Parse("rules.yaml", []byte(`

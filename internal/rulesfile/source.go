@@ -48,22 +48,18 @@ func (b *ruleBuilder) source(name string) *enrich.Source {
 
 // Defaults and limits of a cache.
 const (
-	maxEntries      = 10_000
+	maxSize         = "64MiB"
 	maxAge          = time.Minute
 	maxMaxAge       = time.Hour
 	maxStaleIfError = 24 * time.Hour
 )
 
 func (b *ruleBuilder) cachePolicy(steps []string) *enrich.CachePolicy {
-	policy := &enrich.CachePolicy{
-		MaxEntries:   maxEntries,
+	return &enrich.CachePolicy{
+		MaxSize:      parseSize(b.root.get(slices.Concat(steps, []string{"max_size"})...).str(maxSize)),
 		MaxAge:       b.duration(slices.Concat(steps, []string{"max_age"}), maxAge, maxMaxAge),
 		StaleIfError: b.duration(slices.Concat(steps, []string{"stale_if_error"}), 0, maxStaleIfError),
 	}
-	if n, ok := b.root.get(slices.Concat(steps, []string{"max_entries"})...).value.(int64); ok {
-		policy.MaxEntries = int(n)
-	}
-	return policy
 }
 
 func (b *ruleBuilder) condition(steps []string, field string) enrich.Condition {

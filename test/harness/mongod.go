@@ -86,6 +86,15 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 	return mongod, nil
 }
 
+// Restart starts a mongod that has ended again, with the same data and port.
+func (m *Mongod) Restart(ctx context.Context) error {
+	restarted, err := StartMongod(ctx, m.options)
+	if err == nil {
+		m.Process = restarted.Process
+	}
+	return err
+}
+
 // URI returns the connection string, without a database.
 func (m *Mongod) URI() string { return fmt.Sprintf("mongodb://127.0.0.1:%d", m.options.Port) }
 

@@ -1,0 +1,290 @@
+package enrich_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weft/enrich"
+	"weft/enrich/corestore"
+)
+
+// keptRule returns a rule that keeps cores.
+func keptRule(t testing.TB, policy enrich.KeepPolicy, degrade enrich.DegradePolicy) *enrich.Rule {
+	t.Helper()
+	path, err := enrich.ParseTemplate("/users/{userId:int64}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy.Credentials = []string{"cookie"}
+	return enrich.Rule{
+		Name: "user", Methods: []string{"GET"}, Path: path, CoreLimit: 1 << 20, Members: enrich.Members{Core: "core", Errors: "errors"},
+		Keep: policy, Degrade: degrade,
+	}.Ready()
+}
+
+func newMemory(t testing.TB) *corestore.Memory {
+	m := corestore.NewMemory(1 << 20)
+	t.Cleanup(m.Close)
+	return m
+}
+
+func user7() (enrich.Request, []enrich.Value) {
+	return enrich.Request{Method: "GET", Host: "h", Path: "/users/7", Header: http.Header{}},
+		[]enrich.Value{{Type: enrich.Int64, Int: 7}}
+}
+
+func legacy200(cacheControl string) enrich.Response {
+	return enrich.Response{
+		Origin: enrich.OriginLegacy, Status: 200, ContentLength: -1, Method: "GET",
+		Header: http.Header{"Cache-Control": {cacheControl}},
+	}
+}
+
+// save keeps a body as an exchange does.
+func save(k *enrich.Kept, rule *enrich.Rule, resp enrich.Response, body string) {
+	core, _ := rule.ParseCore([]byte(body), "")
+	k.Respond(resp)
+	k.Save(resp, []byte(body), core)
+	k.Wait()
+}
+
+// TestCoalesce: of concurrent requests for a core, one is sent. The others wait until its response is kept.
+func TestCoalesce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
+		memory := corestore.NewMemory(1 << 20)
+		defer memory.Close()
+		cores := enrich.NewCores(memory, nil)
+		req, params := user7()
+		first := cores.Recall(t.Context(), rule, params, req, "", time.Second)
+		if _, isFresh := first.Fresh(); isFresh {
+			t.Fatal("a core before there is one")
+		}
+		answers := make(chan string, 3)
+		for range 3 {
+			go func() {
+				k := cores.Recall(t.Context(), rule, params, req, "", time.Second)
+				defer k.Close()
+				core, _ := k.Fresh()
+				answers <- string(core.JSON)
+			}()
+		}
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Fatal("a request did not wait for the first one")
+		}
+		save(first, rule, legacy200("max-age=60"), `{"v":1}`)
+		first.Close()
+		for range 3 {
+			if got := <-answers; got != `{"v":1}` {
+				t.Errorf("core %q", got)
+			}
+		}
+	})
+}
+
+// TestCoalesceEnds: a request waits no longer than the budget, nor for a client that has hung up, nor one after the other
+// if the response is not kept.
+func TestCoalesceEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
+		memory := corestore.NewMemory(1 << 20)
+		defer memory.Close()
+		cores := enrich.NewCores(memory, nil)
+		req, params := user7()
+		recall := func(ctx context.Context) *enrich.Kept {
+			k := cores.Recall(ctx, rule, params, req, "", time.Second)
+			if _, isFresh := k.Fresh(); isFresh {
+				t.Error("a core before there is one")
+			}
+			return k
+		}
+		first, began := recall(t.Context()), time.Now()
+		recall(t.Context()).Close()
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited %v", waited)
+		}
+		ctx, hangUp := context.WithCancel(t.Context())
+		hangUp()
+		recall(ctx).Close()
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited %v for a client that has hung up", waited)
+		}
+		waiting := make(chan *enrich.Kept)
+		for range 2 {
+			go func() { waiting <- recall(t.Context()) }()
+		}
+		synctest.Wait()
+		save(first, rule, legacy200("no-store"), `{"v":1}`)
+		first.Close()
+		a, b := <-waiting, <-waiting // neither waits for the other one
+		a.Close()
+		b.Close()
+	})
+}
+
+// failing is a store that fails.
+type failing struct{ err error }
+
+func (f failing) Get(context.Context, string) ([]byte, error) { return nil, f.err }
+
+func (f failing) Update(context.Context, string, func([]byte) ([]byte, time.Duration)) error {
+	if f.err == nil {
+		panic("oh")
+	}
+	return f.err
+}
+
+// TestCoreStoreFails: with a store that fails, everything is as if no core was kept. If it panics, so does the exchange,
+// which recovers.
+func TestCoreStoreFails(t *testing.T) {
+	rule := keptRule(t, enrich.KeepPolicy{Cache: true, StaleIfError: time.Minute}, enrich.DegradeAlways)
+	req, params := user7()
+	cores := enrich.NewCores(failing{errors.New("down")}, nil)
+	k := cores.Recall(t.Context(), rule, params, req, "", time.Second)
+	defer k.Close()
+	if _, isFresh := k.Fresh(); isFresh || k.Conditions() != nil {
+		t.Error("a core is kept")
+	}
+	save(k, rule, legacy200("max-age=60"), `{"v":1}`)
+	if core := k.StandIn(enrich.LegacyError); core.Failed != enrich.LegacyError || core.Kept != nil {
+		t.Errorf("%+v stands in", core)
+	}
+	defer func() {
+		if err := enrich.AsPanic(recover()); err == nil || !strings.Contains(err.Error(), "oh") {
+			t.Errorf("panic %v", err)
+		}
+	}()
+	save(enrich.NewCores(failing{}, nil).Recall(t.Context(), rule, params, req, "", 0), rule, legacy200(""), `{"v":1}`)
+}
+
+// TestCoresOfRandomExchanges runs exchanges that overlap at random, and compares each core that was kept with a model:
+//   - it was sent to this caller, or to anybody without credentials,
+//   - it is not older than what this caller got before the request, unless the answer says that it is stale,
+//   - it was not sent before the legacy service refused the caller, or before a change of the resource.
+func TestCoresOfRandomExchanges(t *testing.T) {
+	for seed := range uint64(300) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { runExchanges(t, rand.New(rand.NewPCG(seed, 0))) })
+	}
+}
+
+// modelExchange is an open exchange.
+type modelExchange struct {
+	kept    *enrich.Kept
+	caller  string // "owner" has a verified claim, "other" has a cookie, "nobody" has neither
+	began   int    // step
+	newest  int    // version that the caller had got before the request
+	unsafe  bool
+	version int // of the response, which the legacy service has made; 0 before it has
+}
+
+func runExchanges(t *testing.T, random *rand.Rand) {
+	now := time.Unix(1_000_000_000, 0)
+	degrade := []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated}[random.IntN(2)]
+	rule := keptRule(t, enrich.KeepPolicy{Cache: random.IntN(3) > 0, StaleIfError: time.Hour}, degrade)
+	rules := enrich.NewRules([]*enrich.Rule{rule})
+	cores := enrich.NewCores(newMemory(t), func() time.Time { return now })
+	version := 1
+	newest := map[string]int{}              // by caller: version of the last answer
+	refused, changed := map[string]int{}, 0 // step
+	madeAt := map[int]int{}                 // by version: step at which the last response with it was made
+	var open []*modelExchange
+
+	check := func(step int, x *modelExchange, core enrich.Core, isStale bool) {
+		t.Helper()
+		var got struct {
+			version int
+			caller  string
+		}
+		if _, err := fmt.Sscanf(string(core.JSON), `{"v":%d,"to":%q}`, &got.version, &got.caller); err != nil {
+			t.Fatalf("%s: %v", core.JSON, err)
+		}
+		since := x.began
+		if isStale { // chosen after the failure
+			since = step
+		}
+		switch {
+		case got.caller != x.caller && got.caller != "nobody":
+			t.Fatalf("step %d: %s got the core of %s", step, x.caller, got.caller)
+		case x.caller == "other":
+			t.Fatalf("step %d: a caller with a cookie got a core that is not public", step)
+		case !isStale && got.version < x.newest:
+			t.Fatalf("step %d: %s got version %d after %d", step, x.caller, got.version, x.newest)
+		case refused[x.caller] > 0 && madeAt[got.version] < refused[x.caller] && refused[x.caller] < since:
+			t.Fatalf("step %d: %s was refused in step %d, and got version %d", step, x.caller, refused[x.caller], got.version)
+		case changed > 0 && madeAt[got.version] < changed && changed < since:
+			t.Fatalf("step %d: changed in step %d, and got version %d", step, changed, got.version)
+		}
+		newest[x.caller] = max(newest[x.caller], got.version)
+	}
+	for step := 1; step < 200; step++ {
+		now = now.Add(time.Duration(random.IntN(2000)) * time.Millisecond)
+		if len(open) == 0 || random.IntN(3) == 0 {
+			x := &modelExchange{caller: []string{"owner", "other", "nobody"}[random.IntN(3)], began: step}
+			x.newest = newest[x.caller]
+			req, params := user7()
+			req.IsVerified, req.HasCredentials = x.caller == "owner", x.caller != "nobody"
+			if random.IntN(5) == 0 {
+				req.Header.Set("Cache-Control", "no-cache")
+			}
+			if x.unsafe = random.IntN(8) == 0; x.unsafe {
+				req.Method = "PUT"
+				x.kept = cores.Unsafe(t.Context(), rules, req)
+			} else {
+				x.kept = cores.Recall(t.Context(), rule, params, req, "", 0)
+				if core, isFresh := x.kept.Fresh(); isFresh {
+					check(step, x, core, false)
+					x.kept.Close()
+					continue
+				}
+			}
+			open = append(open, x)
+			continue
+		}
+		i := random.IntN(len(open))
+		x := open[i]
+		if x.version == 0 { // the legacy service makes the response
+			if x.unsafe || random.IntN(4) == 0 {
+				version++
+			}
+			x.version, madeAt[version] = version, step
+			continue
+		}
+		open = slices.Delete(open, i, i+1)
+		resp := legacy200([]string{"max-age=5", "max-age=1", ""}[random.IntN(3)])
+		switch kind := random.IntN(8); {
+		case x.unsafe:
+			x.kept.Respond(resp)
+			changed = step
+		case kind == 0:
+			resp.Status = 503
+			x.kept.Respond(resp)
+			if degrade == enrich.DegradeAuthenticated && x.caller != "owner" {
+				break // the verdict is to pass the failure
+			}
+			if core := x.kept.StandIn(enrich.LegacyError); core.Kept != nil {
+				check(step, x, core, true)
+			}
+		case kind == 1:
+			resp.Status = 403
+			x.kept.Respond(resp)
+			refused[x.caller] = step
+		default:
+			save(x.kept, rule, resp, fmt.Sprintf(`{"v":%d,"to":%q}`, x.version, x.caller))
+			newest[x.caller] = max(newest[x.caller], x.version)
+		}
+		x.kept.Close()
+	}
+	for _, x := range open {
+		x.kept.Close()
+	}
+}
