@@ -186,7 +186,7 @@ func (s *system) awaitComposite(ctx context.Context) (string, error) {
 	const tries = 20
 	var r result
 	for n := 1; n <= tries; n++ {
-		if r = s.get(ctx, httpClient, c, s.users[n]); r.kind == harness.Composed && !r.isStale {
+		if r = s.get(ctx, httpClient, c, s.users[n]); r.kind == harness.Composed {
 			if n == 1 {
 				return "the next request", nil
 			}
