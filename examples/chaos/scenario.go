@@ -41,6 +41,7 @@ func groups() []group {
 	withoutMongoDB := kinds{harness.Composed, harness.Degraded}
 	withoutWeft := kinds{harness.Composed, harness.Degraded, harness.Passed}
 	withoutLegacy := kinds{harness.Composed, harness.Degraded, harness.Unavailable}
+	withoutAny := append(withoutWeft, harness.Unavailable)
 	return []group{
 		{"without caches", false, []scenario{
 			{"nothing happens", composed, false, false, (*system).wait, 1},
@@ -57,7 +58,7 @@ func groups() []group {
 		}},
 		{"with caches", true, []scenario{
 			{"caches: nothing happens", withoutLegacy, false, false, (*system).wait, .99},
-			{"caches: weft: kill -9 and start, again and again", withoutWeft, false, true, (*system).killWeft, 0},
+			{"caches: weft: kill -9 and start, again and again", withoutAny, false, true, (*system).killWeft, 0},
 			{"caches: mongod: kill -9 and start, again and again", withoutMongoDB, false, false, (*system).killMongod, .99},
 			{"caches: mongod: SIGSTOP and SIGCONT", withoutMongoDB, true, false, (*system).freezeMongod, .99},
 			{"caches: mongod: a replica set without a primary", withoutMongoDB, true, false, (*system).withoutPrimary, .99},
@@ -185,7 +186,7 @@ func (s *system) awaitComposite(ctx context.Context) (string, error) {
 	const tries = 20
 	var r result
 	for n := 1; n <= tries; n++ {
-		if r = s.get(ctx, httpClient, c, s.users[n]); r.kind == harness.Composed && !r.isStale {
+		if r = s.get(ctx, httpClient, c, s.users[n]); r.kind == harness.Composed {
 			if n == 1 {
 				return "the next request", nil
 			}

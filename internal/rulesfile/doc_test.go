@@ -171,7 +171,7 @@ In shape *merge*, any name without a dot is a member of the core, so a typo sele
 ` + "`make demo`" + ` shows it.
 The legacy service gets the parameter only with ` + "`forward: true`" + `, or while weft is down.
 
-**Documents can be cached**: [caching.md](caching.md).
+**Documents and cores can be cached**: [caching.md](caching.md).
 
 **UUIDs**: ` + "`uuid`" + ` is binary of subtype 4, as current drivers write it.
 Old drivers write subtype 3, each in its own byte order:
