@@ -3,12 +3,11 @@ package enrich
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A client may select members of an answer with a query parameter, such as fields=core.username,extension.tags. The
@@ -190,29 +189,42 @@ func (s *Source) Project(whole []byte) ([]byte, error) {
 	if s.id.whole == nil {
 		return whole, nil
 	}
-	d := jsontext.NewDecoder(bytes.NewReader(whole), jsontext.AllowDuplicateNames(true))
-	_, err := d.ReadToken()
-	projected := append(make([]byte, 0, len(whole)), '{')
+	projected, start := make([]byte, 0, len(whole)), 0 // index of the delimiter before a member
 	for i := range s.id.whole.Fields {
-		start := d.InputOffset()
-		if err == nil {
-			err = d.SkipValue() // the name
+		end := memberEnd(whole, start)
+		if end < 0 {
+			return nil, errors.New("an extension without all fields")
 		}
-		if err == nil {
-			err = d.SkipValue()
+		if s.id.fields[i/8]>>(i%8)&1 == 1 {
+			projected = append(projected, whole[start:end]...)
+			projected[len(projected)-(end-start)] = ','
 		}
-		if err != nil {
-			return nil, err
-		}
-		if s.id.fields[i/8]>>(i%8)&1 == 0 {
-			continue
-		}
-		if len(projected) > 1 {
-			projected = append(projected, ',')
-		}
-		projected = append(projected, bytes.TrimLeft(whole[start:d.InputOffset()], ", ")...)
+		start = end
 	}
+	projected[0] = '{'
 	return append(projected, '}'), nil
+}
+
+// memberEnd returns the index of the delimiter after the member of a JSON object, from that before it; -1 without one.
+func memberEnd(object []byte, start int) int {
+	depth, isText := 0, false
+	for i := start + 1; i < len(object); i++ {
+		c := object[i]
+		switch {
+		case isText && c == '\\':
+			i++
+		case c == '"':
+			isText = !isText
+		case isText:
+		case depth == 0 && (c == ',' || c == '}'):
+			return i
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return -1
 }
 
 func (s *Source) identity() sourceID {

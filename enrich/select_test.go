@@ -425,3 +425,26 @@ func checkBytes(t *testing.T, core, answer []byte) {
 		}
 	}
 }
+
+// TestProject: an extension with all fields has those that a request selects; anything else is an error.
+func TestProject(t *testing.T) {
+	rule := Rule{
+		Sources: []*Source{{Name: "x", Fields: []Field{{Name: "a"}, {Name: "b"}, {Name: "c"}}}},
+		Select:  Select{Param: "fields"},
+	}.Ready()
+	for _, test := range []struct{ names, whole, want string }{
+		{"x", `{"a":1}`, `{"a":1}`},
+		{"x.a", `{"a":1,"b":2,"c":3}`, `{"a":1}`},
+		{"x.c,x.a", `{"a":"\\\",","b":[{"b":[]},"]"],"c":{"c":{}}}`, `{"a":"\\\",","c":{"c":{}}}`},
+		{"x.b", `{"a":1,"b":2}`, ""},
+		{"x.b", `{"a":1,"b":2,"c":3`, ""},
+		{"x.b", `{"a":1,"b":"2`, ""},
+		{"x.b", "", ""},
+	} {
+		narrowed, _, _ := rule.Narrow("/?fields=" + test.names)
+		got, err := narrowed.Sources[0].Project([]byte(test.whole))
+		if string(got) != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s of %s: %s, %v; want %s", test.names, test.whole, got, err, test.want)
+		}
+	}
+}

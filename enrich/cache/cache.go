@@ -3,12 +3,10 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"weft/enrich"
 )
@@ -34,9 +32,9 @@ type Store struct {
 
 	store    enrich.Store
 	watch    Watch
-	counters map[collection]*counters // of all collections that were ever used
 	used     atomic.Pointer[used]
-	running  sync.WaitGroup // calls of watch
+	running  sync.WaitGroup           // calls of watch
+	counters map[collection]*counters // of all collections since New; Use changes it
 }
 
 // used has the sources of the last call of Use. It is never changed.
@@ -60,23 +58,16 @@ func New(store enrich.Store, watch Watch) *Store {
 // Use keeps results for the sources of rules, and drops those for other sources. Results of a collection remain if the
 // definitions of all its sources do. Use must not be called concurrently.
 func (s *Store) Use(rules []*enrich.Rule) {
-	previous := slices.Clone(s.used.Load().groups)
+	unused := slices.Clone(s.used.Load().groups)
 	next := &used{tables: map[*enrich.Source]*table{}}
 	for _, sources := range byCollection(rules) {
-		i := slices.IndexFunc(previous, func(g *group) bool { return reflect.DeepEqual(g.sources, sources) })
 		var g *group
-		if i >= 0 {
-			g = previous[i]
-			previous = slices.Delete(previous, i, i+1)
+		i := slices.IndexFunc(unused, func(g *group) bool { return reflect.DeepEqual(g.sources, sources) })
+		if i < 0 {
+			g = s.start(sources)
 		} else {
-			c := collectionOf(sources[0])
-			if s.counters[c] == nil {
-				s.counters[c] = &counters{}
-			}
-			g = newGroup(sources, s.counters[c])
-			var ctx context.Context
-			ctx, g.stop = context.WithCancel(context.Background())
-			s.running.Go(func() { s.watch(ctx, sources, g) })
+			g = unused[i]
+			unused = slices.Delete(unused, i, i+1)
 		}
 		next.groups = append(next.groups, g)
 		for i, src := range sources {
@@ -84,9 +75,22 @@ func (s *Store) Use(rules []*enrich.Rule) {
 		}
 	}
 	s.used.Store(next)
-	for _, g := range previous {
+	for _, g := range unused {
 		g.stop()
 	}
+}
+
+// start returns a group for the sources of a collection, and begins to watch its changes.
+func (s *Store) start(sources []*enrich.Source) *group {
+	of := collectionOf(sources[0])
+	if s.counters[of] == nil {
+		s.counters[of] = &counters{}
+	}
+	g := newGroup(sources, s.counters[of])
+	var ctx context.Context
+	ctx, g.stop = context.WithCancel(context.Background())
+	s.running.Go(func() { s.watch(ctx, sources, g) })
+	return g
 }
 
 // Close ends the calls of watch. Reads pass from then on.
@@ -115,96 +119,6 @@ func byCollection(rules []*enrich.Rule) (groups [][]*enrich.Source) {
 		}
 	}
 	return groups
-}
-
-// errUnavailable is the error of a read that an older result replaces because the database cannot be read.
-var errUnavailable = errors.New("the database is unavailable")
-
-// Find implements [enrich.Store].
-func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key) []enrich.Extension {
-	whole := src.Whole()
-	t := s.used.Load().tables[whole]
-	if t == nil { // without a cache policy, or of rules that were replaced
-		return s.store.Find(ctx, src, keys)
-	}
-	found := make([]enrich.Extension, len(keys))
-	missing := s.lookup(t, keys, found)
-	if !s.read(ctx, t, whole, keys, missing, found, t.settle) {
-		return nil
-	}
-	if src != whole {
-		invalid := project(src, found)
-		if !s.read(ctx, t, src, keys, invalid, found, t.settleSelected) {
-			return nil
-		}
-	}
-	return found
-}
-
-// lookup sets found for the keys that need no read, and returns the indexes of the others.
-func (s *Store) lookup(t *table, keys []enrich.Key, found []enrich.Extension) (missing []int) {
-	now := time.Now()
-	for i, key := range keys {
-		var ok bool
-		if found[i], ok = t.lookup(entryKeyOf(key), now); !ok {
-			missing = append(missing, i)
-		}
-	}
-	if len(missing) == 0 || s.IsAvailable == nil || s.IsAvailable() {
-		return missing
-	}
-	return slices.DeleteFunc(missing, func(i int) bool {
-		found[i] = t.standIn(entryKeyOf(keys[i]), enrich.Extension{Err: errUnavailable})
-		return found[i].Stale != nil
-	})
-}
-
-// read reads the keys with some indexes, and sets found to what settle makes of the results. It reports whether the
-// number of results is that of the keys; the caller of Find reports the error.
-func (s *Store) read(
-	ctx context.Context, t *table, src *enrich.Source, keys []enrich.Key, indexes []int, found []enrich.Extension,
-	settle func(entryKey, enrich.Extension, read) enrich.Extension,
-) (ok bool) {
-	if len(indexes) == 0 {
-		return true
-	}
-	rest := make([]enrich.Key, len(indexes))
-	for n, i := range indexes {
-		rest[n] = keys[i]
-	}
-	r := t.begin()
-	answers := s.store.Find(ctx, src, rest)
-	r.end()
-	if len(answers) != len(rest) {
-		return false
-	}
-	for n, i := range indexes {
-		ext := answers[n]
-		ext.Cache = enrich.CacheMiss
-		if !ext.IsAnswer() && ctx.Err() != nil {
-			ext.Err = context.Cause(ctx)
-		}
-		found[i] = settle(entryKeyOf(keys[i]), ext, r)
-	}
-	return true
-}
-
-// project replaces extensions with all fields by those with the fields of src. It returns the indexes of those that are
-// invalid, perhaps because of another field.
-func project(src *enrich.Source, found []enrich.Extension) (invalid []int) {
-	for i := range found {
-		ext := &found[i]
-		isInvalid := errors.Is(ext.Err, enrich.ErrWrongType)
-		if ext.Err == nil {
-			var err error
-			ext.JSON, err = src.Project(ext.JSON)
-			isInvalid = err != nil
-		}
-		if isInvalid {
-			invalid = append(invalid, i)
-		}
-	}
-	return invalid
 }
 
 // Stats are counters of a collection, and the state of its cache.

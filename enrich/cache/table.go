@@ -66,7 +66,6 @@ const maxShare = 16
 
 // read is a read of the database.
 type read struct {
-	table        *table
 	at           time.Time // when it began
 	last         uint64    // number of the last change before that
 	began, ended uint64    // steps
@@ -81,10 +80,10 @@ func (t *table) slotOf(key entryKey) int { return t.history.slotOfKey(t.salt, ke
 
 // begin returns a read that begins.
 func (t *table) begin() read {
-	return read{table: t, at: time.Now(), last: t.history.last.Load(), began: t.steps.Add(1)}
+	return read{at: time.Now(), last: t.history.last.Load(), began: t.steps.Add(1)}
 }
 
-func (r *read) end() { r.ended = r.table.steps.Add(1) }
+func (t *table) end(r *read) { r.ended = t.steps.Add(1) }
 
 // lookup returns the result of an earlier read, if it may be used.
 func (t *table) lookup(key entryKey, now time.Time) (enrich.Extension, bool) {

@@ -154,6 +154,43 @@ func TestCircuitOfMixedCalls(t *testing.T) {
 	})
 }
 
+// TestSlowStore: the circuit does not close while the store responds too late for exchanges, or rejects writes.
+func TestSlowStore(t *testing.T) {
+	testGuard(t, nil, func(t *testing.T, g *guarded) {
+		for name, fault := range map[string]func(context.Context) error{
+			"slow": func(ctx context.Context) error {
+				select {
+				case <-time.After(getBudget + 1):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			},
+			"read-only": down,
+		} {
+			g.log = nil
+			g.store.before = fault
+			for !g.Stats().Open {
+				_, _ = g.Get(t.Context(), "k")
+			}
+			if name == "read-only" {
+				g.store.before, g.store.after = nil, errDown
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if s := g.Stats(); !s.Open || len(g.log) != 1 {
+				t.Errorf("%s: %+v, %v", name, s, g.log)
+			}
+			g.store.before, g.store.after = nil, nil
+			time.Sleep(3 * retryDelay)
+			synctest.Wait()
+			if s := g.Stats(); s.Open || len(g.log) != 2 {
+				t.Errorf("%s: %+v, %v", name, s, g.log)
+			}
+		}
+	})
+}
+
 // TestUnavailableAtStart: this is reported without a call.
 func TestUnavailableAtStart(t *testing.T) {
 	testGuard(t, down, func(t *testing.T, g *guarded) {

@@ -79,11 +79,8 @@ func (p *faultProxy) heal() {
 func (p *faultProxy) faultOf(message []byte) *fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(message) < opMsgBody || binary.LittleEndian.Uint32(message[12:]) != opMsg || message[opMsgBody-1] != 0 {
-		return nil
-	}
-	command := bson.Raw(message[opMsgBody:])
-	if first, err := command.IndexErr(0); err != nil || first.Key() != "find" {
+	command, name := commandIn(message)
+	if name != "find" {
 		return nil
 	}
 	keys := []bson.RawValue{command.Lookup("filter", "id")}
@@ -98,14 +95,32 @@ func (p *faultProxy) faultOf(message []byte) *fault {
 	return nil
 }
 
+// commandIn returns the command in a message, and its name; empty if the message has another format.
+func commandIn(message []byte) (command bson.Raw, name string) {
+	if len(message) < opMsgBody || binary.LittleEndian.Uint32(message[12:]) != opMsg || message[opMsgBody-1] != 0 {
+		return nil, ""
+	}
+	command = bson.Raw(message[opMsgBody:])
+	first, err := command.IndexErr(0)
+	if err != nil {
+		return nil, ""
+	}
+	return command, first.Key()
+}
+
 // errorReply returns the reply of a mongos that cannot reach a shard.
 func errorReply(request []byte) []byte {
-	body, err := bson.Marshal(bson.D{
+	return replyTo(request, bson.D{
 		{Key: "ok", Value: 0.0},
 		{Key: "errmsg", Value: "Could not find host matching read preference for set north"},
 		{Key: "code", Value: 133},
 		{Key: "codeName", Value: "FailedToSatisfyReadPreference"},
 	})
+}
+
+// replyTo returns a message that replies to another one.
+func replyTo(request []byte, document bson.D) []byte {
+	body, err := bson.Marshal(document)
 	if err != nil {
 		panic(err)
 	}

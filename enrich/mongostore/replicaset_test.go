@@ -30,6 +30,7 @@ func TestReplicaSet(t *testing.T) {
 		t.Run("frozen member, "+preference, func(t *testing.T) { testFrozenMember(t, set, source, preference) })
 	}
 	t.Run("frozen member, noticed", func(t *testing.T) { testFrozenMemberIsNoticed(t, set, source) })
+	t.Run("lagging member", func(t *testing.T) { testLaggingMember(t, set) })
 	t.Run("step-down", func(t *testing.T) { testStepDown(t, set, source) })
 	t.Run("lost primary", func(t *testing.T) { testLostPrimary(t, set, source) }) // the last: two members are left
 }
@@ -50,7 +51,8 @@ func startReplicaSet(t *testing.T, source *enrich.Source) *replicaSet {
 	var hosts []string
 	for i := range 3 {
 		member, err := harness.StartMongod(t.Context(), harness.MongodOptions{
-			Dir: t.TempDir(), Args: []string{"--replSet", "rs0", "--oplogSize", "50"},
+			Dir:  t.TempDir(),
+			Args: []string{"--replSet", "rs0", "--oplogSize", "50", "--setParameter", "enableTestCommands=1"},
 		})
 		must(t, err)
 		t.Cleanup(func() { _ = member.Kill() })

@@ -10,7 +10,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
 	"weft/enrich"
@@ -22,7 +21,7 @@ var ErrNoChangeStream = errors.New("change streams are not supported")
 
 const (
 	// changeWait is how long MongoDB waits for a change before it responds that none happened.
-	changeWait = time.Second
+	changeWait = 500 * time.Millisecond
 
 	// changeTimeout is the timeout of each command of a change stream.
 	changeTimeout = 5 * time.Second
@@ -31,8 +30,8 @@ const (
 	changeBatch = 1000
 
 	// maxStall is how long a stream may make no progress. MongoDB writes to the oplog of an idle replica set every ten
-	// seconds, which the stream notices. On a sharded cluster, a shard that does not respond would hold up the changes
-	// of all shards, while mongos responds that none happened. A new stream needs all shards.
+	// seconds, which the stream notices. Without progress, a member or a shard does not respond to mongos, and another
+	// stream may be sent to another member.
 	maxStall = 45 * time.Second
 
 	// The delay after a change stream has ended doubles from minWatchDelay to maxWatchDelay.
@@ -127,8 +126,13 @@ func (w *watch) follow(ctx context.Context, client *client) error {
 	if client != w.client {
 		w.client, w.token = client, nil // the token may be of another cluster
 	}
-	began, isNew := time.Now(), w.token == nil
-	stream, err := w.open(ctx)
+	session, err := client.StartSession(options.Session().SetCausalConsistency(false))
+	if err != nil {
+		return err
+	}
+	defer session.EndSession(context.WithoutCancel(ctx))
+	began, isNew := time.Now(), w.token == nil // not resumed
+	stream, err := w.open(mongo.NewSessionContext(ctx, session))
 	if mongo.IsTimeout(err) {
 		w.token = nil // MongoDB may have to scan too much of the oplog, at the next time as well
 	}
@@ -137,12 +141,12 @@ func (w *watch) follow(ctx context.Context, client *client) error {
 			w.to.Begin()
 			w.current(began) // no cache has older data
 		}
-		err = w.report(ctx, stream, isNew)
+		err = w.report(ctx, stream, session)
 		now, cancelNow := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		_ = stream.Close(now)
 		cancelNow()
 	}
-	if !isResumable(err) || w.isSharded { // a resumed stream of mongos does not tell when it has caught up
+	if !isResumable(err) {
 		w.token = nil
 	}
 	return fmt.Errorf("change stream of %s.%s: %w", w.sources[0].Database, w.sources[0].Collection, err)
@@ -211,27 +215,40 @@ var (
 	errStalled = errors.New("no progress")
 )
 
-// report reports the changes of a stream until it ends. The first reply of a resumed stream may be incomplete.
-func (w *watch) report(ctx context.Context, stream *mongo.ChangeStream, isComplete bool) error {
+// report reports the changes of a stream until it ends.
+func (w *watch) report(ctx context.Context, stream *mongo.ChangeStream, session *mongo.Session) error {
 	progress := time.Now()
+	var earlier moment
 	for {
-		asked := time.Now()
+		now := moment{at: time.Now()}
 		count, err := w.reportBatch(ctx, stream)
 		token := stream.ResumeToken()
 		if !bytes.Equal(token, w.token) {
-			progress = asked
+			progress = now.at
 		}
 		switch {
 		case err != nil:
 			return err
 		case stream.ID() == 0:
 			return errInvalidated
-		case asked.Sub(progress) >= maxStall:
+		case now.at.Sub(progress) >= maxStall:
 			return errStalled
-		case isComplete && count < changeBatch:
-			w.current(asked)
 		}
-		w.token, isComplete = token, true
+		w.token = token
+		if count == changeBatch {
+			continue // there may be more changes of the same time
+		}
+		now.clusterTime = clusterTimeOf(session)
+		switch reached := timeOf(token); {
+		case w.isComplete(reached, now):
+			w.current(now.at)
+			earlier = moment{}
+		case earlier.at.IsZero():
+			earlier = now
+		case w.isComplete(reached, earlier):
+			w.current(earlier.at)
+			earlier = now
+		}
 	}
 }
 
@@ -351,57 +368,4 @@ func (w *watch) hello(ctx context.Context) (bson.Timestamp, error) {
 		return bson.Timestamp{}, fmt.Errorf("%w by a standalone server", ErrNoChangeStream)
 	}
 	return bson.Timestamp{T: t, I: i}, nil
-}
-
-// majority returns the collection of a source, for data that cannot be rolled back.
-func (c *client) majority(src *enrich.Source) *mongo.Collection {
-	o := options.Collection().SetReadConcern(readconcern.Majority())
-	return c.Database(src.Database).Collection(src.Collection, o)
-}
-
-// namespace is the key of client.times.
-type namespace struct{ database, collection string }
-
-func namespaceOf(src *enrich.Source) namespace { return namespace{src.Database, src.Collection} }
-
-// seen records the time of a reported change.
-func (c *client) seen(src *enrich.Source, at bson.Timestamp) {
-	c.timesMu.Lock()
-	defer c.timesMu.Unlock()
-	if at.After(c.times[namespaceOf(src)]) {
-		c.times[namespaceOf(src)] = at
-	}
-}
-
-// forget drops the record: MongoDB would reject reads that refer to the time of a change.
-func (c *client) forget(src *enrich.Source) {
-	c.timesMu.Lock()
-	defer c.timesMu.Unlock()
-	delete(c.times, namespaceOf(src))
-}
-
-// lastChange returns the time of the last reported change, and whether changes are reported.
-func (c *client) lastChange(src *enrich.Source) (at bson.Timestamp, isWatched bool) {
-	c.timesMu.Lock()
-	defer c.timesMu.Unlock()
-	at, isWatched = c.times[namespaceOf(src)]
-	return at, isWatched
-}
-
-// afterChanges makes a read return data that cannot be rolled back and that includes all reported changes, also if
-// another member of the replica set than that of the change stream returns it. The caller must call end at its end.
-func (r *read) afterChanges(ctx context.Context, c *client) (_ context.Context, end func(), err error) {
-	at, isWatched := c.lastChange(r.Source)
-	if !isWatched {
-		return ctx, func() {}, nil
-	}
-	session, err := c.StartSession()
-	if err == nil {
-		err = session.AdvanceOperationTime(&at)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	r.collection = c.majority(r.Source)
-	return mongo.NewSessionContext(ctx, session), func() { session.EndSession(ctx) }, nil
 }

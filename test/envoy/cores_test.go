@@ -167,7 +167,7 @@ func (c coreStep) run(t *testing.T, s *system) {
 		seen <- saw
 		return respond(conn, r)
 	})
-	if strings.HasPrefix(c.legacy, "! refuse") {
+	if isRefused(c.legacy) {
 		s.legacy.stop()
 		defer s.legacy.start()
 	}
