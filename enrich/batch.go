@@ -43,6 +43,7 @@ type batch struct {
 	retries retries
 
 	overdue  []*command    // overdue commands, without retries; the oldest first
+	ended    []*caller     // have all their extensions; unlock calls them
 	answered time.Time     // start of the newest command that the database has answered
 	typical  time.Duration // moving average of the duration of commands; without retries, which wait for connections
 }
@@ -76,41 +77,53 @@ type group struct {
 // lookup is a key that callers wait for.
 type lookup struct {
 	key     Key
-	callers int       // number of callers that wait
+	callers []awaited // that wait
 	left    time.Time // when the last caller left
 	settled bool
-	done    chan struct{} // closed when the lookup is settled: ext is set
-	ext     Extension
+	done    chan struct{} // closed when the lookup is settled
+}
+
+// caller is a call of Start.
+type caller struct {
+	lookups []*lookup   // by key
+	found   []Extension // by key
+	waits   int         // number of lookups that are not settled; 0 if the context has ended
+	stop    func() bool // stops to wait for the end of the context
+	done    func([]Extension)
+}
+
+// awaited is an extension that a caller waits for.
+type awaited struct {
+	by    *caller
+	index int // in found
 }
 
 // Find implements [Store].
 func (b *batch) Find(ctx context.Context, src *Source, keys []Key) []Extension {
-	lookups := make([]*lookup, len(keys))
+	found := make(chan []Extension, 1)
+	b.Start(ctx, src, keys, func(all []Extension) { found <- all })
+	return <-found
+}
+
+// Start implements [Starter].
+func (b *batch) Start(ctx context.Context, src *Source, keys []Key, done func([]Extension)) {
+	c := &caller{lookups: make([]*lookup, len(keys)), found: make([]Extension, len(keys)), waits: len(keys), done: done}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if len(keys) == 1 {
-		lookups[0] = b.join(src, keys[0])
+		c.lookups[0] = b.join(src, keys[0], c)
 	} else {
 		for i, key := range keys {
-			lookups[i] = newLookup(key)
+			c.lookups[i] = newLookup(key, c, i)
 		}
-		b.startList(src, lookups)
+		b.startList(src, c.lookups)
 	}
-	found := make([]Extension, len(keys))
-	for i, l := range lookups {
-		select {
-		case <-l.done:
-			found[i] = l.ext
-		case <-ctx.Done(): // the others may be settled
-			found[i] = b.release(ctx, l)
-		}
-	}
-	return found
+	c.stop = context.AfterFunc(ctx, func() { b.leave(ctx, c) }) // leave waits for b.mu
 }
 
 // startList starts the command of a read with several keys. If many commands are overdue, the keys are read one by one,
-// like those of an overdue command: the number of such reads is limited.
+// like those of an overdue command: the number of such reads is limited. b.mu is locked.
 func (b *batch) startList(src *Source, lookups []*lookup) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if len(b.overdue) >= maxRetries {
 		b.retry(src, lookups...)
 		return
@@ -118,38 +131,53 @@ func (b *batch) startList(src *Source, lookups []*lookup) {
 	go b.command(&group{src: src, inFlight: 1}, lookups)
 }
 
-// release removes a caller whose ctx has ended from a lookup, and returns the Extension for the caller. A running
-// command continues.
-func (b *batch) release(ctx context.Context, l *lookup) Extension {
+// leave removes a caller whose ctx has ended from its lookups. Running commands continue.
+func (b *batch) leave(ctx context.Context, c *caller) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if l.settled {
-		return l.ext
+	defer b.unlock()
+	if c.waits == 0 {
+		return
 	}
-	l.callers--
-	l.left = time.Now()
-	return Extension{Err: context.Cause(ctx)}
+	for i, l := range c.lookups {
+		if !l.settled {
+			c.found[i].Err = context.Cause(ctx)
+			l.callers = slices.DeleteFunc(l.callers, func(a awaited) bool { return a.by == c })
+			l.left = time.Now()
+		}
+	}
+	c.waits = 0
+	b.ended = append(b.ended, c)
 }
 
-func newLookup(key Key) *lookup { return &lookup{key: key, callers: 1, done: make(chan struct{})} }
+// unlock unlocks b.mu, and calls the callers that have all their extensions.
+func (b *batch) unlock() {
+	ended := b.ended
+	b.ended = nil
+	b.mu.Unlock()
+	for _, c := range ended {
+		c.done(c.found)
+	}
+}
 
-// join adds a key to the next command of its group.
-func (b *batch) join(src *Source, key Key) *lookup {
+func newLookup(key Key, c *caller, index int) *lookup {
+	return &lookup{key: key, callers: []awaited{{c, index}}, done: make(chan struct{})}
+}
+
+// join adds a key of a caller to the next command of its group. b.mu is locked.
+func (b *batch) join(src *Source, key Key, c *caller) *lookup {
 	name := groupKey{src.identity(), key.Prefix()}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	g := b.groups[name]
 	if g == nil {
 		g = &group{groupKey: name, src: src}
 		b.groups[name] = g
 	}
 	for _, l := range g.waiting {
-		if l.callers > 0 && slices.Equal(l.key, key) {
-			l.callers++
+		if len(l.callers) > 0 && slices.Equal(l.key, key) {
+			l.callers = append(l.callers, awaited{c, 0})
 			return l
 		}
 	}
-	l := newLookup(key)
+	l := newLookup(key, c, 0)
 	if g.overdue > 0 { // a command with a held key would delay its other keys
 		b.retry(g.src, l)
 		return l
@@ -196,7 +224,7 @@ func (g *group) take() (lookups []*lookup) {
 	rest := g.waiting[:0]
 	for _, l := range g.waiting {
 		switch {
-		case l.callers == 0:
+		case len(l.callers) == 0:
 		case len(lookups) < maxBatch:
 			lookups = append(lookups, l)
 		default:
@@ -222,11 +250,11 @@ func (b *batch) command(g *group, lookups []*lookup) {
 	settles := err == nil || len(lookups) == 1
 
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	overdue.Stop()
 	c.hasEnded = true // the timer may have fired already
 	if settles {
-		settle(lookups, found)
+		b.settle(lookups, found)
 	} else if !c.isOverdue {
 		go b.retryFailed(c, g.src, lookups, err)
 	}
@@ -319,12 +347,20 @@ func readError(found []Extension) error {
 	return found[0].Err
 }
 
-// settle sets the extensions of lookups that are not settled. b.mu is locked.
-func settle(lookups []*lookup, found []Extension) {
+// settle sets the extensions of lookups that are not settled. b.mu is locked; [batch.unlock] must unlock it.
+func (b *batch) settle(lookups []*lookup, found []Extension) {
 	for i, l := range lookups {
-		if !l.settled {
-			l.settled, l.ext = true, found[i]
-			close(l.done)
+		if l.settled {
+			continue
+		}
+		l.settled = true
+		close(l.done)
+		for _, a := range l.callers {
+			a.by.found[a.index] = found[i]
+			if a.by.waits--; a.by.waits == 0 {
+				a.by.stop()
+				b.ended = append(b.ended, a.by)
+			}
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 // KeepPolicy says whether the cores of a rule are kept, and what for. The zero value keeps none.
 type KeepPolicy struct {
 	Cache        bool          // a fresh core replaces the request to the legacy service (RFC 9111)
-	StaleIfError time.Duration // how stale a core may be that stands in if the legacy service fails (RFC 5861); 0: none does
-	Coalesce     bool          // with Cache: of concurrent requests for a core, the first one is sent, and others wait for it
+	StaleIfError time.Duration // how stale a core may stand in if the legacy service fails (RFC 5861); 0: none does
+	Coalesce     bool          // with Cache: concurrent requests for a core wait for the response to the first one
 
 	// Credentials are the names of request headers that identify the caller, in lower case. weft does not get them.
 	Credentials []string
@@ -116,6 +116,10 @@ func (c *Cores) Recall(
 	var owner []Value
 	if k.isOwn {
 		owner = params
+	} else if req.HasCredentials {
+		k.request.Hidden = func(name string) bool {
+			return slices.Contains(rule.Keep.Credentials, strings.ToLower(name))
+		}
 	}
 	k.keys = []string{coreKey(req.Host, target, owner)}
 	if !rule.Keep.Cache {
@@ -168,8 +172,8 @@ func isSafe(method string) bool {
 	return isRead(method) || method == http.MethodOptions || method == http.MethodTrace
 }
 
-// LegacyTarget returns the path and query that the legacy service gets for those of a request. Only the digits of a UUID
-// or an ObjectId in a rewritten path may be spelled differently.
+// LegacyTarget returns the path and query that the legacy service gets for those of a request. Only the digits of a
+// UUID or an ObjectId in a rewritten path may be spelled differently.
 func (r *Rule) LegacyTarget(params []Value, target string) string {
 	if r.LegacyPath.IsZero() {
 		return target
@@ -203,7 +207,7 @@ func (k *Kept) find(ctx context.Context) {
 	if err != nil { // of another version
 		return
 	}
-	if r, ok := entry.Select(k.request); ok && !k.variesByCredentials(r.Header) {
+	if r, ok := entry.Select(k.request); ok {
 		k.response, k.use = &r, r.Use(k.request, k.cores.now())
 	}
 }
@@ -252,7 +256,7 @@ func (k *Kept) Conditions() (conditions []Header) {
 func (k *Kept) Validates() bool { return k != nil && k.validates }
 
 // Respond takes note of the headers of the response. If they confirm the kept core, it returns the core. If the legacy
-// service has changed the resource or has refused the request, what is kept is dropped.
+// service has changed the resource or has rejected the request, what is kept is dropped.
 func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 	switch {
 	case k == nil || resp.Origin != OriginLegacy:
@@ -262,7 +266,7 @@ func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 		}
 	case resp.Status == http.StatusNotModified && k.validates:
 		fresh, ok := k.response.Freshen(k.legacyResponse(resp, nil))
-		if !ok { // the legacy service has confirmed something else than it was asked for
+		if !ok { // it has confirmed something else than it was asked for: the condition still was false
 			k.Drop()
 		}
 		k.response = &fresh
@@ -300,7 +304,7 @@ func (k *Kept) Save(resp Response, body []byte, core Core) {
 		return
 	}
 	isOther := slices.ContainsFunc(core.units, func(u unit) bool { return !k.rule.belongs(&u, k.params) })
-	if core.Failed != "" || isOther || k.variesByCredentials(resp.Header) {
+	if core.Failed != "" || isOther {
 		k.Drop()
 		return
 	}
@@ -343,28 +347,12 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 		}
 		for _, key := range k.keys {
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
-				entry, _ := httpcache.Decode(old) // of another version: as if there was none
+				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
 				entry = change(entry)
 				return httpcache.Encode(entry), entry.TTL(k.cores.now(), k.staleIfError)
 			})
 		}
 	}()
-}
-
-// variesByCredentials reports whether a response is for the credentials of the request, which weft does not know, and
-// not only for its verified caller.
-func (k *Kept) variesByCredentials(response http.Header) bool {
-	if k.isOwn || !k.request.HasCredentials {
-		return false
-	}
-	for _, vary := range response.Values("Vary") {
-		for name := range strings.SplitSeq(vary, ",") {
-			if slices.Contains(k.rule.Keep.Credentials, strings.ToLower(strings.TrimSpace(name))) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Wait waits until the core is kept, so that the next request of the client gets this one or a newer one.

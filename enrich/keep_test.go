@@ -26,8 +26,8 @@ func keptRule(t testing.TB, policy enrich.KeepPolicy, degrade enrich.DegradePoli
 	}
 	policy.Credentials = []string{"cookie"}
 	return enrich.Rule{
-		Name: "user", Methods: []string{"GET"}, Path: path, CoreLimit: 1 << 20, Members: enrich.Members{Core: "core", Errors: "errors"},
-		Keep: policy, Degrade: degrade,
+		Name: "user", Methods: []string{"GET"}, Path: path, CoreLimit: 1 << 20,
+		Members: enrich.Members{Core: "core", Errors: "errors"}, Keep: policy, Degrade: degrade,
 	}.Ready()
 }
 
@@ -92,8 +92,8 @@ func TestCoalesce(t *testing.T) {
 	})
 }
 
-// TestCoalesceEnds: a request waits no longer than the budget, nor for a client that has hung up, nor one after the other
-// if the response is not kept.
+// TestCoalesceEnds: a request waits no longer than the budget, nor for a client that has disconnected. If the response
+// is not kept, requests do not wait for each other.
 func TestCoalesceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
@@ -144,7 +144,7 @@ func (f failing) Update(context.Context, string, func([]byte) ([]byte, time.Dura
 	return f.err
 }
 
-// TestCoreStoreFails: with a store that fails, everything is as if no core was kept. If it panics, so does the exchange,
+// TestCoreStoreFails: with a store that fails, everything is as without kept cores. If it panics, so does the exchange,
 // which recovers.
 func TestCoreStoreFails(t *testing.T) {
 	rule := keptRule(t, enrich.KeepPolicy{Cache: true, StaleIfError: time.Minute}, enrich.DegradeAlways)
@@ -168,9 +168,9 @@ func TestCoreStoreFails(t *testing.T) {
 }
 
 // TestCoresOfRandomExchanges runs exchanges that overlap at random, and compares each core that was kept with a model:
-//   - it was sent to this caller, or to anybody without credentials,
+//   - it was sent to this caller, or to a caller without credentials,
 //   - it is not older than what this caller got before the request, unless the answer says that it is stale,
-//   - it was not sent before the legacy service refused the caller, or before a change of the resource.
+//   - it was not sent before the legacy service rejected the caller, or before a change of the resource.
 func TestCoresOfRandomExchanges(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { runExchanges(t, rand.New(rand.NewPCG(seed, 0))) })
@@ -180,7 +180,7 @@ func TestCoresOfRandomExchanges(t *testing.T) {
 // modelExchange is an open exchange.
 type modelExchange struct {
 	kept    *enrich.Kept
-	caller  string // "owner" has a verified claim, "other" has a cookie, "nobody" has neither
+	caller  string // "owner" has a verified claim, "other" has a cookie, "anonymous" has neither
 	began   int    // step
 	newest  int    // version that the caller had got before the request
 	unsafe  bool
@@ -194,9 +194,9 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 	rules := enrich.NewRules([]*enrich.Rule{rule})
 	cores := enrich.NewCores(newMemory(t), func() time.Time { return now })
 	version := 1
-	newest := map[string]int{}              // by caller: version of the last answer
-	refused, changed := map[string]int{}, 0 // step
-	madeAt := map[int]int{}                 // by version: step at which the last response with it was made
+	newest := map[string]int{}               // by caller: version of the last answer
+	rejected, changed := map[string]int{}, 0 // step
+	madeAt := map[int]int{}                  // by version: step at which the last response with it was made
 	var open []*modelExchange
 
 	check := func(step int, x *modelExchange, core enrich.Core, isStale bool) {
@@ -213,14 +213,14 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 			since = step
 		}
 		switch {
-		case got.caller != x.caller && got.caller != "nobody":
+		case got.caller != x.caller && got.caller != "anonymous":
 			t.Fatalf("step %d: %s got the core of %s", step, x.caller, got.caller)
 		case x.caller == "other":
 			t.Fatalf("step %d: a caller with a cookie got a core that is not public", step)
 		case !isStale && got.version < x.newest:
 			t.Fatalf("step %d: %s got version %d after %d", step, x.caller, got.version, x.newest)
-		case refused[x.caller] > 0 && madeAt[got.version] < refused[x.caller] && refused[x.caller] < since:
-			t.Fatalf("step %d: %s was refused in step %d, and got version %d", step, x.caller, refused[x.caller], got.version)
+		case rejected[x.caller] > 0 && madeAt[got.version] < rejected[x.caller] && rejected[x.caller] < since:
+			t.Fatalf("step %d: %s was rejected in step %d, and got version %d", step, x.caller, rejected[x.caller], got.version)
 		case changed > 0 && madeAt[got.version] < changed && changed < since:
 			t.Fatalf("step %d: changed in step %d, and got version %d", step, changed, got.version)
 		}
@@ -229,10 +229,10 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 	for step := 1; step < 200; step++ {
 		now = now.Add(time.Duration(random.IntN(2000)) * time.Millisecond)
 		if len(open) == 0 || random.IntN(3) == 0 {
-			x := &modelExchange{caller: []string{"owner", "other", "nobody"}[random.IntN(3)], began: step}
+			x := &modelExchange{caller: []string{"owner", "other", "anonymous"}[random.IntN(3)], began: step}
 			x.newest = newest[x.caller]
 			req, params := user7()
-			req.IsVerified, req.HasCredentials = x.caller == "owner", x.caller != "nobody"
+			req.IsVerified, req.HasCredentials = x.caller == "owner", x.caller != "anonymous"
 			if random.IntN(5) == 0 {
 				req.Header.Set("Cache-Control", "no-cache")
 			}
@@ -277,7 +277,7 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 		case kind == 1:
 			resp.Status = 403
 			x.kept.Respond(resp)
-			refused[x.caller] = step
+			rejected[x.caller] = step
 		default:
 			save(x.kept, rule, resp, fmt.Sprintf(`{"v":%d,"to":%q}`, x.version, x.caller))
 			newest[x.caller] = max(newest[x.caller], x.version)

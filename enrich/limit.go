@@ -27,3 +27,16 @@ func (l *limited) Find(ctx context.Context, src *Source, keys []Key) []Extension
 	}
 	return l.store.Find(ctx, src, keys)
 }
+
+// Start implements [Starter].
+func (l *limited) Start(ctx context.Context, src *Source, keys []Key, done func([]Extension)) {
+	if l.reads.Add(1) > l.maxReads {
+		l.reads.Add(-1)
+		done(failAll(len(keys), ErrOverloaded))
+		return
+	}
+	Start(ctx, l.store, src, keys, func(found []Extension) {
+		l.reads.Add(-1)
+		done(found)
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,12 +18,15 @@ type Read struct {
 	params []Value
 
 	sources []sourceRead
+	running atomic.Int32 // reads that have not ended; one more before Notify
+	notify  func()       // of Notify
 }
 
 // sourceRead is the read of one source.
 type sourceRead struct {
-	done  chan struct{} // closed when found is set; nil if the read has not started
-	found []Extension   // one per core
+	done      chan struct{} // closed when found is set; nil if the read has not started
+	found     []Extension   // one per core
+	isAwaited bool          // it had not ended when Notify was called
 }
 
 // Fetch starts the reads of a request and returns immediately. [Read.Join] starts the reads whose keys are in the core.
@@ -30,6 +34,7 @@ type sourceRead struct {
 func Fetch(ctx context.Context, store Store, rule *Rule, params []Value) *Read {
 	r := &Read{store: store, rule: rule, params: params, sources: make([]sourceRead, len(rule.Sources))}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.running.Store(1)
 	for i, src := range rule.Sources {
 		if rule.List == nil && !src.isLate() {
 			r.start(i, []unit{{}})
@@ -58,6 +63,33 @@ func (r *Read) Done() bool {
 		}
 	}
 	return true
+}
+
+// Notify calls f when all started reads have ended, in any goroutine, also before it returns. If the budget is used up,
+// it cancels them; a budget of 0 is unlimited. Then Await returns immediately. Notify must be called at most once.
+func (r *Read) Notify(budget time.Duration, f func()) {
+	for i := range r.sources {
+		if s := &r.sources[i]; s.done != nil && !s.isDone() {
+			s.isAwaited = true
+			r.rule.Sources[i].awaited.observe(true)
+		}
+	}
+	r.notify = f
+	if budget > 0 {
+		timer := time.AfterFunc(budget, func() { r.cancel(context.DeadlineExceeded) })
+		r.notify = func() {
+			timer.Stop()
+			f()
+		}
+	}
+	r.end()
+}
+
+// end records the end of a read.
+func (r *Read) end() {
+	if r.running.Add(-1) == 0 {
+		r.notify()
+	}
 }
 
 // Stop cancels the reads that have not ended. Any goroutine may call it.
@@ -103,7 +135,7 @@ func (r *Read) wait(budget time.Duration) {
 			continue
 		}
 		if s.isDone() {
-			if s.usedCommand() {
+			if !s.isAwaited && s.usedCommand() {
 				r.rule.Sources[i].awaited.observe(false)
 			}
 			continue
@@ -179,9 +211,9 @@ func (r *Read) start(i int, units []unit) {
 		close(s.done)
 		return
 	}
-	go func() {
-		defer close(s.done)
-		for n, ext := range find(r.ctx, r.store, src, keys) {
+	r.running.Add(1)
+	Start(r.ctx, r.store, src, keys, func(found []Extension) {
+		for n, ext := range found {
 			if errors.Is(ext.Err, ErrNotFound) {
 				ext.JSON, ext.Err = src.Default(keys[n]), nil
 			}
@@ -189,7 +221,9 @@ func (r *Read) start(i int, units []unit) {
 				s.found[u] = ext
 			}
 		}
-	}()
+		close(s.done)
+		r.end()
+	})
 }
 
 // key returns the key of a core for a source, and the value in it that varies between the cores of a list. The error is

@@ -52,7 +52,7 @@ func (b *batch) retry(src *Source, lookups ...*lookup) {
 // startRetries starts retries while fewer than maxRetries run, or others give way. b.mu is locked.
 func (b *batch) startRetries() {
 	r := &b.retries
-	r.waiting, r.again = wanted(r.waiting), wanted(r.again)
+	r.waiting, r.again = b.wanted(r.waiting), b.wanted(r.again)
 	for len(r.waiting) > 0 && (len(r.running) < maxRetries || b.giveWay()) {
 		b.startRetry(&r.waiting)
 	}
@@ -72,7 +72,7 @@ func (b *batch) pollRetries() {
 	defer b.mu.Unlock()
 	r := &b.retries
 	r.isPolling = false
-	r.again = wanted(r.again)
+	r.again = b.wanted(r.again)
 	if len(r.waiting) == 0 && len(r.again) > 0 && len(r.running) == maxRetries && b.giveWay() {
 		b.startRetry(&r.again)
 	}
@@ -80,10 +80,10 @@ func (b *batch) pollRetries() {
 }
 
 // wanted returns the retries that callers wait for, and settles the lookups of the others.
-func wanted(waiting []*retry) []*retry {
+func (b *batch) wanted(waiting []*retry) []*retry {
 	return slices.DeleteFunc(waiting, func(r *retry) bool {
-		if r.lookup.callers == 0 {
-			settle([]*lookup{r.lookup}, failAll(1, context.Canceled))
+		if len(r.lookup.callers) == 0 {
+			b.settle([]*lookup{r.lookup}, failAll(1, context.Canceled))
 		}
 		return r.lookup.settled
 	})
@@ -93,7 +93,7 @@ func wanted(waiting []*retry) []*retry {
 func (b *batch) giveWay() bool {
 	r := &b.retries
 	i := slices.IndexFunc(r.running, func(r *retry) bool {
-		if r.lookup.callers == 0 {
+		if len(r.lookup.callers) == 0 {
 			return time.Since(r.lookup.left) >= abandonTime
 		}
 		return b.isHeld(r.command)
@@ -124,14 +124,14 @@ func (b *batch) startRetry(queue *[]*retry) {
 
 func (b *batch) endRetry(r *retry, found []Extension, took time.Duration) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	i := slices.Index(b.retries.running, r)
 	isAnswered := readError(found) == nil
 	if isAnswered {
 		b.observe(r.command, took)
 	}
 	if i >= 0 || isAnswered { // else it gave way, and the key is retried again
-		settle([]*lookup{r.lookup}, found)
+		b.settle([]*lookup{r.lookup}, found)
 	}
 	if i >= 0 {
 		b.retries.running = slices.Delete(b.retries.running, i, i+1)
@@ -151,9 +151,9 @@ func (b *batch) retryFailed(c *command, src *Source, lookups []*lookup, err erro
 		<-l.done
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if b.answered.Before(c.began) {
-		settle(rest, failAll(len(rest), err))
+		b.settle(rest, failAll(len(rest), err))
 	} else {
 		b.retry(src, rest...)
 	}

@@ -299,7 +299,7 @@ func TestNoAnswerIsAnError(t *testing.T) {
 func TestOverdueAfterTheEnd(t *testing.T) {
 	b := Batch(storeFunc(nil)).(*batch)
 	g := &group{inFlight: 1}
-	b.markOverdue(g, &command{hasEnded: true}, []*lookup{newLookup(number(1)), newLookup(number(2))})
+	b.markOverdue(g, &command{hasEnded: true}, []*lookup{{key: number(1)}, {key: number(2)}})
 	if g.inFlight != 1 || g.overdue != 0 || len(b.overdue) != 0 || len(b.retries.running) != 0 {
 		t.Errorf("inFlight %d, overdue %d, %d overdue commands, %d retries", g.inFlight, g.overdue, len(b.overdue),
 			len(b.retries.running))

@@ -71,6 +71,24 @@ type Command struct {
 	Keys         int // number of keys
 }
 
+// Starter is a Store whose reads need no goroutine.
+type Starter interface {
+	Store
+
+	// Start starts Find and returns immediately. It calls done once with the result, in any goroutine, also before it
+	// returns.
+	Start(ctx context.Context, src *Source, keys []Key, done func([]Extension))
+}
+
+// Start starts Find of a Store, which has a goroutine if the Store is no [Starter].
+func Start(ctx context.Context, store Store, src *Source, keys []Key, done func([]Extension)) {
+	if s, ok := store.(Starter); ok {
+		s.Start(ctx, src, keys, done)
+		return
+	}
+	go func() { done(find(ctx, store, src, keys)) }()
+}
+
 // find calls Find of a Store. After a panic, or if the number of extensions differs from that of the keys, it returns
 // an error for all keys: a bug in a Store must not end the process or mix up keys.
 func find(ctx context.Context, store Store, src *Source, keys []Key) (found []Extension) {

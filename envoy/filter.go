@@ -38,7 +38,7 @@ func filters(c Config) ([]*hcmv3.HttpFilter, error) {
 }
 
 // forwardedHeaders says which headers Envoy sends to weft: those that it reads or, if a rule keeps cores, all but
-// credentials, because a core is kept with the headers of its response, and the response may vary by any request header.
+// credentials. A core is kept with the headers of its response, and a response may vary by any header of the request.
 func forwardedHeaders(rules []*enrich.Rule) *extprocv3.HeaderForwardingRules {
 	list := &matcherv3.ListStringMatcher{}
 	if names := credentials(rules); names != nil {

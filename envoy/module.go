@@ -62,8 +62,9 @@ func withoutFallback(rules []*enrich.Rule) []*enrich.Rule {
 	return copies
 }
 
-// claimsFilters returns a filter that copies the claims that rules need, or whether there are any, from the metadata of a preceding jwt_authn
-// filter to [envoyhttp.ClaimsState], or none. In JSON, strings and numbers differ.
+// claimsFilters returns a filter that copies the claims that rules need from the metadata of a preceding jwt_authn
+// filter to [envoyhttp.ClaimsState], or none. In JSON, strings and numbers differ. If a rule keeps cores, the filter
+// copies all claims.
 func claimsFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
 	claims := map[string]any{}
 	if credentials(rules) != nil { // a token may be a credential that is not in a header any more

@@ -106,8 +106,8 @@ func (f fields) header(credentials []string) http.Header {
 	return header
 }
 
-// haveCredentials reports whether a request identifies its caller. Envoy keeps the headers that do, and sends attributes
-// that say whether they are there; without them the answer is yes.
+// haveCredentials reports whether a request identifies its caller. Envoy does not send the headers that do, but an
+// attribute for each. If one is missing, the result is true.
 func (f fields) haveCredentials(m *extprocv3.ProcessingRequest, names []string) bool {
 	attributes := m.GetAttributes()[attributesKey].GetFields()
 	return slices.ContainsFunc(CredentialAttributes(names), func(attribute string) bool {

@@ -109,7 +109,7 @@ func TestPanicEndsTheExchange(t *testing.T) {
 			func(*enrich.Report) { panic("a fault in the report") }, 3,
 			"a fault in the report", "TestPanic", "",
 		},
-		"in the exchange": {nil, nil, 2, "", "enrich.(*Read)", enrich.Panicked},
+		"in the exchange": {nil, nil, 2, "", "enrich.Start", enrich.Panicked},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var reports []enrich.Report

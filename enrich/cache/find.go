@@ -29,6 +29,15 @@ func (s *Store) Find(ctx context.Context, src *enrich.Source, keys []enrich.Key)
 	return f.found
 }
 
+// Start implements [enrich.Starter].
+func (s *Store) Start(ctx context.Context, src *enrich.Source, keys []enrich.Key, done func([]enrich.Extension)) {
+	if src.Cache == nil {
+		enrich.Start(ctx, s.store, src, keys, done)
+		return
+	}
+	enrich.Start(ctx, struct{ enrich.Store }{s}, src, keys, done) // hides Start, so that Find has a goroutine
+}
+
 // find is a call of Find.
 type find struct {
 	*Store

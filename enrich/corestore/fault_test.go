@@ -19,16 +19,15 @@ import (
 // process is a Guard of a Redis, as one process has it.
 type process struct {
 	*Guard
-	redis   *Redis
 	changed chan error
 }
 
-func startProcess(t *testing.T, server *harness.Redis) *process {
+// startProcess starts a process whose calls of the store are limited by budget. All processes have one clock.
+func startProcess(t *testing.T, server *harness.Redis, budget time.Duration) *process {
 	t.Helper()
-	p := &process{redis: open(t, server.URL()), changed: make(chan error, 100)}
-	p.Guard = NewGuard(p.redis, func(err error) { p.changed <- err })
+	p := &process{changed: make(chan error, 1000)}
+	p.Guard = newGuard(open(t, server.URL()), func(err error) { p.changed <- err }, limits{budget, budget, 0})
 	t.Cleanup(p.Close)
-	p.getBudget, p.updateBudget, p.clockSkew = time.Second, time.Second, 0 // one clock
 	return p
 }
 
@@ -57,7 +56,7 @@ func (p *process) expectClosed(t *testing.T) {
 // TestKilledRedis: the circuit opens, and closes when the server is back.
 func TestKilledRedis(t *testing.T) {
 	server := startRedis(t)
-	p := startProcess(t, server)
+	p := startProcess(t, server, time.Minute)
 	set(t, p, "k", []byte("v"))
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
@@ -82,10 +81,9 @@ func restart(t *testing.T, server *harness.Redis) {
 // TestFrozenRedis: calls return although the server never responds.
 func TestFrozenRedis(t *testing.T) {
 	server := startRedis(t)
-	p := startProcess(t, server)
-	p.getBudget, p.updateBudget = getBudget, updateBudget
-	store(t, p.Guard, "k", "1")
-	store(t, p.Guard, "other", "1")
+	p := startProcess(t, server, time.Second)
+	set(t, p, "k", []byte("1"))
+	set(t, p, "other", []byte("1"))
 	if err := server.Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -106,23 +104,14 @@ func TestFrozenRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.expectClosed(t)
-	p.getBudget = time.Minute
 	expect(t, p, "k", "") // "1" is older than an Update
 	expect(t, p, "other", "1")
-}
-
-// store sets a value. It tries again if the machine is slow.
-func store(t *testing.T, g *Guard, key, value string) {
-	t.Helper()
-	harness.Eventually(t, "an Update", func() bool {
-		return g.Update(t.Context(), key, func([]byte) ([]byte, time.Duration) { return []byte(value), time.Hour }) == nil
-	})
 }
 
 // TestFullRedis: a value that the server rejects is an error, and the previous one is not used.
 func TestFullRedis(t *testing.T) {
 	server := startRedis(t)
-	p := startProcess(t, server)
+	p := startProcess(t, server, time.Minute)
 	set(t, p, "k", []byte("1"))
 	run(t, server, "CONFIG", "SET", "maxmemory", 1)
 	err := p.Update(t.Context(), "k", func([]byte) ([]byte, time.Duration) { return []byte("2"), time.Hour })
@@ -130,7 +119,7 @@ func TestFullRedis(t *testing.T) {
 		t.Error(err)
 	}
 	expect(t, p, "k", "")
-	set(t, startProcess(t, server), "k", nil) // a full server still removes values
+	set(t, startProcess(t, server, time.Minute), "k", nil) // a full server still removes values
 	run(t, server, "CONFIG", "SET", "maxmemory", 0)
 	harness.Eventually(t, "the server is used again", func() bool {
 		return p.Update(t.Context(), "k", func([]byte) ([]byte, time.Duration) { return []byte("3"), time.Hour }) == nil
@@ -141,7 +130,7 @@ func TestFullRedis(t *testing.T) {
 // TestLostUpdates: a server that restarts with values of an earlier time has outdated ones, which are not used.
 func TestLostUpdates(t *testing.T) {
 	server := startRedis(t)
-	p := startProcess(t, server)
+	p := startProcess(t, server, time.Minute)
 	set(t, p, "k", []byte("1"))
 	set(t, p, "removed", []byte("1"))
 	run(t, server, "SAVE")
@@ -172,16 +161,17 @@ func TestFaultsUnderLoad(t *testing.T) {
 	server := startRedis(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
 	var keys []*history
 	for n := range 2 {
-		p := startProcess(t, server)
-		p.getBudget, p.updateBudget = 200*time.Millisecond, 200*time.Millisecond
+		p := startProcess(t, server, 200*time.Millisecond)
 		for i := range 4 {
 			h := &history{Guard: p.Guard, key: fmt.Sprintf("process %d, key %d", n, i)}
 			keys = append(keys, h)
 			running.Go(func() { h.write(ctx) })
-			running.Go(func() { h.read(t, ctx) })
-			running.Go(func() { h.read(t, ctx) })
+			running.Go(func() { h.read(ctx, t) })
+			running.Go(func() { h.read(ctx, t) })
 		}
 	}
 	// progress waits until each key has had n values since.
@@ -193,40 +183,35 @@ func TestFaultsUnderLoad(t *testing.T) {
 		}
 	}
 	progress(10)
-	for range 2 {
-		if err := server.Freeze(); err != nil {
-			t.Error(err)
-		}
-		for _, h := range keys {
-			harness.Eventually(t, "the circuit is open", func() bool { return h.Stats().Open })
-		}
-		if err := server.Signal(syscall.SIGCONT); err != nil {
-			t.Error(err)
-		}
-		progress(10)
-		run(t, server, "FLUSHALL")
-		progress(10)
-		run(t, server, "SAVE")
-		progress(10)
-		if err := server.Kill(); err != nil {
-			t.Error(err)
-		}
-		again, err := harness.StartRedis(t.Context(), server.Options) // with the values of SAVE
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		t.Cleanup(func() { _ = again.Kill() })
-		server = again
-		progress(10)
-		errorsBefore := keys[0].Stats().Errors
-		run(t, server, "CONFIG", "SET", "maxmemory", 1)
-		harness.Eventually(t, "an error of the full server", func() bool { return keys[0].Stats().Errors > errorsBefore })
-		run(t, server, "CONFIG", "SET", "maxmemory", 0)
-		progress(10)
+	if err := server.Freeze(); err != nil {
+		t.Fatal(err)
 	}
-	cancel()
-	running.Wait()
+	for _, h := range keys {
+		harness.Eventually(t, "the circuit is open", func() bool { return h.Stats().Open })
+	}
+	if err := server.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	progress(10)
+	run(t, server, "FLUSHALL")
+	progress(10)
+	run(t, server, "SAVE")
+	progress(10)
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := harness.StartRedis(t.Context(), server.Options) // with the values of SAVE
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = again.Kill() })
+	server = again
+	progress(10)
+	failed := keys[0].Stats().Errors
+	run(t, server, "CONFIG", "SET", "maxmemory", 1)
+	harness.Eventually(t, "an error of the full server", func() bool { return keys[0].Stats().Errors > failed })
+	run(t, server, "CONFIG", "SET", "maxmemory", 0)
+	progress(10)
 }
 
 // history is a key whose values one goroutine writes: its name and a number that grows.
@@ -252,7 +237,7 @@ func (h *history) write(ctx context.Context) {
 }
 
 // read reads values until ctx ends.
-func (h *history) read(t *testing.T, ctx context.Context) {
+func (h *history) read(ctx context.Context, t *testing.T) {
 	for ctx.Err() == nil {
 		least := h.ended.Load()
 		value, err := h.Get(context.Background(), h.key)

@@ -19,11 +19,11 @@ const (
 	// 100 in less than 3 ms. A legacy service that is worth a cache needs longer than 10 ms.
 	getBudget = 10 * time.Millisecond
 
-	// updateBudget limits Update, which needs two round trips or more.
-	updateBudget = 50 * time.Millisecond
+	// updateBudget limits Update, which needs two round trips or more. The response may wait for it.
+	updateBudget = 2 * getBudget
 
-	// probeBudget limits a probe, which no exchange waits for. It may include TLS handshakes.
-	probeBudget = time.Second
+	// connectBudget limits the first call of a probe, which may include TLS handshakes. No exchange waits for it.
+	connectBudget = time.Second
 
 	// The circuit opens after maxFailures consecutive failures, or if at least half of minCalls calls or more within
 	// the window fail.
@@ -55,7 +55,7 @@ type Guard struct {
 	breaker *gobreaker.CircuitBreaker[[]byte]
 	changed func(error)
 
-	getBudget, updateBudget, clockSkew time.Duration // the constants, but for tests
+	limits limits
 
 	errors    atomic.Uint64
 	lastError atomic.Pointer[error]
@@ -73,17 +73,22 @@ type Guard struct {
 
 var _ enrich.CoreStore = (*Guard)(nil)
 
+// limits are getBudget, updateBudget and clockSkew, but for tests.
+type limits struct{ get, update, clockSkew time.Duration }
+
 // NewGuard returns a Guard for a store. A Redis can have one Guard only. The Guard calls changed with the last error
 // when the circuit opens, and with nil when it is closed again; changed must not use the Guard. Call [Guard.Close] at
 // the end.
 func NewGuard(store enrich.CoreStore, changed func(error)) *Guard {
-	g := &Guard{
-		store: store, changed: changed, seed: maphash.MakeSeed(),
-		getBudget: getBudget, updateBudget: updateBudget, clockSkew: clockSkew,
-	}
+	return newGuard(store, changed, limits{getBudget, updateBudget, clockSkew})
+}
+
+func newGuard(store enrich.CoreStore, changed func(error), l limits) *Guard {
+	g := &Guard{store: store, changed: changed, limits: l, seed: maphash.MakeSeed()}
 	g.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
-		Interval: window,
-		Timeout:  retryDelay,
+		MaxRequests: 2, // those of a probe; the circuit closes after as many successful calls
+		Interval:    window,
+		Timeout:     retryDelay,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= maxFailures || c.Requests >= minCalls && 2*c.TotalFailures >= c.Requests
 		},
@@ -138,11 +143,15 @@ func (g *Guard) monitor(ctx context.Context) {
 	}
 }
 
-// probe writes a value: a store that can be read but not written would not stay closed.
+// probe calls the store as an exchange does, after it has connected. So the circuit does not close if the store can be
+// read but not written, or responds too late.
 func (g *Guard) probe(ctx context.Context) error {
-	return g.update(ctx, probeBudget, probeKey, func([]byte) ([]byte, time.Duration) {
-		return []byte{1}, time.Minute
-	})
+	get := func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, probeKey) }
+	_, _ = try(ctx, connectBudget, get)
+	if _, err := g.call(ctx, g.limits.get, get); err != nil {
+		return err
+	}
+	return g.Update(ctx, probeKey, func([]byte) ([]byte, time.Duration) { return []byte{1}, time.Minute })
 }
 
 // Close ends the probes. It does not close the store.
@@ -161,11 +170,13 @@ type GuardStats struct {
 func (g *Guard) Stats() GuardStats { return GuardStats{Errors: g.errors.Load(), Open: g.isOpen.Load()} }
 
 // outdate makes the values of a slot outdated that were written before.
-func (g *Guard) outdate(slot *atomic.Int64) { slot.Store(time.Now().Add(g.clockSkew).UnixNano()) }
+func (g *Guard) outdate(slot *atomic.Int64) {
+	slot.Store(time.Now().Add(g.limits.clockSkew).UnixNano())
+}
 
 // Get implements [enrich.CoreStore]. It returns an error without a call of the store while the circuit is open.
 func (g *Guard) Get(ctx context.Context, key string) ([]byte, error) {
-	stamped, err := g.call(ctx, g.getBudget, func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, key) })
+	stamped, err := g.call(ctx, g.limits.get, func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, key) })
 	return g.current(key, stamped), err
 }
 
@@ -173,13 +184,7 @@ func (g *Guard) Get(ctx context.Context, key string) ([]byte, error) {
 func (g *Guard) Update(
 	ctx context.Context, key string, change func(old []byte) (value []byte, ttl time.Duration),
 ) error {
-	return g.update(ctx, g.updateBudget, key, change)
-}
-
-func (g *Guard) update(
-	ctx context.Context, budget time.Duration, key string, change func(old []byte) (value []byte, ttl time.Duration),
-) error {
-	_, err := g.call(ctx, budget, func(ctx context.Context) ([]byte, error) {
+	_, err := g.call(ctx, g.limits.update, func(ctx context.Context) ([]byte, error) {
 		return nil, g.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 			value, ttl := change(g.current(key, old))
 			if len(value) == 0 {
@@ -196,25 +201,35 @@ func (g *Guard) update(
 
 // call calls the store, unless the circuit is open.
 func (g *Guard) call(
-	caller context.Context, budget time.Duration, f func(context.Context) ([]byte, error),
+	ctx context.Context, budget time.Duration, f func(context.Context) ([]byte, error),
 ) ([]byte, error) {
-	return g.breaker.Execute(func() (value []byte, err error) {
-		ctx, cancel := context.WithTimeout(caller, budget)
-		defer cancel()
-		defer func() {
-			if panicked := enrich.AsPanic(recover()); panicked != nil {
-				err = panicked
-			} else if err != nil && caller.Err() != nil {
-				err = callerError{context.Cause(caller)}
-				return
-			}
-			if err != nil {
-				g.errors.Add(1)
-				g.lastError.Store(&err)
-			}
-		}()
-		return f(ctx)
+	return g.breaker.Execute(func() ([]byte, error) {
+		value, err := try(ctx, budget, f)
+		switch {
+		case err == nil:
+			return value, nil
+		case ctx.Err() != nil:
+			return nil, callerError{context.Cause(ctx)}
+		default:
+			g.errors.Add(1)
+			g.lastError.Store(&err)
+			return nil, err
+		}
 	})
+}
+
+// try calls f with a timeout. A panic is an error.
+func try(
+	ctx context.Context, timeout time.Duration, f func(context.Context) ([]byte, error),
+) (value []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	defer func() {
+		if panicked := enrich.AsPanic(recover()); panicked != nil {
+			value, err = nil, panicked
+		}
+	}()
+	return f(ctx)
 }
 
 // The store has the time of writing before each value.

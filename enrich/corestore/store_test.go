@@ -69,9 +69,9 @@ func open(t *testing.T, url string) *Redis {
 // openGuard returns a Guard that a slow machine does not open.
 func openGuard(t *testing.T, store enrich.CoreStore) *Guard {
 	t.Helper()
-	g := NewGuard(store, func(err error) { t.Logf("circuit changed: %v", err) })
+	const long = time.Minute
+	g := newGuard(store, func(err error) { t.Logf("circuit changed: %v", err) }, limits{long, long, clockSkew})
 	t.Cleanup(g.Close)
-	g.getBudget, g.updateBudget = 10*time.Second, 10*time.Second
 	return g
 }
 

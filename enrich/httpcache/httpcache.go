@@ -59,19 +59,28 @@ func (r Response) Use(req Request, now time.Time) Use {
 		return No
 	}
 	cc, asked := parseDirectives(r.Header["Cache-Control"]), requestDirectives(req.Header)
+	age := r.Age(now)
+	left := r.Lifetime() - age
 	limit := time.Duration(-1)
 	if maxStale, ok := asked.maxStale(); ok {
 		limit = maxStale
 	}
-	if r.satisfies(cc, asked, now, limit) {
-		return Fresh
+	if maxAge, ok := asked.seconds("max-age"); ok && age > maxAge { // section 5.2.1.1
+		return Validate
 	}
-	return Validate
+	if minFresh, ok := asked.seconds("min-fresh"); ok && left < minFresh { // section 5.2.1.3
+		return Validate
+	}
+	if asked.has("no-cache") || !isUsable(cc, left, limit) { // sections 5.2.1.4, 5.4
+		return Validate
+	}
+	return Fresh
 }
 
 // StandsIn reports whether r may be used for req at the time now because the origin fails (RFC 5861, section 4). limit
-// is how long after its freshness lifetime a response may be used. stale-if-error, of the response or the request, and
-// max-stale shorten it. What else the request asks for holds too: with no-cache or max-age=0, r does not stand in.
+// is how long after its freshness lifetime a response may be used; stale-if-error, of the response or the request,
+// shortens it. With no-cache or max-age, a client only prefers a newer response (RFC 9111, section 5.2.1), which does
+// not exist: browsers send them if a user reloads a page.
 func (r Response) StandsIn(req Request, now time.Time, limit time.Duration) bool {
 	cc, asked := parseDirectives(r.Header["Cache-Control"]), requestDirectives(req.Header)
 	for _, d := range []directives{cc, asked} {
@@ -79,10 +88,7 @@ func (r Response) StandsIn(req Request, now time.Time, limit time.Duration) bool
 			limit = min(limit, seconds)
 		}
 	}
-	if maxStale, ok := asked.maxStale(); ok {
-		limit = min(limit, maxStale)
-	}
-	return r.suits(req) && r.satisfies(cc, asked, now, limit)
+	return r.suits(req) && isUsable(cc, r.Lifetime()-r.Age(now), limit)
 }
 
 // suits reports whether r is a response to req, at whatever age.
@@ -90,27 +96,12 @@ func (r Response) suits(req Request) bool {
 	return req.Method == http.MethodGet && r.Matches(req) && (!req.HasCredentials || r.allowsCredentials())
 }
 
-// satisfies reports whether r, with the directives cc, may be used for a request with the directives asked. limit is
-// how long a stale response may be used, if r does not forbid it; negative: not at all.
-func (r Response) satisfies(cc, asked directives, now time.Time, limit time.Duration) bool {
-	if cc.hasUnqualified("no-cache") || asked.has("no-cache") { // sections 5.2.2.4, 5.2.1.4, 5.4
-		return false
-	}
-	age := r.Age(now)
-	if maxAge, ok := asked.seconds("max-age"); ok && age > maxAge { // section 5.2.1.1
-		return false
-	}
-	left := r.Lifetime() - age
-	if minFresh, ok := asked.seconds("min-fresh"); ok && left < minFresh { // section 5.2.1.3
-		return false
-	}
-	// If age and lifetime are equal, r is stale (section 4.2).
-	return left > 0 || -left <= limit && !cc.forbidsStale()
+// isUsable reports whether a response with the directives cc may be used without validation. left is the rest of its
+// freshness lifetime, negative after it; at its end a response is stale (section 4.2). limit is how long a stale one
+// may be used, if cc does not forbid it; negative: not at all.
+func isUsable(cc directives, left, limit time.Duration) bool {
+	return !cc.hasUnqualified("no-cache") && (left > 0 || -left <= limit && !cc.forbidsStale()) // section 5.2.2.4
 }
-
-// OnlyIfCached reports whether req must be answered with 504 (Gateway Timeout) if no response may be used for it
-// (RFC 9111, section 5.2.1.7).
-func OnlyIfCached(req Request) bool { return requestDirectives(req.Header).has("only-if-cached") }
 
 // Invalidates reports whether a response to a request makes what is kept of its resource invalid (RFC 9111, section
 // 4.4): the method is not known as safe, and the response is no error.

@@ -97,13 +97,14 @@ const (
 //	  OnBody ────────────────────────────▶  parse      too large ▶ mark, Continue
 //	                                        extensions have arrived ▶ replace the body, Continue
 //	  ◀───────────── Wait
-//	  (a goroutine waits for MongoDB, and composes)
-//	  OnScheduled ───────────────────────▶  replace the body, Continue
+//	  (the extensions arrive)
+//	  OnScheduled ───────────────────────▶  compose, replace the body, Continue
 //	  OnDestroy, at any time ────────────▶  stop the reads
 //
 // One worker of Envoy calls the callbacks of a stream, one after the other. They return without blocking. A goroutine
-// waits for MongoDB and parses large bodies. It accesses no field that a callback changes, and sends its result to a
-// channel. If a callback or the goroutine panics, the legacy response passes.
+// parses a large body, and waits for what may block. It accesses no field that a callback changes, and sends its result
+// to a channel. Most exchanges have no goroutine: their reads schedule OnScheduled. If a callback or the goroutine
+// panics, the legacy response passes.
 type Filter struct {
 	config *Config
 	stream Stream
@@ -127,6 +128,8 @@ type Filter struct {
 	exactLength bool          // the length of the response is known
 	immediately bool          // the legacy body is incomplete: replace the complete response
 	streamed    *streamedCore // nil if the response is not streamed
+	core        *enrich.Core  // waits for extensions; nil if no core does, or a goroutine waits
+	waitBegan   time.Time     // of core
 	result      chan result   // of the goroutine; nil before it starts
 	reported    bool
 }
@@ -188,7 +191,7 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	keeps := rule.Keeps() && c.Cores != nil && f.read != nil
 	var claims map[string]map[string]any
 	if keeps || rule.Degrade == enrich.DegradeAuthenticated {
-		_ = json.Unmarshal(stream.Claims(), &claims) // after an error there are none
+		_ = json.Unmarshal(stream.Claims(), &claims) // ignore the error: then nothing is verified
 		f.verified = envoyhttp.IsVerified(claims[rule.Identity.Payload][rule.Identity.Name], params)
 	}
 	f.change = enrich.LegacyRequest(request.Method, legacyTarget)
@@ -313,18 +316,28 @@ func (f *Filter) answer(body []byte) Next {
 			return f.apply(passed)
 		}
 	}
-	if isParsed && f.read.Done() {
-		return f.apply(f.compose(core))
+	if isParsed {
+		f.core, f.waitBegan = &core, f.clock.Now()
+		if f.read.Done() {
+			return f.composed()
+		}
+		f.read.Notify(f.budget, f.stream.Schedule)
+		return Wait
 	}
 	return f.wait(func() result {
-		if !isParsed {
-			var passed result
-			if core, passed, isParsed = f.parse(body); !isParsed {
-				return passed
-			}
+		core, passed, ok := f.parse(body)
+		if !ok {
+			return passed
 		}
 		return f.compose(core)
 	})
+}
+
+// composed composes the waiting core with the extensions, which have arrived.
+func (f *Filter) composed() Next {
+	r := f.compose(*f.core)
+	f.core, r.waitBegan = nil, f.waitBegan
+	return f.apply(r)
 }
 
 // wait runs work in a goroutine, where it does not delay a worker, and schedules its result.
@@ -386,6 +399,9 @@ func (f *Filter) OnScheduled() (next Next) {
 			next = Continue
 		}
 	}()
+	if f.core != nil && f.read.Done() {
+		return f.composed()
+	}
 	select {
 	case r := <-f.result:
 		if r.kept != nil {

@@ -23,7 +23,7 @@ func copyHeaders(headers iter.Seq2[string, []byte], credentials []string) (h htt
 	return h, hasCredentials
 }
 
-// recall gets the core that is kept for a request. If the rule has a cache, the request is held meanwhile:
+// recall gets the core that is kept for a request. If the rule has a cache, the request is held until then:
 //
 //	Envoy                                weft
 //	  OnRequest

@@ -38,7 +38,9 @@ type caches struct {
 func pageRules(hasCaches bool) string {
 	replace := []string{"  - name: composite-profile\n", "  - name: composite-profile\n    select: {param: fields}\n"}
 	if hasCaches {
-		replace = append(replace, "        database:", "        cache: {stale_if_error: 10m}\n        database:")
+		replace = append(replace,
+			"        database:", "        cache: {stale_if_error: 10m}\n        database:",
+			"    core: &core\n", "    core: &core\n      stale_if_error: 10m\n")
 	}
 	return strings.NewReplacer(replace...).Replace(string(userprofile.Rules))
 }

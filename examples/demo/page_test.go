@@ -185,8 +185,18 @@ func checkCaches(t *testing.T, run pageRun) {
 		post("/demo/documents/9", score)
 		run.eventually(t, path, `"lastActivityScore":`+score) // once the change stream has reported it
 	}
+	const whole = `{"core":{"userId":9,"username":"user9","email":"user9@example.com","createdAt":"` +
+		`2020-03-01T14:34:56.789+00:00"},"extension":{"userId":9,"tags":["trial"],"lastActivityScore":36.3,` +
+		`"customSettings":{"theme":"dark"}},"errors":[]}`
+	run.eventually(t, path, whole)
 	post("/demo/processes/mongod/freeze", `"mongod":"frozen"`)
-	run.eventually(t, path, `"lastActivityScore":36.3,"customSettings":{"theme":"dark"}},"errors":[]}`)
+	post("/demo/processes/legacy/fail", `"legacy":"failing"`)
+	for range 5 {
+		if status, body := run.send(t, http.MethodGet, path); status != 200 || body != whole {
+			t.Errorf("while both fail: %d %s", status, body)
+		}
+	}
+	post("/demo/processes/legacy/run", `"legacy":"running"`)
 	post("/demo/processes/mongod/run", `"mongod":"running"`)
 	post("/demo/processes/caches/off", `"caches":"off"`)
 

@@ -78,7 +78,8 @@ func TestFaultFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("503"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if all, own := status(path), status(path+"?fault=404"); all != 503 || own != 404 {
-		t.Errorf("with the file: %d and %d, want 503 and 404", all, own)
+	if all, empty, own := status(path), status(path+"?fault="), status(path+"?fault=404"); all != 503 || empty != 503 ||
+		own != 404 {
+		t.Errorf("with the file: %d, %d and %d, want 503, 503 and 404", all, empty, own)
 	}
 }

@@ -87,7 +87,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // faultsOf returns the values of the query parameter, or what the fault file has.
 func (s *service) faultsOf(r *http.Request) []string {
 	faults := r.URL.Query()["fault"]
-	if len(faults) == 0 && s.faultFile != "" {
+	if strings.Join(faults, "") == "" && s.faultFile != "" {
 		if text, err := os.ReadFile(s.faultFile); err == nil {
 			faults = []string{string(text)}
 		}

@@ -73,7 +73,7 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 			close: func() {
 				cancel()
 				stop()
-				s.closeStore()
+				s.closeStores()
 				s.logger.Info("stopped")
 				flush()
 			},
@@ -125,7 +125,7 @@ func runModule(config, version string, stderr io.Writer, run func(*server, func(
 // moduleFlags returns the flags of "weft serve" that have an effect in Envoy's process.
 func (s *server) moduleFlags() []cli.Flag {
 	return slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, mongodbFlags("mongodb://localhost:27017", ""),
-		s.joinFlags(), s.observeFlags())
+		s.coreFlags(), s.joinFlags(), s.observeFlags())
 }
 
 // moduleArgs converts the configuration of a filter to a command line.
@@ -164,9 +164,11 @@ func checkModuleFlags(members map[string]any) error {
 			return usageErrorf("member %q: want a string, a number, true or false", name)
 		}
 	}
-	if uri, _ := members["mongodb-uri"].(string); hasSecret(uri) {
-		return usageErrorf("member \"mongodb-uri\" has a password, which Envoy's admin interface shows: " +
-			"use \"mongodb-uri-file\" or WEFT_MONGODB_URI, and change the password")
+	for _, s := range []source{mongodbSource, redisSource} {
+		if value, _ := members[string(s)].(string); hasSecret(value) {
+			return usageErrorf("member %q has a password, which Envoy's admin interface shows: "+
+				"use %q or %s, and change the password", s, s+"-file", s.env())
+		}
 	}
 	return nil
 }

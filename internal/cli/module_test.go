@@ -26,6 +26,11 @@ func TestModuleConfig(t *testing.T) {
 		`{"rules": "/no/such/file"}`:  `filter_config: rules file: open /no/such/file: no such file or directory`,
 		`{"mongodb-uri": "mongodb://u:p@h"}`: `filter_config: member "mongodb-uri" has a password, ` +
 			`which Envoy's admin interface shows: use "mongodb-uri-file" or WEFT_MONGODB_URI, and change the password`,
+		`{"redis-url": "redis://u:p@h"}`: `filter_config: member "redis-url" has a password, ` +
+			`which Envoy's admin interface shows: use "redis-url-file" or WEFT_REDIS_URL, and change the password`,
+		`{"core-cache-size": "1MiB", "redis-url": "redis://h"}`: "",
+		`{"core-cache-size": "big"}`: `filter_config: invalid value "big" for flag -core-cache-size: ` +
+			`want a size such as 512KiB or 64MiB`,
 	} {
 		got := ""
 		if err := CheckModule(config, "devel"); err != nil {

@@ -28,36 +28,57 @@ func mongodbFlags(value, usage string) []cli.Flag {
 }
 
 // mongodbURI returns the connection string, from the flag, the environment or the file.
-func mongodbURI(cmd *cli.Command) (string, error) {
-	uri, file := cmd.String("mongodb-uri"), cmd.String("mongodb-uri-file")
+func mongodbURI(cmd *cli.Command) (string, error) { return mongodbSource.value(cmd) }
+
+// mongodbSource and redisSource are the flags with a connection string.
+const (
+	mongodbSource source = "mongodb-uri"
+	redisSource   source = "redis-url"
+)
+
+// source is the name of a flag with a connection string. It has an environment variable, and a second flag for a file,
+// whose name ends in "-file".
+type source string
+
+// value returns the connection string, from the flag, the environment or the file.
+func (s source) value(cmd *cli.Command) (string, error) {
+	flag, env := "--"+string(s), s.env()
+	value, file := cmd.String(string(s)), cmd.String(string(s)+"-file")
 	if file == "" {
 		// Every user on the machine can read the command lines of all processes.
-		hasURI := func(arg string) bool { return strings.Contains(arg, uri) }
-		if isVisible := slices.ContainsFunc(os.Args, hasURI); isVisible && hasSecret(uri) {
-			return "", usageError{errors.New("--mongodb-uri contains a password, which ps shows to every user: " +
-				"use WEFT_MONGODB_URI or --mongodb-uri-file, and change the password")}
+		hasValue := func(arg string) bool { return strings.Contains(arg, value) }
+		if isVisible := slices.ContainsFunc(os.Args, hasValue); isVisible && hasSecret(value) {
+			return "", usageErrorf("%s contains a password, which ps shows to every user: "+
+				"use %s or %s-file, and change the password", flag, env, flag)
 		}
-		return uri, nil
+		return value, nil
 	}
-	if cmd.IsSet("mongodb-uri") {
-		return "", usageError{errors.New("--mongodb-uri (WEFT_MONGODB_URI) and --mongodb-uri-file " +
-			"(WEFT_MONGODB_URI_FILE) are both set; set only one")}
+	if cmd.IsSet(string(s)) {
+		return "", usageErrorf("%s (%s) and %s-file (%s_FILE) are both set; set only one", flag, env, flag, env)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("--mongodb-uri-file: %w", err)
+		return "", fmt.Errorf("%s-file: %w", flag, err)
 	}
-	return parseURIFile(file, text)
+	return s.parseFile(file, text)
 }
 
-// parseURIFile returns the connection string in the text of a file. The name is for errors.
-func parseURIFile(name string, text []byte) (string, error) {
-	uri := strings.TrimSpace(string(text))
-	if uri == "" {
-		return "", fmt.Errorf("--mongodb-uri-file: %s is empty; want, for example, "+
-			"mongodb://user:password@db.internal:27017", name)
+// env returns the environment variable.
+func (s source) env() string {
+	return "WEFT_" + strings.ToUpper(strings.ReplaceAll(string(s), "-", "_"))
+}
+
+// parseFile returns the connection string in the text of a file. The name is for errors.
+func (s source) parseFile(name string, text []byte) (string, error) {
+	value := strings.TrimSpace(string(text))
+	if value == "" {
+		example := map[source]string{
+			mongodbSource: "mongodb://user:password@db.internal:27017",
+			redisSource:   "rediss://user:password@redis.internal:6379",
+		}[s]
+		return "", fmt.Errorf("--%s-file: %s is empty; want, for example, %s", s, name, example)
 	}
-	return uri, nil
+	return value, nil
 }
 
 // hasSecret reports whether a connection string may contain a secret: the password of a user or a key, or a token.

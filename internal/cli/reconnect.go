@@ -77,7 +77,7 @@ func (s *server) watchMongoDBFiles(ctx context.Context, current [][]byte, uris c
 	watchfile.Watch(ctx, names, current, func(contents [][]byte, err error) {
 		next := uri
 		if err == nil && s.mongodbURIFile != "" {
-			next, err = parseURIFile(s.mongodbURIFile, contents[0])
+			next, err = mongodbSource.parseFile(s.mongodbURIFile, contents[0])
 		}
 		if err == nil {
 			if err = mongostore.Check(next); err != nil {

@@ -93,6 +93,8 @@ func metrics() (rows []string) {
 	observe.NewMetrics(r, "")
 	observe.WatchCertificate(r, nil)
 	observe.Cache(r, nil)
+	observe.CoreMemory(r, nil)
+	observe.CoreGuard(r, nil)
 	parts := regexp.MustCompile(`^Desc\{fqName: "(weft_[^"]*)", help: "(.*?)"(?:, unit: "[^"]*")?, ` +
 		`constLabels: \{.*\}, variableLabels: \{(.*)\}\}$`)
 	for _, c := range r.collectors {

@@ -22,7 +22,6 @@ import (
 
 	"weft/enrich"
 	"weft/enrich/cache"
-	"weft/enrich/corestore"
 	"weft/enrich/mongostore"
 	"weft/envoy"
 	"weft/envoy/defaults"
@@ -45,7 +44,7 @@ weft reloads the rules file when it changes. New exchanges use the new rules. If
 weft logs them and the previous rules stay in use. weft starts and runs without MongoDB; extensions
 are then null.`,
 		Flags: slices.Concat([]cli.Flag{rulesFlag(&s.rulesName)}, s.port.flags(),
-			mongodbFlags("mongodb://localhost:27017", ""), s.joinFlags(), s.observeFlags(), s.drain.flags()),
+			mongodbFlags("mongodb://localhost:27017", ""), s.coreFlags(), s.joinFlags(), s.observeFlags(), s.drain.flags()),
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			flush, err := s.configure(cmd)
 			defer flush()
@@ -91,6 +90,10 @@ func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
 		return flush, err
 	}
 	s.mongodbURIFile = cmd.String("mongodb-uri-file")
+	if s.redisURL, err = redisSource.value(cmd); err != nil {
+		return flush, err
+	}
+	s.redisURLFile = cmd.String("redis-url-file")
 	return flush, nil
 }
 
@@ -98,6 +101,8 @@ func (s *server) configure(cmd *cli.Command) (flush func(), err error) {
 type server struct {
 	rulesName, admin, version         string
 	mongodbURI, mongodbURIFile        string
+	redisURL, redisURLFile            string
+	coreCacheSize                     string
 	logLevel, logFormat, otlpEndpoint string
 	port                              port
 	maxReads                          int64
@@ -110,11 +115,12 @@ type server struct {
 	registry *prometheus.Registry
 	metrics  *observe.Metrics
 	store    *mongostore.Store
-	reads    *cache.Store // store with batching, a limit and caches
-	cores    *corestore.Memory
+	reads    *cache.Store         // store with batching, a limit and caches
+	cores    enrich.CoreStore     // for rules that keep cores
 	report   func(*enrich.Report) // called at the end of each exchange
 	rules    atomic.Pointer[extproc.Ruleset]
 
+	closeCores func()             // closes cores
 	stopAdvice context.CancelFunc // ends adviseIndexes for the rules in use
 
 	health   *observe.Health
@@ -189,7 +195,7 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 
-	s.closeStore()
+	s.closeStores()
 	s.logger.Info("stopped")
 	return nil
 }
@@ -209,7 +215,9 @@ func (s *server) startJoin(ctx context.Context) (file *rulesfile.File, stop func
 		return nil, nil, err
 	}
 	observe.Cache(s.registry, s.reads.Stats)
-	s.cores = corestore.NewMemory(coreCacheSize)
+	if err := s.openCores(ctx); err != nil {
+		return nil, nil, err
+	}
 	s.applyRules(ctx, file)
 	closeAdmin, err := s.serveAdmin(ctx, s.registry)
 	if err != nil {
@@ -235,14 +243,11 @@ func (s *server) panicked(rule string, err *enrich.PanicError) {
 		"rule", rule, "error", err, "stack", string(err.Stack))
 }
 
-// coreCacheSize is the maximum size of the kept cores, in bytes.
-const coreCacheSize = 64 << 20
-
-// closeStore ends the change streams and closes the connections to MongoDB. All exchanges have ended, so no read is in
-// progress and Close need not wait.
-func (s *server) closeStore() {
+// closeStores ends the change streams and closes the connections to MongoDB and Redis. All exchanges have ended, so no
+// read is in progress and Close need not wait.
+func (s *server) closeStores() {
+	s.closeCores()
 	s.reads.Close()
-	s.cores.Close()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.store.Close(now)

@@ -69,8 +69,8 @@ func NewMetrics(r prometheus.Registerer, version string) *Metrics {
 		reloaded: f.gauge("weft_rules_last_reload_successful",
 			"0 while the rules file has errors and the previous rules stay in use; 1 otherwise."),
 		FilesPolled: f.gauge("weft_files_polled",
-			"1 while weft polls the rules file or those of the MongoDB connection, because the system has no inotify "+
-				"instance left; 0 otherwise."),
+			"1 while weft polls the rules file or those of a connection, because the system has no inotify instance "+
+				"left; 0 otherwise."),
 		rulesInfo: f.gauges("weft_rules_info", "1 for the rules in use, by the hash of their file.", "hash"),
 		Misconfigurations: f.counter("weft_envoy_misconfigurations_total",
 			"Errors in Envoy's configuration that prevent composition. The log describes each."),

@@ -47,10 +47,6 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, kept)
 		return
 	}
-	if httpcache.OnlyIfCached(req) {
-		w.WriteHeader(http.StatusGatewayTimeout)
-		return
-	}
 	header := req.Header.Clone()
 	if use == httpcache.Validate {
 		for name, values := range kept.Conditions() {

@@ -119,6 +119,27 @@ func TestErrors(t *testing.T) {
 			"--mongodb-uri-file: open nowhere: no such file or directory", 1,
 		},
 		{
+			"invalid URL of Redis",
+			[]string{"serve", "--redis-url", "localhost:6379"},
+			`--redis-url: redis: invalid URL scheme: localhost; want, for example, redis://localhost:6379`, 1,
+		},
+		{
+			"password of Redis on the command line",
+			[]string{"serve", "--redis-url", "redis://user:password@localhost"},
+			"--redis-url contains a password, which ps shows to every user: " +
+				"use WEFT_REDIS_URL or --redis-url-file, and change the password", 2,
+		},
+		{
+			"two URLs of Redis",
+			[]string{"serve", "--redis-url", "redis://localhost", "--redis-url-file", file},
+			"--redis-url (WEFT_REDIS_URL) and --redis-url-file (WEFT_REDIS_URL_FILE) are both set; set only one", 2,
+		},
+		{
+			"invalid size",
+			[]string{"serve", "--core-cache-size", "64MB"},
+			`invalid value "64MB" for flag -core-cache-size: want a size such as 512KiB or 64MiB; see weft serve --help`, 2,
+		},
+		{
 			"TCP without TLS",
 			[]string{"serve", "--listen", "0.0.0.0:1"},
 			"--listen 0.0.0.0:1 is TCP without TLS: set --tls-cert, --tls-key and --tls-client-ca, " +

@@ -166,7 +166,7 @@ func (c testCase) run(t *testing.T, s *system, described contract, p protocol, r
 		return respond(conn, r)
 	})
 	s.setProfiles(c.documents...)
-	if strings.HasPrefix(c.legacy, "! refuse") {
+	if isRefused(c.legacy) {
 		s.legacy.stop()
 		defer s.legacy.start()
 	}
@@ -184,6 +184,9 @@ func (c testCase) run(t *testing.T, s *system, described contract, p protocol, r
 		checkHeaders(t, "the legacy service saw", want, saw)
 	}
 }
+
+// isRefused reports whether a script is that nothing listens: connections are refused.
+func isRefused(legacy string) bool { return strings.HasPrefix(legacy, "! refuse") }
 
 // checkAnswer compares an answer with the text of a case. sent is the body that the legacy service sent.
 func checkAnswer(t *testing.T, want, sent string, got harness.Answer) {

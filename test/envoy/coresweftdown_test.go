@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCoresWhileWeftEnds: weft ends after it has added conditions to a request. The legacy service confirms the core that
-// weft had kept, but the client, which does not have it, must not get the 304.
+// TestCoresWhileWeftEnds: weft ends after it has added conditions to a request. The legacy service confirms the core
+// that weft had kept, but the client, which does not have it, must not get the 304.
 func TestCoresWhileWeftEnds(t *testing.T) {
 	s := startSystem(t, systemOptions{rules: parseRules(t, coresRules)})
 	const core = `{"userId":7,"v":1}`
@@ -21,12 +21,12 @@ func TestCoresWhileWeftEnds(t *testing.T) {
 		s.weft.Stop()
 		return raw("HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n")(c, r)
 	})
-	unavailable := "503\nx-weft: degraded; reason=weft-unavailable\ncache-control: no-store\ncontent-type: application/json" +
+	down := "503\nx-weft: degraded; reason=weft-unavailable\ncache-control: no-store\ncontent-type: application/json" +
 		"\n\n" + `{"detail":"All upstream services are unavailable."}`
-	checkAnswer(t, unavailable, "", s.get(t, "/cached/7"))
+	checkAnswer(t, down, "", s.get(t, "/cached/7"))
 
-	// While weft is down, the client's own conditions do not reach the legacy service, which would apply them to its own
-	// response.
+	// While weft is down, the client's own conditions do not reach the legacy service, which would apply them to its
+	// own response.
 	s.legacy.answer("/cached/7", func(c net.Conn, r *http.Request) bool {
 		if r.Header.Get("If-None-Match") != "" {
 			t.Errorf("if-none-match: %q", r.Header.Get("If-None-Match"))

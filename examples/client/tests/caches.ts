@@ -65,6 +65,34 @@ describe("last known good", () => {
     });
   });
 
+  it("the legacy service is down, with an older core", async () => {
+    await visit({}, async (page) => {
+      await state(page, "composite");
+      await press(page, "Last known good", "On");
+      await state(page, "composite");
+      await press(page, "Legacy service, all requests", "Down");
+      const core = page.getByRole("region", { name: "user7" });
+      await core.getByText(/^An older copy, from \d+ s ago$/).waitFor();
+      assert.equal(await reason(page), "reason=legacy-error; core=stale");
+      const explained = /^The legacy service is down\. A core from \d+ s ago replaces the new one\.$/;
+      assert.match(await explanation(page), explained);
+      assert.equal(await heard(page), "User 7, user7, is shown. It may be out of date.");
+      await page.getByRole("article", { name: "The legacy service alone" }).getByText("503", { exact: true }).waitFor();
+      await checkAccess(page);
+
+      await press(page, "MongoDB", "Stopped"); // both
+      await sendUntil(page, "Profile\n\nAn older copy");
+      assert.match(
+        await reason(page),
+        /^reason=legacy-error\+extension-(timeout|failed); core=stale; extension=stale$/,
+      );
+      assert.match(
+        await explanation(page),
+        /^The legacy service is down\. MongoDB is stopped\. A core from \d+ s ago replaces the new one\. An older extension replaces the new one\.$/,
+      );
+    });
+  });
+
   it("shows why a write fails", async () => {
     await visit({ expectedErrors: ["responded with a status of 503"] }, async (page) => {
       await state(page, "composite");
