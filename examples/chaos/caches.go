@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"syscall"
 	"time"
 
 	userprofile "weft/examples/user-profile"
@@ -61,4 +63,109 @@ func (s *system) settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// killBoth kills the legacy service, MongoDB or both.
+func (s *system) killBoth(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 500*time.Millisecond)
+		which := 1 + rand.N(3)
+		if which&1 != 0 {
+			if err := s.legacy.Kill(); err != nil {
+				return err
+			}
+			s.legacyDown.begin()
+		}
+		if which&2 != 0 {
+			if err := s.Mongod.Kill(); err != nil {
+				return err
+			}
+			s.mongoDown.begin()
+		}
+		pause(ctx, 500*time.Millisecond)
+		if which&1 != 0 {
+			s.legacyDown.end()
+			if err := s.startLegacy(ctx); err != nil {
+				return err
+			}
+		}
+		if which&2 == 0 {
+			return nil
+		}
+		s.mongoDown.end()
+		if err := s.RestartMongod(ctx); err != nil {
+			return err
+		}
+		return s.awaitPrimary(ctx)
+	})
+}
+
+func (s *system) killRedis(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 500*time.Millisecond)
+		if err := s.redis.Kill(); err != nil {
+			return err
+		}
+		pause(ctx, 500*time.Millisecond)
+		return s.startRedis(ctx, s.redis.Options)
+	})
+}
+
+func (s *system) freezeRedis(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 500*time.Millisecond)
+		if err := s.redis.Freeze(); err != nil {
+			return err
+		}
+		pause(ctx, 500*time.Millisecond)
+		return s.redis.Signal(syscall.SIGCONT)
+	})
+}
+
+func (s *system) flushRedis(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 100*time.Millisecond)
+		_, err := s.redis.Run(ctx, "FLUSHALL")
+		return err
+	})
+}
+
+// fillRedis makes Redis reject writes, as if its memory was full.
+func (s *system) fillRedis(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		for _, limit := range []string{"1", "0"} { // bytes; 0 is no limit
+			pause(ctx, 500*time.Millisecond)
+			if _, err := s.redis.Run(ctx, "CONFIG", "SET", "maxmemory", limit); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// slowRedis makes some commands of Redis take up to 30 ms.
+func (s *system) slowRedis(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 50*time.Millisecond)
+		_, err := s.redis.Run(ctx, "CLIENT", "PAUSE", 30)
+		return err
+	})
+}
+
+// killRedisAndLegacy kills the legacy service and Redis, which then has lost the cores.
+func (s *system) killRedisAndLegacy(ctx context.Context) error {
+	return s.repeat(ctx, func() error {
+		pause(ctx, 500*time.Millisecond)
+		if err := errors.Join(s.redis.Kill(), s.legacy.Kill()); err != nil {
+			return err
+		}
+		s.legacyDown.begin()
+		pause(ctx, 300*time.Millisecond)
+		if err := s.startRedis(ctx, s.redis.Options); err != nil {
+			return err
+		}
+		pause(ctx, 300*time.Millisecond)
+		s.legacyDown.end()
+		return s.startLegacy(ctx)
+	})
 }

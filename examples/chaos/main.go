@@ -1,6 +1,7 @@
-// Chaos kills, freezes and stops a mongod, a legacy service and weft while clients send requests to Envoy, and compares
-// every byte of the responses. "make chaos" runs it. It prints a Markdown table. The exit status is 1 if a response is
-// wrong.
+// Chaos kills, freezes and stops a mongod, a legacy service, a Redis and weft while clients send requests to Envoy, and
+// compares every byte of the responses. With caches, others change the users, and the clients know the history of each
+// user. "make chaos" runs it. It prints a Markdown table. The exit status is 1 if a response is wrong, or if caches
+// should hide an outage and more than 1 % of the responses without credentials are not whole.
 package main
 
 import (
@@ -19,7 +20,7 @@ func main() {
 	flag.StringVar(&o.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
 	flag.StringVar(&o.library, "library", "",
 		"run weft in Envoy's process: `path` of libweft.so; scenarios that end weft's process are left out")
-	flag.DurationVar(&o.length, "for", 30*time.Second, "duration of each scenario")
+	flag.DurationVar(&o.length, "for", 20*time.Second, "duration of each scenario")
 	flag.IntVar(&o.clients, "clients", 64,
 		"number of clients; scenarios with a frozen or missing MongoDB use at least 200")
 	flag.DurationVar(&o.messageTimeout, "message-timeout", time.Second,

@@ -32,6 +32,7 @@ type scenario struct {
 type group struct {
 	name      string
 	caches    bool
+	redis     bool // keeps the cores
 	scenarios []scenario
 }
 
@@ -43,7 +44,7 @@ func groups() []group {
 	withoutLegacy := kinds{harness.Composed, harness.Degraded, harness.Unavailable}
 	withoutAny := append(withoutWeft, harness.Unavailable)
 	return []group{
-		{"without caches", false, []scenario{
+		{"without caches", false, false, []scenario{
 			{"nothing happens", composed, false, false, (*system).wait, 1},
 			{"clients: disconnect at any time", composed, false, false, (*system).disconnectClients, 1},
 			{"weft: kill -9 and start, again and again", withoutWeft, false, true, (*system).killWeft, 0},
@@ -56,7 +57,7 @@ func groups() []group {
 			{"legacy service: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy, 0},
 			{"legacy service: SIGSTOP and SIGCONT", withoutLegacy, false, false, (*system).freezeLegacy, 0},
 		}},
-		{"with caches", true, []scenario{
+		{"with caches", true, false, []scenario{
 			{"caches: nothing happens", withoutLegacy, false, false, (*system).wait, .99},
 			{"caches: weft: kill -9 and start, again and again", withoutAny, false, true, (*system).killWeft, 0},
 			{"caches: mongod: kill -9 and start, again and again", withoutMongoDB, false, false, (*system).killMongod, .99},
@@ -65,6 +66,16 @@ func groups() []group {
 			{"caches: legacy: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy, .99},
 			{"caches: legacy: SIGSTOP and SIGCONT", withoutLegacy, false, false, (*system).freezeLegacy, .99},
 			{"caches: both: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killBoth, .99},
+		}},
+		{"with caches and Redis", true, true, []scenario{
+			{"redis: kill -9 and start, again and again", composed, false, false, (*system).killRedis, 1},
+			{"redis: SIGSTOP and SIGCONT, again and again", composed, false, false, (*system).freezeRedis, 1},
+			{"redis: FLUSHALL, again and again", composed, false, false, (*system).flushRedis, 1},
+			{"redis: full, again and again", composed, false, false, (*system).fillRedis, 1},
+			{"redis: slow", composed, false, false, (*system).slowRedis, 1},
+			// On a busy machine, Redis is slower than weft's budget, and then no older core stands in.
+			{"redis: legacy: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killLegacy, 0},
+			{"redis: both: kill -9 and start, again and again", withoutLegacy, false, false, (*system).killRedisAndLegacy, 0},
 		}},
 	}
 }
@@ -93,7 +104,7 @@ func run(ctx context.Context, o options, out io.Writer) (wrong int, err error) {
 				"| stale | whole | slowest | whole again with |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 			isFirst = false
 		}
-		s := &system{options: o, caches: g.caches}
+		s := &system{options: o, caches: g.caches, hasRedis: g.redis}
 		n, err := s.runGroup(ctx, g, out)
 		wrong += n
 		if err != nil {
@@ -349,40 +360,5 @@ func (s *system) freezeLegacy(ctx context.Context) error {
 		pause(ctx, 4*time.Second)
 		s.legacyDown.end()
 		return s.legacy.Signal(syscall.SIGCONT)
-	})
-}
-
-// killBoth kills the legacy service, MongoDB or both.
-func (s *system) killBoth(ctx context.Context) error {
-	return s.repeat(ctx, func() error {
-		pause(ctx, 500*time.Millisecond)
-		which := 1 + rand.N(3)
-		if which&1 != 0 {
-			if err := s.legacy.Kill(); err != nil {
-				return err
-			}
-			s.legacyDown.begin()
-		}
-		if which&2 != 0 {
-			if err := s.Mongod.Kill(); err != nil {
-				return err
-			}
-			s.mongoDown.begin()
-		}
-		pause(ctx, 500*time.Millisecond)
-		if which&1 != 0 {
-			s.legacyDown.end()
-			if err := s.startLegacy(ctx); err != nil {
-				return err
-			}
-		}
-		if which&2 == 0 {
-			return nil
-		}
-		s.mongoDown.end()
-		if err := s.RestartMongod(ctx); err != nil {
-			return err
-		}
-		return s.awaitPrimary(ctx)
 	})
 }

@@ -20,7 +20,9 @@ type system struct {
 	options
 	*harness.System
 	caches       bool // the rules have caches, and writers change the users
+	hasRedis     bool // for cores
 	legacy, weft *harness.Process
+	redis        *harness.Redis
 	users        []*user // 1 to 499
 	resident     []int   // of the process with weft, after each scenario, in MiB
 
@@ -55,6 +57,11 @@ func (s *system) start(ctx context.Context) (err error) {
 	if err := s.readUsers(ctx); err != nil {
 		return err
 	}
+	if s.hasRedis {
+		if err := s.startRedis(ctx, harness.RedisOptions{Dir: s.File("redis")}); err != nil {
+			return err
+		}
+	}
 	if s.caches {
 		if err := os.WriteFile(s.rulesFile(), []byte(cachedRules()), 0o600); err != nil {
 			return err
@@ -72,6 +79,9 @@ func (s *system) start(ctx context.Context) (err error) {
 	settings := map[string]string{"mongodb-uri": s.mongodbURI(), "admin": ""}
 	if s.caches {
 		settings["rules"] = s.rulesFile()
+	}
+	if s.hasRedis {
+		settings["redis-url"] = s.redis.URL()
 	}
 	config, err := json.Marshal(settings)
 	if err != nil {
@@ -116,7 +126,19 @@ func (s *system) stop() error {
 	if s.System == nil {
 		return nil
 	}
-	return s.Close()
+	var err error
+	if s.redis != nil {
+		err = s.redis.Kill()
+	}
+	return errors.Join(err, s.Close())
+}
+
+func (s *system) startRedis(ctx context.Context, o harness.RedisOptions) error {
+	server, err := harness.StartRedis(ctx, o)
+	if err == nil {
+		s.redis = server
+	}
+	return err
 }
 
 // admin runs a command on the mongod, which need not be a primary.
@@ -147,7 +169,11 @@ func (s *system) startLegacy(ctx context.Context) (err error) {
 }
 
 func (s *system) startWeft(ctx context.Context) (err error) {
-	s.weft, err = s.StartWeft(ctx, append(s.rulesArgs(), "--mongodb-uri", s.mongodbURI())...)
+	args := append(s.rulesArgs(), "--mongodb-uri", s.mongodbURI())
+	if s.hasRedis {
+		args = append(args, "--redis-url", s.redis.URL())
+	}
+	s.weft, err = s.StartWeft(ctx, args...)
 	return err
 }
 

@@ -119,7 +119,8 @@ const docHead = `# How do I write rules?
 A rules file defines which responses of the legacy service are joined with which MongoDB documents.
 Complete examples, which tests run: [a user profile](../examples/user-profile/rules.yaml),
 [a list of orders](../examples/orders/rules.yaml),
-[a product with two collections](../examples/products/rules.yaml).
+[a product with two collections](../examples/products/rules.yaml),
+[a catalog with caches](../examples/cached/rules.yaml).
 
     version: 1
     rules:
