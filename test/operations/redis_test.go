@@ -11,8 +11,8 @@ import (
 	"weft/test/harness"
 )
 
-// TestCoresInRedis: an instance of weft uses the core that another one has kept. While Redis is frozen, killed or empty,
-// a response is as it would be without kept cores.
+// TestCoresInRedis: an instance of weft uses the core that another one has kept. While Redis is frozen, killed or
+// empty, a response is as it would be without kept cores.
 func TestCoresInRedis(t *testing.T) {
 	s, admin := startSystem(t), freeAddr(t)
 	redis, err := harness.StartRedis(t.Context(), harness.RedisOptions{Dir: s.File("redis")})
@@ -21,7 +21,8 @@ func TestCoresInRedis(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = redis.Kill() })
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
-	text := strings.Replace(string(userprofile.Rules), "    core: &core\n", "    core: &core\n      stale_if_error: 10m\n", 1)
+	text := strings.Replace(string(userprofile.Rules),
+		"    core: &core\n", "    core: &core\n      stale_if_error: 10m\n", 1)
 	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
