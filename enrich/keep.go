@@ -17,7 +17,7 @@ import (
 // KeepPolicy says whether the cores of a rule are kept, and what for. The zero value keeps none.
 type KeepPolicy struct {
 	Cache        bool          // a fresh core replaces the request to the legacy service (RFC 9111)
-	StaleIfError time.Duration // how stale a core may be that stands in if the legacy service fails (RFC 5861); 0: none does
+	StaleIfError time.Duration // how stale a core may stand in if the legacy service fails (RFC 5861); 0: none does
 	Coalesce     bool          // with Cache: concurrent requests for a core wait for the response to the first one
 
 	// Credentials are the names of request headers that identify the caller, in lower case. weft does not get them.

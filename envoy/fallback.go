@@ -24,8 +24,8 @@ const fallbackFilterName = "envoy.filters.http.lua"
 func needsScript(r *enrich.Rule) bool { return r.Fallback || r.Keep.Cache }
 
 // fallbackFilters returns the Lua filter for exchanges that weft cannot complete, or nil if no rule needs it: it
-// preserves the shape of responses while weft is down, and hides a 304 to the conditions of a weft that has ended since.
-// It precedes ext_proc, so that it processes a response after ext_proc.
+// preserves the shape of responses while weft is down, and hides a 304 to conditions of a weft that has ended since. It
+// precedes ext_proc, so that it processes a response after ext_proc.
 func fallbackFilters(rules []*enrich.Rule) []*hcmv3.HttpFilter {
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r *enrich.Rule) bool { return !needsScript(r) })
 	if len(rules) == 0 {

@@ -170,8 +170,8 @@ func TestFaultsUnderLoad(t *testing.T) {
 			h := &history{Guard: p.Guard, key: fmt.Sprintf("process %d, key %d", n, i)}
 			keys = append(keys, h)
 			running.Go(func() { h.write(ctx) })
-			running.Go(func() { h.read(t, ctx) })
-			running.Go(func() { h.read(t, ctx) })
+			running.Go(func() { h.read(ctx, t) })
+			running.Go(func() { h.read(ctx, t) })
 		}
 	}
 	// progress waits until each key has had n values since.
@@ -237,7 +237,7 @@ func (h *history) write(ctx context.Context) {
 }
 
 // read reads values until ctx ends.
-func (h *history) read(t *testing.T, ctx context.Context) {
+func (h *history) read(ctx context.Context, t *testing.T) {
 	for ctx.Err() == nil {
 		least := h.ended.Load()
 		value, err := h.Get(context.Background(), h.key)

@@ -3,6 +3,8 @@ package corestore
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,17 +19,28 @@ var errDown = errors.New("connection refused")
 // faulty is a Memory whose calls fail as a test wants.
 type faulty struct {
 	*Memory
+	mu     sync.Mutex
 	before func(context.Context) error // of a call; nil for no fault
 	after  error                       // of an Update that was applied
-	calls  int
+	calls  atomic.Int64                // since the last change
+}
+
+func (f *faulty) fail(before func(context.Context) error, after error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before, f.after = before, after
+	f.calls.Store(0)
 }
 
 func (f *faulty) fault(ctx context.Context) error {
-	f.calls++
-	if f.before == nil {
+	f.mu.Lock()
+	f.calls.Add(1)
+	before := f.before
+	f.mu.Unlock()
+	if before == nil {
 		return nil
 	}
-	return f.before(ctx)
+	return before(ctx)
 }
 
 func (f *faulty) Get(ctx context.Context, key string) ([]byte, error) {
@@ -43,7 +56,10 @@ func (f *faulty) Update(
 	if err := f.fault(ctx); err != nil {
 		return err
 	}
-	return errors.Join(f.Memory.Update(ctx, key, change), f.after)
+	err := f.Memory.Update(ctx, key, change)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(err, f.after)
 }
 
 func down(context.Context) error { return errDown }
@@ -64,9 +80,9 @@ type guarded struct {
 func testGuard(t *testing.T, before func(context.Context) error, f func(t *testing.T, g *guarded)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &guarded{store: &faulty{Memory: NewMemory(1 << 20), before: before}}
-		defer g.store.Memory.Close()
+		defer g.store.Close()
 		g.Guard = NewGuard(g.store, func(err error) { g.log = append(g.log, err) })
-		defer g.Guard.Close()
+		defer g.Close()
 		synctest.Wait()
 		f(t, g)
 	})
@@ -80,7 +96,7 @@ func (g *guarded) write(ctx context.Context, key, value string) error {
 // TestBudget: a call returns although the store does not.
 func TestBudget(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
-		g.store.before = frozen
+		g.store.fail(frozen, nil)
 		for budget, call := range map[time.Duration]func() error{
 			getBudget:    func() error { _, err := g.Get(t.Context(), "k"); return err },
 			updateBudget: func() error { return g.write(t.Context(), "k", "v") },
@@ -107,7 +123,7 @@ func TestCircuit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			testGuard(t, nil, func(t *testing.T, g *guarded) {
 				set(t, g, "k", []byte("v"))
-				g.store.before, g.store.calls = fault, 0
+				g.store.fail(fault, nil)
 				for i := range 2 * maxFailures {
 					if _, err := g.Get(t.Context(), "k"); err == nil {
 						t.Error("no error")
@@ -115,15 +131,15 @@ func TestCircuit(t *testing.T) {
 						t.Errorf("call %d: %v", i, err)
 					}
 				}
-				if s := g.Stats(); g.store.calls != maxFailures || !s.Open || s.Errors != maxFailures {
-					t.Errorf("%d calls, %+v", g.store.calls, s)
+				if s, n := g.Stats(), g.store.calls.Load(); n != maxFailures || !s.Open || s.Errors != maxFailures {
+					t.Errorf("%d calls, %+v", n, s)
 				}
 				time.Sleep(time.Minute) // probes fail
 				synctest.Wait()
 				if s := g.Stats(); !s.Open || s.Errors < maxFailures+20 || s.Errors > maxFailures+60 {
 					t.Errorf("%+v", s)
 				}
-				g.store.before = nil
+				g.store.fail(nil, nil)
 				time.Sleep(3 * retryDelay)
 				synctest.Wait()
 				if s := g.Stats(); s.Open {
@@ -142,9 +158,9 @@ func TestCircuit(t *testing.T) {
 func TestCircuitOfMixedCalls(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
 		for range minCalls {
-			g.store.before = nil
+			g.store.fail(nil, nil)
 			_, _ = g.Get(t.Context(), "k")
-			g.store.before = down
+			g.store.fail(down, nil)
 			_, _ = g.Get(t.Context(), "k")
 			_, _ = g.Get(t.Context(), "k")
 		}
@@ -169,19 +185,19 @@ func TestSlowStore(t *testing.T) {
 			"read-only": down,
 		} {
 			g.log = nil
-			g.store.before = fault
+			g.store.fail(fault, nil)
 			for !g.Stats().Open {
 				_, _ = g.Get(t.Context(), "k")
 			}
 			if name == "read-only" {
-				g.store.before, g.store.after = nil, errDown
+				g.store.fail(nil, errDown)
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			if s := g.Stats(); !s.Open || len(g.log) != 1 {
 				t.Errorf("%s: %+v, %v", name, s, g.log)
 			}
-			g.store.before, g.store.after = nil, nil
+			g.store.fail(nil, nil)
 			time.Sleep(3 * retryDelay)
 			synctest.Wait()
 			if s := g.Stats(); s.Open || len(g.log) != 2 {
@@ -203,7 +219,7 @@ func TestUnavailableAtStart(t *testing.T) {
 // TestPanic: a panic in a store is an error.
 func TestPanic(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
-		g.store.before = panicking
+		g.store.fail(panicking, nil)
 		var panicked *enrich.PanicError
 		if _, err := g.Get(t.Context(), "k"); !errors.As(err, &panicked) {
 			t.Error(err)
@@ -217,7 +233,7 @@ func TestPanic(t *testing.T) {
 // TestCanceledCalls: calls whose context ends do not open the circuit.
 func TestCanceledCalls(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
-		g.store.before = frozen
+		g.store.fail(frozen, nil)
 		for range 3 * minCalls {
 			ctx, cancel := context.WithTimeout(t.Context(), getBudget/2)
 			if _, err := g.Get(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
@@ -240,23 +256,23 @@ func TestFailedUpdate(t *testing.T) {
 	cancel()
 	for name, fail := range map[string]func(g *guarded){
 		"not applied": func(g *guarded) {
-			g.store.before = down
+			g.store.fail(down, nil)
 			_ = g.write(context.Background(), "k", "2")
 		},
 		"applied": func(g *guarded) {
-			g.store.after = errDown
+			g.store.fail(nil, errDown)
 			_ = g.write(context.Background(), "k", "2")
 		},
 		"removal": func(g *guarded) {
-			g.store.before = down
+			g.store.fail(down, nil)
 			_ = g.write(context.Background(), "k", "")
 		},
 		"canceled": func(g *guarded) {
-			g.store.before = frozen
+			g.store.fail(frozen, nil)
 			_ = g.write(canceled, "k", "2")
 		},
 		"open": func(g *guarded) {
-			g.store.before = down
+			g.store.fail(down, nil)
 			for range maxFailures {
 				_, _ = g.Get(context.Background(), "k")
 			}
@@ -270,9 +286,11 @@ func TestFailedUpdate(t *testing.T) {
 				set(t, g, "k", []byte("1"))
 				set(t, g, "other", []byte("1"))
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				fail(g)
-				g.store.before, g.store.after = nil, nil
+				g.store.fail(nil, nil)
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				expect(t, g, "k", "")
 				expect(t, g, "other", "1")
 				if err := g.Update(t.Context(), "k", func(old []byte) ([]byte, time.Duration) {
@@ -293,13 +311,13 @@ func TestFailedUpdate(t *testing.T) {
 // TestClockSkew: the clock of a process that wrote an older value may be fast.
 func TestClockSkew(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
-		g.store.before = down
+		g.store.fail(down, nil)
 		_ = g.write(t.Context(), "k", "2")
-		g.store.before = nil
+		g.store.fail(nil, nil)
 		time.Sleep(clockSkew)
 		set(t, g, "k", []byte("3"))
 		expect(t, g, "k", "") // not known to be newer
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		set(t, g, "k", []byte("4"))
 		expect(t, g, "k", "4")
 	})

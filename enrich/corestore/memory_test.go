@@ -105,7 +105,7 @@ func TestMemoryTTL(t *testing.T) {
 		write("1", time.Minute)
 		time.Sleep(time.Minute - 1)
 		expect(t, m, "k", "1")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		expect(t, m, "k", "")
 		write("2", time.Minute)
 		write("3", time.Hour)

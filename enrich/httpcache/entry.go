@@ -51,8 +51,8 @@ const tooEarly = "the resource may have changed since the request"
 //   - If two exchanges overlapped and the bodies differ, neither response is kept. Date (section 4) does not decide: it
 //     has seconds only, and says when the header was made, not when the data was read.
 //   - If Date contradicts the order of the exchanges, neither is kept.
-//   - A response that may not be kept, but differs from the kept one, removes that. No response to an earlier request is
-//     kept after it, also if none was kept before.
+//   - A response that may not be kept, but differs from the kept one, removes that. No response to an earlier request
+//     is kept after it.
 func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, why string) {
 	kept, why := Keep(req, resp, isParty)
 	if why != "" && !isAboutResource(req, resp, isParty) {

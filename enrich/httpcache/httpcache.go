@@ -79,8 +79,8 @@ func (r Response) Use(req Request, now time.Time) Use {
 
 // StandsIn reports whether r may be used for req at the time now because the origin fails (RFC 5861, section 4). limit
 // is how long after its freshness lifetime a response may be used; stale-if-error, of the response or the request,
-// shortens it. With no-cache or max-age, a client only prefers a newer response (RFC 9111, section 5.2.1), which there is
-// not: browsers send them if a user reloads a page.
+// shortens it. With no-cache or max-age, a client only prefers a newer response (RFC 9111, section 5.2.1), which does
+// not exist: browsers send them if a user reloads a page.
 func (r Response) StandsIn(req Request, now time.Time, limit time.Duration) bool {
 	cc, asked := parseDirectives(r.Header["Cache-Control"]), requestDirectives(req.Header)
 	for _, d := range []directives{cc, asked} {
@@ -97,8 +97,8 @@ func (r Response) suits(req Request) bool {
 }
 
 // isUsable reports whether a response with the directives cc may be used without validation. left is the rest of its
-// freshness lifetime, negative after it; at its end a response is stale (section 4.2). limit is how long a stale one may
-// be used, if cc does not forbid it; negative: not at all.
+// freshness lifetime, negative after it; at its end a response is stale (section 4.2). limit is how long a stale one
+// may be used, if cc does not forbid it; negative: not at all.
 func isUsable(cc directives, left, limit time.Duration) bool {
 	return !cc.hasUnqualified("no-cache") && (left > 0 || -left <= limit && !cc.forbidsStale()) // section 5.2.2.4
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // TestNeverOlder sends overlapping requests for the variants of a resource that changes, in random order, and applies
-// their responses. What an entry then has for a request is never older than a response before it, nor than a change that
-// invalidated the entry. A response that is known to be outdated when it arrives does not count.
+// their responses. What an entry then has for a request is never older than a response before it, nor than a change
+// that invalidated the entry. A response that is known to be outdated when it arrives does not count.
 func TestNeverOlder(t *testing.T) {
 	var sum struct{ kept, same, overlapped, late, invalidated, variants int }
 	for seed := range uint64(5_000) {

@@ -119,7 +119,8 @@ const docHead = `# How do I write rules?
 A rules file defines which responses of the legacy service are joined with which MongoDB documents.
 Complete examples, which tests run: [a user profile](../examples/user-profile/rules.yaml),
 [a list of orders](../examples/orders/rules.yaml),
-[a product with two collections](../examples/products/rules.yaml).
+[a product with two collections](../examples/products/rules.yaml),
+[a catalog with caches](../examples/cached/rules.yaml).
 
     version: 1
     rules:
@@ -171,7 +172,7 @@ In shape *merge*, any name without a dot is a member of the core, so a typo sele
 ` + "`make demo`" + ` shows it.
 The legacy service gets the parameter only with ` + "`forward: true`" + `, or while weft is down.
 
-**Documents can be cached**: [caching.md](caching.md).
+**Documents and cores can be cached**: [caching.md](caching.md).
 
 **UUIDs**: ` + "`uuid`" + ` is binary of subtype 4, as current drivers write it.
 Old drivers write subtype 3, each in its own byte order:

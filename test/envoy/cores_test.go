@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +16,8 @@ import (
 
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"golang.org/x/tools/txtar"
+
+	"weft/test/harness"
 )
 
 // coresRules are the rules of testdata/cores. They differ in who may get a kept core, and what for.
@@ -59,6 +62,11 @@ rules:
     legacy_path: "/cached/{userId}"
     degrade: always
     core: {verify: {userId: userId}, cache: true, stale_if_error: 10m}
+    extensions: *profile
+  # The same for concurrent requests.
+  - name: one
+    match: {path: "/one/{userId:int64}"}
+    core: {verify: {userId: userId}, cache: true, coalesce: true}
     extensions: *profile
   - name: merged
     match: {path: "/merged/{userId:int64}", methods: [GET, PUT]}
@@ -181,5 +189,42 @@ func (c coreStep) run(t *testing.T, s *system) {
 		}
 		saw.Set("tries", strconv.Itoa(tries))
 		checkHeaders(t, "the legacy service saw", want, saw)
+	}
+}
+
+// TestCoalesce: of concurrent requests for a core, the legacy service gets one.
+func TestCoalesce(t *testing.T) {
+	checkCoalesce(t, startSystem(t, systemOptions{rules: parseRules(t, coresRules)}))
+}
+
+func checkCoalesce(t *testing.T, s *system) {
+	t.Helper()
+	const clients = 8
+	arrived, release := make(chan struct{}, clients), make(chan struct{})
+	s.legacy.answer("/one/7", func(c net.Conn, r *http.Request) bool {
+		arrived <- struct{}{}
+		<-release
+		return raw("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 12\r\n\r\n{\"userId\":7}")(c, r)
+	})
+	answers := make(chan string, clients)
+	for range clients {
+		req := s.newRequest(t, http.MethodGet, "/one/7")
+		go func() {
+			got, err := try(http1, req)
+			answers <- fmt.Sprintln(got.Status, got.Body, err)
+		}()
+	}
+	harness.Eventually(t, "all requests have arrived", func() bool {
+		return s.stat(t, "http.main.downstream_rq_active") == clients
+	})
+	close(release)
+	for range clients {
+		want := fmt.Sprintln(200, `{"core":{"userId":7},"extension":{"tags":[]},"errors":[]}`, nil)
+		if got := <-answers; got != want {
+			t.Errorf("got %s", got)
+		}
+	}
+	if n := len(arrived); n != 1 {
+		t.Errorf("the legacy service got %d requests", n)
 	}
 }

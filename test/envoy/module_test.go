@@ -78,6 +78,7 @@ func TestCoresInModule(t *testing.T) {
 	key := newKey(t)
 	s, _ := startModule(t, []byte(coresRules), systemOptions{filters: []*hcmv3.HttpFilter{jwtFilter(t, key)}})
 	replayCores(t, s, key)
+	checkCoalesce(t, s)
 	s.checkModuleIdle(t)
 }
 

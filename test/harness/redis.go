@@ -86,8 +86,10 @@ func (r *Redis) URL() string { return "redis://" + r.Addr() }
 // Run runs a command, as the user "default" without a password, and returns its result as text.
 func (r *Redis) Run(ctx context.Context, command ...any) (string, error) {
 	client := redis.NewClient(&redis.Options{Addr: r.Addr(), MaxRetries: -1, DisableIdentity: true})
-	defer client.Close()
 	result, err := client.Do(ctx, command...).Result()
+	if closeErr := client.Close(); err == nil {
+		err = closeErr
+	}
 	if errors.Is(err, redis.Nil) {
 		return "", nil
 	}
