@@ -214,8 +214,11 @@ func (r *Read) start(i int, units []unit) {
 	r.running.Add(1)
 	Start(r.ctx, r.store, src, keys, func(found []Extension) {
 		for n, ext := range found {
-			if errors.Is(ext.Err, ErrNotFound) {
+			switch {
+			case errors.Is(ext.Err, ErrNotFound):
 				ext.JSON, ext.Err = src.Default(keys[n]), nil
+			case errors.Is(ext.Err, context.Canceled) && r.ctx.Err() != nil:
+				ext.Err = context.Cause(r.ctx)
 			}
 			for _, u := range unitsOf[n] {
 				s.found[u] = ext

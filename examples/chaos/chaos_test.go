@@ -30,7 +30,7 @@ func testScenarios(t *testing.T, isModule bool) {
 	build("../legacy", "-o", bin+"/", ".")
 	o := options{
 		weft: filepath.Join(bin, "weft"), legacy: filepath.Join(bin, "legacy"),
-		length: 500 * time.Millisecond, clients: 16, messageTimeout: 5 * time.Second,
+		length: 500 * time.Millisecond, clients: 16, users: 100, messageTimeout: 5 * time.Second,
 	}
 	if isModule {
 		o.library = filepath.Join(bin, "libweft.so")

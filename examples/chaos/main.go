@@ -12,10 +12,12 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"weft/test/harness"
 )
 
 func main() {
-	var o options
+	o := options{users: harness.Users - 1} // the legacy service has no user 0
 	flag.StringVar(&o.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&o.legacy, "legacy", "bin/legacy", "`path` of the demo's legacy service")
 	flag.StringVar(&o.library, "library", "",
@@ -45,7 +47,7 @@ type options struct {
 	weft, legacy   string // paths of the binaries
 	library        string // path of libweft.so; empty for weft as an external processor
 	length         time.Duration
-	clients        int
+	clients, users int
 	messageTimeout time.Duration
 	only           string
 }

@@ -23,7 +23,7 @@ type system struct {
 	hasRedis     bool // for cores
 	legacy, weft *harness.Process
 	redis        *harness.Redis
-	users        []*user // 1 to 499
+	users        []*user // 1 to options.users
 	resident     []int   // of the process with weft, after each scenario, in MiB
 
 	legacyDown, mongoDown outage
@@ -179,9 +179,9 @@ func (s *system) startWeft(ctx context.Context) (err error) {
 
 func (s *system) mongodbURI() string { return s.Mongod.URI() + "/?replicaSet=rs0" }
 
-// readUsers reads all users from the legacy service, bypassing Envoy.
+// readUsers reads the users from the legacy service, bypassing Envoy.
 func (s *system) readUsers(ctx context.Context) error {
-	for id := 1; id < harness.Users; id++ { // it has no user 0
+	for id := 1; id <= s.options.users; id++ {
 		answer, err := harness.Get(ctx, fmt.Sprintf("http://%s/api/v1/users/%d", s.LegacyAddr, id))
 		if err != nil || answer.Status != 200 {
 			return errors.Join(err, fmt.Errorf("user %d: %s", id, answer))

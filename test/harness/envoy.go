@@ -19,6 +19,7 @@ import (
 
 // EnvoyOptions are options for StartEnvoy.
 type EnvoyOptions struct {
+	Path      string   // binary; default: the tool
 	Dir       string   // working directory, with envoy.yaml and envoy-admin.txt; created if it does not exist
 	Bootstrap []byte   // YAML; must have an admin address, whose port may be 0
 	Log       string   // log file; empty means envoy.log in Dir
@@ -34,10 +35,11 @@ type Envoy struct {
 
 // StartEnvoy starts Envoy and returns when its admin interface reports LIVE. See [Start] for ctx. If Envoy rejects the
 // bootstrap, the error contains Envoy's log.
-func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
-	path, err := Tool("envoy")
-	if err != nil {
-		return nil, err
+func StartEnvoy(ctx context.Context, o EnvoyOptions) (envoy *Envoy, err error) {
+	if o.Path == "" {
+		if o.Path, err = Tool("envoy"); err != nil {
+			return nil, err
+		}
 	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
@@ -62,9 +64,9 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (*Envoy, error) {
 	if !slices.Contains(o.Args, "--restart-epoch") {
 		args = append(args, "--disable-hot-restart")
 	}
-	envoy := &Envoy{}
+	envoy = &Envoy{}
 	envoy.Process, err = Start(ctx, Command{
-		Name: "envoy", Path: path, Dir: o.Dir, Log: o.Log, Env: o.Env,
+		Name: "envoy", Path: o.Path, Dir: o.Dir, Log: o.Log, Env: o.Env,
 		Args: append(args, o.Args...),
 		Ready: func(ctx context.Context, _ *Process) error {
 			text, err := os.ReadFile(address)

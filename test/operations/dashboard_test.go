@@ -159,7 +159,7 @@ func (p *prometheusServer) values(t *testing.T, expr string) (values []float64) 
 // withVariables replaces the dashboard's variables, as Grafana does.
 func withVariables(expr string) string {
 	return strings.NewReplacer(
-		"$job", "weft", "$instance", ".*", "$rule", ".*", "$legacy", "legacy", "$__rate_interval", window,
+		"$job", "weft.*", "$instance", ".*", "$rule", ".*", "$legacy", "legacy", "$__rate_interval", window,
 	).Replace(expr)
 }
 
