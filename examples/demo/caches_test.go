@@ -6,7 +6,7 @@ import (
 	"weft/test/harness"
 )
 
-// TestReplicaSetMoves: the data of a previous demo is used with another port, and of a standalone mongod.
+// TestReplicaSetMoves: the demo uses the data of a standalone mongod, and of a demo with another port.
 func TestReplicaSetMoves(t *testing.T) {
 	dir := t.TempDir()
 	for i, args := range [][]string{{}, {"--replSet", replicaSet}, {}, {"--replSet", replicaSet}} {
