@@ -14,8 +14,9 @@ import (
 	"weft/test/harness"
 )
 
-// TestModuleRollingReplacement replaces Envoy's instances one by one under load, behind an Envoy as load balancer: those
-// with weft as external processor by those with the module, these by new ones, and back. All responses are composed.
+// TestModuleRollingReplacement replaces Envoy's instances one by one under load, behind an Envoy as load balancer:
+// those with weft as external processor by those with the module, these by new ones, and back. All responses are
+// composed.
 func TestModuleRollingReplacement(t *testing.T) {
 	s, file := startModule(t, userprofile.Rules, systemOptions{})
 	s.startWeft(mongod.URI())
@@ -158,20 +159,17 @@ static_resources:
   listeners:
     - name: main
       address: {socket_address: {address: 127.0.0.1, port_value: 0}}
-      filter_chains:
-        - filters:
-            - name: envoy.filters.network.http_connection_manager
-              typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                stat_prefix: balancer
-                route_config:
-                  virtual_hosts:
-                    - name: all
-                      domains: ["*"]
-                      routes: [{match: {prefix: /}, route: {cluster: instances, timeout: 60s}}]
-                http_filters:
-                  - name: router
-                    typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+      filter_chains: [{filters: [{name: hcm, typed_config: {
+        "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager,
+        stat_prefix: balancer,
+        route_config: {virtual_hosts: [{
+          name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: instances, timeout: 60s}}],
+        }]},
+        http_filters: [{
+          name: router,
+          typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router},
+        }],
+      }}]}]
   clusters:
     - name: instances
       common_lb_config: {healthy_panic_threshold: {value: 0}}
