@@ -143,6 +143,10 @@ type balancer struct {
 	*harness.Envoy
 }
 
+// managerType is the type of Envoy's connection manager.
+const managerType = "type.googleapis.com/" +
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
 func startBalancer(t testing.TB, s *system, instances []*instance) *balancer {
 	t.Helper()
 	var endpoints strings.Builder
@@ -159,17 +163,20 @@ static_resources:
   listeners:
     - name: main
       address: {socket_address: {address: 127.0.0.1, port_value: 0}}
-      filter_chains: [{filters: [{name: hcm, typed_config: {
-        "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager,
-        stat_prefix: balancer,
-        route_config: {virtual_hosts: [{
-          name: all, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: instances, timeout: 60s}}],
-        }]},
-        http_filters: [{
-          name: router,
-          typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router},
-        }],
-      }}]}]
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": `+managerType+`
+                stat_prefix: balancer
+                route_config:
+                  virtual_hosts:
+                    - name: all
+                      domains: ["*"]
+                      routes: [{match: {prefix: /}, route: {cluster: instances, timeout: 60s}}]
+                http_filters:
+                  - name: router
+                    typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
   clusters:
     - name: instances
       common_lb_config: {healthy_panic_threshold: {value: 0}}
