@@ -156,16 +156,14 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	var forged []string // headers that only weft may set
 	var traceParent string
 	for name, value := range headers {
-		if strings.HasPrefix(name, enrich.OutcomeHeader) {
-			forged = append(forged, strings.Clone(name)) // Envoy owns the name
-			continue
-		}
 		envoyhttp.AddRequestHeader(&request, name, value)
-		switch name {
-		case "x-request-id":
+		switch {
+		case name == "x-request-id":
 			f.report.RequestID = string(value)
-		case "traceparent":
+		case name == "traceparent":
 			traceParent = string(value)
+		case strings.HasPrefix(name, enrich.OutcomeHeader):
+			forged = append(forged, strings.Clone(name)) // Envoy owns the name
 		}
 	}
 	envoyhttp.EndRequestHeaders(&request)
