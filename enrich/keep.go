@@ -349,7 +349,12 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
 				entry = change(entry)
-				return httpcache.Encode(entry), entry.TTL(k.cores.now(), k.staleIfError)
+				value := httpcache.Encode(entry)
+				if len(value) > k.cores.store.MaxValue(key) { // the store would forget that earlier responses are outdated
+					entry = entry.Invalidate(k.cores.now())
+					value = httpcache.Encode(entry)
+				}
+				return value, entry.TTL(k.cores.now(), k.staleIfError)
 			})
 		}
 	}()

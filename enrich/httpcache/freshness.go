@@ -33,8 +33,8 @@ func (r Response) Lifetime() time.Duration {
 	return 0
 }
 
-// bounded returns d between 0 and maxSeconds. Frameworks send 0001 and 9999 for dates that are not known, from which a sum
-// of durations would overflow.
+// bounded returns d between 0 and maxSeconds. Frameworks send the years 1 and 9999 for dates that are not known, with
+// which a sum of durations would overflow.
 func bounded(d time.Duration) time.Duration { return min(max(0, d), maxSeconds*time.Second) }
 
 // Date returns when the origin generated r. Without a valid Date field it is when r was received (RFC 9110, section
