@@ -157,7 +157,8 @@ func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
 			continue
 		}
 		if params, ok = matchQuery(params, rule.Query, query); ok {
-			target := rule.LegacyTarget(params, req.Path)
+			_, selected, _ := rule.Narrow(req.Path)
+			target := rule.LegacyTarget(params, cmp.Or(selected, req.Path))
 			k.keys = append(k.keys, coreKey(req.Host, target, nil), coreKey(req.Host, target, params))
 		}
 	}
@@ -256,7 +257,8 @@ func (k *Kept) Conditions() (conditions []Header) {
 func (k *Kept) Validates() bool { return k != nil && k.validates }
 
 // Respond takes note of the headers of the response. If they confirm the kept core, it returns the core. If the legacy
-// service has changed the resource or has rejected the request, what is kept is dropped.
+// service has changed the resource or has rejected the request, or if its response cannot be kept, what is kept is
+// dropped.
 func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 	switch {
 	case k == nil || resp.Origin != OriginLegacy:
@@ -275,6 +277,10 @@ func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 		}
 	case resp.Status >= 300 && resp.Status < 500:
 		k.save(k.legacyResponse(resp, nil))
+	case resp.Status >= 200 && resp.Status < 300:
+		if action, _ := k.rule.Verdict(resp); action != Compose {
+			k.Drop()
+		}
 	}
 	return core, isValid
 }

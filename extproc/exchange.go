@@ -106,9 +106,9 @@ func (x *exchange) continueRequest(change enrich.Headers) {
 	x.send(&reply{to: requestHeaders, change: change})
 }
 
-// recall returns the core that is kept for a request; nil if the rule keeps none. If Envoy's configuration was made from
-// rules that keep none, such as before a reload, it does not send credentials, nor headers such as vary: a core could
-// reach the wrong caller.
+// recall returns the core that is kept for a request; nil if the rule keeps none. If Envoy's configuration was made
+// from rules that keep none, such as before a reload, it does not send credentials, nor headers such as vary: a core
+// could reach the wrong caller.
 func (x *exchange) recall(
 	rule *enrich.Rule, params []enrich.Value, request enrich.Request, legacyTarget string,
 ) *enrich.Kept {

@@ -111,8 +111,8 @@ func TestOtherRules(t *testing.T) {
 	})
 }
 
-// TestNoCredentials: an Envoy whose configuration was made from rules that keep no cores does not say which requests have
-// credentials, nor what a response varies by. Then none are kept.
+// TestNoCredentials: an Envoy whose configuration was made from rules that keep no cores does not say which requests
+// have credentials, nor what a response varies by. Then none are kept.
 func TestNoCredentials(t *testing.T) {
 	s := startSystem(t, systemOptions{
 		rules: parseRules(t, coresRules),
