@@ -21,4 +21,7 @@ type CoreStore interface {
 	// Update of the key takes place between the two, by any process. Update may call change several times, but not
 	// after it has returned. change must return quickly and must not use the store.
 	Update(ctx context.Context, key string, change func(old []byte) (value []byte, ttl time.Duration)) error
+
+	// MaxValue returns the size of the largest value that is kept for a key, in bytes.
+	MaxValue(key string) int
 }

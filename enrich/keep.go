@@ -157,7 +157,8 @@ func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
 			continue
 		}
 		if params, ok = matchQuery(params, rule.Query, query); ok {
-			target := rule.LegacyTarget(params, req.Path)
+			_, selected, _ := rule.Narrow(req.Path)
+			target := rule.LegacyTarget(params, cmp.Or(selected, req.Path))
 			k.keys = append(k.keys, coreKey(req.Host, target, nil), coreKey(req.Host, target, params))
 		}
 	}
@@ -255,7 +256,8 @@ func (k *Kept) Conditions() (conditions []Header) {
 func (k *Kept) Validates() bool { return k != nil && k.validates }
 
 // Respond takes note of the headers of the response. If they confirm the kept core, it returns the core. If the legacy
-// service has changed the resource or has rejected the request, what is kept is dropped.
+// service has changed the resource or has rejected the request, or if its response cannot be kept, what is kept is
+// dropped.
 func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 	switch {
 	case k == nil || resp.Origin != OriginLegacy:
@@ -274,6 +276,10 @@ func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 		}
 	case resp.Status >= 300 && resp.Status < 500:
 		k.save(k.legacyResponse(resp, nil))
+	case resp.Status >= 200 && resp.Status < 300:
+		if action, _ := k.rule.Verdict(resp); action != Compose {
+			k.Drop()
+		}
 	}
 	return core, isValid
 }
@@ -348,7 +354,12 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
 				entry = change(entry)
-				return httpcache.Encode(entry), entry.TTL(k.cores.now(), k.staleIfError)
+				value := httpcache.Encode(entry)
+				if len(value) > k.cores.store.MaxValue(key) { // the store would forget that earlier responses are outdated
+					entry = entry.Invalidate(k.cores.now())
+					value = httpcache.Encode(entry)
+				}
+				return value, entry.TTL(k.cores.now(), k.staleIfError)
 			})
 		}
 	}()

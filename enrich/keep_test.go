@@ -132,6 +132,34 @@ func TestCoalesceEnds(t *testing.T) {
 	})
 }
 
+// TestLargeCore: a core that is too large to keep ends the use of earlier ones, also of one that arrives later.
+func TestLargeCore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := keptRule(t, enrich.KeepPolicy{Cache: true}, enrich.DegradeNever)
+		req, params := user7()
+		cores := enrich.NewCores(newMemory(t), nil)
+		recall := func() *enrich.Kept { return cores.Recall(t.Context(), rule, params, req, "", 0) }
+		first := recall()
+		time.Sleep(time.Second)
+		second := recall()
+		save(second, rule, legacy200("max-age=60"), `{"v":2,"text":"`+strings.Repeat("x", 1<<18)+`"}`)
+		second.Close()
+		time.Sleep(time.Second)
+		save(first, rule, legacy200("max-age=60"), `{"v":1}`)
+		first.Close()
+		if core, isFresh := recall().Fresh(); isFresh {
+			t.Errorf("%s is fresh, but a newer one was sent", core.JSON)
+		}
+		time.Sleep(time.Second)
+		third := recall()
+		save(third, rule, legacy200("max-age=60"), `{"v":3}`)
+		third.Close()
+		if _, isFresh := recall().Fresh(); !isFresh {
+			t.Error("a small one is not kept afterwards")
+		}
+	})
+}
+
 // failing is a store that fails.
 type failing struct{ err error }
 
@@ -143,6 +171,8 @@ func (f failing) Update(context.Context, string, func([]byte) ([]byte, time.Dura
 	}
 	return f.err
 }
+
+func (f failing) MaxValue(string) int { return 1 << 20 }
 
 // TestCoreStoreFails: with a store that fails, everything is as without kept cores. If it panics, so does the exchange,
 // which recovers.

@@ -106,7 +106,9 @@ func (x *exchange) continueRequest(change enrich.Headers) {
 	x.send(&reply{to: requestHeaders, change: change})
 }
 
-// recall returns the core that is kept for a request; nil if the rule keeps none.
+// recall returns the core that is kept for a request; nil if the rule keeps none. If Envoy's configuration was made
+// from rules that keep none, such as before a reload, it does not send credentials, nor headers such as vary: a core
+// could reach the wrong caller.
 func (x *exchange) recall(
 	rule *enrich.Rule, params []enrich.Value, request enrich.Request, legacyTarget string,
 ) *enrich.Kept {
@@ -115,7 +117,13 @@ func (x *exchange) recall(
 	}
 	headers := fields(x.request.GetRequestHeaders().GetHeaders().GetHeaders())
 	request.Header = headers.header(rule.Keep.Credentials)
-	request.HasCredentials = headers.haveCredentials(x.request, rule.Keep.Credentials)
+	var isKnown bool
+	request.HasCredentials, isKnown = headers.haveCredentials(x.request, rule.Keep.Credentials)
+	if !isKnown && request.Method == http.MethodGet {
+		x.misconfigured("request_attributes", "Envoy does not say which requests have credentials: "+
+			"regenerate its configuration with weft envoy; until then no cores are kept")
+		return nil
+	}
 	x.keeps = true
 	if request.Method == http.MethodGet {
 		x.report.Core = enrich.CoreMiss

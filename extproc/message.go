@@ -107,13 +107,17 @@ func (f fields) header(credentials []string) http.Header {
 }
 
 // haveCredentials reports whether a request identifies its caller. Envoy does not send the headers that do, but an
-// attribute for each. If one is missing, the result is true.
-func (f fields) haveCredentials(m *extprocv3.ProcessingRequest, names []string) bool {
+// attribute for each. If one is missing, it is not known.
+func (f fields) haveCredentials(m *extprocv3.ProcessingRequest, names []string) (has, isKnown bool) {
 	attributes := m.GetAttributes()[attributesKey].GetFields()
-	return slices.ContainsFunc(CredentialAttributes(names), func(attribute string) bool {
-		value, isKnown := attributes[attribute]
-		return !isKnown || value.GetBoolValue()
-	}) || slices.ContainsFunc(names, func(name string) bool { _, isSent := f.get(name); return isSent })
+	for _, name := range CredentialAttributes(names) {
+		value, isSent := attributes[name]
+		if !isSent {
+			return false, false
+		}
+		has = has || value.GetBoolValue()
+	}
+	return has || slices.ContainsFunc(names, func(name string) bool { _, isSent := f.get(name); return isSent }), true
 }
 
 // forged returns the names of request headers that only weft may set; they are not forwarded to the legacy service.

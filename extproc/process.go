@@ -119,9 +119,11 @@ func (s *Server) Process(stream Stream) error {
 	case enrich.Degrade:
 		core := kept.StandIn(reason)
 		read.Join(core)
-		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core), envoyhttp.MaxAnswer))
+		answer := rule.Compose(params, core, x.await(read, core), envoyhttp.MaxAnswer)
+		kept.Wait()
+		return processDegraded(x, rule, response, answer)
 	case enrich.Stream:
-		kept.Drop()
+		kept.Wait()
 		return processStream(x, rule, params, x.await(read, enrich.Core{}))
 	}
 	x.continueWithBody(response.ContentLength, rule)

@@ -199,6 +199,9 @@ func (g *Guard) Update(
 	return err
 }
 
+// MaxValue implements [enrich.CoreStore].
+func (g *Guard) MaxValue(key string) int { return g.store.MaxValue(key) - stampSize }
+
 // call calls the store, unless the circuit is open.
 func (g *Guard) call(
 	ctx context.Context, budget time.Duration, f func(context.Context) ([]byte, error),

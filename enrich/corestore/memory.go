@@ -70,6 +70,11 @@ func (m *Memory) Update(
 	return nil
 }
 
+// MaxValue implements [enrich.CoreStore].
+func (m *Memory) MaxValue(key string) int {
+	return max(0, int(m.largest)-int(entrySize(key, nil))) //nolint:gosec // both are small
+}
+
 // Stats describe a [Memory].
 type Stats struct {
 	Entries uint64

@@ -198,6 +198,9 @@ func (r *Redis) Update(
 	}
 }
 
+// MaxValue implements [enrich.CoreStore].
+func (r *Redis) MaxValue(string) int { return maxValue }
+
 // The header of a stored value: the version of its format, a random number that differs for each Update, and a checksum
 // of that number and the value. Values of a removed version, or damaged ones, do not have a valid header.
 const (

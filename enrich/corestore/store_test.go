@@ -126,6 +126,14 @@ func testStore(t *testing.T, open func(*testing.T) enrich.CoreStore) {
 			}
 		}
 	})
+	t.Run("largest value", func(t *testing.T) {
+		s := open(t)
+		largest := make([]byte, s.MaxValue("k"))
+		set(t, s, "k", largest)
+		expect(t, s, "k", string(largest))
+		set(t, s, "k", append(largest, 0))
+		expect(t, s, "k", "")
+	})
 	t.Run("ttl", func(t *testing.T) {
 		s := open(t)
 		for _, ttl := range []time.Duration{time.Nanosecond, time.Millisecond, 10 * time.Millisecond} {

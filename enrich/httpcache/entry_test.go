@@ -209,6 +209,8 @@ func TestTTL(t *testing.T) {
 		`Cache-Control: no-cache; Etag: "a"`:   time.Hour,
 		"Cache-Control: no-cache":              0,
 		"Cache-Control: max-age=9999999999":    1<<31*time.Second + limit,
+
+		"Expires: Fri, 31 Dec 9999 23:59:59 GMT": 1<<31*time.Second + limit,
 	} {
 		e, _ := update(httpcache.Entry{}, "", ok(response))
 		if ttl := e.TTL(at(0), limit); ttl != want {

@@ -8,7 +8,7 @@ import (
 
 // Age returns how long ago the origin generated or confirmed r (RFC 9111, section 4.2.3).
 func (r Response) Age(now time.Time) time.Duration {
-	apparent := max(0, r.Received.Sub(r.Date()))
+	apparent := bounded(r.Received.Sub(r.Date()))
 	corrected := ageValue(r.Header) + max(0, r.Received.Sub(r.Requested))
 	resident := max(0, now.Sub(r.Received)) // not negative if the clock of another instance is ahead
 	return max(apparent, corrected) + resident
@@ -27,11 +27,15 @@ func (r Response) Lifetime() time.Duration {
 	// "Either the first occurrence should be used or the response should be considered stale."
 	if lines := r.Header["Expires"]; len(lines) == 1 {
 		if expires, ok := parseTime(lines[0]); ok {
-			return max(0, expires.Sub(r.Date()))
+			return bounded(expires.Sub(r.Date()))
 		}
 	}
 	return 0
 }
+
+// bounded returns d between 0 and maxSeconds. Frameworks send the years 1 and 9999 for dates that are not known, with
+// which a sum of durations would overflow.
+func bounded(d time.Duration) time.Duration { return min(max(0, d), maxSeconds*time.Second) }
 
 // Date returns when the origin generated r. Without a valid Date field it is when r was received (RFC 9110, section
 // 6.6.1).

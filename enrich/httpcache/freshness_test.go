@@ -28,6 +28,8 @@ func TestLifetime(t *testing.T) {
 		{"Expires: " + date(10) + "; Date: yesterday", 10},
 		{"Expires: " + date(-10), 0},
 		{"Expires: " + date(10) + "; Date: " + date(20), 0},
+		{"Expires: Fri, 31 Dec 9999 23:59:59 GMT", never}, // as some frameworks say it
+		{"Expires: Fri, 31 Dec 9999 23:59:59 GMT; Date: Mon, 01 Jan 0001 00:00:00 GMT", never},
 
 		// Directives, section 5.2: names in any case, unknown ones ignored, both forms of arguments.
 		{"Cache-Control: MAX-Age=60", 60},
@@ -136,8 +138,9 @@ func TestAge(t *testing.T) {
 		{0, 0, 5, "Age: 30.0", 5},               //
 		{0, 0, 5, "Age: 30;a=b", 5},             //
 		{0, 0, 5, "Age: 2147483649", 1<<31 + 5}, //
-		{0, 5, 3, "Date: " + date(5), 5},        // the clock of another instance is ahead
-		{5, 3, 5, "", 2},                        // the clock was set back
+		{0, 0, 5, "Date: Mon, 01 Jan 0001 00:00:00 GMT", 1<<31 + 5},
+		{0, 5, 3, "Date: " + date(5), 5}, // the clock of another instance is ahead
+		{5, 3, 5, "", 2},                 // the clock was set back
 	} {
 		r := exchange(test.requested, test.received, "{}", test.response)
 		if got, want := r.Age(at(test.now)), time.Duration(test.seconds)*time.Second; got != want {

@@ -253,7 +253,6 @@ func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, b
 	case f.method == http.MethodHead:
 		return f.pass(enrich.HeadRequest, f.rule.HeadHeaders()), 0
 	case action == enrich.Stream:
-		f.kept.Drop()
 		return f.streamResponse(), 0
 	case action == enrich.Degrade:
 		f.degraded = reason

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"weft/extproc"
 	"weft/test/harness"
 )
 
@@ -108,6 +109,44 @@ func TestOtherRules(t *testing.T) {
 		defer s.mu.Unlock()
 		return len(s.misconfigured) == 1 && strings.HasPrefix(s.misconfigured[0], want)
 	})
+}
+
+// TestNoCredentials: an Envoy whose configuration was made from rules that keep no cores does not say which requests
+// have credentials, nor what a response varies by. Then none are kept.
+func TestNoCredentials(t *testing.T) {
+	s := startSystem(t, systemOptions{
+		rules: parseRules(t, coresRules),
+		change: func(b *bootstrapv3.Bootstrap) {
+			changeExtProc(t, b, func(f *extprocv3.ExternalProcessor) {
+				f.RequestAttributes = nil
+				headers := &matcherv3.ListStringMatcher{}
+				prefixes, names := extproc.Headers()
+				for _, p := range prefixes {
+					headers.Patterns = append(headers.Patterns,
+						&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: p}})
+				}
+				for _, name := range names {
+					headers.Patterns = append(headers.Patterns,
+						&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}})
+				}
+				f.ForwardRules = &extprocv3.HeaderForwardingRules{AllowedHeaders: headers}
+			})
+		},
+	})
+	for _, user := range []string{"a", "b"} {
+		core := `{"userId":7,"caller":"` + user + `"}`
+		s.legacy.answer("/cached/7", raw("HTTP/1.1 200 OK\r\ncache-control: public, max-age=60\r\nvary: cookie\r\n"+
+			"content-length: 25\r\n\r\n"+core))
+		composed := "200\nx-weft: composed\n\n" + `{"core":` + core + `,"extension":{"tags":[]},"errors":[]}`
+		checkAnswer(t, composed, "", s.get(t, "/cached/7", "cookie", "user="+user))
+	}
+	s.checkIdle(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const want = "Envoy does not say which requests have credentials: regenerate its configuration with weft envoy"
+	if len(s.misconfigured) != 1 || !strings.HasPrefix(s.misconfigured[0], want) {
+		t.Errorf("weft says %q, want %q once", s.misconfigured, want)
+	}
 }
 
 // hide removes a pseudo-header from those that Envoy forwards.
