@@ -83,6 +83,7 @@ type Kept struct {
 	ctx       context.Context //nolint:containedctx // of the exchange, but its end does not cancel writes to the store
 
 	staleIfError time.Duration // of the rule; 0 without one
+	budget       time.Duration // of the exchange; 0 means no limit
 
 	isOwn     bool                // the core belongs to a verified caller
 	response  *httpcache.Response // earlier response; nil without one
@@ -105,7 +106,7 @@ func (c *Cores) Recall(
 	target = rule.LegacyTarget(params, cmp.Or(target, req.Path))
 	k := &Kept{
 		staleIfError: rule.Keep.StaleIfError,
-		cores:        c, rule: rule, params: params, ctx: ctx, requested: c.now(),
+		cores:        c, rule: rule, params: params, ctx: ctx, requested: c.now(), budget: budget,
 		request: httpcache.Request{Method: req.Method, Header: req.Header, HasCredentials: req.HasCredentials},
 		isOwn:   rule.Degrade == DegradeAuthenticated && req.IsVerified,
 	}
@@ -125,13 +126,13 @@ func (c *Cores) Recall(
 	if !rule.Keep.Cache {
 		return k // the core is needed only if the legacy service fails
 	}
+	if k.find(ctx); k.use == httpcache.Fresh || !rule.Keep.Coalesce {
+		return k
+	}
 	if budget > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, budget)
 		defer cancel()
-	}
-	if k.find(ctx); k.use == httpcache.Fresh || !rule.Keep.Coalesce {
-		return k
 	}
 	isFirst, land := c.flights.join(ctx, k.keys[0])
 	if k.land = land; !isFirst {
@@ -289,7 +290,13 @@ func (k *Kept) StandIn(why Reason) Core {
 	if k == nil || k.rule.Keep.StaleIfError == 0 || why != LegacyError && why != LegacyUnreachable {
 		return FailedCore(why)
 	}
-	k.find(k.ctx) // again: what is kept may have been dropped since
+	ctx := k.ctx
+	if k.budget > 0 { // without the core, the answer has none: a store may respond later than in Recall
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, k.budget/4)
+		defer cancel()
+	}
+	k.find(ctx) // again: what is kept may have been dropped since
 	request := k.request
 	request.HasCredentials = request.HasCredentials && !k.isOwn
 	if k.response == nil || !k.response.StandsIn(request, k.cores.now(), k.rule.Keep.StaleIfError) {

@@ -161,11 +161,15 @@ func (x *exchange) continueWithBody(contentLength int64, rule *enrich.Rule) {
 	x.send(&reply{to: responseHeaders, mode: mode})
 }
 
-// await returns the extensions for a core. It waits no longer than the budget. It is called when the core has arrived,
-// so that the wait adds to the response time.
+// await returns the extensions for a core. It waits no longer than the budget, which begins with the last message of
+// Envoy. It is called when the core has arrived, so that the wait adds to the response time.
 func (x *exchange) await(read *enrich.Read, core enrich.Core) enrich.Found {
 	began := x.clock.Now()
-	found := read.Await(core, x.budget())
+	budget := x.budget()
+	if budget > 0 {
+		budget = max(budget-x.clock.Lap(), time.Nanosecond) // 0 would be no limit
+	}
+	found := read.Await(core, budget)
 	x.clock.Waited(&x.report.Times, began, found.Reads)
 	x.report.Reads = found.Reads
 	if core.Kept != nil {

@@ -174,9 +174,14 @@ func (g *Guard) outdate(slot *atomic.Int64) {
 	slot.Store(time.Now().Add(g.limits.clockSkew).UnixNano())
 }
 
-// Get implements [enrich.CoreStore]. It returns an error without a call of the store while the circuit is open.
+// Get implements [enrich.CoreStore]. It waits until the deadline of ctx or, if ctx has none, for getBudget. It returns
+// an error without a call of the store while the circuit is open.
 func (g *Guard) Get(ctx context.Context, key string) ([]byte, error) {
-	stamped, err := g.call(ctx, g.limits.get, func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, key) })
+	budget := g.limits.get
+	if _, ok := ctx.Deadline(); ok {
+		budget = time.Hour // the deadline is earlier
+	}
+	stamped, err := g.call(ctx, budget, func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, key) })
 	return g.current(key, stamped), err
 }
 
@@ -207,11 +212,12 @@ func (g *Guard) call(
 	ctx context.Context, budget time.Duration, f func(context.Context) ([]byte, error),
 ) ([]byte, error) {
 	return g.breaker.Execute(func() ([]byte, error) {
+		began := time.Now()
 		value, err := try(ctx, budget, f)
 		switch {
 		case err == nil:
 			return value, nil
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && time.Since(began) < g.limits.get:
 			return nil, callerError{context.Cause(ctx)}
 		default:
 			g.errors.Add(1)

@@ -100,6 +100,12 @@ func TestBudget(t *testing.T) {
 		for budget, call := range map[time.Duration]func() error{
 			getBudget:    func() error { _, err := g.Get(t.Context(), "k"); return err },
 			updateBudget: func() error { return g.write(t.Context(), "k", "v") },
+			time.Second: func() error { // a caller that may wait longer
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, err := g.Get(ctx, "k")
+				return err
+			},
 		} {
 			began := time.Now()
 			if err := call(); !errors.Is(err, context.DeadlineExceeded) {
@@ -109,7 +115,7 @@ func TestBudget(t *testing.T) {
 				t.Errorf("returned after %v, want %v", took, budget)
 			}
 		}
-		if s := g.Stats(); s != (GuardStats{Errors: 2}) {
+		if s := g.Stats(); s != (GuardStats{Errors: 3}) {
 			t.Errorf("%+v", s)
 		}
 	})

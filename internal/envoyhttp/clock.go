@@ -26,6 +26,9 @@ func (c *Clock) Received(t *enrich.Times) {
 	c.lap = now
 }
 
+// Lap returns the time since the last message or reply.
+func (c *Clock) Lap() time.Duration { return c.Now().Sub(c.lap) }
+
 // Sends is called before a reply is sent, or before a callback returns.
 func (c *Clock) Sends(t *enrich.Times) {
 	now := c.Now()

@@ -9,9 +9,7 @@ export interface Answer {
 
 /** Fetches a path and reads the whole response. Rejects if there is none, if it is incomplete, and if the signal aborts. */
 export async function fetchAnswer(path: string, signal: AbortSignal): Promise<Answer> {
-  // By itself, no-store would make browsers send cache-control: no-cache, which forbids older copies (RFC 9111).
-  const headers = { accept: "application/json", "cache-control": "stale-if-error=3600" };
-  const response = await fetch(path, { headers, cache: "no-store", signal });
+  const response = await fetch(path, { headers: { accept: "application/json" }, cache: "no-store", signal });
   const body = await response.arrayBuffer();
   return {
     status: response.status,
