@@ -116,9 +116,12 @@ func (c *Cores) Recall(
 	var owner []Value
 	if k.isOwn {
 		owner = params
-	} else if req.HasCredentials {
+	}
+	if req.HasCredentials {
 		k.request.Hidden = func(name string) bool {
-			return slices.Contains(rule.Keep.Credentials, strings.ToLower(name))
+			name = strings.ToLower(name)
+			isToken := k.isOwn && name == "authorization" // which is renewed, but says the same
+			return !isToken && slices.Contains(rule.Keep.Credentials, name)
 		}
 	}
 	k.keys = []string{coreKey(req.Host, target, owner)}
