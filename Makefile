@@ -98,7 +98,7 @@ fuzz: go ## run each fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: chaos
-chaos: servers build ## kill, freeze and stop each process under 64 clients, and check every answer; CHAOS="-for 5s" is quicker; MODE=module
+chaos: tools build ## kill, freeze and stop each process under 64 clients, with and without caches, and check every answer (ten minutes); CHAOS="-for 5s -only caches" is quicker; MODE=module
 	@bin/chaos -weft bin/weft -legacy bin/legacy $(if $(filter module,$(MODE)),-library bin/libweft.so) $(CHAOS)
 
 # Checks out the commit BASE in $$old/tree, which is removed when the shell ends.

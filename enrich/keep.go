@@ -194,9 +194,8 @@ func (r *Rule) LegacyTarget(params []Value, target string) string {
 	if r.LegacyPath.IsZero() {
 		return target
 	}
-	path, query, hasQuery := strings.Cut(target, "?")
-	path = r.LegacyPath.Expand(r.Path, params)
-	if hasQuery {
+	path := r.LegacyPath.Expand(r.Path, params)
+	if _, query, hasQuery := strings.Cut(target, "?"); hasQuery {
 		path += "?" + query
 	}
 	return path

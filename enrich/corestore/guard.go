@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// getBudget limits Get, which exchanges wait for. A Redis in the same region answers in less than 1 ms, 99 times of
-	// 100 in less than 3 ms. A legacy service that is worth a cache needs longer than 10 ms.
+	// getBudget limits Get, which exchanges wait for. A Redis in the same region responds within 1 or 2 ms. A legacy
+	// service that is worth a cache needs longer than 10 ms.
 	getBudget = 10 * time.Millisecond
 
 	// updateBudget limits Update, which needs two round trips or more. The response may wait for it.

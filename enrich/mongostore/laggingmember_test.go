@@ -67,7 +67,8 @@ func testLaggingMember(t *testing.T, set *replicaSet) {
 	entered := failPoint("alwaysOn").Lookup("count").AsInt64()
 	defer failPoint("off")
 	_, err := lagging.Run(t.Context(), "admin", bson.D{
-		{Key: "waitForFailPoint", Value: "rsSyncApplyStop"}, {Key: "timesEntered", Value: entered + 1},
+		{Key: "waitForFailPoint", Value: "rsSyncApplyStop"},
+		{Key: "timesEntered", Value: entered + 1},
 		{Key: "maxTimeMS", Value: 30_000},
 	})
 	must(t, err)

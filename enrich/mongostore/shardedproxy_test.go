@@ -66,7 +66,9 @@ func (p *shardedProxy) reply(message []byte) []byte {
 	case token != nil && name == "getMore":
 		time.Sleep(50 * time.Millisecond) // mongos waits for changes
 		return p.replyAsMongod(message, bson.D{{Key: "cursor", Value: bson.D{
-			{Key: "id", Value: command.Lookup("getMore")}, {Key: "ns", Value: "d.c"}, {Key: "nextBatch", Value: bson.A{}},
+			{Key: "id", Value: command.Lookup("getMore")},
+			{Key: "ns", Value: "d.c"},
+			{Key: "nextBatch", Value: bson.A{}},
 			{Key: "postBatchResumeToken", Value: token},
 		}}})
 	default:

@@ -97,13 +97,17 @@ func (f *Filter) begin() {
 	f.stream.ReplaceBody(body)
 }
 
-// endStream adds the suffix to the last part.
+// endStream adds the suffix to the last part. If the core is invalid, the rest of the body passes.
 func (f *Filter) endStream(r result) Next {
+	s := f.streamed
+	if !s.begun && len(s.start) > 0 && (r.panicked != nil || r.core.Failed != "") { // begin has removed it
+		f.stream.ReplaceBody(f.stream.AppendBody(s.start))
+		f.report.AnswerSize += len(s.start)
+	}
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
 	f.clock.Sends(&f.report.Times)
-	s := f.streamed
 	outcome, err := enrich.Outcome{Disposition: enrich.Streamed, Reason: r.core.Failed}, r.core.Err
 	if r.core.Failed == "" {
 		var suffix []byte

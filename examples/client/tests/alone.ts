@@ -66,7 +66,7 @@ describe("the control endpoint", () => {
         });
       }
     });
-    assert.deepEqual(before, { mongod: "running", weft: "running" });
+    assert.deepEqual(before, { caches: "off", legacy: "running", mongod: "running", weft: "running" });
     assert.deepEqual(await demo.states(), before);
   });
 

@@ -171,6 +171,7 @@ void envoy_dynamic_module_callback_http_send_response(void* f, uint32_t status,
   use(body), use(details);
   ((stream*)f)->replaced = true;
 }
+void envoy_dynamic_module_callback_http_filter_continue_decoding(void* f) { ((stream*)f)->continued = true; }
 void envoy_dynamic_module_callback_http_filter_continue_encoding(void* f) { ((stream*)f)->continued = true; }
 
 // Events, of one stream at a time. Events of destroyed streams are dropped.
