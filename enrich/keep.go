@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"weft/enrich/httpcache"
@@ -62,6 +64,12 @@ type Cores struct {
 	store   CoreStore
 	now     func() time.Time
 	flights flights
+
+	// The times of the last changes, in nanoseconds since 1970: the store may evict a value, which says what is outdated,
+	// before the response to an earlier request arrives. Keys share them by their hash, so that a few responses are not
+	// kept although they may be.
+	changed [1 << 14]atomic.Int64
+	seed    maphash.Seed
 }
 
 // NewCores returns the cores in a store. now returns the time; nil means time.Now.
@@ -69,7 +77,11 @@ func NewCores(store CoreStore, now func() time.Time) *Cores {
 	if now == nil {
 		now = time.Now
 	}
-	return &Cores{store: store, now: now}
+	return &Cores{store: store, now: now, seed: maphash.MakeSeed()}
+}
+
+func (c *Cores) lastChange(key string) *atomic.Int64 {
+	return &c.changed[maphash.String(c.seed, key)%uint64(len(c.changed))]
 }
 
 // Kept has the core that is kept for a request. A nil Kept has none, and its methods do nothing.
@@ -117,9 +129,12 @@ func (c *Cores) Recall(
 	var owner []Value
 	if k.isOwn {
 		owner = params
-	} else if req.HasCredentials {
+	}
+	if req.HasCredentials {
 		k.request.Hidden = func(name string) bool {
-			return slices.Contains(rule.Keep.Credentials, strings.ToLower(name))
+			name = strings.ToLower(name)
+			isToken := k.isOwn && name == "authorization" // which is renewed, but says the same
+			return !isToken && slices.Contains(rule.Keep.Credentials, name)
 		}
 	}
 	k.keys = []string{coreKey(req.Host, target, owner)}
@@ -358,8 +373,12 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 			<-before
 		}
 		for _, key := range k.keys {
+			changed := k.cores.lastChange(key)
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
+				if last := changed.Load(); len(old) == 0 && last > 0 {
+					entry = entry.Invalidate(time.Unix(0, last))
+				}
 				entry = change(entry)
 				value := httpcache.Encode(entry)
 				if len(value) > k.cores.store.MaxValue(key) { // the store would forget that earlier responses are outdated
@@ -368,6 +387,7 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 				}
 				return value, entry.TTL(k.cores.now(), k.staleIfError)
 			})
+			changed.Store(k.cores.now().UnixNano())
 		}
 	}()
 }

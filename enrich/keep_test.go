@@ -160,6 +160,47 @@ func TestLargeCore(t *testing.T) {
 	})
 }
 
+// forgetful is a store that evicts each value before the next Update.
+type forgetful struct{ enrich.CoreStore }
+
+func (f forgetful) Update(ctx context.Context, key string, change func([]byte) ([]byte, time.Duration)) error {
+	return f.CoreStore.Update(ctx, key, func([]byte) ([]byte, time.Duration) { return change(nil) })
+}
+
+// TestEvictedChange: a response to a request before a change, or before a newer response, is not kept, also if the
+// store has evicted what says so.
+func TestEvictedChange(t *testing.T) {
+	for _, method := range []string{"GET", "PUT"} {
+		synctest.Test(t, func(t *testing.T) {
+			rule := keptRule(t, enrich.KeepPolicy{Cache: true}, enrich.DegradeNever)
+			memory := newMemory(t)
+			cores := enrich.NewCores(forgetful{memory}, nil)
+			req, params := user7()
+			recall := func(method string) *enrich.Kept {
+				req.Method = method
+				return cores.Recall(t.Context(), rule, params, req, "", 0)
+			}
+			first := recall("GET")
+			time.Sleep(time.Second)
+			second := recall(method)
+			save(second, rule, legacy200("max-age=60"), `{"v":2}`)
+			second.Close()
+			time.Sleep(time.Second)
+			save(first, rule, legacy200("max-age=60"), `{"v":1}`)
+			first.Close()
+			if core, isFresh := recall("GET").Fresh(); isFresh {
+				t.Errorf("%s after %s", core.JSON, method)
+			}
+			third := recall("GET")
+			save(third, rule, legacy200("max-age=60"), `{"v":3}`)
+			third.Close()
+			if _, isFresh := recall("GET").Fresh(); !isFresh {
+				t.Error("a later response is not kept")
+			}
+		})
+	}
+}
+
 // failing is a store that fails.
 type failing struct{ err error }
 

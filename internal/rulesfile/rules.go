@@ -310,7 +310,8 @@ func (b *ruleBuilder) keep() {
 			r.Keep.Credentials = append(r.Keep.Credentials, name)
 		}
 	}
-	if r.Keep.StaleIfError > 0 && r.Degrade == enrich.DegradeNever && !b.isBroken(b.path("degrade")) {
+	isNever := r.Degrade == enrich.DegradeNever && !b.isBroken(b.path("degrade"))
+	if r.Keep.StaleIfError > 0 && isNever && r.AllowsMissingCore() { // see checkShape
 		b.fail(b.path("core", "stale_if_error"), "needs degrade: authenticated or always: %s",
 			"if the legacy service fails, it has not authorized the caller")
 	}
@@ -362,6 +363,10 @@ func (b *ruleBuilder) checkShape() {
 				b.fail(b.path(steps...), "%s needs a shape with a member for the core, such as composite, %s; write %s",
 					value, "and no core.list", safe)
 			}
+		}
+		if r.Keep.StaleIfError > 0 {
+			b.fail(b.path("core", "stale_if_error"), "needs a shape with a member for the core, such as composite, %s",
+				"and no core.list; remove it")
 		}
 	}
 	for _, shape := range enrich.Shapes() {
