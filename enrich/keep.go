@@ -101,6 +101,7 @@ type Kept struct {
 	response  *httpcache.Response // earlier response; nil without one
 	use       httpcache.Use       // of response
 	validates bool                // the request has conditions of weft
+	isDecided bool                // change was called
 	saved     chan struct{}       // closed when the store has changed; nil if it does not
 	panicked  *PanicError         // while it changed; set before saved is closed
 	land      func()              // ends the wait of concurrent requests
@@ -141,7 +142,7 @@ func (c *Cores) Recall(
 	if !rule.Keep.Cache {
 		return k // the core is needed only if the legacy service fails
 	}
-	if k.find(ctx); k.use == httpcache.Fresh || !rule.Keep.Coalesce {
+	if k.find(ctx); k.use == httpcache.Fresh || !rule.Keep.Coalesce || req.HasBody {
 		return k
 	}
 	if budget > 0 {
@@ -159,7 +160,7 @@ func (c *Cores) Recall(
 // Unsafe returns what is kept for the resource of a request that no rule matches, but that may change it (RFC 9111,
 // section 4.4). It returns nil if nothing can be kept.
 func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
-	if c == nil || isSafe(req.Method) || req.IsUpgrade {
+	if c == nil || isSafe(req.Method) {
 		return nil
 	}
 	k := &Kept{cores: c, ctx: ctx, request: httpcache.Request{Method: req.Method}}
@@ -276,18 +277,21 @@ func (k *Kept) Validates() bool { return k != nil && k.validates }
 // dropped.
 func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 	switch {
-	case k == nil || resp.Origin != OriginLegacy:
+	case k == nil:
 	case !isRead(k.request.Method):
-		if received := k.cores.now(); httpcache.Invalidates(k.request.Method, resp.Status) {
-			k.update(func(e httpcache.Entry) httpcache.Entry { return e.Invalidate(received) })
-		}
+		k.change(resp)
+	case resp.Origin != OriginLegacy:
 	case resp.Status == http.StatusNotModified && k.validates:
 		fresh, ok := k.response.Freshen(k.legacyResponse(resp, nil))
-		if !ok { // it has confirmed something else than it was asked for: the condition still was false
+		if !ok { // it has confirmed another core than it was asked for
 			k.Drop()
+			if core, isValid = k.core(CoreStale); isValid {
+				core.Kept.Instead, core.Kept.fields = LegacyError, nil
+			}
+			return core, isValid
 		}
 		k.response = &fresh
-		if core, isValid = k.core(CoreRevalidated); ok && isValid {
+		if core, isValid = k.core(CoreRevalidated); isValid {
 			k.save(fresh)
 		}
 	case resp.Status >= 300 && resp.Status < 500:
@@ -298,6 +302,20 @@ func (k *Kept) Respond(resp Response) (core Core, isValid bool) {
 		}
 	}
 	return core, isValid
+}
+
+// change takes note of the response to a request that may have changed the resource (RFC 9111, section 4.4). If its
+// outcome is not known, for example because the client has disconnected, what is kept is not fresh any more.
+func (k *Kept) change(resp Response) {
+	k.isDecided = true
+	now := k.cores.now()
+	switch isLegacy := resp.Origin == OriginLegacy; {
+	case isLegacy && httpcache.Invalidates(k.request.Method, resp.Status):
+		k.update(func(e httpcache.Entry) httpcache.Entry { return e.Invalidate(now) })
+	case isLegacy && resp.Status < 500 || resp.Origin == OriginProxy: // rejected
+	default:
+		k.update(func(e httpcache.Entry) httpcache.Entry { return e.Outdate(now) })
+	}
 }
 
 // StandIn returns the core for a failure of the legacy service: the kept core if it may stand in, or a missing one.
@@ -406,6 +424,9 @@ func (k *Kept) Wait() {
 func (k *Kept) Close() {
 	if k == nil {
 		return
+	}
+	if !isRead(k.request.Method) && !k.isDecided {
+		k.change(Response{})
 	}
 	k.Wait()
 	if k.land != nil {

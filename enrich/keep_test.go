@@ -267,6 +267,7 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 	version := 1
 	newest := map[string]int{}               // by caller: version of the last answer
 	rejected, changed := map[string]int{}, 0 // step
+	maybeChanged := 0                        // the same, but with an unknown outcome
 	madeAt := map[int]int{}                  // by version: step at which the last response with it was made
 	var open []*modelExchange
 
@@ -292,6 +293,8 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 			t.Fatalf("step %d: %s got version %d after %d", step, x.caller, got.version, x.newest)
 		case rejected[x.caller] > 0 && madeAt[got.version] < rejected[x.caller] && rejected[x.caller] < since:
 			t.Fatalf("step %d: %s was rejected in step %d, and got version %d", step, x.caller, rejected[x.caller], got.version)
+		case !isStale && maybeChanged > 0 && madeAt[got.version] < maybeChanged && maybeChanged < since:
+			t.Fatalf("step %d: perhaps changed in step %d, and got version %d", step, maybeChanged, got.version)
 		case changed > 0 && madeAt[got.version] < changed && changed < since:
 			t.Fatalf("step %d: changed in step %d, and got version %d", step, changed, got.version)
 		}
@@ -333,6 +336,11 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 		open = slices.Delete(open, i, i+1)
 		resp := legacy200([]string{"max-age=5", "max-age=1", ""}[random.IntN(3)])
 		switch kind := random.IntN(8); {
+		case x.unsafe && kind < 2: // the client disconnects, or the connection to the legacy service breaks
+			if kind == 0 {
+				x.kept.Respond(enrich.Response{Origin: enrich.OriginUnreachable, Status: 503})
+			}
+			maybeChanged = step
 		case x.unsafe:
 			x.kept.Respond(resp)
 			changed = step

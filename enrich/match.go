@@ -16,6 +16,7 @@ type Request struct {
 
 	// For rules that keep cores.
 	Header         http.Header // without credentials
+	HasBody        bool        // others must not wait for it: the body may never end
 	HasCredentials bool        // the request has a header that identifies the caller
 	IsVerified     bool        // the caller's verified claim equals the first parameter (Rule.Identity)
 }

@@ -117,6 +117,7 @@ func (x *exchange) recall(
 	}
 	headers := fields(x.request.GetRequestHeaders().GetHeaders().GetHeaders())
 	request.Header = headers.header(rule.Keep.Credentials)
+	request.HasBody = !x.request.GetRequestHeaders().GetEndOfStream()
 	var isKnown bool
 	request.HasCredentials, isKnown = headers.haveCredentials(x.request, rule.Keep.Credentials)
 	if !isKnown && request.Method == http.MethodGet {

@@ -30,6 +30,7 @@ func Encode(e Entry) []byte {
 		b = appendTime(b, r.Requested)
 		b = appendTime(b, r.Received)
 		b = appendBool(b, r.IsParty)
+		b = appendBool(b, r.IsOutdated)
 		b = appendHeader(b, r.Header)
 		b = appendHeader(b, r.Vary)
 		b = appendString(b, string(r.Body))
@@ -53,9 +54,11 @@ func Decode(b []byte) (Entry, error) {
 			Requested: d.time(),
 			Received:  d.time(),
 			IsParty:   d.bool(),
-			Header:    d.header(),
-			Vary:      d.header(),
-			Body:      d.bytes(),
+
+			IsOutdated: d.bool(),
+			Header:     d.header(),
+			Vary:       d.header(),
+			Body:       d.bytes(),
 		})
 	}
 	if d.failed || len(d.rest) > 0 {

@@ -103,6 +103,16 @@ func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, 
 // to requests sent before received are not kept either, because the origin may have read the data before the change.
 func (e Entry) Invalidate(received time.Time) Entry { return Entry{Since: latest(e.Since, received)} }
 
+// Outdate returns e after a request that may have changed the resource, but whose outcome is not known at the time now:
+// what is kept is not fresh any more, but may stand in.
+func (e Entry) Outdate(now time.Time) Entry {
+	e.Since, e.Responses = latest(e.Since, now), slices.Clone(e.Responses)
+	for i := range e.Responses {
+		e.Responses[i].IsOutdated = true
+	}
+	return e
+}
+
 // TTL returns how long e must be kept; at most 0 if it is of no use. limit is as for StandsIn.
 func (e Entry) TTL(now time.Time, limit time.Duration) time.Duration {
 	ttl := e.Since.Add(exchangeTime).Sub(now)

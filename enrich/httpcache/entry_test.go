@@ -183,6 +183,34 @@ func TestVariants(t *testing.T) {
 	}
 }
 
+// TestOutdate: after a change with an unknown outcome, a response is not fresh until it was validated.
+func TestOutdate(t *testing.T) {
+	req := get("")
+	e, why := httpcache.Entry{}.Update(req, ok("Cache-Control: max-age=60; Etag: 1"), false)
+	if why != "" {
+		t.Fatal(why)
+	}
+	e = e.Outdate(at(10))
+	decoded, err := httpcache.Decode(httpcache.Encode(e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := decoded.Select(req)
+	if use := r.Use(req, at(11)); use != httpcache.Validate || !r.StandsIn(req, at(11), time.Minute) {
+		t.Errorf("use %d", use)
+	}
+	confirmed := ok("Cache-Control: max-age=60")
+	confirmed.Requested, confirmed.Received = at(12), at(12)
+	fresh, _ := r.Freshen(confirmed)
+	if use := fresh.Use(req, at(13)); use != httpcache.Fresh {
+		t.Errorf("use %d after the validation", use)
+	}
+	late := ok("Cache-Control: max-age=60")
+	if _, why := e.Update(req, late, false); why == "" {
+		t.Error("a response to a request before the change is kept")
+	}
+}
+
 func TestInvalidate(t *testing.T) {
 	e, _ := update(httpcache.Entry{}, "", exchange(0, 1, "old", ""))
 	e = e.Invalidate(at(10))

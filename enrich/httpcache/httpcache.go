@@ -39,6 +39,9 @@ type Response struct {
 
 	// IsParty says that the response was kept for one caller. Keep and Freshen set it.
 	IsParty bool
+
+	// IsOutdated says that the resource may have changed since. Outdate sets it.
+	IsOutdated bool
 }
 
 // Use says how a response may be used for a request.
@@ -71,7 +74,7 @@ func (r Response) Use(req Request, now time.Time) Use {
 	if minFresh, ok := asked.seconds("min-fresh"); ok && left < minFresh { // section 5.2.1.3
 		return Validate
 	}
-	if asked.has("no-cache") || !isUsable(cc, left, limit) { // sections 5.2.1.4, 5.4
+	if r.IsOutdated || asked.has("no-cache") || !isUsable(cc, left, limit) { // sections 5.2.1.4, 5.4
 		return Validate
 	}
 	return Fresh

@@ -141,6 +141,6 @@ func (r Response) Freshen(confirmed Response) (fresh Response, ok bool) {
 	maps.Copy(header, update)
 	fresh = r
 	fresh.Header = header
-	fresh.Requested, fresh.Received = confirmed.Requested, confirmed.Received
+	fresh.Requested, fresh.Received, fresh.IsOutdated = confirmed.Requested, confirmed.Received, false
 	return fresh, true
 }

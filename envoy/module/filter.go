@@ -139,9 +139,11 @@ type Filter struct {
 const maxOnWorker = 64 << 10
 
 // OnRequest begins an exchange. Names of headers must be in lower case. Names and values must be valid during the call.
-// routed is the name of the rule of the route; empty if unknown. OnRequest returns nil if the exchange is over: no rule
+// routed is the name of the rule of the route; empty if unknown. bodyless: the request ends with its headers. OnRequest returns nil if the exchange is over: no rule
 // matches, or Respond has rejected the request.
-func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], routed string) (f *Filter) {
+func (c *Config) OnRequest(
+	stream Stream, headers iter.Seq2[string, []byte], routed string, bodyless bool,
+) (f *Filter) {
 	f = &Filter{config: c, stream: stream, clock: envoyhttp.Clock{Now: c.Now}}
 	if c.Now == nil {
 		f.clock.Now = time.Now
@@ -200,7 +202,7 @@ func (c *Config) OnRequest(stream Stream, headers iter.Seq2[string, []byte], rou
 	if keeps {
 		request.Header, request.HasCredentials = copyHeaders(headers, rule.Keep.Credentials)
 		request.HasCredentials = request.HasCredentials || claims[envoyhttp.AnyClaims] != nil
-		request.IsVerified = f.verified
+		request.IsVerified, request.HasBody = f.verified, !bodyless
 		f.recall(request, legacyTarget)
 	}
 	if !f.HoldsRequest() {

@@ -115,7 +115,7 @@ const core = `{"userId":7,"username":"u","email":"e","createdAt":"c"}`
 func (f *fixture) begin(t *testing.T, more ...string) (*module.Filter, *stream) {
 	t.Helper()
 	s := &stream{scheduled: make(chan struct{}, 100)}
-	filter := f.OnRequest(s, headers(append([]string{":method", "GET", ":path", "/api/v1/users/7"}, more...)...), "")
+	filter := f.OnRequest(s, headers(append([]string{":method", "GET", ":path", "/api/v1/users/7"}, more...)...), "", true)
 	if filter == nil {
 		t.Fatal("no rule matches")
 	}
@@ -280,13 +280,13 @@ func TestPanics(t *testing.T) {
 
 	f = newFixture(store{})
 	f.Rules = func() (enrich.Rules, time.Duration) { panic("no") }
-	if f.OnRequest(&stream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "") != nil || f.panics != 1 {
+	if f.OnRequest(&stream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "", true) != nil || f.panics != 1 {
 		t.Errorf("a filter after a panic; %d panics", f.panics)
 	}
 
 	f.Report = func(*enrich.Report) { panic("no") }
 	f.Panicked = func(string, *enrich.PanicError) { panic("no") }
-	if f.OnRequest(&stream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "") != nil {
+	if f.OnRequest(&stream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "", true) != nil {
 		t.Error("a filter after several panics")
 	}
 
@@ -346,7 +346,7 @@ func TestAuthenticated(t *testing.T) {
 		f := newFixture(store{})
 		f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
 		s := &stream{claims: claims}
-		filter := f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7"), "")
+		filter := f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7"), "", true)
 		next, _ := filter.OnResponse(headers(":status", "500"), "via_upstream", false)
 		if next != want {
 			t.Errorf("%s: next %d, want %d", claims, next, want)
@@ -363,7 +363,7 @@ func TestNoRule(t *testing.T) {
 		{"/api/v1/users/7", "upgrade", ""},
 	} {
 		f := newFixture(store{})
-		if f.OnRequest(&stream{}, headers(":method", "GET", ":path", test.path, test.header, ""), test.routed) != nil {
+		if f.OnRequest(&stream{}, headers(":method", "GET", ":path", test.path, test.header, ""), test.routed, true) != nil {
 			t.Errorf("%v matches", test)
 		}
 		f.expectReport(t, "passed; reason=no-rule")
@@ -408,7 +408,7 @@ func TestSelection(t *testing.T) {
 	f.Rules = func() (enrich.Rules, time.Duration) { return rules, time.Minute }
 
 	s := &stream{}
-	if f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7?fields=tags"), "") != nil {
+	if f.OnRequest(s, headers(":method", "GET", ":path", "/api/v1/users/7?fields=tags"), "", true) != nil {
 		t.Error("a rejected request continues")
 	}
 	if s.responded != 400 || !strings.Contains(s.replaced, `"unknown":["tags"]`) || len(s.metadata) != 1 || f.open != 0 {

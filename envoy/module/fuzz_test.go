@@ -83,7 +83,7 @@ func (e *envoy) run(rules enrich.Rules) {
 	release := make(chan struct{})
 	stores := []enrich.Store{store{}, store{release}, store{release}, failing{}, panicking{}}
 	e.fixture = newFixtureWith(stores[e.below(len(stores))], rules)
-	e.filter = e.OnRequest(e, headers(":method", "GET", ":path", "/api/v1/users/7"), "")
+	e.filter = e.OnRequest(e, headers(":method", "GET", ":path", "/api/v1/users/7"), "", true)
 
 	large := strings.Replace(core, `"u"`, `"`+strings.Repeat("u", 80<<10)+`"`, 1)
 	huge := strings.Replace(core, `"u"`, `"`+strings.Repeat("u", 300<<10)+`"`, 1)

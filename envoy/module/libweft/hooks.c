@@ -106,7 +106,8 @@ int envoy_dynamic_module_on_http_filter_request_headers(void* envoy, const void*
   if (headers == NULL) return weft_headers_Continue;
   if (envoy_dynamic_module_callback_http_get_headers(envoy, type, headers)) {
     const char* rule = envoy_dynamic_module_callback_get_most_specific_route_config(envoy);
-    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), &s->next, &s->reply);
+    s->filter = weftRequest(s->config, envoy, headers, count, (char*)rule, rule == NULL ? 0 : strlen(rule), end, &s->next,
+                            &s->reply);
   }
   if (headers != array) free(headers);
   if (s->next == weft_wait) return weft_headers_StopAllIterationAndWatermark;

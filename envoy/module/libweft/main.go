@@ -151,7 +151,7 @@ type filter struct {
 //export weftRequest
 func weftRequest(
 	config C.uintptr_t, envoy unsafe.Pointer, headers *C.envoy_dynamic_module_type_envoy_http_header, count C.size_t,
-	rule *C.char, ruleLength C.size_t, next *C.int, response **C.weft_response,
+	rule *C.char, ruleLength C.size_t, bodyless C.bool, next *C.int, response **C.weft_response,
 ) C.uintptr_t {
 	r := cgo.Handle(config).Value().(*running)
 	f := &filter{envoy: envoy}
@@ -159,7 +159,7 @@ func weftRequest(
 	if ruleLength > 0 {
 		routed = C.GoStringN(rule, C.int(ruleLength))
 	}
-	f.Filter = r.OnRequest(f, each(headers, count), routed)
+	f.Filter = r.OnRequest(f, each(headers, count), routed, bool(bodyless))
 	*response = f.response
 	if f.Filter == nil {
 		return 0
