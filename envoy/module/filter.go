@@ -139,8 +139,8 @@ type Filter struct {
 const maxOnWorker = 64 << 10
 
 // OnRequest begins an exchange. Names of headers must be in lower case. Names and values must be valid during the call.
-// routed is the name of the rule of the route; empty if unknown. bodyless: the request ends with its headers. OnRequest returns nil if the exchange is over: no rule
-// matches, or Respond has rejected the request.
+// routed is the name of the rule of the route; empty if unknown. bodyless means that the request ends with its headers.
+// OnRequest returns nil if the exchange is over: no rule matches, or Respond has rejected the request.
 func (c *Config) OnRequest(
 	stream Stream, headers iter.Seq2[string, []byte], routed string, bodyless bool,
 ) (f *Filter) {
