@@ -318,17 +318,21 @@ func (k *Kept) change(resp Response) {
 	}
 }
 
+// maxStandInTime limits the time for a core that stands in.
+const maxStandInTime = 200 * time.Millisecond
+
 // StandIn returns the core for a failure of the legacy service: the kept core if it may stand in, or a missing one.
 func (k *Kept) StandIn(why Reason) Core {
 	if k == nil || k.rule.Keep.StaleIfError == 0 || why != LegacyError && why != LegacyUnreachable {
 		return FailedCore(why)
 	}
-	ctx := k.ctx
-	if k.budget > 0 { // without the core, the answer has none: a store may respond later than in Recall
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, k.budget/4)
-		defer cancel()
+	// Without the core, the answer has none. So a store may respond later than in Recall.
+	limit := maxStandInTime
+	if k.budget > 0 {
+		limit = min(limit, k.budget/4)
 	}
+	ctx, cancel := context.WithTimeout(k.ctx, limit)
+	defer cancel()
 	k.find(ctx) // again: what is kept may have been dropped since
 	request := k.request
 	request.HasCredentials = request.HasCredentials && !k.isOwn

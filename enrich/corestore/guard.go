@@ -88,7 +88,7 @@ func newGuard(store enrich.CoreStore, changed func(error), l limits) *Guard {
 	g.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
 		MaxRequests: 2, // those of a probe; the circuit closes after as many successful calls
 		Interval:    window,
-		Timeout:     retryDelay,
+		Timeout:     retryDelay * 9 / 10, // so that each probe is a call
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= maxFailures || c.Requests >= minCalls && 2*c.TotalFailures >= c.Requests
 		},

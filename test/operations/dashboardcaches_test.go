@@ -84,6 +84,13 @@ func TestDashboardShowsCaches(t *testing.T) {
 		"--redis-url", "redis://"+freeAddr(t))
 	firing("another instance does not reach its Redis", "WeftCoreStoreUnavailable")
 	missing := func(target *target) bool { return !target.hasData || target.maximum == 0 }
+	defer func() {
+		for _, target := range o.targets {
+			if missing(target) {
+				t.Errorf("no data of %s: %s", target.name, target.expr)
+			}
+		}
+	}()
 	harness.Eventually(t, "data of each query", func() bool {
 		_, err := o.Mongod.Run(t.Context(), "user_profiles", bson.D{
 			{Key: "findAndModify", Value: "profiles"},
