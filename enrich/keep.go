@@ -312,7 +312,7 @@ func (k *Kept) change(resp Response) {
 	switch isLegacy := resp.Origin == OriginLegacy; {
 	case isLegacy && httpcache.Invalidates(k.request.Method, resp.Status):
 		k.update(func(e httpcache.Entry) httpcache.Entry { return e.Invalidate(now) })
-	case isLegacy && resp.Status < 500 || resp.Origin == OriginProxy: // rejected
+	case isLegacy || resp.Origin == OriginProxy: // it has failed
 	default:
 		k.update(func(e httpcache.Entry) httpcache.Entry { return e.Outdate(now) })
 	}
