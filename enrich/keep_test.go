@@ -61,9 +61,7 @@ func save(k *enrich.Kept, rule *enrich.Rule, resp enrich.Response, body string) 
 func TestCoalesce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
-		memory := corestore.NewMemory(1 << 20)
-		defer memory.Close()
-		cores := enrich.NewCores(memory, nil)
+		cores := enrich.NewCores(newMemory(t), nil)
 		req, params := user7()
 		first := cores.Recall(t.Context(), rule, params, req, "", time.Second)
 		if _, isFresh := first.Fresh(); isFresh {
@@ -97,9 +95,7 @@ func TestCoalesce(t *testing.T) {
 func TestCoalesceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
-		memory := corestore.NewMemory(1 << 20)
-		defer memory.Close()
-		cores := enrich.NewCores(memory, nil)
+		cores := enrich.NewCores(newMemory(t), nil)
 		req, params := user7()
 		recall := func(ctx context.Context) *enrich.Kept {
 			k := cores.Recall(ctx, rule, params, req, "", time.Second)
@@ -178,6 +174,9 @@ func TestEvictedChange(t *testing.T) {
 			req, params := user7()
 			recall := func(method string) *enrich.Kept {
 				req.Method = method
+				if method != "GET" {
+					return cores.Unsafe(t.Context(), enrich.NewRules([]*enrich.Rule{rule}), req)
+				}
 				return cores.Recall(t.Context(), rule, params, req, "", 0)
 			}
 			first := recall("GET")
@@ -199,6 +198,62 @@ func TestEvictedChange(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recording is a store that records the longest time for which a value is kept.
+type recording struct {
+	enrich.CoreStore
+	ttl time.Duration
+}
+
+func (r *recording) Update(ctx context.Context, key string, change func([]byte) ([]byte, time.Duration)) error {
+	return r.CoreStore.Update(ctx, key, func(old []byte) (value []byte, ttl time.Duration) {
+		value, ttl = change(old)
+		r.ttl = max(r.ttl, ttl)
+		return value, ttl
+	})
+}
+
+// TestUnknownOutcome: after a change with an unknown outcome, a core stays as long as it may stand in.
+func TestUnknownOutcome(t *testing.T) {
+	rule := keptRule(t, enrich.KeepPolicy{StaleIfError: time.Hour}, enrich.DegradeAlways)
+	store := &recording{CoreStore: newMemory(t)}
+	cores := enrich.NewCores(store, nil)
+	req, params := user7()
+	k := cores.Recall(t.Context(), rule, params, req, "", 0)
+	save(k, rule, legacy200(""), `{"v":1}`)
+	k.Close()
+	req.Method, store.ttl = "PUT", 0
+	cores.Unsafe(t.Context(), enrich.NewRules([]*enrich.Rule{rule}), req).Close() // the client has disconnected
+	if store.ttl < 59*time.Minute {
+		t.Errorf("the core is kept for %v", store.ttl)
+	}
+	req.Method = "GET"
+	k = cores.Recall(t.Context(), rule, params, req, "", 0)
+	defer k.Close()
+	if core := k.StandIn(enrich.LegacyError); string(core.JSON) != `{"v":1}` {
+		t.Errorf("%+v stands in", core)
+	}
+}
+
+// TestCoalesceAfterPanic: requests do not wait for one whose store has panicked.
+func TestCoalesceAfterPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
+		cores := enrich.NewCores(failing{}, nil)
+		req, params := user7()
+		func() {
+			defer func() { _ = recover() }()
+			k := cores.Recall(t.Context(), rule, params, req, "", time.Second)
+			defer k.Close()
+			save(k, rule, legacy200("max-age=60"), `{"v":1}`)
+		}()
+		began := time.Now()
+		cores.Recall(t.Context(), rule, params, req, "", time.Second).Close()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %v", waited)
+		}
+	})
 }
 
 // failing is a store that fails.

@@ -60,17 +60,26 @@ func (r Rules) Match(req Request) (rule *Rule, params []Value, ok bool) {
 	}
 	path, query, _ := strings.Cut(req.Path, "?")
 	for _, rule := range r.candidates(path) {
-		if !slices.Contains(rule.Methods, method) || !matchHost(rule.Host, req.Host) {
+		if !slices.Contains(rule.Methods, method) {
 			continue
 		}
-		if params, ok = rule.Path.Match(params[:0], path); !ok {
-			continue
-		}
-		if params, ok = matchQuery(params, rule.Query, query); ok {
+		if params, ok = rule.matchTarget(params[:0], req.Host, path, query); ok {
 			return rule, params, true
 		}
 	}
 	return nil, nil, false
+}
+
+// matchTarget reports whether a request with any method matches the rule, and appends the values of Params to params.
+func (r *Rule) matchTarget(params []Value, host, path, query string) ([]Value, bool) {
+	if !matchHost(r.Host, host) {
+		return params, false
+	}
+	params, ok := r.Path.Match(params, path)
+	if !ok {
+		return params, false
+	}
+	return matchQuery(params, r.Query, query)
 }
 
 // candidates returns the rules for the longest prefix of a path, which include the rules for shorter prefixes.

@@ -219,6 +219,8 @@ func (r *Read) start(i int, units []unit) {
 				ext.JSON, ext.Err = src.Default(keys[n]), nil
 			case errors.Is(ext.Err, context.Canceled) && r.ctx.Err() != nil:
 				ext.Err = context.Cause(r.ctx)
+			case ext.Err == nil && len(ext.JSON) == 0: // a bug in a Store must not result in invalid JSON
+				ext.Err = errNoResult
 			}
 			for _, u := range unitsOf[n] {
 				s.found[u] = ext

@@ -53,6 +53,7 @@ func TestAwaitReturnsTheExtension(t *testing.T) {
 		"document":    {Extension{JSON: []byte(`{}`)}, `{}`, nil},
 		"no document": {Extension{Err: ErrNotFound}, `{"id":7,"label":"none"}`, nil},
 		"error":       {Extension{Err: failed}, "", failed},
+		"nothing":     {Extension{}, "", errNoResult},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rule, params := readRule()

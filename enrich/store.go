@@ -27,6 +27,7 @@ var (
 	ErrNotFound  = errors.New("no such document")
 	ErrWrongType = errors.New("wrong type")
 
+	errNoResult       = errors.New("the store returned neither a document nor an error")
 	errCoreFailed     = errors.New("not read, because its key is in the core, which failed")
 	errAnswerTooLarge = errors.New("the response with the extensions would be too large")
 )

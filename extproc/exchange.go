@@ -31,7 +31,7 @@ type exchange struct {
 	metadata *corev3.Metadata             // of the request
 	forged   []string                     // names of request headers that only weft may set
 	err      error                        // the first error of Receive or Send
-	keeps    bool                         // the rule keeps cores
+	kept     *enrich.Kept                 // nil if no cores are kept for the request
 	buffered bool                         // the length of the response is known, and its body arrives in one message
 	streamed bool                         // the response headers were sent
 	reported bool
@@ -66,9 +66,10 @@ func (x *exchange) send(r *reply) {
 	}
 }
 
-// sendLast sends the reply that ends the exchange, and reports the exchange. The reply carries the outcome for Envoy's
-// access log.
+// sendLast sends the reply that ends the exchange, and reports the exchange. Before that, the kept cores have changed,
+// so that the client's next request gets no older one. The reply carries the outcome for Envoy's access log.
 func (x *exchange) sendLast(r *reply, outcome enrich.Outcome, err error) error {
+	x.kept.Wait()
 	if x.err == nil {
 		x.clock.Sends(&x.report.Times)
 		x.report.AnswerSize += len(r.body)
@@ -106,30 +107,29 @@ func (x *exchange) continueRequest(change enrich.Headers) {
 	x.send(&reply{to: requestHeaders, change: change})
 }
 
-// recall returns the core that is kept for a request; nil if the rule keeps none. If Envoy's configuration was made
+// recall returns what is kept for a request; nil if that is nothing. If Envoy's configuration was made
 // from rules that keep none, such as before a reload, it does not send credentials, nor headers such as vary: a core
 // could reach the wrong caller.
 func (x *exchange) recall(
 	rule *enrich.Rule, params []enrich.Value, request enrich.Request, legacyTarget string,
 ) *enrich.Kept {
-	if x.server.Cores == nil || !rule.Keeps() {
-		return nil
+	x.kept = x.server.Cores.Unsafe(x.stream.Context(), x.ruleset.rules, request)
+	if x.server.Cores == nil || !rule.Keeps() || request.Method != http.MethodGet {
+		return x.kept
 	}
 	headers := fields(x.request.GetRequestHeaders().GetHeaders().GetHeaders())
 	request.Header = headers.header(rule.Keep.Credentials)
 	request.HasBody = !x.request.GetRequestHeaders().GetEndOfStream()
 	var isKnown bool
 	request.HasCredentials, isKnown = headers.haveCredentials(x.request, rule.Keep.Credentials)
-	if !isKnown && request.Method == http.MethodGet {
+	if !isKnown {
 		x.misconfigured("request_attributes", "Envoy does not say which requests have credentials: "+
 			"regenerate its configuration with weft envoy; until then no cores are kept")
 		return nil
 	}
-	x.keeps = true
-	if request.Method == http.MethodGet {
-		x.report.Core = enrich.CoreMiss
-	}
-	return x.server.Cores.Recall(x.stream.Context(), rule, params, request, legacyTarget, x.budget())
+	x.report.Core = enrich.CoreMiss
+	x.kept = x.server.Cores.Recall(x.stream.Context(), rule, params, request, legacyTarget, x.budget())
+	return x.kept
 }
 
 func (x *exchange) receiveResponseHeaders() enrich.Response {
@@ -141,7 +141,7 @@ func (x *exchange) receiveResponseHeaders() enrich.Response {
 	details := codeDetailsOf(m)
 	x.checkResponse(headers, details)
 	response := headers.response(details, m.GetResponseHeaders().GetEndOfStream())
-	if x.keeps {
+	if x.kept != nil {
 		response.Header = headers.header([]string{"set-cookie"})
 	}
 	x.report.Status = response.Status

@@ -108,22 +108,17 @@ func (s *Server) Process(stream Stream) error {
 	if core, isValid := kept.Respond(response); isValid {
 		read.Join(core)
 		answer := x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch)
-		kept.Wait()
 		return x.continueAndReplace(answer)
 	}
 	action, reason := rule.Verdict(response)
 	switch action {
 	case enrich.Pass:
-		kept.Wait()
 		return x.passResponse(reason, enrich.PassHeaders(reason))
 	case enrich.Degrade:
 		core := kept.StandIn(reason)
 		read.Join(core)
-		answer := rule.Compose(params, core, x.await(read, core), envoyhttp.MaxAnswer)
-		kept.Wait()
-		return processDegraded(x, rule, response, answer)
+		return processDegraded(x, rule, response, rule.Compose(params, core, x.await(read, core), envoyhttp.MaxAnswer))
 	case enrich.Stream:
-		kept.Wait()
 		return processStream(x, rule, params, x.await(read, enrich.Core{}))
 	}
 	x.continueWithBody(response.ContentLength, rule)
@@ -145,9 +140,7 @@ func (s *Server) Process(stream Stream) error {
 		return x.passBody(reason, core.Err)
 	}
 	read.Join(core)
-	answer := x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch)
-	kept.Wait()
-	return x.replaceBody(answer)
+	return x.replaceBody(x.compose(rule, params, core, x.await(read, core)).WithConditional(request.IfNoneMatch))
 }
 
 // processOther handles a request without a rule, which passes. If it may change a resource of which cores are kept,
@@ -157,7 +150,9 @@ func (s *Server) Process(stream Stream) error {
 //	response headers ──────────────────▶  success ▶ drop the cores
 //	                                      end
 func processOther(x *exchange, request enrich.Request) error {
-	if kept := x.server.Cores.Unsafe(x.stream.Context(), x.ruleset.rules, request); kept != nil {
+	kept := x.server.Cores.Unsafe(x.stream.Context(), x.ruleset.rules, request)
+	defer kept.Close()
+	if kept != nil {
 		x.continueRequest(enrich.Headers{})
 		kept.Respond(x.receiveResponseHeaders())
 		kept.Wait()

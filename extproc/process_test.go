@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -273,7 +274,7 @@ func (h heldStore) Find(ctx context.Context, _ *enrich.Source, keys []enrich.Key
 	close(h.asked)
 	<-ctx.Done()
 	close(h.ended)
-	return make([]enrich.Extension, len(keys))
+	return slices.Repeat([]enrich.Extension{{Err: context.Cause(ctx)}}, len(keys))
 }
 
 // TestReadIsEarly: the read starts before the response arrives, and ends with the stream.

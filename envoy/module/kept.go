@@ -34,7 +34,7 @@ func copyHeaders(headers iter.Seq2[string, []byte], credentials []string) (h htt
 func (f *Filter) recall(request enrich.Request, legacyTarget string) {
 	f.report.Core = enrich.CoreMiss
 	cores, rule, params, budget := f.config.Cores, f.rule, f.params, f.budget
-	if !rule.Keep.Cache || request.Method != http.MethodGet { // then Recall returns at once
+	if !rule.Keep.Cache { // then Recall returns at once
 		f.kept = cores.Recall(context.Background(), rule, params, request, legacyTarget, budget)
 		return
 	}
@@ -82,7 +82,7 @@ func (f *Filter) composeKept(body []byte) result {
 
 // forget ends the use of the kept core, without blocking.
 func (f *Filter) forget() {
-	kept, recalling := f.kept, f.recalling
+	config, rule, kept, recalling := f.config, f.report.Rule, f.kept, f.recalling
 	if f.cancel != nil {
 		f.cancel()
 	}
@@ -90,6 +90,11 @@ func (f *Filter) forget() {
 		return
 	}
 	go func() {
+		defer func() {
+			if err := enrich.AsPanic(recover()); err != nil { // it would end Envoy
+				config.panicked(rule, err)
+			}
+		}()
 		if recalling != nil {
 			kept = (<-recalling).kept
 		}

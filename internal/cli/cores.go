@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"weft/enrich/corestore"
 	"weft/internal/observe"
+	"weft/internal/rulesfile"
 	"weft/internal/watchfile"
 )
 
@@ -28,8 +27,9 @@ func (s *server) coreFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name: "core-cache-size", Value: "64MiB", Sources: cli.EnvVars("WEFT_CORE_CACHE_SIZE"),
-			Destination: &s.coreCacheSize, Validator: func(text string) error { _, err := parseSize(text); return err },
-			Usage: "memory for cores that rules keep, a `SIZE` such as 512MiB; not used with --redis-url",
+			Destination: &s.coreCacheSize,
+			Validator:   func(text string) error { _, err := rulesfile.ParseSize(text); return err },
+			Usage:       "memory for cores that rules keep, a `SIZE` such as 512MiB; not used with --redis-url",
 		},
 		&cli.StringFlag{
 			Name: "redis-url", Sources: cli.EnvVars("WEFT_REDIS_URL"),
@@ -43,25 +43,15 @@ func (s *server) coreFlags() []cli.Flag {
 	}
 }
 
-// parseSize returns a size in bytes.
-func parseSize(text string) (uint64, error) {
-	match := regexp.MustCompile(`^([1-9][0-9]{0,5})(KiB|MiB)$`).FindStringSubmatch(text)
-	if match == nil {
-		return 0, errors.New("want a size such as 512KiB or 64MiB")
-	}
-	n, err := strconv.ParseUint(match[1], 10, 64)
-	return n << map[string]int{"KiB": 10, "MiB": 20}[match[2]], err
-}
-
 // openCores opens the store of cores, in memory or Redis. It returns an error if the URL of Redis is invalid. It does
 // not wait for Redis, which may be unavailable. Call closeCores at the end.
 func (s *server) openCores(ctx context.Context) error {
 	if s.redisURL == "" {
-		size, err := parseSize(s.coreCacheSize)
+		size, err := rulesfile.ParseSize(s.coreCacheSize)
 		if err != nil {
 			return usageErrorf("--core-cache-size: %w", err)
 		}
-		memory := corestore.NewMemory(size)
+		memory := corestore.NewMemory(uint64(size))
 		s.cores, s.closeCores = memory, memory.Close
 		observe.CoreMemory(s.registry, memory.Stats)
 		return nil

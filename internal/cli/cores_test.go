@@ -81,17 +81,6 @@ func TestCoresInMemory(t *testing.T) {
 	})
 }
 
-func TestCoreCacheSize(t *testing.T) {
-	for text, want := range map[string]uint64{
-		"64MiB": 64 << 20, "1KiB": 1 << 10, "100000MiB": 100000 << 20,
-		"": 0, "64": 0, "0MiB": 0, "64MB": 0, "64 MiB": 0, "-1MiB": 0, "1.5MiB": 0, "1000000MiB": 0,
-	} {
-		if got, err := parseSize(text); got != want || (err == nil) != (want > 0) {
-			t.Errorf("%q: %d, %v", text, got, err)
-		}
-	}
-}
-
 // TestRedisUnavailable: weft starts without Redis, and logs when it becomes available and unavailable.
 func TestRedisUnavailable(t *testing.T) {
 	server := startRedis(t)

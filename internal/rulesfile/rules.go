@@ -228,7 +228,7 @@ func (b *ruleBuilder) core() {
 			r.Verify = append(r.Verify, enrich.Verify{At: pointer(name), Param: param})
 		}
 	}
-	r.CoreLimit = parseSize(n.get("limit").str("1MiB"))
+	r.CoreLimit, _ = ParseSize(n.get("limit").str("1MiB")) // the schema has checked it
 	if r.CoreLimit > 256<<20 {
 		b.fail(b.path("core", "limit"),
 			"is more than 256MiB, which Envoy and weft each buffer; write large: stream for larger cores")
@@ -290,39 +290,6 @@ func (b *ruleBuilder) policies() {
 	r.Identity = enrich.Claim{Payload: n.get("identity", "payload").str(""), Name: n.get("identity", "claim").str("")}
 	if n.get("identity").isMap && r.Degrade != enrich.DegradeAuthenticated && !b.isBroken(b.path("degrade")) {
 		b.fail(b.path("identity"), "is only for degrade: authenticated; remove it")
-	}
-}
-
-// credentials are the names of headers that always identify the caller.
-func credentials() []string {
-	return []string{"authorization", "proxy-authorization", "cookie", "x-api-key"}
-}
-
-// keep sets Rule.Keep.
-func (b *ruleBuilder) keep() {
-	r, n := &b.rule, b.n.get("core")
-	r.Keep.Cache, _ = n.get("cache").value.(bool)
-	r.Keep.Coalesce, _ = n.get("coalesce").value.(bool)
-	r.Keep.StaleIfError = b.duration(b.path("core", "stale_if_error"), 0, maxStaleIfError)
-	r.Keep.Credentials = credentials()
-	for _, name := range b.root.get("envoy", "credentials").elements {
-		if name := strings.ToLower(name.str("")); !slices.Contains(r.Keep.Credentials, name) {
-			r.Keep.Credentials = append(r.Keep.Credentials, name)
-		}
-	}
-	isNever := r.Degrade == enrich.DegradeNever && !b.isBroken(b.path("degrade"))
-	if r.Keep.StaleIfError > 0 && isNever && r.AllowsMissingCore() { // see checkShape
-		b.fail(b.path("core", "stale_if_error"), "needs degrade: authenticated or always: %s",
-			"if the legacy service fails, it has not authorized the caller")
-	}
-	if r.Keep.Coalesce && !r.Keep.Cache {
-		b.fail(b.path("core", "coalesce"), "needs cache: true")
-	}
-	if r.Keeps() && !slices.Contains(r.Methods, "GET") && !b.isBroken(b.path("match", "methods")) {
-		b.fail(b.path("core"), "cache and stale_if_error apply only to GET, which is not in match.methods")
-	}
-	if r.Messages.CoreStale != "" && r.Keep.StaleIfError == 0 {
-		b.fail(b.path("messages", "core_stale"), "needs core.stale_if_error")
 	}
 }
 
@@ -412,11 +379,4 @@ func (b *ruleBuilder) checkUnused() {
 				"use it in where, core.verify or legacy_path, or begin its name with _")
 		}
 	}
-}
-
-// parseSize returns a size in bytes. The schema has checked its format.
-func parseSize(size string) (n int) {
-	var unit string
-	_, _ = fmt.Sscanf(size, "%d%s", &n, &unit)
-	return n << map[string]int{"KiB": 10, "MiB": 20}[unit]
 }

@@ -55,8 +55,10 @@ const (
 )
 
 func (b *ruleBuilder) cachePolicy(steps []string) *enrich.CachePolicy {
+	size := b.root.get(slices.Concat(steps, []string{"max_size"})...).str(maxSize)
+	bytes, _ := ParseSize(size) // the schema has checked it
 	return &enrich.CachePolicy{
-		MaxSize:      parseSize(b.root.get(slices.Concat(steps, []string{"max_size"})...).str(maxSize)),
+		MaxSize:      bytes,
 		MaxAge:       b.duration(slices.Concat(steps, []string{"max_age"}), maxAge, maxMaxAge),
 		StaleIfError: b.duration(slices.Concat(steps, []string{"stale_if_error"}), 0, maxStaleIfError),
 	}

@@ -42,33 +42,13 @@ func StartMongod(ctx context.Context, o MongodOptions) (*Mongod, error) {
 	if o.Log == "" {
 		o.Log = filepath.Join(o.Dir, "mongod.log")
 	}
-	if o.Port != 0 {
-		return startMongod(ctx, path, o)
-	}
-	for attempt := 1; ; attempt++ {
-		if o.Port, err = FreePort(); err != nil {
-			return nil, err
-		}
-		mongod, err := startMongod(ctx, path, o)
-		if err == nil || attempt == 5 || !errors.Is(err, ErrPortBusy) {
-			return mongod, err
-		}
-	}
-}
-
-func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, error) {
-	if err := CheckPort(o.Port); err != nil {
-		return nil, fmt.Errorf("mongod: %w", err)
-	}
 	mongod := &Mongod{options: o}
-	var err error
-	mongod.Process, err = Start(ctx, Command{
+	mongod.Process, err = startOnPort(ctx, &mongod.options.Port, Command{
 		Name: "mongod",
 		Path: path,
 		Log:  o.Log,
 		Args: append([]string{
 			"--dbpath", o.Dir,
-			"--port", strconv.Itoa(o.Port),
 			"--bind_ip", "127.0.0.1",
 			"--nounixsocket",
 			"--quiet",
@@ -78,9 +58,6 @@ func startMongod(ctx context.Context, path string, o MongodOptions) (*Mongod, er
 		Ready: mongod.ready,
 	})
 	if err != nil {
-		if busy := CheckPort(o.Port); errors.Is(busy, ErrPortBusy) { // another process was faster
-			err = fmt.Errorf("mongod: %w", busy)
-		}
 		return nil, err
 	}
 	return mongod, nil

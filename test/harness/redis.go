@@ -36,42 +36,19 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create redis-server's directory: %w", err)
 	}
-	if o.Port != 0 {
-		return startRedis(ctx, path, o)
-	}
-	for attempt := 1; ; attempt++ {
-		if o.Port, err = FreePort(); err != nil {
-			return nil, err
-		}
-		server, err := startRedis(ctx, path, o)
-		if err == nil || attempt == 5 || !errors.Is(err, ErrPortBusy) {
-			return server, err
-		}
-	}
-}
-
-func startRedis(ctx context.Context, path string, o RedisOptions) (*Redis, error) {
-	if err := CheckPort(o.Port); err != nil {
-		return nil, fmt.Errorf("redis-server: %w", err)
-	}
 	server := &Redis{Options: o}
-	var err error
-	server.Process, err = Start(ctx, Command{
+	server.Process, err = startOnPort(ctx, &server.Options.Port, Command{
 		Name: "redis-server",
 		Path: path,
 		Log:  filepath.Join(o.Dir, "redis-server.log"),
 		Args: append([]string{
 			"--dir", o.Dir,
-			"--port", strconv.Itoa(o.Port),
 			"--bind", "127.0.0.1",
 			"--save", "",
 		}, o.Args...),
 		Ready: server.ready,
 	})
 	if err != nil {
-		if busy := CheckPort(o.Port); errors.Is(busy, ErrPortBusy) { // another process was faster
-			err = fmt.Errorf("redis-server: %w", busy)
-		}
 		return nil, err
 	}
 	return server, nil
