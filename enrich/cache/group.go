@@ -84,6 +84,7 @@ func (g *group) stats() Stats {
 	}
 	for i, t := range g.tables {
 		if !slices.Contains(g.tables[:i], t) {
+			t.entries.CleanUp() // otter counts writes and removals later, on other goroutines
 			s.Entries += t.entries.EstimatedSize()
 			s.Bytes += t.entries.WeightedSize()
 		}

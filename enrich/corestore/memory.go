@@ -81,8 +81,9 @@ type Stats struct {
 	Bytes   uint64
 }
 
-// Stats returns the number of entries and their size. Both may include entries that have expired.
+// Stats returns the number of entries and their size.
 func (m *Memory) Stats() Stats {
+	m.entries.CleanUp() // otter counts writes and removals later, on other goroutines
 	return Stats{Entries: uint64(m.entries.EstimatedSize()), Bytes: m.entries.WeightedSize()}
 }
 

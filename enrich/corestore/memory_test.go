@@ -46,7 +46,6 @@ func TestMemoryIsBounded(t *testing.T) {
 		for i := range 2 * size / (n + entryOverhead) {
 			key := strings.Repeat("k", n/2) + fmt.Sprint(i)
 			set(t, m, key, bytes.Repeat([]byte("v"), n))
-			m.entries.CleanUp()
 			if s := m.Stats(); s.Bytes > size || s.Bytes < s.Entries*entryOverhead {
 				t.Fatalf("%+v after %d entries of %d bytes", s, i, n)
 			}
