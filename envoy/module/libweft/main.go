@@ -85,7 +85,7 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 	}
 	// Go code runs on the workers and in goroutines. If GOMAXPROCS were smaller than that, a goroutine that has read from
 	// MongoDB would wait for an idle worker.
-	if n := int(workers) + 1; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
+	if n := int(workers) + 2; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 	modules.Lock()
