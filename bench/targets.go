@@ -56,8 +56,8 @@ func targets() (all []target) {
 	}...)
 }
 
-// moduleTargets returns the targets of weft in Envoy's process, each with the ratio of the no-op module, which no module
-// that replaces bodies surpasses. Its parameters are the titles of the loops of 1, 32 and 256 connections.
+// moduleTargets returns the targets of weft in Envoy's process, each with the ratio of the no-op module, which is the
+// limit of modules that replace bodies. Its parameters are the titles of the loops of 1, 32 and 256 connections.
 func moduleTargets(one, some, many string) (all []target) {
 	for _, t := range []target{
 		{title: some, what: "throughput", to: noopExtProc, figure: throughput, want: 1.40, atLeast: true},
