@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"weft/enrich/httpcache"
@@ -65,11 +64,8 @@ type Cores struct {
 	now     func() time.Time
 	flights flights
 
-	// The times of the last changes, in nanoseconds since 1970: the store may evict a value, which says what is outdated,
-	// before the response to an earlier request arrives. Keys share them by their hash, so that a few responses are not
-	// kept although they may be.
-	changed [1 << 14]atomic.Int64
-	seed    maphash.Seed
+	// The store may evict a value, which says what is outdated, before the response to an earlier request arrives.
+	changed lastChanges
 }
 
 // NewCores returns the cores in a store. now returns the time; nil means time.Now.
@@ -77,11 +73,7 @@ func NewCores(store CoreStore, now func() time.Time) *Cores {
 	if now == nil {
 		now = time.Now
 	}
-	return &Cores{store: store, now: now, seed: maphash.MakeSeed()}
-}
-
-func (c *Cores) lastChange(key string) *atomic.Int64 {
-	return &c.changed[maphash.String(c.seed, key)%uint64(len(c.changed))]
+	return &Cores{store: store, now: now, changed: lastChanges{seed: maphash.MakeSeed()}}
 }
 
 // Recall returns the core that is kept for a GET request; nil if the rule keeps none. It waits for the store, and for a

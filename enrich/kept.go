@@ -217,11 +217,10 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 			<-before
 		}
 		for _, key := range k.keys {
-			changed := k.cores.lastChange(key)
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
-				if last := changed.Load(); len(old) == 0 && last > 0 {
-					entry = entry.Invalidate(time.Unix(0, last))
+				if last := k.cores.changed.of(key); len(old) == 0 && !last.IsZero() {
+					entry = entry.Invalidate(last)
 				}
 				entry = change(entry)
 				value := httpcache.Encode(entry)
@@ -231,7 +230,7 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 				}
 				return value, entry.TTL(k.cores.now(), k.staleIfError)
 			})
-			changed.Store(k.cores.now().UnixNano())
+			k.cores.changed.record(key, k.cores.now())
 		}
 	}()
 }

@@ -1,0 +1,51 @@
+package enrich
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// lastChanges has the times of the last changes of keys in bounded memory. Keys share slots by their hash. In a slot,
+// the key that changed last has a time of its own. The others have one time, which is too late for most of them.
+type lastChanges struct {
+	seed  maphash.Seed
+	slots [1 << 12]struct {
+		mu     sync.Mutex
+		hash   uint64 // of the key that changed last
+		last   time.Time
+		others time.Time
+	}
+}
+
+// record records a change of a key.
+func (c *lastChanges) record(key string, now time.Time) {
+	hash := maphash.String(c.seed, key)
+	s := &c.slots[hash%uint64(len(c.slots))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hash != hash {
+		s.others = later(s.others, s.last)
+		s.hash, s.last = hash, time.Time{}
+	}
+	s.last = later(s.last, now)
+}
+
+// of returns when a key has changed, or a later time; zero if it has not.
+func (c *lastChanges) of(key string) time.Time {
+	hash := maphash.String(c.seed, key)
+	s := &c.slots[hash%uint64(len(c.slots))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hash == hash {
+		return s.last
+	}
+	return s.others
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
