@@ -10,7 +10,7 @@ import (
 // the key that changed last has a time of its own. The others have one time, which is too late for most of them.
 type lastChanges struct {
 	seed  maphash.Seed
-	slots [1 << 12]struct {
+	slots [1 << 14]struct {
 		mu     sync.Mutex
 		hash   uint64 // of the key that changed last
 		last   time.Time
