@@ -378,6 +378,24 @@ func TestModuleSmallBuffer(t *testing.T) {
 	}
 }
 
+// TestModuleFilterThatBuffers: a filter next to the router has buffered the response before weft gets its body.
+func TestModuleFilterThatBuffers(t *testing.T) {
+	buffers := luaFilter(t, `function envoy_on_response(r) r:body() end`)
+	s, _ := startModule(t, userprofile.Rules, systemOptions{
+		change: changeManager(t, func(m *hcmv3.HttpConnectionManager) {
+			m.HttpFilters = slices.Insert(m.GetHttpFilters(), len(m.GetHttpFilters())-1, buffers)
+		}),
+	})
+	large := strings.Replace(coreUser7, `"u"`, `"`+strings.Repeat("u", 900<<10)+`"`, 1)
+	for _, core := range []string{coreUser7, large} {
+		want := "200\nx-weft: composed\n\n" + strings.Replace(compositeUser7, coreUser7, core, 1)
+		for _, response := range []string{withLength(core, ""), chunked(core), chunked(core[:20], core[20:])} {
+			s.legacy.answer("/api/v1/users/7", raw(response))
+			checkAnswer(t, want, "", s.get(t, "/api/v1/users/7"))
+		}
+	}
+}
+
 // TestModuleReload: a module rejects a rules file with an error, and loads the next one.
 func TestModuleReload(t *testing.T) {
 	s, file := startModule(t, userprofile.Rules, systemOptions{})
