@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -393,6 +394,30 @@ func TestModuleFilterThatBuffers(t *testing.T) {
 			s.legacy.answer("/api/v1/users/7", raw(response))
 			checkAnswer(t, want, "", s.get(t, "/api/v1/users/7"))
 		}
+	}
+}
+
+// TestModuleClosedStderr: Envoy continues if nobody reads its stderr any more, to which weft logs.
+func TestModuleClosedStderr(t *testing.T) {
+	s, _ := startModule(t, userprofile.Rules, systemOptions{})
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reader.Close()
+	if err := s.Envoy.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := harness.StartEnvoy(t.Context(), harness.EnvoyOptions{
+		Dir: t.TempDir(), Bootstrap: s.bootstrap, Prepare: func(c *exec.Cmd) { c.Stderr = writer },
+	})
+	_ = writer.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+	if err := errors.Join(err, closed.Stop(10*time.Second), closed.Err()); err != nil { // weft flushes its log
+		t.Error(err)
 	}
 }
 

@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"runtime/cgo"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -75,6 +77,8 @@ func key(config string) string {
 //export weftConfigNew
 func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validates C.bool) (handle C.uintptr_t) {
 	defer printPanic() // and return 0, which Envoy rejects
+	// Envoy ignores SIGPIPE, and loading Go has changed that: a log line would end Envoy if nobody reads its stderr.
+	signal.Ignore(syscall.SIGPIPE)
 	text := C.GoStringN(config, C.int(length))
 	if bool(validates) {
 		if err := cli.CheckModule(text, version); err != nil {
