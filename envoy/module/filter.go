@@ -149,8 +149,12 @@ func (c *Config) OnRequest(
 		f.clock.Now = time.Now
 	}
 	defer func() {
-		if f.recovered(recover()) {
+		switch {
+		case f.recovered(recover()):
+			f.forget()
 			f = nil
+		case f != nil && c.Open != nil:
+			c.Open(1)
 		}
 	}()
 	f.clock.Received(&f.report.Times)
@@ -174,7 +178,6 @@ func (c *Config) OnRequest(
 	f.kept = c.Cores.Unsafe(context.Background(), rules, request)
 	if !ok || !envoyhttp.HasCoreOf(rules, routed, rule) {
 		if f.kept != nil {
-			c.open(1)
 			return f
 		}
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
@@ -199,7 +202,6 @@ func (c *Config) OnRequest(
 	}
 	f.change = enrich.LegacyRequest(request.Method, legacyTarget)
 	f.change.Remove = slices.Concat(f.change.Remove, forged)
-	c.open(1)
 	if keeps {
 		request.Header, request.HasCredentials = copyHeaders(headers, rule.Keep.Credentials)
 		request.HasCredentials = request.HasCredentials || claims[envoyhttp.AnyClaims] != nil
@@ -210,12 +212,6 @@ func (c *Config) OnRequest(
 		f.forwardRequest()
 	}
 	return f
-}
-
-func (c *Config) open(exchanges int) {
-	if c.Open != nil {
-		c.Open(exchanges)
-	}
 }
 
 // forwardRequest continues the request to the legacy service.
@@ -327,7 +323,9 @@ func (f *Filter) OnDestroy() {
 	if f.streamed != nil {
 		f.streamed.parts.close()
 	}
-	f.config.open(-1)
+	if f.config.Open != nil {
+		f.config.Open(-1)
+	}
 	if !f.reported {
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errDestroyed)
 	}
