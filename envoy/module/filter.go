@@ -130,7 +130,7 @@ type Filter struct {
 	streamed    *streamedCore // nil if the response is not streamed
 	core        *enrich.Core  // waits for extensions; nil if no core does, or a goroutine waits
 	waitBegan   time.Time     // of core
-	result      chan result   // of the goroutine; nil before it starts
+	result      chan result   // of the goroutine; nil without one
 	reported    bool
 }
 
@@ -224,6 +224,9 @@ func (f *Filter) forwardRequest() {
 // of bytes of a body that are collected before OnBody is called.
 func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
 	defer f.handlePanic(&next)
+	if f.reported { // it has panicked while the request was held
+		return Continue, 0
+	}
 	f.clock.Received(&f.report.Times)
 	f.response = enrich.Response{
 		Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: bodyless, Method: f.method,
@@ -299,15 +302,11 @@ func (f *Filter) OnScheduled() (next Next) {
 	if f.core != nil && f.read.Done() {
 		return f.composed()
 	}
-	select {
-	case r := <-f.result:
-		if r.kept != nil {
-			f.kept, f.recalling = r.kept, nil
-		}
-		return f.apply(r)
-	default:
+	r, ok := f.takeResult()
+	if !ok {
 		return Wait
 	}
+	return f.apply(r)
 }
 
 // errDestroyed is the error of an exchange whose stream was destroyed before the exchange ended.
