@@ -56,6 +56,7 @@ func main() {} // not called: Envoy loads a library
 var modules = struct { //nolint:gochecknoglobals // a library has no other place for state between calls
 	sync.Mutex
 	byConfig map[string]*running
+	closing  sync.WaitGroup
 }{byConfig: map[string]*running{}}
 
 type running struct {
@@ -135,7 +136,13 @@ func weftConfigDestroy(config C.uintptr_t) {
 	defer modules.Unlock()
 	if r.users--; r.users == 0 { // a configuration that was only validated has -1
 		delete(modules.byConfig, r.key)
-		r.Close()
+		modules.closing.Go(func() { // it may wait for a collector of traces, and must not block Envoy
+			defer printPanic()
+			r.Close()
+		})
+		if len(modules.byConfig) == 0 { // Envoy ends
+			modules.closing.Wait()
+		}
 	}
 }
 
