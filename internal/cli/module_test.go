@@ -90,7 +90,8 @@ func TestModuleAdmin(t *testing.T) {
 func TestModuleRejected(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	for _, flag := range []string{
-		`"rules": "/no/such/file"`, `"mongodb-uri": "x"`, `"redis-url": "x"`, `"admin": "192.0.2.1:80"`, `"otlp-endpoint": "x"`,
+		`"rules": "/no/such/file"`, `"mongodb-uri": "x"`, `"redis-url": "x"`, `"admin": "192.0.2.1:80"`,
+		`"otlp-endpoint": "x"`,
 	} {
 		if m, err := StartModule(`{"admin": "", `+flag+`}`, "devel", io.Discard); err == nil {
 			m.Close()
