@@ -113,7 +113,9 @@ ifdef BASE
 	@$(CHECKOUT) && (cd "$$old/tree" && $(BUILD) \
 	  -ldflags "-s -w -X main.version=$$(git rev-parse --short HEAD)" -o $(CURDIR)/bin/weft-before .)
 endif
-	@bin/bench -weft bin/weft $(addprefix -module ,$(wildcard bin/libweft.so)) $(if $(BASE),-baseline bin/weft-before) -python .tools/bench-python/bin/python $(BENCH)
+	@if command -v "$${CC:-gcc}" >/dev/null; then \
+	  "$${CC:-gcc}" -O2 -shared -fPIC -Wl,--unresolved-symbols=ignore-all -o bin/libnoop.so bench/noopmodule/noop.c; fi
+	@bin/bench -weft bin/weft $(addprefix -module ,$(wildcard bin/libweft.so)) $(addprefix -noop-module ,$(wildcard bin/libnoop.so)) $(if $(BASE),-baseline bin/weft-before) -python .tools/bench-python/bin/python $(BENCH)
 
 MICRO := go test -run '^$$' -bench . -benchmem -count 8 ./enrich ./enrich/mongostore ./extproc
 .PHONY: benchstat

@@ -21,9 +21,15 @@ func TestBench(t *testing.T) {
 			t.Fatalf("go build: %v\n%s", err, output)
 		}
 	}
+	noop := filepath.Join(bin, "libnoop.so")
+	build := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-Wl,--unresolved-symbols=ignore-all",
+		"-o", noop, "noopmodule/noop.c")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, output)
+	}
 	results := t.TempDir()
 	command := exec.CommandContext(t.Context(), bench,
-		"-weft", weft, "-baseline", weft, "-results", results, "-for", "100ms", "-rounds", "1")
+		"-weft", weft, "-baseline", weft, "-noop-module", noop, "-results", results, "-for", "100ms", "-rounds", "1")
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
@@ -33,7 +39,8 @@ func TestBench(t *testing.T) {
 	}
 	for row, tables := range map[string]int{
 		envoyAlone: 17, noopExtProc: 16, weftNow: 20, weftBefore: 12, goAggregator: 16, goAggregatorInMesh: 16,
-		"1 MB": 2, "1024": 1, thousandRules: 1, selectAll: 1, selectBoth: 1,
+		noopModule: 15,
+		"1 MB":     2, "1024": 1, thousandRules: 1, selectAll: 1, selectBoth: 1,
 		"weft, 64 connections": 5, "weft before, 256 connections": 1,
 	} {
 		measured := 0

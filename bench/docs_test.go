@@ -90,8 +90,8 @@ func summary(results string) string {
 		return thousands(tables["Closed loop, "+load+", /api/v1/users/{id}"][variant][column])
 	}
 	for _, v := range []string{
-		"Envoy alone", "no-op ext_proc", "weft", "weft in Envoy", "Go aggregator", "Go aggregator, in the mesh",
-		"FastAPI aggregator",
+		"Envoy alone", "no-op ext_proc", "no-op module", "weft", "weft in Envoy", "Go aggregator",
+		"Go aggregator, in the mesh", "FastAPI aggregator",
 	} {
 		if at("32 connections", v, "req/s") == "0" {
 			continue // the results are of a run without the variant

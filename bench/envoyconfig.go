@@ -55,6 +55,20 @@ func replaceFilters(node any, filters []any) {
 	}
 }
 
+// moduleFilter returns the filter for a dynamic module that needs no configuration.
+func moduleFilter(library string) any {
+	return map[string]any{
+		"name": "envoy.filters.http.dynamic_modules",
+		"typed_config": map[string]any{
+			"@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+			"dynamic_module_config": map[string]any{
+				"module": map[string]any{"local": map[string]any{"filename": library}}, "do_not_close": true,
+			},
+			"filter_name": "noop",
+		},
+	}
+}
+
 // noopFilter returns a typical ext_proc filter: request headers, response headers, and the buffered response body.
 func noopFilter() any {
 	return map[string]any{

@@ -24,7 +24,7 @@ func main() {
 
 type options struct {
 	weft, baseline, python string // paths of binaries; the last two may be empty
-	module                 string // path of libweft.so; may be empty
+	module, noopModule     string // paths of libweft.so and libnoop.so; may be empty
 	results                string
 	length                 time.Duration
 	rounds                 int
@@ -39,6 +39,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.weft, "weft", "bin/weft", "`path` of weft")
 	flag.StringVar(&o.baseline, "baseline", "", "`path` of a weft of another commit, measured as \""+weftBefore+"\"")
 	flag.StringVar(&o.module, "module", "", "`path` of libweft.so, measured as \""+weftInEnvoy+"\"")
+	flag.StringVar(&o.noopModule, "noop-module", "", "`path` of libnoop.so, measured as \""+noopModule+"\"")
 	flag.StringVar(&o.python, "python", "",
 		"`path` of a Python with the packages of bench/aggregator/requirements.txt; required by the FastAPI aggregator")
 	flag.StringVar(&o.results, "results", "bin/results", "`directory` for the results")

@@ -28,7 +28,8 @@ func parts() []part {
 		{
 			name: "loops",
 			variants: []string{
-				envoyAlone, noopExtProc, weftNow, weftInEnvoy, goAggregator, goAggregatorInMesh, fastAPIAggregator,
+				envoyAlone, noopExtProc, noopModule, weftNow, weftInEnvoy, goAggregator, goAggregatorInMesh,
+				fastAPIAggregator,
 			},
 			workers: 1,
 			measure: oneWorkerLoops,

@@ -18,6 +18,7 @@ import (
 const (
 	envoyAlone         = "Envoy alone"
 	noopExtProc        = "no-op ext_proc"
+	noopModule         = "no-op module"
 	weftNow            = "weft"
 	weftBefore         = "weft before"
 	weftInEnvoy        = "weft in Envoy"
@@ -63,6 +64,7 @@ func (b *testbed) startVariants(ctx context.Context, names []string, delay time.
 	}{
 		{envoyAlone, b.startEnvoyAlone},
 		{noopExtProc, b.startNoop},
+		{noopModule, b.startNoopModule},
 		{weftNow, b.startWeftNow},
 		{weftBefore, b.startWeftBefore},
 		{weftInEnvoy, b.startWeftInEnvoy},
@@ -71,7 +73,7 @@ func (b *testbed) startVariants(ctx context.Context, names []string, delay time.
 		{fastAPIAggregator, b.startFastAPI},
 	} {
 		isMissing := s.name == weftBefore && b.baseline == "" || s.name == weftInEnvoy && b.module == "" ||
-			s.name == fastAPIAggregator && b.python == ""
+			s.name == noopModule && b.noopModule == "" || s.name == fastAPIAggregator && b.python == ""
 		if isMissing || len(names) > 0 && !slices.Contains(names, s.name) {
 			continue
 		}
@@ -91,11 +93,17 @@ func (b *testbed) startEnvoyAlone(ctx context.Context, v *variant) error {
 
 // startPlainEnvoy starts an Envoy without an external processor in front of an upstream.
 func (b *testbed) startPlainEnvoy(ctx context.Context, v *variant, upstream string) error {
-	config, err := envoyConfig(ctx, b.weft, upstream, "unix:unused", "")
+	return b.startEnvoyWith(ctx, v, upstream, "unix:unused")
+}
+
+// startEnvoyWith starts an Envoy with filters instead of weft's in front of an upstream. weft is the address in its
+// cluster of that name.
+func (b *testbed) startEnvoyWith(ctx context.Context, v *variant, upstream, weft string, filters ...any) error {
+	config, err := envoyConfig(ctx, b.weft, upstream, weft, "")
 	if err != nil {
 		return err
 	}
-	if config, err = replaceWeft(config); err != nil {
+	if config, err = replaceWeft(config, filters...); err != nil {
 		return err
 	}
 	return b.startEnvoy(ctx, v, config)
@@ -112,14 +120,16 @@ func (b *testbed) startNoop(ctx context.Context, v *variant) error {
 		return err
 	}
 	v.pids["sidecar"] = p.Pid()
-	config, err := envoyConfig(ctx, b.weft, b.shared.LegacyAddr, "unix:"+socket, "")
+	return b.startEnvoyWith(ctx, v, b.shared.LegacyAddr, "unix:"+socket, noopFilter())
+}
+
+func (b *testbed) startNoopModule(ctx context.Context, v *variant) error {
+	v.valid = isCore
+	library, err := filepath.Abs(b.noopModule)
 	if err != nil {
 		return err
 	}
-	if config, err = replaceWeft(config, noopFilter()); err != nil {
-		return err
-	}
-	return b.startEnvoy(ctx, v, config)
+	return b.startEnvoyWith(ctx, v, b.shared.LegacyAddr, "unix:unused", moduleFilter(library))
 }
 
 func (b *testbed) startWeftNow(ctx context.Context, v *variant) error {

@@ -87,12 +87,11 @@ func bytesOf(h *corev3.HeaderValue) []byte {
 
 // request returns the parts of a request that rules match.
 func (f fields) request() enrich.Request {
-	var req enrich.Request
+	var headers envoyhttp.RequestHeaders
 	for _, h := range f {
-		envoyhttp.AddRequestHeader(&req, h.GetKey(), bytesOf(h))
+		headers.Add(h.GetKey(), bytesOf(h))
 	}
-	envoyhttp.EndRequestHeaders(&req)
-	return req
+	return headers.Request()
 }
 
 // header returns all headers without credentials, some of which Envoy may send.

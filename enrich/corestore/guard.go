@@ -37,7 +37,7 @@ const (
 	// clockSkew is the largest expected difference between the clocks of processes that share a store.
 	clockSkew = 5 * time.Second
 
-	// slots is the number of times of failed Updates that a Guard remembers.
+	// slots is the number of slots of a Guard, each for the keys of one hash.
 	slots = 1 << 14
 
 	probeKey = "probe"
@@ -48,8 +48,9 @@ const (
 // an error.
 //
 // If an Update of a key fails, Get and Update do not use values of the key that were written before. They do not use
-// any value that was written before a restart of a Redis, which may have lost Updates. Other processes may still use a
-// value whose Update failed.
+// any value that was written before a restart of a Redis, which may have lost Updates. Of the values that were written
+// within clockSkew afterwards, they use those of the Guard itself. Other processes may still use a value whose Update
+// failed.
 type Guard struct {
 	store   enrich.CoreStore
 	breaker *gobreaker.CircuitBreaker[[]byte]
@@ -61,14 +62,18 @@ type Guard struct {
 	lastError atomic.Pointer[error]
 	isOpen    atomic.Bool
 
-	// Values that were written until then are not used; in nanoseconds since 1970. Keys share the slots of outdated by
-	// their hash, which only makes values of other keys unused.
-	allOutdated atomic.Int64
-	outdated    [slots]atomic.Int64
-	seed        maphash.Seed
+	restarted atomic.Int64 // when a Redis was found restarted, in nanoseconds since 1970
+	slots     [slots]slot  // by the hash of keys; sharing one only makes values unused
+	seed      maphash.Seed
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
+}
+
+// slot has times in nanoseconds since 1970.
+type slot struct {
+	failed atomic.Int64 // when the last Update failed
+	own    atomic.Int64 // when the value of an Update was written that succeeded
 }
 
 var _ enrich.CoreStore = (*Guard)(nil)
@@ -96,7 +101,7 @@ func newGuard(store enrich.CoreStore, changed func(error), l limits) *Guard {
 		OnStateChange: g.stateChanged,
 	})
 	if r, ok := store.(*Redis); ok {
-		r.restarted = func() { g.outdate(&g.allOutdated) }
+		r.restarted = func() { g.restarted.Store(time.Now().UnixNano()) }
 	}
 	var ctx context.Context
 	ctx, g.stop = context.WithCancel(context.Background())
@@ -169,11 +174,6 @@ type GuardStats struct {
 // Stats returns the number of errors and the state of the circuit.
 func (g *Guard) Stats() GuardStats { return GuardStats{Errors: g.errors.Load(), Open: g.isOpen.Load()} }
 
-// outdate makes the values of a slot outdated that were written before.
-func (g *Guard) outdate(slot *atomic.Int64) {
-	slot.Store(time.Now().Add(g.limits.clockSkew).UnixNano())
-}
-
 // Get implements [enrich.CoreStore]. It waits until the deadline of ctx or, if ctx has none, for getBudget. It returns
 // an error without a call of the store while the circuit is open.
 func (g *Guard) Get(ctx context.Context, key string) ([]byte, error) {
@@ -189,17 +189,21 @@ func (g *Guard) Get(ctx context.Context, key string) ([]byte, error) {
 func (g *Guard) Update(
 	ctx context.Context, key string, change func(old []byte) (value []byte, ttl time.Duration),
 ) error {
+	var written int64
 	_, err := g.call(ctx, g.limits.update, func(ctx context.Context) ([]byte, error) {
 		return nil, g.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 			value, ttl := change(g.current(key, old))
 			if len(value) == 0 {
 				return nil, 0
 			}
-			return stamp(value), ttl
+			written = time.Now().UnixNano()
+			return stamp(value, written), ttl
 		})
 	})
 	if err != nil {
-		g.outdate(g.slot(key))
+		g.slot(key).failed.Store(time.Now().UnixNano())
+	} else {
+		g.slot(key).own.Store(written)
 	}
 	return err
 }
@@ -244,9 +248,9 @@ func try(
 // The store has the time of writing before each value.
 const stampSize = 8
 
-func stamp(value []byte) []byte {
-	now := binary.BigEndian.AppendUint64(make([]byte, 0, stampSize+len(value)), uint64(time.Now().UnixNano()))
-	return append(now, value...)
+func stamp(value []byte, written int64) []byte {
+	stamped := binary.BigEndian.AppendUint64(make([]byte, 0, stampSize+len(value)), uint64(written))
+	return append(stamped, value...)
 }
 
 // current returns the value in what the store has; nil if it is outdated.
@@ -254,11 +258,15 @@ func (g *Guard) current(key string, stamped []byte) []byte {
 	if len(stamped) <= stampSize {
 		return nil
 	}
-	written := int64(binary.BigEndian.Uint64(stamped))
-	if written <= g.allOutdated.Load() || written <= g.slot(key).Load() {
+	written, s := int64(binary.BigEndian.Uint64(stamped)), g.slot(key)
+	outdated := max(g.restarted.Load(), s.failed.Load())
+	if written != s.own.Load() {
+		outdated += int64(g.limits.clockSkew)
+	}
+	if written <= outdated {
 		return nil
 	}
 	return stamped[stampSize:]
 }
 
-func (g *Guard) slot(key string) *atomic.Int64 { return &g.outdated[maphash.String(g.seed, key)%slots] }
+func (g *Guard) slot(key string) *slot { return &g.slots[maphash.String(g.seed, key)%slots] }

@@ -314,18 +314,44 @@ func TestFailedUpdate(t *testing.T) {
 	}
 }
 
-// TestClockSkew: the clock of a process that wrote an older value may be fast.
+// TestClockSkew: the clock of another process that wrote an older value may be fast.
 func TestClockSkew(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
+		other := NewGuard(g.store, func(error) {}) // another process
+		defer other.Close()
 		g.store.fail(down, nil)
 		_ = g.write(t.Context(), "k", "2")
 		g.store.fail(nil, nil)
 		time.Sleep(clockSkew)
-		set(t, g, "k", []byte("3"))
+		set(t, other, "k", []byte("3"))
 		expect(t, g, "k", "") // not known to be newer
+		time.Sleep(time.Nanosecond)
+		set(t, other, "k", []byte("4"))
+		expect(t, g, "k", "4")
+	})
+}
+
+// TestOwnValue: after a failed Update, the next value of the same process is used, but not an older one.
+func TestOwnValue(t *testing.T) {
+	testGuard(t, nil, func(t *testing.T, g *guarded) {
+		g.store.fail(down, nil)
+		_ = g.write(t.Context(), "k", "1")
+		g.store.fail(nil, nil)
+		time.Sleep(time.Nanosecond)
+		set(t, g, "k", []byte("2"))
+		expect(t, g, "k", "2")
+		g.store.fail(down, nil)
+		_ = g.write(t.Context(), "k", "3")
+		g.store.fail(nil, nil)
+		expect(t, g, "k", "")
+		time.Sleep(2 * clockSkew)
+		expect(t, g, "k", "")
+		g.restarted.Store(time.Now().UnixNano())
 		time.Sleep(time.Nanosecond)
 		set(t, g, "k", []byte("4"))
 		expect(t, g, "k", "4")
+		g.restarted.Store(time.Now().UnixNano())
+		expect(t, g, "k", "")
 	})
 }
 
@@ -334,7 +360,7 @@ func TestOutdate(t *testing.T) {
 	testGuard(t, nil, func(t *testing.T, g *guarded) {
 		set(t, g, "k", []byte("1"))
 		set(t, g, "l", []byte("1"))
-		g.outdate(&g.allOutdated)
+		g.restarted.Store(time.Now().UnixNano())
 		time.Sleep(clockSkew + 1)
 		expect(t, g, "k", "")
 		set(t, g, "l", []byte("2"))

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,7 +99,7 @@ func (r *Redis) open(text string) (client redis.UniversalClient, servers string,
 	if isCluster {
 		o, err := redis.ParseClusterURL(u.String())
 		if err == nil {
-			err = files.apply(o.TLSConfig)
+			err = errors.Join(files.apply(o.TLSConfig), checkPorts(o.Addrs...))
 		}
 		if err != nil {
 			return nil, "", err
@@ -109,6 +111,9 @@ func (r *Redis) open(text string) (client redis.UniversalClient, servers string,
 		if err == nil {
 			err = files.apply(o.TLSConfig)
 		}
+		if err == nil && o.Network == "tcp" {
+			err = checkPorts(o.Addr)
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -116,6 +121,20 @@ func (r *Redis) open(text string) (client redis.UniversalClient, servers string,
 	}
 	u.User = nil
 	return client, u.String(), nil
+}
+
+// checkPorts returns an error for an address without a valid port.
+func checkPorts(addrs ...string) error {
+	for _, addr := range addrs {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return err
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("invalid port %q; want 1 to 65535", port)
+		}
+	}
+	return nil
 }
 
 // newClient returns a client of one server.
@@ -160,16 +179,19 @@ func (r *Redis) Get(ctx context.Context, key string) ([]byte, error) {
 
 func (r *Redis) get(ctx context.Context, key string) ([]byte, error) {
 	stored, err := (*r.client.Load()).Get(ctx, prefix+key).Bytes()
-	if errors.Is(err, redis.Nil) {
+	if errors.Is(err, redis.Nil) || redis.HasErrorPrefix(err, "WRONGTYPE") { // not a value of weft
 		return nil, nil
 	}
 	return stored, err
 }
 
-// replaceScript sets or deletes a key, unless its value has another header than expected. A transaction with WATCH
-// would need a connection of its own and more round trips.
+// replaceScript sets or deletes a key, unless its value has another header than expected. A value of another type, for
+// which GETRANGE returns an error, has none. A transaction with WATCH would need a connection of its own and more round
+// trips.
 const replaceScript = `
-if redis.call('GETRANGE', KEYS[1], 0, ARGV[1] - 1) ~= ARGV[2] then return 0 end
+local header = redis.pcall('GETRANGE', KEYS[1], 0, ARGV[1] - 1)
+if type(header) == 'table' then header = '' end
+if header ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end
 return 1`
 

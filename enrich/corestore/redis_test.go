@@ -66,6 +66,18 @@ func TestDamagedValues(t *testing.T) {
 	}
 }
 
+// TestOtherType: a key whose value is not a string does not exist. An Update replaces it.
+func TestOtherType(t *testing.T) {
+	server := startRedis(t)
+	r := openRedis(t, server)
+	run(t, server, "RPUSH", "weft:k", "element of another program")
+	expect(t, r, "k", "")
+	set(t, r, "k", nil)
+	expect(t, r, "k", "")
+	set(t, r, "k", []byte("new"))
+	expect(t, r, "k", "new")
+}
+
 // TestUpdateConflict: change is called again if another Update was faster.
 func TestUpdateConflict(t *testing.T) {
 	server := startRedis(t)
@@ -107,6 +119,9 @@ func TestInvalidURL(t *testing.T) {
 		"redis://localhost?size=1":                           "unexpected option: size",
 		"redis://localhost?pool_size=x":                      "invalid pool_size",
 		"redis://localhost:x":                                "invalid port",
+		"redis://localhost:0":                                `invalid port "0"`,
+		"redis://localhost:65536/1":                          `invalid port "65536"`,
+		"redis://localhost?addr=b:99999":                     `invalid port "99999"`,
 		"unix://":                                            "empty unix socket path",
 		"redis://localhost?addr=b":                           "unable to parse addr param: b",
 		"unix:///s?addr=b:1":                                 "invalid URL scheme: unix",

@@ -158,11 +158,11 @@ func (c *Config) OnRequest(
 		}
 	}()
 	f.clock.Received(&f.report.Times)
-	var request enrich.Request
+	var known envoyhttp.RequestHeaders
 	var forged []string // headers that only weft may set
 	var traceParent string
 	for name, value := range headers {
-		envoyhttp.AddRequestHeader(&request, name, value)
+		known.Add(name, value)
 		switch {
 		case name == "x-request-id":
 			f.report.RequestID = string(value)
@@ -172,7 +172,7 @@ func (c *Config) OnRequest(
 			forged = append(forged, strings.Clone(name)) // Envoy owns the name
 		}
 	}
-	envoyhttp.EndRequestHeaders(&request)
+	request := known.Request()
 	rules, budget := c.Rules()
 	rule, params, ok := rules.Match(request)
 	f.kept = c.Cores.Unsafe(context.Background(), rules, request)

@@ -36,28 +36,40 @@ const (
 	MaxAnswer = 32 << 20
 )
 
-// AddRequestHeader adds a header to the parts of a request that rules match. The name must be in lower case. Call
-// [EndRequestHeaders] after the last header.
-func AddRequestHeader(req *enrich.Request, name string, value []byte) {
+// RequestHeaders collects the parts of a request that rules match. Its zero value is empty.
+type RequestHeaders struct {
+	request enrich.Request
+	moved   string // values of IfNoneMatchHeader
+}
+
+// Add adds a header. The name must be in lower case.
+func (h *RequestHeaders) Add(name string, value []byte) {
 	switch name {
 	case ":method":
-		req.Method = string(value)
+		h.request.Method = string(value)
 	case ":authority":
-		req.Host = string(value)
+		h.request.Host = string(value)
 	case ":path":
-		req.Path = string(value)
+		h.request.Path = string(value)
 	case "upgrade":
-		req.IsUpgrade = true
-	case "if-none-match", IfNoneMatchHeader:
-		req.IfNoneMatch = join(req.IfNoneMatch, string(value))
+		h.request.IsUpgrade = true
+	case "if-none-match":
+		h.request.IfNoneMatch = join(h.request.IfNoneMatch, string(value))
+	case IfNoneMatchHeader:
+		h.moved = join(h.moved, string(value))
 	}
 }
 
-// EndRequestHeaders completes a request after its last header.
-func EndRequestHeaders(req *enrich.Request) {
-	if req.Method != http.MethodGet { // for others it is a precondition (RFC 9110, section 13.1.2)
-		req.IfNoneMatch = ""
+// Request returns the parts of the complete request.
+func (h *RequestHeaders) Request() enrich.Request {
+	r := h.request
+	switch {
+	case r.Method != http.MethodGet: // for others it is a precondition (RFC 9110, section 13.1.2)
+		r.IfNoneMatch = ""
+	case r.IfNoneMatch == "": // if there are both, the client has sent both
+		r.IfNoneMatch = h.moved
 	}
+	return r
 }
 
 // AddResponseHeader adds a header to the parts of a response that a verdict needs. The name must be in lower case. The

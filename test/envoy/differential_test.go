@@ -77,6 +77,9 @@ func FuzzModule(f *testing.F) {
 	f.Fuzz(func(t *testing.T, choices []byte) {
 		x := randomExchange(choices)
 		got, want := x.run(t, module), x.run(t, extProc)
+		if strings.HasPrefix(want.header.Get("x-weft"), "degraded") && want.header.Get("content-length") == "" {
+			got.header.Del("content-length") // the module replaces a large failed response as soon as the buffer is full
+		}
 		if !x.breaks() && !reflect.DeepEqual(got, want) {
 			t.Errorf("%.2000s\nmodule:   %.2000s\next_proc: %.2000s", fmt.Sprintf("%+v", x), fmt.Sprintf("%+v", got),
 				fmt.Sprintf("%+v", want))
