@@ -79,6 +79,20 @@ func (f *Filter) wait(work func() result) Next {
 	return Wait
 }
 
+// takeResult returns the result of the goroutine, once. It is not ok while the goroutine runs.
+func (f *Filter) takeResult() (r result, ok bool) {
+	select {
+	case r = <-f.result:
+		if f.result == f.recalling {
+			f.kept, f.recalling = r.kept, nil
+		}
+		f.result = nil
+		return r, true
+	default:
+		return r, false
+	}
+}
+
 // parse returns the core in a body, and starts the reads that need it. If ok is false, the response passes.
 func (f *Filter) parse(body []byte) (core enrich.Core, passed result, ok bool) {
 	core, fits := f.rule.ParseCore(body, f.response.ContentEncoding)

@@ -130,7 +130,7 @@ type Filter struct {
 	streamed    *streamedCore // nil if the response is not streamed
 	core        *enrich.Core  // waits for extensions; nil if no core does, or a goroutine waits
 	waitBegan   time.Time     // of core
-	result      chan result   // of the goroutine; nil before it starts
+	result      chan result   // of the goroutine; nil without one
 	reported    bool
 }
 
@@ -149,8 +149,12 @@ func (c *Config) OnRequest(
 		f.clock.Now = time.Now
 	}
 	defer func() {
-		if f.recovered(recover()) {
+		switch {
+		case f.recovered(recover()):
+			f.forget()
 			f = nil
+		case f != nil && c.Open != nil:
+			c.Open(1)
 		}
 	}()
 	f.clock.Received(&f.report.Times)
@@ -174,7 +178,6 @@ func (c *Config) OnRequest(
 	f.kept = c.Cores.Unsafe(context.Background(), rules, request)
 	if !ok || !envoyhttp.HasCoreOf(rules, routed, rule) {
 		if f.kept != nil {
-			c.open(1)
 			return f
 		}
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.NoRule})
@@ -199,7 +202,6 @@ func (c *Config) OnRequest(
 	}
 	f.change = enrich.LegacyRequest(request.Method, legacyTarget)
 	f.change.Remove = slices.Concat(f.change.Remove, forged)
-	c.open(1)
 	if keeps {
 		request.Header, request.HasCredentials = copyHeaders(headers, rule.Keep.Credentials)
 		request.HasCredentials = request.HasCredentials || claims[envoyhttp.AnyClaims] != nil
@@ -212,12 +214,6 @@ func (c *Config) OnRequest(
 	return f
 }
 
-func (c *Config) open(exchanges int) {
-	if c.Open != nil {
-		c.Open(exchanges)
-	}
-}
-
 // forwardRequest continues the request to the legacy service.
 func (f *Filter) forwardRequest() {
 	f.stream.ChangeRequest(f.change.With(f.kept.Conditions()))
@@ -228,6 +224,9 @@ func (f *Filter) forwardRequest() {
 // of bytes of a body that are collected before OnBody is called.
 func (f *Filter) OnResponse(headers iter.Seq2[string, []byte], details string, bodyless bool) (next Next, limit int) {
 	defer f.handlePanic(&next)
+	if f.reported { // it has panicked while the request was held
+		return Continue, 0
+	}
 	f.clock.Received(&f.report.Times)
 	f.response = enrich.Response{
 		Origin: envoyhttp.Origin(details), ContentLength: -1, Bodyless: bodyless, Method: f.method,
@@ -303,15 +302,11 @@ func (f *Filter) OnScheduled() (next Next) {
 	if f.core != nil && f.read.Done() {
 		return f.composed()
 	}
-	select {
-	case r := <-f.result:
-		if r.kept != nil {
-			f.kept, f.recalling = r.kept, nil
-		}
-		return f.apply(r)
-	default:
+	r, ok := f.takeResult()
+	if !ok {
 		return Wait
 	}
+	return f.apply(r)
 }
 
 // errDestroyed is the error of an exchange whose stream was destroyed before the exchange ended.
@@ -327,7 +322,9 @@ func (f *Filter) OnDestroy() {
 	if f.streamed != nil {
 		f.streamed.parts.close()
 	}
-	f.config.open(-1)
+	if f.config.Open != nil {
+		f.config.Open(-1)
+	}
 	if !f.reported {
 		f.finish(enrich.Outcome{Disposition: enrich.Passed, Reason: enrich.StreamEnded}, errDestroyed)
 	}

@@ -84,6 +84,10 @@ type panicking struct{}
 
 func (panicking) Find(context.Context, *enrich.Source, []enrich.Key) []enrich.Extension { panic("no") }
 
+type panickingStream struct{ stream }
+
+func (*panickingStream) ChangeRequest(enrich.Headers) { panic("no") }
+
 // fixture is the configuration of a filter, with its reports.
 type fixture struct {
 	*module.Config
@@ -288,6 +292,12 @@ func TestPanics(t *testing.T) {
 	f.Panicked = func(string, *enrich.PanicError) { panic("no") }
 	if f.OnRequest(&stream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "", true) != nil {
 		t.Error("a filter after several panics")
+	}
+
+	f = newFixture(store{})
+	if f.OnRequest(&panickingStream{}, headers(":method", "GET", ":path", "/api/v1/users/7"), "", true) != nil ||
+		f.panics != 1 || f.open != 0 {
+		t.Errorf("a filter after a panic; %d panics, %d exchanges are open", f.panics, f.open)
 	}
 
 	f = newFixture(store{})

@@ -82,7 +82,7 @@ func (f *Filter) composeKept(body []byte) result {
 
 // forget ends the use of the kept core, without blocking.
 func (f *Filter) forget() {
-	config, rule, kept, recalling := f.config, f.report.Rule, f.kept, f.recalling
+	config, rule, kept, recalling, running := f.config, f.report.Rule, f.kept, f.recalling, f.result
 	if f.cancel != nil {
 		f.cancel()
 	}
@@ -95,8 +95,11 @@ func (f *Filter) forget() {
 				config.panicked(rule, err)
 			}
 		}()
-		if recalling != nil {
+		switch {
+		case recalling != nil:
 			kept = (<-recalling).kept
+		case running != nil:
+			<-running // it uses kept
 		}
 		kept.Close()
 	}()

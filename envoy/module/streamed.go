@@ -62,10 +62,8 @@ func (f *Filter) startStream(found enrich.Found) Next {
 // forward forwards the part of the body that has arrived.
 func (f *Filter) forward(isLast bool) Next {
 	s := f.streamed
-	select {
-	case r := <-f.result:
+	if r, ok := f.takeResult(); ok {
 		return f.endStream(r)
-	default:
 	}
 	if s.ended || !s.parts.isRead() {
 		return Wait

@@ -219,7 +219,10 @@ func (o moduleOptions) parse(cmd *cli.Command, mode, rules string) (*envoy.Modul
 	if _, ok := m.Flags["rules"]; !ok && rules != "" {
 		m.Flags["rules"] = rules
 	}
-	return m, checkModuleFlags(m.Flags)
+	if err := checkModuleFlags(m.Flags); err != nil {
+		return nil, usageErrorf("--module-config: %w", err)
+	}
+	return m, nil
 }
 
 // warnOfNewRoutes warns that no SecurityPolicy protects new routes for Envoy Gateway.

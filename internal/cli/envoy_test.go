@@ -48,6 +48,7 @@ func TestFlagOfAnotherFormat(t *testing.T) {
 		{"--mode module --weft-tls-ca ca.pem", "weft: --weft-tls-ca is for --mode ext_proc, not module"},
 		{"--mode module --weft-max-streams 9", "weft: --weft-max-streams is for --mode ext_proc, not module"},
 		{"--mode module", ""},
+		{`--mode module --module-config {"listen":""}`, `weft: --module-config: unknown member "listen"; use one of rules, `},
 		{"--format istio --trusted-hops 3", "weft: --trusted-hops is for --format bootstrap, not istio"},
 		{"--format bootstrap --namespace shop", "weft: --namespace is for --format istio, gateway, not bootstrap"},
 		{"--format istio --namespace shop", ""},

@@ -53,6 +53,7 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 		file, stop, err := s.startJoin(ctx)
 		if err != nil {
 			cancel()
+			s.closeStores()
 			flush()
 			return err
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"weft/test/harness"
 )
 
@@ -82,4 +84,18 @@ func TestModuleAdmin(t *testing.T) {
 		return err == nil && answer.Status == 200
 	})
 	start("info").Close() // while it waits for the address
+}
+
+// TestModuleRejected: a configuration that Envoy rejects, which continues with the previous one, leaves nothing behind.
+func TestModuleRejected(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	for _, flag := range []string{
+		`"rules": "/no/such/file"`, `"mongodb-uri": "x"`, `"redis-url": "x"`, `"admin": "192.0.2.1:80"`,
+		`"otlp-endpoint": "x"`,
+	} {
+		if m, err := StartModule(`{"admin": "", `+flag+`}`, "devel", io.Discard); err == nil {
+			m.Close()
+			t.Errorf("%s is not rejected", flag)
+		}
+	}
 }

@@ -244,9 +244,14 @@ func (s *server) panicked(rule string, err *enrich.PanicError) {
 }
 
 // closeStores ends the change streams and closes the connections to MongoDB and Redis. All exchanges have ended, so no
-// read is in progress and Close need not wait.
+// read is in progress and Close need not wait. If startJoin has failed, there may be no connections.
 func (s *server) closeStores() {
-	s.closeCores()
+	if s.closeCores != nil {
+		s.closeCores()
+	}
+	if s.store == nil {
+		return
+	}
 	s.reads.Close()
 	now, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -42,17 +42,13 @@ rules:
 
 // TestFiltersBeforeFallback: the fallback does not change the local reply of a filter before it.
 func TestFiltersBeforeFallback(t *testing.T) {
-	inline := &corev3.DataSource_InlineString{InlineString: `
+	rejects := luaFilter(t, `
 function envoy_on_request(r)
   local status = r:headers():get("x-reject")
   if status then r:respond({[":status"] = status}, '{"n":1}') end
-end`}
-	filter, err := anypb.New(&luav3.Lua{DefaultSourceCode: &corev3.DataSource{Specifier: inline}})
-	if err != nil {
-		t.Fatal(err)
-	}
+end`)
 	s := startSystem(t, systemOptions{
-		filters: []*hcmv3.HttpFilter{{Name: "rejects", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: filter}}},
+		filters: []*hcmv3.HttpFilter{rejects},
 		rules: parseRules(t, `version: 1
 rules:
   - name: thing
@@ -71,4 +67,15 @@ rules:
 			}
 		}
 	}
+}
+
+// luaFilter returns a filter with a script.
+func luaFilter(t *testing.T, script string) *hcmv3.HttpFilter {
+	t.Helper()
+	inline := &corev3.DataSource_InlineString{InlineString: script}
+	filter, err := anypb.New(&luav3.Lua{DefaultSourceCode: &corev3.DataSource{Specifier: inline}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &hcmv3.HttpFilter{Name: "script", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: filter}}
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -375,6 +376,48 @@ func TestModuleSmallBuffer(t *testing.T) {
 		} else {
 			checkAnswer(t, want, "", got)
 		}
+	}
+}
+
+// TestModuleFilterThatBuffers: a filter next to the router has buffered the response before weft gets its body.
+func TestModuleFilterThatBuffers(t *testing.T) {
+	buffers := luaFilter(t, `function envoy_on_response(r) r:body() end`)
+	s, _ := startModule(t, userprofile.Rules, systemOptions{
+		change: changeManager(t, func(m *hcmv3.HttpConnectionManager) {
+			m.HttpFilters = slices.Insert(m.GetHttpFilters(), len(m.GetHttpFilters())-1, buffers)
+		}),
+	})
+	large := strings.Replace(coreUser7, `"u"`, `"`+strings.Repeat("u", 900<<10)+`"`, 1)
+	for _, core := range []string{coreUser7, large} {
+		want := "200\nx-weft: composed\n\n" + strings.Replace(compositeUser7, coreUser7, core, 1)
+		for _, response := range []string{withLength(core, ""), chunked(core), chunked(core[:20], core[20:])} {
+			s.legacy.answer("/api/v1/users/7", raw(response))
+			checkAnswer(t, want, "", s.get(t, "/api/v1/users/7"))
+		}
+	}
+}
+
+// TestModuleClosedStderr: Envoy continues if nobody reads its stderr any more, to which weft logs.
+func TestModuleClosedStderr(t *testing.T) {
+	s, _ := startModule(t, userprofile.Rules, systemOptions{})
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reader.Close()
+	if err := s.Envoy.Stop(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := harness.StartEnvoy(t.Context(), harness.EnvoyOptions{
+		Dir: t.TempDir(), Bootstrap: s.bootstrap, Prepare: func(c *exec.Cmd) { c.Stderr = writer },
+	})
+	_ = writer.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = harness.Get(t.Context(), "http://"+s.weftAdmin+"/metrics")
+	if err := errors.Join(err, closed.Stop(10*time.Second), closed.Err()); err != nil { // weft flushes its log
+		t.Error(err)
 	}
 }
 

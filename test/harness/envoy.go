@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,6 +26,8 @@ type EnvoyOptions struct {
 	Log       string   // log file; empty means envoy.log in Dir
 	Args      []string // additional arguments
 	Env       []string // additional environment variables
+
+	Prepare func(*exec.Cmd) // see [Command]
 }
 
 // Envoy is a running Envoy.
@@ -66,7 +69,7 @@ func StartEnvoy(ctx context.Context, o EnvoyOptions) (envoy *Envoy, err error) {
 	}
 	envoy = &Envoy{}
 	envoy.Process, err = Start(ctx, Command{
-		Name: "envoy", Path: o.Path, Dir: o.Dir, Log: o.Log, Env: o.Env,
+		Name: "envoy", Path: o.Path, Dir: o.Dir, Log: o.Log, Env: o.Env, Prepare: o.Prepare,
 		Args: append(args, o.Args...),
 		Ready: func(ctx context.Context, _ *Process) error {
 			text, err := os.ReadFile(address)

@@ -185,8 +185,8 @@ int envoy_dynamic_module_on_http_filter_response_body(void* envoy, const void* f
     body(s, envoy, end, true);
     return s->next == weft_wait ? weft_body_StopIterationAndWatermark : weft_body_Continue;
   }
-  size_t size = buffered_size(envoy) +
-                envoy_dynamic_module_callback_http_get_body_size(envoy, envoy_dynamic_module_type_http_body_type_ReceivedResponseBody);
+  size_t size = envoy_dynamic_module_callback_http_get_body_size(envoy, envoy_dynamic_module_type_http_body_type_ReceivedResponseBody);
+  if (!envoy_dynamic_module_callback_http_received_buffered_response_body(envoy)) size += buffered_size(envoy);
   if (size > s->limit) {
     body(s, envoy, false, true);
   } else if (end) {

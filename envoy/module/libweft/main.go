@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"runtime/cgo"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -54,6 +56,7 @@ func main() {} // not called: Envoy loads a library
 var modules = struct { //nolint:gochecknoglobals // a library has no other place for state between calls
 	sync.Mutex
 	byConfig map[string]*running
+	closing  sync.WaitGroup
 }{byConfig: map[string]*running{}}
 
 type running struct {
@@ -75,6 +78,8 @@ func key(config string) string {
 //export weftConfigNew
 func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validates C.bool) (handle C.uintptr_t) {
 	defer printPanic() // and return 0, which Envoy rejects
+	// Envoy ignores SIGPIPE, and loading Go has changed that: a log line would end Envoy if nobody reads its stderr.
+	signal.Ignore(syscall.SIGPIPE)
 	text := C.GoStringN(config, C.int(length))
 	if bool(validates) {
 		if err := cli.CheckModule(text, version); err != nil {
@@ -131,7 +136,13 @@ func weftConfigDestroy(config C.uintptr_t) {
 	defer modules.Unlock()
 	if r.users--; r.users == 0 { // a configuration that was only validated has -1
 		delete(modules.byConfig, r.key)
-		r.Close()
+		modules.closing.Go(func() { // it may wait for a collector of traces, and must not block Envoy
+			defer printPanic()
+			r.Close()
+		})
+		if len(modules.byConfig) == 0 { // Envoy ends
+			modules.closing.Wait()
+		}
 	}
 }
 
