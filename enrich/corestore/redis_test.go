@@ -247,6 +247,10 @@ func TestSetURL(t *testing.T) {
 	r := open(t, url("first"))
 	g := openGuard(t, r)
 	set(t, g, "k", []byte("v"))
+	harness.Eventually(t, "no probe uses a connection", func() bool { // then none needs the first password
+		connections := (*r.client.Load()).PoolStats()
+		return run(t, server, "EXISTS", "weft:"+probeKey) == "1" && connections.IdleConns == connections.TotalConns
+	})
 	setPassword("second")
 	if err := r.SetURL("redis://weft:x@h:port"); err == nil {
 		t.Error("no error for an invalid URL")

@@ -89,7 +89,7 @@ func weftConfigNew(config *C.char, length C.size_t, workers C.uint32_t, validate
 		return C.uintptr_t(cgo.NewHandle(&running{}))
 	}
 	// Go code runs on the workers and in goroutines. If GOMAXPROCS were smaller than that, a goroutine that has read from
-	// MongoDB would wait for an idle worker. The last one is a spare: without it, Go's monitor thread would take processors
+	// MongoDB would wait for an idle worker. The last is a spare: without it, Go's monitor thread would take processors
 	// from the workers all the time.
 	if n := int(workers) + 2; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
