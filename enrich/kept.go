@@ -181,7 +181,7 @@ func (k *Kept) Save(resp Response, body []byte, core Core) {
 
 // Drop drops what is kept, because a newer response cannot be kept.
 func (k *Kept) Drop() {
-	if k != nil {
+	if k != nil && k.rule != nil {
 		k.save(httpcache.Response{
 			Status: http.StatusOK, Header: http.Header{"Cache-Control": {"no-store"}},
 			Requested: k.requested, Received: k.cores.now(),
@@ -219,8 +219,8 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 		for _, key := range k.keys {
 			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
-				if last := k.cores.changed.of(key); len(old) == 0 && !last.IsZero() {
-					entry = entry.Invalidate(last)
+				if last := k.cores.changed.of(key); len(old) == 0 && last > 0 {
+					entry = entry.Invalidate(time.Unix(0, last))
 				}
 				entry = change(entry)
 				value := httpcache.Encode(entry)

@@ -49,8 +49,8 @@ const (
 //
 // If an Update of a key fails, Get and Update do not use values of the key that were written before. They do not use
 // any value that was written before a restart of a Redis, which may have lost Updates. Of the values that were written
-// within clockSkew afterwards, they use those of the Guard itself. Other processes may still use a value whose Update
-// failed.
+// within clockSkew afterwards, they use only the last one of the Guard itself. Other processes may still use a value
+// whose Update failed.
 type Guard struct {
 	store   enrich.CoreStore
 	breaker *gobreaker.CircuitBreaker[[]byte]
@@ -73,7 +73,7 @@ type Guard struct {
 // slot has times in nanoseconds since 1970.
 type slot struct {
 	failed atomic.Int64 // when the last Update failed
-	own    atomic.Int64 // when the value of an Update was written that succeeded
+	own    atomic.Int64 // when the value of the last successful Update was written; 0 for a removal
 }
 
 var _ enrich.CoreStore = (*Guard)(nil)

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -94,12 +93,15 @@ func (r *Redis) open(text string) (client redis.UniversalClient, servers string,
 		return nil, "", err
 	}
 	query := u.Query()
+	if err := checkPorts(append(query["addr"], u.Host)); err != nil {
+		return nil, "", err
+	}
 	files, isCluster := takeTLSFiles(query), query.Has("addr")
 	u.RawQuery = query.Encode()
 	if isCluster {
 		o, err := redis.ParseClusterURL(u.String())
 		if err == nil {
-			err = errors.Join(files.apply(o.TLSConfig), checkPorts(o.Addrs...))
+			err = files.apply(o.TLSConfig)
 		}
 		if err != nil {
 			return nil, "", err
@@ -111,9 +113,6 @@ func (r *Redis) open(text string) (client redis.UniversalClient, servers string,
 		if err == nil {
 			err = files.apply(o.TLSConfig)
 		}
-		if err == nil && o.Network == "tcp" {
-			err = checkPorts(o.Addr)
-		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -123,14 +122,11 @@ func (r *Redis) open(text string) (client redis.UniversalClient, servers string,
 	return client, u.String(), nil
 }
 
-// checkPorts returns an error for an address without a valid port.
-func checkPorts(addrs ...string) error {
-	for _, addr := range addrs {
-		_, port, err := net.SplitHostPort(addr)
-		if err != nil {
-			return err
-		}
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+// checkPorts returns an error if a host has a port that is not one of TCP.
+func checkPorts(hosts []string) error {
+	for _, host := range hosts {
+		port := (&url.URL{Host: host}).Port()
+		if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
 			return fmt.Errorf("invalid port %q; want 1 to 65535", port)
 		}
 	}

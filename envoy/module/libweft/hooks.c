@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hooks.h"
+#include "unused.h"
 #include "_cgo_export.h"
 
 // stream is the state of a filter in C.
@@ -32,7 +33,7 @@ static uint32_t number(const char** at) {
   return n;
 }
 
-// 21 hooks and two for the configuration of routes. The last eight do nothing; Envoy rejects a library without them.
+// 21 hooks, of which unused.h has those that do nothing, and two for the configuration of routes.
 
 const char* envoy_dynamic_module_on_program_init(void) { return WEFT_ABI; }
 
@@ -227,23 +228,6 @@ void envoy_dynamic_module_on_http_filter_scheduled(void* envoy, const void* filt
     envoy_dynamic_module_callback_http_filter_continue_encoding(envoy);
   }
 }
-
-int envoy_dynamic_module_on_http_filter_request_body(void* envoy, const void* filter, bool end) { return weft_body_Continue; }
-int envoy_dynamic_module_on_http_filter_request_trailers(void* envoy, const void* filter) { return weft_trailers_Continue; }
-void envoy_dynamic_module_on_http_filter_stream_complete(void* envoy, const void* filter) {}
-
-void envoy_dynamic_module_on_http_filter_http_callout_done(void* envoy, const void* filter, uint64_t id, int result,
-                                                           void* headers, size_t count, void* chunks, size_t n) {}
-void envoy_dynamic_module_on_http_filter_http_stream_headers(void* envoy, const void* filter, uint64_t id, void* headers,
-                                                             size_t count, bool end) {}
-void envoy_dynamic_module_on_http_filter_http_stream_data(void* envoy, const void* filter, uint64_t id, const void* chunks,
-                                                          size_t count, bool end) {}
-void envoy_dynamic_module_on_http_filter_http_stream_trailers(void* envoy, const void* filter, uint64_t id, void* trailers,
-                                                              size_t count) {}
-void envoy_dynamic_module_on_http_filter_http_stream_complete(void* envoy, const void* filter, uint64_t id) {}
-void envoy_dynamic_module_on_http_filter_http_stream_reset(void* envoy, const void* filter, uint64_t id, int reason) {}
-void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(void* envoy, const void* filter) {}
-void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(void* envoy, const void* filter) {}
 
 // Functions that Go calls. Each calls several callbacks of Envoy: a call from Go to C costs more than a callback.
 
