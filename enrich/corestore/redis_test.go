@@ -1,6 +1,7 @@
 package corestore
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -74,7 +75,12 @@ func TestOtherType(t *testing.T) {
 	expect(t, r, "k", "")
 	set(t, r, "k", nil)
 	expect(t, r, "k", "")
-	set(t, r, "k", []byte("new"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // Update would try again for ever
+	defer cancel()
+	replace := func([]byte) ([]byte, time.Duration) { return []byte("new"), time.Hour }
+	if err := r.Update(ctx, "k", replace); err != nil {
+		t.Fatal(err)
+	}
 	expect(t, r, "k", "new")
 }
 
