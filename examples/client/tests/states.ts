@@ -194,7 +194,7 @@ describe("profile", () => {
       await state(page, "composite");
       // The value is to the right of the name, as for other settings.
       for (const value of [`${override}12`, "34"]) {
-        const row = page.locator("dd > div", { hasText: value });
+        const row = page.locator("[data-state=composite] dd > div", { hasText: value });
         const [name, text] = await Promise.all([row.locator("code").boundingBox(), edge(row, value)]);
         assert.ok(name !== null && text.left >= name.x + name.width, `${value}: ${JSON.stringify({ name, text })}`);
       }
