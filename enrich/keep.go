@@ -61,6 +61,7 @@ func (k *KeptCore) answer() Answer {
 // Cores are the kept cores of all rules. A nil Cores keeps none.
 type Cores struct {
 	store   CoreStore
+	local   CoreStore // nil without one
 	now     func() time.Time
 	flights flights
 
@@ -68,12 +69,13 @@ type Cores struct {
 	changed lastChanges
 }
 
-// NewCores returns the cores in a store. now returns the time; nil means time.Now.
-func NewCores(store CoreStore, now func() time.Time) *Cores {
+// NewCores returns the cores in a store. If processes share that, local is one in this process: its cores stand in
+// while the other one fails or has lost them. It is nil otherwise. now returns the time; nil means time.Now.
+func NewCores(store, local CoreStore, now func() time.Time) *Cores {
 	if now == nil {
 		now = time.Now
 	}
-	return &Cores{store: store, now: now, changed: lastChanges{seed: maphash.MakeSeed()}}
+	return &Cores{store: store, local: local, now: now, changed: lastChanges{seed: maphash.MakeSeed()}}
 }
 
 // Recall returns the core that is kept for a GET request; nil if the rule keeps none. It waits for the store, and for a
@@ -108,7 +110,7 @@ func (c *Cores) Recall(
 	if !rule.Keep.Cache {
 		return k // the core is needed only if the legacy service fails
 	}
-	if k.find(ctx); k.use == httpcache.Fresh || !rule.Keep.Coalesce || req.HasBody {
+	if k.find(ctx, c.store); k.use == httpcache.Fresh || !rule.Keep.Coalesce || req.HasBody {
 		return k
 	}
 	if budget > 0 {
@@ -118,7 +120,7 @@ func (c *Cores) Recall(
 	}
 	isFirst, land := c.flights.join(ctx, k.keys[0])
 	if k.land = land; !isFirst {
-		k.find(ctx)
+		k.find(ctx, c.store)
 	}
 	return k
 }

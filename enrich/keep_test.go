@@ -61,7 +61,7 @@ func save(k *enrich.Kept, rule *enrich.Rule, resp enrich.Response, body string) 
 func TestCoalesce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
-		cores := enrich.NewCores(newMemory(t), nil)
+		cores := enrich.NewCores(newMemory(t), nil, nil)
 		req, params := user7()
 		first := cores.Recall(t.Context(), rule, params, req, "", time.Second)
 		if _, isFresh := first.Fresh(); isFresh {
@@ -95,7 +95,7 @@ func TestCoalesce(t *testing.T) {
 func TestCoalesceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
-		cores := enrich.NewCores(newMemory(t), nil)
+		cores := enrich.NewCores(newMemory(t), nil, nil)
 		req, params := user7()
 		recall := func(ctx context.Context) *enrich.Kept {
 			k := cores.Recall(ctx, rule, params, req, "", time.Second)
@@ -133,7 +133,7 @@ func TestLargeCore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true}, enrich.DegradeNever)
 		req, params := user7()
-		cores := enrich.NewCores(newMemory(t), nil)
+		cores := enrich.NewCores(newMemory(t), nil, nil)
 		recall := func() *enrich.Kept { return cores.Recall(t.Context(), rule, params, req, "", 0) }
 		first := recall()
 		time.Sleep(time.Second)
@@ -170,7 +170,7 @@ func TestEvictedChange(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rule := keptRule(t, enrich.KeepPolicy{Cache: true}, enrich.DegradeNever)
 			memory := newMemory(t)
-			cores := enrich.NewCores(forgetful{memory}, nil)
+			cores := enrich.NewCores(forgetful{memory}, nil, nil)
 			req, params := user7()
 			recall := func(method string) *enrich.Kept {
 				req.Method = method
@@ -218,7 +218,7 @@ func (r *recording) Update(ctx context.Context, key string, change func([]byte) 
 func TestUnknownOutcome(t *testing.T) {
 	rule := keptRule(t, enrich.KeepPolicy{StaleIfError: time.Hour}, enrich.DegradeAlways)
 	store := &recording{CoreStore: newMemory(t)}
-	cores := enrich.NewCores(store, nil)
+	cores := enrich.NewCores(store, nil, nil)
 	req, params := user7()
 	k := cores.Recall(t.Context(), rule, params, req, "", 0)
 	save(k, rule, legacy200(""), `{"v":1}`)
@@ -240,7 +240,7 @@ func TestUnknownOutcome(t *testing.T) {
 func TestCoalesceAfterPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
-		cores := enrich.NewCores(failing{}, nil)
+		cores := enrich.NewCores(failing{}, nil, nil)
 		req, params := user7()
 		func() {
 			defer func() { _ = recover() }()
@@ -275,7 +275,7 @@ func (f failing) MaxValue(string) int { return 1 << 20 }
 func TestCoreStoreFails(t *testing.T) {
 	rule := keptRule(t, enrich.KeepPolicy{Cache: true, StaleIfError: time.Minute}, enrich.DegradeAlways)
 	req, params := user7()
-	cores := enrich.NewCores(failing{errors.New("down")}, nil)
+	cores := enrich.NewCores(failing{errors.New("down")}, nil, nil)
 	k := cores.Recall(t.Context(), rule, params, req, "", time.Second)
 	defer k.Close()
 	if _, isFresh := k.Fresh(); isFresh || k.Conditions() != nil {
@@ -290,13 +290,16 @@ func TestCoreStoreFails(t *testing.T) {
 			t.Errorf("panic %v", err)
 		}
 	}()
-	save(enrich.NewCores(failing{}, nil).Recall(t.Context(), rule, params, req, "", 0), rule, legacy200(""), `{"v":1}`)
+	cores = enrich.NewCores(failing{}, nil, nil)
+	save(cores.Recall(t.Context(), rule, params, req, "", 0), rule, legacy200(""), `{"v":1}`)
 }
 
 // TestCoresOfRandomExchanges runs exchanges that overlap at random, and compares each core that was kept with a model:
 //   - it was sent to this caller, or to a caller without credentials,
 //   - it is not older than what this caller got before the request, unless the answer says that it is stale,
 //   - it was not sent before the legacy service rejected the caller, or before a change of the resource.
+//
+// The store fails and loses values in half of the runs. Then it has a local one.
 func TestCoresOfRandomExchanges(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { runExchanges(t, rand.New(rand.NewPCG(seed, 0))) })
@@ -318,7 +321,12 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 	degrade := []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated}[random.IntN(2)]
 	rule := keptRule(t, enrich.KeepPolicy{Cache: random.IntN(3) > 0, StaleIfError: time.Hour}, degrade)
 	rules := enrich.NewRules([]*enrich.Rule{rule})
-	cores := enrich.NewCores(newMemory(t), func() time.Time { return now })
+	clock := func() time.Time { return now }
+	cores := enrich.NewCores(newMemory(t), nil, clock)
+	if random.IntN(2) == 0 {
+		shared := &faultyStore{newMemory(t), randomFault(random, 4), randomFault(random, 10)}
+		cores = enrich.NewCores(shared, newMemory(t), clock)
+	}
 	version := 1
 	newest := map[string]int{}               // by caller: version of the last answer
 	rejected, changed := map[string]int{}, 0 // step

@@ -34,20 +34,21 @@ type Kept struct {
 	land      func()              // ends the wait of concurrent requests
 }
 
-// find gets the earlier response from the store.
-func (k *Kept) find(ctx context.Context) {
+// find gets the earlier response from a store. It reports whether the store has a value, perhaps without a response.
+func (k *Kept) find(ctx context.Context, store CoreStore) (hasValue bool) {
 	k.response, k.use = nil, httpcache.No
-	value, err := k.cores.store.Get(ctx, k.keys[0])
-	if err != nil {
-		return
+	value, err := store.Get(ctx, k.keys[0])
+	if err != nil || len(value) == 0 {
+		return false
 	}
 	entry, err := httpcache.Decode(value)
 	if err != nil { // of another version
-		return
+		return false
 	}
 	if r, ok := entry.Select(k.request); ok {
 		k.response, k.use = &r, r.Use(k.request, k.cores.now())
 	}
+	return true
 }
 
 // Fresh returns the kept core if it replaces the request to the legacy service.
@@ -154,8 +155,16 @@ func (k *Kept) StandIn(why Reason) Core {
 	}
 	ctx, cancel := context.WithTimeout(k.ctx, limit)
 	defer cancel()
-	k.find(ctx) // again: what is kept may have been dropped since
-	if k.response == nil || !k.response.StandsIn(k.request, k.cores.now(), k.staleIfError) {
+	// Again: what is kept may have been dropped since. The local store does not know what other processes have dropped,
+	// but the other one has that for at least staleIfError, unless it fails: see [httpcache.Entry.TTL].
+	hasValue, now := k.find(ctx, k.cores.store), k.cores.now()
+	if !hasValue && k.cores.local != nil {
+		k.find(k.ctx, k.cores.local)
+		if k.response != nil && now.Sub(k.response.Received) > k.staleIfError {
+			return FailedCore(why)
+		}
+	}
+	if k.response == nil || !k.response.StandsIn(k.request, now, k.staleIfError) {
 		return FailedCore(why)
 	}
 	core, ok := k.core(CoreStale)
@@ -203,7 +212,7 @@ func (k *Kept) save(resp httpcache.Response) {
 	})
 }
 
-// update starts a change of the store. After an error the store does not return older values: see [CoreStore].
+// update starts a change of the stores. After an error the store does not return older values: see [CoreStore].
 func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 	ctx, before := context.WithoutCancel(k.ctx), k.saved
 	k.saved = make(chan struct{})
@@ -217,22 +226,48 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 			<-before
 		}
 		for _, key := range k.keys {
-			_ = k.cores.store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
-				entry, _ := httpcache.Decode(old) // of another version: as if the key had no value
-				if last := k.cores.changed.of(key); len(old) == 0 && last > 0 {
-					entry = entry.Invalidate(time.Unix(0, last))
-				}
-				entry = change(entry)
-				value := httpcache.Encode(entry)
-				if len(value) > k.cores.store.MaxValue(key) { // the store would forget that earlier responses are outdated
-					entry = entry.Invalidate(k.cores.now())
-					value = httpcache.Encode(entry)
-				}
-				return value, entry.TTL(k.cores.now(), k.staleIfError)
-			})
+			k.updateKey(ctx, key, change)
 			k.cores.changed.record(key, k.cores.now())
 		}
 	}()
+}
+
+func (k *Kept) updateKey(ctx context.Context, key string, change func(httpcache.Entry) httpcache.Entry) {
+	isLocal := k.cores.local != nil && k.staleIfError > 0
+	var local httpcache.Entry
+	if isLocal {
+		k.updateStore(ctx, k.cores.local, key, func(old []byte) httpcache.Entry {
+			local = change(k.entry(key, old))
+			return local
+		})
+	}
+	k.updateStore(ctx, k.cores.store, key, func(old []byte) httpcache.Entry {
+		if isLocal && len(old) == 0 { // the last Update has failed, or the value was lost
+			return local.ReceivedSince(k.requested)
+		}
+		return change(k.entry(key, old))
+	})
+}
+
+// entry returns what a store has for a key.
+func (k *Kept) entry(key string, value []byte) httpcache.Entry {
+	entry, _ := httpcache.Decode(value) // of another version: as if the key had no value
+	if last := k.cores.changed.of(key); len(value) == 0 && last > 0 {
+		entry = entry.Invalidate(time.Unix(0, last))
+	}
+	return entry
+}
+
+func (k *Kept) updateStore(ctx context.Context, store CoreStore, key string, change func(old []byte) httpcache.Entry) {
+	_ = store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
+		entry := change(old)
+		value := httpcache.Encode(entry)
+		if len(value) > store.MaxValue(key) { // the store would forget that earlier responses are outdated
+			entry = entry.Invalidate(k.cores.now())
+			value = httpcache.Encode(entry)
+		}
+		return value, entry.TTL(k.cores.now(), k.staleIfError)
+	})
 }
 
 // Wait waits until the core is kept, so that the next request of the client gets this one or a newer one.

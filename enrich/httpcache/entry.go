@@ -26,7 +26,7 @@ const (
 	// validationTime is how long a stale response with a validator is kept for validation.
 	validationTime = time.Hour
 
-	// exchangeTime is how long an exchange with the origin takes at most. Since is kept for that time.
+	// exchangeTime is how long an exchange with the origin takes at most. Since is kept for at least that time.
 	exchangeTime = 5 * time.Minute
 )
 
@@ -113,9 +113,26 @@ func (e Entry) Outdate(now time.Time) Entry {
 	return e
 }
 
-// TTL returns how long e must be kept; at most 0 if it is of no use. limit is as for StandsIn.
+// ReceivedSince returns e without what was received before t.
+func (e Entry) ReceivedSince(t time.Time) Entry {
+	recent := Entry{Since: e.Since}
+	for _, r := range e.Responses {
+		if r.Received.Before(t) {
+			recent.Since = latest(recent.Since, r.Received) // responses to requests before may be older than this one
+		} else {
+			recent.Responses = append(recent.Responses, r)
+		}
+	}
+	if len(recent.Responses) == 0 && recent.Since.Before(t) {
+		return Entry{}
+	}
+	return recent
+}
+
+// TTL returns how long e must be kept; at most 0 if it is of no use. limit is as for StandsIn. Since is kept for at
+// least that time, because another store may still have an earlier response.
 func (e Entry) TTL(now time.Time, limit time.Duration) time.Duration {
-	ttl := e.Since.Add(exchangeTime).Sub(now)
+	ttl := e.Since.Add(max(exchangeTime, limit)).Sub(now)
 	for _, r := range e.Responses {
 		after := limit
 		if parseDirectives(r.Header["Cache-Control"]).forbidsStale() {

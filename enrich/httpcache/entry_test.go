@@ -251,4 +251,28 @@ func TestTTL(t *testing.T) {
 	if ttl := (httpcache.Entry{}).Invalidate(at(0)).TTL(at(10), limit); ttl != 290*time.Second {
 		t.Errorf("an invalidated entry: %v", ttl)
 	}
+	if ttl := (httpcache.Entry{}).Invalidate(at(0)).TTL(at(10), time.Hour); ttl != time.Hour-10*time.Second {
+		t.Errorf("an invalidated entry, while another store may have a response: %v", ttl)
+	}
+}
+
+func TestReceivedSince(t *testing.T) {
+	e, _ := update(httpcache.Entry{}.Invalidate(at(5)), "A: 1", exchange(10, 12, "a", "Vary: a"))
+	e, _ = update(e, "A: 2", exchange(20, 22, "b", "Vary: a"))
+	for from, want := range map[int]struct {
+		bodies string
+		since  int // 0: never
+	}{5: {"b a", 5}, 12: {"b a", 5}, 13: {"b", 12}, 22: {"b", 12}, 23: {"", 0}} {
+		got := e.ReceivedSince(at(from))
+		since := at(want.since)
+		if want.since == 0 {
+			since = time.Time{}
+		}
+		if bodies(got) != want.bodies || !got.Since.Equal(since) {
+			t.Errorf("since second %d: %q, %v", from, bodies(got), got.Since)
+		}
+	}
+	if got := e.Invalidate(at(30)).ReceivedSince(at(30)); bodies(got) != "" || !got.Since.Equal(at(30)) {
+		t.Errorf("after a change: %+v", got)
+	}
 }

@@ -37,7 +37,7 @@ func cachingRules() enrich.Rules {
 // TestPanicWhileRequestIsHeld: a panic in the store of cores passes the request, and then the response.
 func TestPanicWhileRequestIsHeld(t *testing.T) {
 	f := newFixtureWith(store{}, cachingRules())
-	f.Cores = enrich.NewCores(panickingCores{}, nil)
+	f.Cores = enrich.NewCores(panickingCores{}, nil, nil)
 	filter, s := f.begin(t)
 	<-s.scheduled
 	expect(t, filter.OnScheduled(), module.Continue)
@@ -50,7 +50,7 @@ func TestPanicWhileRequestIsHeld(t *testing.T) {
 // TestPanicAfterDestroy: a panic in the store of cores after a client has disconnected does not end Envoy.
 func TestPanicAfterDestroy(t *testing.T) {
 	f := newFixtureWith(store{}, cachingRules())
-	f.Cores = enrich.NewCores(panickingCores{gets: true}, nil)
+	f.Cores = enrich.NewCores(panickingCores{gets: true}, nil, nil)
 	panicked := make(chan *enrich.PanicError, 1)
 	f.Panicked = func(_ string, err *enrich.PanicError) { panicked <- err }
 	filter := f.OnRequest(&stream{}, headers(":method", "PUT", ":path", "/api/v1/users/7"), "", true)
@@ -65,7 +65,7 @@ func TestKeepsAfterDestroy(t *testing.T) {
 	f := newFixtureWith(store{}, cachingRules())
 	cores := corestore.NewMemory(1 << 20)
 	defer cores.Close()
-	f.Cores = enrich.NewCores(cores, nil)
+	f.Cores = enrich.NewCores(cores, nil, nil)
 	filter, s := f.begin(t)
 	<-s.scheduled
 	expect(t, filter.OnScheduled(), module.Continue)

@@ -16,7 +16,7 @@ import (
 
 // Log messages.
 const (
-	redisUnavailable = "redis unavailable; cores are not kept"
+	redisUnavailable = "redis unavailable; only cores that this instance has kept stand in"
 	redisAvailable   = "redis available again"
 	redisURLInvalid  = "redis url invalid; the previous one stays in use"
 	redisURLUpdated  = "redis url updated"
@@ -29,7 +29,8 @@ func (s *server) coreFlags() []cli.Flag {
 			Name: "core-cache-size", Value: "64MiB", Sources: cli.EnvVars("WEFT_CORE_CACHE_SIZE"),
 			Destination: &s.coreCacheSize,
 			Validator:   func(text string) error { _, err := rulesfile.ParseSize(text); return err },
-			Usage:       "memory for cores that rules keep, a `SIZE` such as 512MiB; not used with --redis-url",
+			Usage: "memory for cores that rules keep, a `SIZE` such as 512MiB; with --redis-url, " +
+				"for those that stand in while Redis is down",
 		},
 		&cli.StringFlag{
 			Name: "redis-url", Sources: cli.EnvVars("WEFT_REDIS_URL"),
@@ -43,22 +44,24 @@ func (s *server) coreFlags() []cli.Flag {
 	}
 }
 
-// openCores opens the store of cores, in memory or Redis. It returns an error if the URL of Redis is invalid. It does
-// not wait for Redis, which may be unavailable. Call closeCores at the end.
+// openCores opens the store of cores: memory, or Redis and memory that stands in for it. It returns an error if the URL
+// of Redis is invalid. It does not wait for Redis, which may be unavailable. Call closeCores at the end.
 func (s *server) openCores(ctx context.Context) error {
-	if s.redisURL == "" {
-		size, err := rulesfile.ParseSize(s.coreCacheSize)
-		if err != nil {
-			return usageErrorf("--core-cache-size: %w", err)
-		}
-		memory := corestore.NewMemory(uint64(size))
-		s.cores, s.closeCores = memory, memory.Close
-		observe.CoreMemory(s.registry, memory.Stats)
-		return nil
-	}
-	redis, err := corestore.NewRedis(s.redisURL)
+	size, err := rulesfile.ParseSize(s.coreCacheSize)
 	if err != nil {
-		return redisURLError(s.redisURL, err)
+		return usageErrorf("--core-cache-size: %w", err)
+	}
+	var redis *corestore.Redis
+	if s.redisURL != "" {
+		if redis, err = corestore.NewRedis(s.redisURL); err != nil {
+			return redisURLError(s.redisURL, err)
+		}
+	}
+	memory := corestore.NewMemory(uint64(size))
+	observe.CoreMemory(s.registry, memory.Stats)
+	if redis == nil {
+		s.cores, s.closeCores = memory, memory.Close
+		return nil
 	}
 	guard := corestore.NewGuard(redis, func(err error) {
 		if err != nil {
@@ -67,7 +70,8 @@ func (s *server) openCores(ctx context.Context) error {
 		}
 		s.logger.Info(redisAvailable)
 	})
-	s.cores, s.closeCores = guard, func() { guard.Close(); _ = redis.Close() }
+	s.cores, s.localCores = guard, memory
+	s.closeCores = func() { guard.Close(); _ = redis.Close(); memory.Close() }
 	observe.CoreGuard(s.registry, guard.Stats)
 	if s.redisURLFile != "" {
 		go s.watchRedisURL(ctx, redis)

@@ -87,7 +87,7 @@ func TestRedisUnavailable(t *testing.T) {
 	if line := c.awaitLog(redisUnavailable); !strings.Contains(line, "connection refused") {
 		t.Error(line)
 	}
-	if m := c.metrics(); m["weft_core_store_open"] != 1 || m["weft_core_store_errors_total"] == 0 || len(m) != 2 {
+	if m := c.metrics(); m["weft_core_store_open"] != 1 || m["weft_core_store_errors_total"] == 0 || len(m) != 4 {
 		t.Errorf("%v", m)
 	}
 	again, err := harness.StartRedis(t.Context(), server.Options)

@@ -120,7 +120,8 @@ type server struct {
 	report   func(*enrich.Report) // called at the end of each exchange
 	rules    atomic.Pointer[extproc.Ruleset]
 
-	closeCores func()             // closes cores
+	localCores enrich.CoreStore   // with Redis; stands in for it
+	closeCores func()             // closes cores and localCores
 	stopAdvice context.CancelFunc // ends adviseIndexes for the rules in use
 
 	health   *observe.Health
@@ -156,7 +157,7 @@ func (s *server) run(ctx context.Context) error {
 	processor := &extproc.Server{
 		Rules:        s.rules.Load,
 		Store:        s.reads,
-		Cores:        enrich.NewCores(s.cores, nil),
+		Cores:        enrich.NewCores(s.cores, s.localCores, nil),
 		ServerTiming: s.serverTiming,
 		Report:       func(r *enrich.Report) { s.report(r); idle.watch() },
 		Misconfigured: func(fault string) {

@@ -12,11 +12,11 @@ func CoreMemory(r prometheus.Registerer, stats func() corestore.Stats) {
 	f := promauto.With(r)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weft_core_store_bytes",
-		Help: "Memory that kept cores use. At most --core-cache-size. Not with --redis-url.",
+		Help: "Memory that cores kept in the instance use. At most --core-cache-size.",
 	}, func() float64 { return float64(stats().Bytes) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "weft_core_store_entries",
-		Help: "Keys of kept cores in memory. Not with --redis-url.",
+		Help: "Keys of cores kept in the instance.",
 	}, func() float64 { return float64(stats().Entries) })
 }
 

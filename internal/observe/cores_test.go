@@ -15,10 +15,10 @@ func TestCoreStoreMetrics(t *testing.T) {
 	CoreMemory(r, func() corestore.Stats { return corestore.Stats{Entries: 1, Bytes: 2} })
 	CoreGuard(r, func() corestore.GuardStats { return corestore.GuardStats{Errors: 3, Open: true} })
 	const want = `
-# HELP weft_core_store_bytes Memory that kept cores use. At most --core-cache-size. Not with --redis-url.
+# HELP weft_core_store_bytes Memory that cores kept in the instance use. At most --core-cache-size.
 # TYPE weft_core_store_bytes gauge
 weft_core_store_bytes 2
-# HELP weft_core_store_entries Keys of kept cores in memory. Not with --redis-url.
+# HELP weft_core_store_entries Keys of cores kept in the instance.
 # TYPE weft_core_store_entries gauge
 weft_core_store_entries 1
 # HELP weft_core_store_errors_total Calls of Redis that failed or timed out. Only with --redis-url.

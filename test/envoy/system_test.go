@@ -162,7 +162,7 @@ func (s *system) startWeft(mongodbURI string) {
 	processor := &extproc.Server{
 		Rules:        func() *extproc.Ruleset { return ruleset },
 		Store:        enrich.Limit(enrich.Batch(store), 1024),
-		Cores:        enrich.NewCores(cores, nil),
+		Cores:        enrich.NewCores(cores, nil, nil),
 		ServerTiming: true,
 		Misconfigured: func(what string) {
 			s.mu.Lock()

@@ -1,6 +1,7 @@
 package operations_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 // TestCoresInRedis: an instance of weft uses the core that another one has kept. While Redis is frozen, killed or
-// empty, a response is as it would be without kept cores.
+// empty, only cores that the instance has kept itself stand in.
 func TestCoresInRedis(t *testing.T) {
 	s, admin := startSystem(t), freeAddr(t)
 	redis, err := harness.StartRedis(t.Context(), harness.RedisOptions{Dir: s.File("redis")})
@@ -62,24 +63,31 @@ func TestCoresInRedis(t *testing.T) {
 		_ = isStale()
 		return strings.Contains(page(t, admin+"/metrics"), "\nweft_core_store_open 1\n")
 	})
-	harness.ExpectLog(t, second, `msg="redis unavailable; cores are not kept"`)
+	harness.ExpectLog(t, second, `msg="redis unavailable; only cores that this instance has kept stand in"`)
 	if err := redis.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	harness.Eventually(t, "the core is used again", isStale)
-	if err := redis.Kill(); err != nil {
+	if err := s.Legacy.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if isStale() {
-		t.Error("a core from a killed Redis")
+	harness.Eventually(t, "a core of the instance itself", func() bool {
+		answer := get(t, s)
+		return answer.Body == whole && answer.Header.Get("X-Weft") == "composed"
+	})
+	if err := errors.Join(s.Legacy.Stop(), redis.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	if !isStale() {
+		t.Error("no core while Redis is down")
 	}
 	again, err := harness.StartRedis(t.Context(), redis.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = again.Kill() })
-	if isStale() {
-		t.Error("a core from an empty Redis")
+	if !isStale() {
+		t.Error("no core while Redis is empty")
 	}
 	stopWeft(t, second)
 }
