@@ -21,12 +21,19 @@ type KeepPolicy struct {
 	StaleIfError time.Duration // how stale a core may stand in if the legacy service fails (RFC 5861); 0: none does
 	Coalesce     bool          // with Cache: concurrent requests for a core wait for the response to the first one
 
+	// MaxStaleIfError is the longest StaleIfError of all rules. Rules with the same path for the legacy service share
+	// cores.
+	MaxStaleIfError time.Duration
+
 	// Credentials are the names of request headers that identify the caller, in lower case. weft does not get them.
 	Credentials []string
 }
 
 // Keeps reports whether the rule keeps cores.
 func (r *Rule) Keeps() bool { return r.Keep.Cache || r.Keep.StaleIfError > 0 }
+
+// keepFor returns how long stale cores are kept.
+func (r *Rule) keepFor() time.Duration { return max(r.Keep.StaleIfError, r.Keep.MaxStaleIfError) }
 
 // KeptCore describes a core that is from an earlier response.
 type KeptCore struct {
@@ -90,8 +97,8 @@ func (c *Cores) Recall(
 	}
 	target = rule.LegacyTarget(params, cmp.Or(target, req.Path))
 	k := &Kept{
-		staleIfError: rule.Keep.StaleIfError,
-		cores:        c, rule: rule, params: params, ctx: ctx, requested: c.now(), budget: budget,
+		staleIfError: rule.Keep.StaleIfError, keepFor: rule.keepFor(),
+		cores: c, rule: rule, params: params, ctx: ctx, requested: c.now(), budget: budget,
 		request: httpcache.Request{Method: req.Method, Header: req.Header, HasCredentials: req.HasCredentials},
 		isOwn:   rule.Degrade == DegradeAuthenticated && req.IsVerified,
 	}
@@ -142,7 +149,7 @@ func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
 		_, selected, _ := rule.Narrow(req.Path)
 		target := rule.LegacyTarget(params, cmp.Or(selected, req.Path))
 		k.keys = append(k.keys, coreKey(req.Host, target, nil), coreKey(req.Host, target, params))
-		k.staleIfError = max(k.staleIfError, rule.Keep.StaleIfError)
+		k.keepFor = max(k.keepFor, rule.keepFor())
 	}
 	if k.keys == nil {
 		return nil

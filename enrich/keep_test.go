@@ -236,6 +236,29 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
+// TestOtherRuleKeepsStaleCore: a rule without stale_if_error keeps cores for another rule with the same path for the
+// legacy service.
+func TestOtherRuleKeepsStaleCore(t *testing.T) {
+	const longest = time.Hour
+	cores := enrich.NewCores(newMemory(t), nil, nil)
+	req, params := user7()
+	stale := keptRule(t, enrich.KeepPolicy{StaleIfError: longest}, enrich.DegradeAlways)
+	other := keptRule(t, enrich.KeepPolicy{Cache: true, MaxStaleIfError: longest}, enrich.DegradeNever)
+	k := cores.Recall(t.Context(), other, params, req, "", 0)
+	save(k, other, legacy200(""), `{"v":1}`)
+	k.Close()
+	k = cores.Recall(t.Context(), stale, params, req, "", 0)
+	defer k.Close()
+	if core := k.StandIn(enrich.LegacyError); string(core.JSON) != `{"v":1}` {
+		t.Errorf("%+v stands in", core)
+	}
+	k = cores.Recall(t.Context(), other, params, req, "", 0)
+	defer k.Close()
+	if core := k.StandIn(enrich.LegacyError); core.Kept != nil {
+		t.Errorf("%s stands in for the other rule", core.JSON)
+	}
+}
+
 // TestCoalesceAfterPanic: requests do not wait for one whose store has panicked.
 func TestCoalesceAfterPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -324,7 +347,7 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 	clock := func() time.Time { return now }
 	cores := enrich.NewCores(newMemory(t), nil, clock)
 	if random.IntN(2) == 0 {
-		shared := &faultyStore{newMemory(t), randomFault(random, 4), randomFault(random, 10)}
+		shared := &faultyStore{CoreStore: newMemory(t), fails: randomFault(random, 4), loses: randomFault(random, 10)}
 		cores = enrich.NewCores(shared, newMemory(t), clock)
 	}
 	version := 1

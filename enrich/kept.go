@@ -1,6 +1,7 @@
 package enrich
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"net/http"
@@ -21,7 +22,8 @@ type Kept struct {
 	requested time.Time
 	ctx       context.Context //nolint:containedctx // of the exchange, but its end does not cancel writes to the store
 
-	staleIfError time.Duration // how long the core may be needed after it has become stale
+	staleIfError time.Duration // how stale the core may be to stand in
+	keepFor      time.Duration // how long stores keep a stale core: other rules may need it longer
 	budget       time.Duration // of the exchange; 0 means no limit
 
 	isOwn     bool                // the core belongs to a verified caller
@@ -233,19 +235,26 @@ func (k *Kept) update(change func(httpcache.Entry) httpcache.Entry) {
 }
 
 func (k *Kept) updateKey(ctx context.Context, key string, change func(httpcache.Entry) httpcache.Entry) {
-	isLocal := k.cores.local != nil && k.staleIfError > 0
 	var local httpcache.Entry
-	if isLocal {
-		k.updateStore(ctx, k.cores.local, key, func(old []byte) httpcache.Entry {
+	var value []byte
+	if k.cores.local != nil {
+		value = k.updateStore(ctx, k.cores.local, key, func(old []byte) httpcache.Entry {
+			if k.keepFor == 0 { // nothing stands in, until the rules change
+				return httpcache.Entry{}
+			}
 			local = change(k.entry(key, old))
 			return local
 		})
 	}
 	k.updateStore(ctx, k.cores.store, key, func(old []byte) httpcache.Entry {
-		if isLocal && len(old) == 0 { // the last Update has failed, or the value was lost
-			return local.ReceivedSince(k.requested)
+		if k.cores.local == nil || k.keepFor == 0 || len(old) > 0 {
+			return change(k.entry(key, old))
 		}
-		return change(k.entry(key, old))
+		// The last Update has failed, or the value was lost. So may be what a concurrent exchange has noted.
+		if current, _ := k.cores.local.Get(ctx, key); !bytes.Equal(current, value) {
+			local = change(k.entry(key, current))
+		}
+		return local.ReceivedSince(k.requested)
 	})
 }
 
@@ -258,16 +267,20 @@ func (k *Kept) entry(key string, value []byte) httpcache.Entry {
 	return entry
 }
 
-func (k *Kept) updateStore(ctx context.Context, store CoreStore, key string, change func(old []byte) httpcache.Entry) {
+// updateStore changes what a store has for a key. It returns the new value.
+func (k *Kept) updateStore(
+	ctx context.Context, store CoreStore, key string, change func(old []byte) httpcache.Entry,
+) (value []byte) {
 	_ = store.Update(ctx, key, func(old []byte) ([]byte, time.Duration) {
 		entry := change(old)
-		value := httpcache.Encode(entry)
+		value = httpcache.Encode(entry)
 		if len(value) > store.MaxValue(key) { // the store would forget that earlier responses are outdated
 			entry = entry.Invalidate(k.cores.now())
 			value = httpcache.Encode(entry)
 		}
-		return value, entry.TTL(k.cores.now(), k.staleIfError)
+		return value, entry.TTL(k.cores.now(), k.keepFor)
 	})
+	return value
 }
 
 // Wait waits until the core is kept, so that the next request of the client gets this one or a newer one.

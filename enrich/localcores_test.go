@@ -15,6 +15,7 @@ import (
 type faultyStore struct {
 	enrich.CoreStore
 	fails, loses func() bool // nil means never
+	beforeUpdate func()      // runs once; nil for nothing
 }
 
 var errFaulty = errors.New("down")
@@ -33,6 +34,10 @@ func (f *faultyStore) Get(ctx context.Context, key string) ([]byte, error) {
 
 // Update may have replaced the value also if it fails. As [enrich.CoreStore] requires, older values are not used then.
 func (f *faultyStore) Update(ctx context.Context, key string, change func([]byte) ([]byte, time.Duration)) error {
+	if run := f.beforeUpdate; run != nil {
+		f.beforeUpdate = nil
+		run()
+	}
 	if f.is(f.fails) {
 		return errors.Join(errFaulty, f.lose(ctx, key))
 	}
@@ -59,6 +64,14 @@ func newLocalCores(t *testing.T) *localCores {
 	}
 	c.ours, c.them = enrich.NewCores(c.shared, newMemory(t), nil), enrich.NewCores(c.shared, newMemory(t), nil)
 	return c
+}
+
+// with returns c with another rule for the same core, which has no stale_if_error itself.
+func (c *localCores) with(maxStaleIfError time.Duration) *localCores {
+	other := *c
+	policy := enrich.KeepPolicy{Cache: true, MaxStaleIfError: maxStaleIfError}
+	other.rule = keptRule(c.T, policy, enrich.DegradeNever)
+	return &other
 }
 
 // respond lets the legacy service respond to a request through a process.
@@ -179,6 +192,12 @@ func TestLocalCores(t *testing.T) {
 			time.Sleep(20 * time.Minute)
 			c.expect(c.ours, "", "")
 		},
+		"another process was rejected, by a rule that shares the core": func(c *localCores) {
+			c.respond(c.ours, week, v1)
+			c.with(c.rule.Keep.StaleIfError).respond(c.them, forbidden, "")
+			time.Sleep(10*time.Minute - time.Second)
+			c.expect(c.ours, "", "")
+		},
 		"longer ago than stale_if_error": func(c *localCores) {
 			c.respond(c.ours, week, v1)
 			c.shared.fails = always
@@ -202,6 +221,29 @@ func TestLocalCores(t *testing.T) {
 			c.expect(c.ours, "", "")
 			c.respond(c.ours, week, v3)
 			c.expect(c.ours, v3, "")
+		},
+		"this process was rejected, by a rule that shares the core": func(c *localCores) {
+			c.respond(c.ours, week, v1)
+			c.with(c.rule.Keep.StaleIfError).respond(c.ours, forbidden, "")
+			c.shared.fails = always
+			c.expect(c.ours, "", "")
+		},
+		"this process has changed it, while rules kept no stale core": func(c *localCores) {
+			c.respond(c.ours, week, v1)
+			c.with(0).change(c.ours, 200)
+			c.shared.fails = always
+			c.expect(c.ours, "", "")
+		},
+		"this process has changed it, while an earlier update was in progress": func(c *localCores) {
+			c.shared.beforeUpdate = func() {
+				time.Sleep(time.Millisecond)
+				c.shared.fails = always
+				c.change(c.ours, 200)
+				c.shared.fails = nil
+			}
+			c.respond(c.ours, week, v1)
+			c.expect(c.ours, "", "")
+			c.expect(c.them, "", "")
 		},
 		"this process may have changed it": func(c *localCores) {
 			c.respond(c.ours, week, v1)

@@ -93,6 +93,13 @@ func (b *builder) rules() []*enrich.Rule {
 		names[name] = true
 		rules = append(rules, r.build())
 	}
+	var longest time.Duration
+	for _, r := range rules {
+		longest = max(longest, r.Keep.StaleIfError)
+	}
+	for _, r := range rules {
+		r.Keep.MaxStaleIfError = longest
+	}
 	return rules
 }
 

@@ -2,6 +2,7 @@ package rulesfile
 
 import (
 	"errors"
+	"fmt"
 	"flag"
 	"os"
 	"path/filepath"
@@ -83,6 +84,28 @@ rules:
 		}
 		if src.Where[0].Type != enrich.UUIDJava || src.Where[1].Type != enrich.String {
 			t.Errorf("types of the conditions: %+v", src.Where)
+		}
+	}
+}
+
+// TestMaxStaleIfError: each rule has the longest stale_if_error of all, because rules share cores.
+func TestMaxStaleIfError(t *testing.T) {
+	text := "version: 1\nrules:\n"
+	for name, keep := range map[string]string{"a": "cache: true", "b": "stale_if_error: 10m", "c": "stale_if_error: 5m"} {
+		text += fmt.Sprintf(`  - name: %[1]s
+    match: {path: "/%[1]s/{id:int64}"}
+    core: {verify: {id: id}, %s}
+    degrade: always
+    extensions: {x: {database: d, collection: c, where: {id: {param: id}}, fields: {n: int64}}}
+`, name, keep)
+	}
+	f, err := Parse("rules.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range f.Rules {
+		if r.Keep.MaxStaleIfError != 10*time.Minute {
+			t.Errorf("%s: %v", r.Name, r.Keep.MaxStaleIfError)
 		}
 	}
 }
