@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"weft/enrich"
+	"weft/enrich/corestore"
 )
 
 // faultyStore is a store that processes share. It can fail, and it can lose values, like a Redis.
@@ -258,6 +260,30 @@ func TestLocalCores(t *testing.T) {
 				c := newLocalCores(t)
 				run(c)
 			})
+		})
+	}
+}
+
+// TestSizesOfLocalCores: a core that is too large for the local store is in the shared one, also after that has lost it.
+// No earlier one stands in.
+func TestSizesOfLocalCores(t *testing.T) {
+	always, week := func() bool { return true }, legacy200("max-age=604800")
+	large := `{"v":2,"text":"` + strings.Repeat("x", 1<<10) + `"}`
+	for size, standIn := range map[uint64]string{1: "", 4 << 10: "", 1 << 20: large} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newLocalCores(t)
+			local := corestore.NewMemory(size)
+			defer local.Close()
+			c.ours = enrich.NewCores(c.shared, local, nil)
+			c.respond(c.ours, week, `{"v":1}`)
+			c.respond(c.ours, week, large)
+			c.expect(c.ours, large, large)
+			c.shared.loses = always
+			c.respond(c.ours, week, large)
+			c.shared.loses = nil
+			c.expect(c.them, large, large)
+			c.shared.fails = always
+			c.expect(c.ours, standIn, "")
 		})
 	}
 }
