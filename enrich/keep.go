@@ -117,7 +117,8 @@ func (c *Cores) Recall(
 	if !rule.Keep.Cache {
 		return k // the core is needed only if the legacy service fails
 	}
-	if k.find(ctx, c.store); k.use == httpcache.Fresh || !rule.Keep.Coalesce || req.HasBody {
+	_, err := k.find(ctx, c.store)
+	if k.use == httpcache.Fresh || !rule.Keep.Coalesce || req.HasBody || err != nil { // a wait would be in vain
 		return k
 	}
 	if budget > 0 {
@@ -127,7 +128,7 @@ func (c *Cores) Recall(
 	}
 	isFirst, land := c.flights.join(ctx, k.keys[0])
 	if k.land = land; !isFirst {
-		k.find(ctx, c.store)
+		_, _ = k.find(ctx, c.store)
 	}
 	return k
 }

@@ -128,6 +128,21 @@ func TestCoalesceEnds(t *testing.T) {
 	})
 }
 
+// TestNotCoalescedWhileStoreFails: a request does not wait for another one whose core it cannot get.
+func TestNotCoalescedWhileStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rule := keptRule(t, enrich.KeepPolicy{Cache: true, Coalesce: true}, enrich.DegradeNever)
+		cores := enrich.NewCores(failing{errors.New("down")}, newMemory(t), nil)
+		req, params := user7()
+		defer cores.Recall(t.Context(), rule, params, req, "", time.Second).Close()
+		began := time.Now()
+		defer cores.Recall(t.Context(), rule, params, req, "", time.Second).Close()
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
 // TestLargeCore: a core that is too large to keep ends the use of earlier ones, also of one that arrives later.
 func TestLargeCore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -37,20 +37,20 @@ type Kept struct {
 }
 
 // find gets the earlier response from a store. It reports whether the store has a value, perhaps without a response.
-func (k *Kept) find(ctx context.Context, store CoreStore) (hasValue bool) {
+func (k *Kept) find(ctx context.Context, store CoreStore) (hasValue bool, err error) {
 	k.response, k.use = nil, httpcache.No
 	value, err := store.Get(ctx, k.keys[0])
 	if err != nil || len(value) == 0 {
-		return false
+		return false, err
 	}
 	entry, err := httpcache.Decode(value)
 	if err != nil { // of another version
-		return false
+		return false, err
 	}
 	if r, ok := entry.Select(k.request); ok {
 		k.response, k.use = &r, r.Use(k.request, k.cores.now())
 	}
-	return true
+	return true, nil
 }
 
 // Fresh returns the kept core if it replaces the request to the legacy service.
@@ -159,9 +159,10 @@ func (k *Kept) StandIn(why Reason) Core {
 	defer cancel()
 	// Again: what is kept may have been dropped since. The local store does not know what other processes have dropped,
 	// but the other one has that for at least staleIfError, unless it fails: see [httpcache.Entry.TTL].
-	hasValue, now := k.find(ctx, k.cores.store), k.cores.now()
+	hasValue, _ := k.find(ctx, k.cores.store)
+	now := k.cores.now()
 	if !hasValue && k.cores.local != nil {
-		k.find(k.ctx, k.cores.local)
+		_, _ = k.find(k.ctx, k.cores.local)
 		if k.response != nil && now.Sub(k.response.Received) > k.staleIfError {
 			return FailedCore(why)
 		}
