@@ -264,7 +264,8 @@ func TestLocalCores(t *testing.T) {
 	}
 }
 
-// TestSizesOfLocalCores: a core that is too large for the local store is in the shared one, also after that has lost it.
+// TestSizesOfLocalCores: a core that is too large for the local store is in the shared one, also after that has lost
+// it.
 // No earlier one stands in.
 func TestSizesOfLocalCores(t *testing.T) {
 	always, week := func() bool { return true }, legacy200("max-age=604800")
