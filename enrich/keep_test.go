@@ -222,6 +222,9 @@ type recording struct {
 }
 
 func (r *recording) Update(ctx context.Context, key string, change func([]byte) ([]byte, time.Duration)) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return r.CoreStore.Update(ctx, key, func(old []byte) (value []byte, ttl time.Duration) {
 		value, ttl = change(old)
 		r.ttl = max(r.ttl, ttl)
@@ -239,7 +242,9 @@ func TestUnknownOutcome(t *testing.T) {
 	save(k, rule, legacy200(""), `{"v":1}`)
 	k.Close()
 	req.Method, store.ttl = "PUT", 0
-	cores.Unsafe(t.Context(), enrich.NewRules([]*enrich.Rule{rule}), req).Close() // the client has disconnected
+	ctx, disconnect := context.WithCancel(t.Context())
+	disconnect()
+	cores.Unsafe(ctx, enrich.NewRules([]*enrich.Rule{rule}), req).Close()
 	if store.ttl < 59*time.Minute {
 		t.Errorf("the core is kept for %v", store.ttl)
 	}

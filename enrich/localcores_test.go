@@ -265,8 +265,7 @@ func TestLocalCores(t *testing.T) {
 }
 
 // TestSizesOfLocalCores: a core that is too large for the local store is in the shared one, also after that has lost
-// it.
-// No earlier one stands in.
+// it. No earlier one stands in.
 func TestSizesOfLocalCores(t *testing.T) {
 	always, week := func() bool { return true }, legacy200("max-age=604800")
 	large := `{"v":2,"text":"` + strings.Repeat("x", 1<<10) + `"}`
@@ -287,6 +286,49 @@ func TestSizesOfLocalCores(t *testing.T) {
 			c.expect(c.ours, standIn, "")
 		})
 	}
+}
+
+// TestNoLocalCores: if no rule has stale_if_error, cores are in the shared store only.
+func TestNoLocalCores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, local := newLocalCores(t).with(0), newMemory(t)
+		c.ours = enrich.NewCores(c.shared, local, nil)
+		c.respond(c.ours, legacy200("max-age=60"), `{"v":1}`)
+		c.expect(c.them, "", `{"v":1}`)
+		if stats := local.Stats(); stats.Entries != 0 {
+			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+// TestSlowStore: for a core that stands in, an exchange waits a quarter of its budget for the store, or 200 ms.
+func TestSlowStore(t *testing.T) {
+	for budget, want := range map[time.Duration]time.Duration{
+		0: 200 * time.Millisecond, 400 * time.Millisecond: 100 * time.Millisecond, time.Second: 200 * time.Millisecond,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newLocalCores(t)
+			c.rule = keptRule(t, enrich.KeepPolicy{StaleIfError: time.Minute}, enrich.DegradeAlways)
+			c.respond(c.ours, legacy200(""), `{"v":1}`)
+			c.shared.CoreStore = frozen{c.shared.CoreStore}
+			req, params := user7()
+			k := c.ours.Recall(t.Context(), c.rule, params, req, "", budget)
+			defer k.Close()
+			began := time.Now()
+			core := k.StandIn(enrich.LegacyError)
+			if waited := time.Since(began); waited != want || string(core.JSON) != `{"v":1}` {
+				t.Errorf("budget %v: %s stands in after %v, want after %v", budget, core.JSON, waited, want)
+			}
+		})
+	}
+}
+
+// frozen is a store whose Get responds when its context ends.
+type frozen struct{ enrich.CoreStore }
+
+func (frozen) Get(ctx context.Context, _ string) ([]byte, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 // randomFault returns a fault of a store for one of n calls.
