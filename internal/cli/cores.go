@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"weft/enrich"
 	"weft/enrich/corestore"
 	"weft/internal/observe"
 	"weft/internal/rulesfile"
@@ -78,6 +79,9 @@ func (s *server) openCores(ctx context.Context) error {
 	}
 	return nil
 }
+
+// newCores returns the cores in the stores of openCores.
+func (s *server) newCores() *enrich.Cores { return enrich.NewCores(s.cores, s.localCores, nil) }
 
 // watchRedisURL applies changes of --redis-url-file.
 func (s *server) watchRedisURL(ctx context.Context, redis *corestore.Redis) {

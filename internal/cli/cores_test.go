@@ -71,6 +71,9 @@ func (c *connecting) metrics() map[string]float64 {
 func TestCoresInMemory(t *testing.T) {
 	c := newKeeping(t, "", "")
 	c.expectKeeps()
+	if size := c.cores.MaxValue("k"); size < 100<<10 || size > 128<<10 || c.localCores != nil {
+		t.Errorf("largest value %d, local store %v", size, c.localCores)
+	}
 	harness.Eventually(t, "metrics of the core", func() bool {
 		m := c.metrics()
 		return m["weft_core_store_entries"] == 1 && m["weft_core_store_bytes"] > 2 && len(m) == 2
@@ -86,6 +89,9 @@ func TestRedisUnavailable(t *testing.T) {
 	c := newKeeping(t, server.URL(), "")
 	if line := c.awaitLog(redisUnavailable); !strings.Contains(line, "connection refused") {
 		t.Error(line)
+	}
+	if size := c.localCores.MaxValue("k"); size < 100<<10 || size > 128<<10 {
+		t.Errorf("largest value in the local store %d", size)
 	}
 	if m := c.metrics(); m["weft_core_store_open"] != 1 || m["weft_core_store_errors_total"] == 0 || len(m) != 4 {
 		t.Errorf("%v", m)

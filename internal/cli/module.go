@@ -64,7 +64,7 @@ func StartModule(config, version string, stderr io.Writer) (m *Module, err error
 					return r.Rules(), r.Budget
 				},
 				Store:        s.reads,
-				Cores:        enrich.NewCores(s.cores, s.localCores, nil),
+				Cores:        s.newCores(),
 				ServerTiming: s.serverTiming,
 				Report:       s.report,
 				Open:         s.metrics.AddOpen,

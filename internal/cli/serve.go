@@ -157,7 +157,7 @@ func (s *server) run(ctx context.Context) error {
 	processor := &extproc.Server{
 		Rules:        s.rules.Load,
 		Store:        s.reads,
-		Cores:        enrich.NewCores(s.cores, s.localCores, nil),
+		Cores:        s.newCores(),
 		ServerTiming: s.serverTiming,
 		Report:       func(r *enrich.Report) { s.report(r); idle.watch() },
 		Misconfigured: func(fault string) {
