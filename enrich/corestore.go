@@ -25,3 +25,11 @@ type CoreStore interface {
 	// MaxValue returns the size of the largest value that is kept for a key, in bytes.
 	MaxValue(key string) int
 }
+
+// LossyStore is a CoreStore that does not use values which lost Updates may have replaced.
+type LossyStore interface {
+	CoreStore
+
+	// Outdated returns such a value of a key; nil without one, or after an error.
+	Outdated(ctx context.Context, key string) []byte
+}

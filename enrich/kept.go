@@ -163,7 +163,7 @@ func (k *Kept) StandIn(why Reason) Core {
 	now := k.cores.now()
 	if !hasValue && k.cores.local != nil {
 		_, _ = k.find(k.ctx, k.cores.local)
-		if k.response != nil && now.Sub(k.response.Received) > k.staleIfError {
+		if r := k.response; r != nil && (now.Sub(r.Received) > k.staleIfError || r.Received.Before(k.droppedUntil(ctx))) {
 			return FailedCore(why)
 		}
 	}
@@ -176,6 +176,20 @@ func (k *Kept) StandIn(why Reason) Core {
 	}
 	core.Kept.Instead, core.Kept.fields = why, nil
 	return core
+}
+
+// droppedUntil returns the time before which responses to the request were dropped, as the store knows from before it
+// has lost changes.
+func (k *Kept) droppedUntil(ctx context.Context) time.Time {
+	store, ok := k.cores.store.(LossyStore)
+	if !ok {
+		return time.Time{}
+	}
+	entry, _ := httpcache.Decode(store.Outdated(ctx, k.keys[0]))
+	if _, ok := entry.Select(k.request); ok {
+		return time.Time{}
+	}
+	return entry.Since
 }
 
 // Save keeps the core in a response if that is allowed, and otherwise drops the earlier one. [Kept.Wait] waits for it.

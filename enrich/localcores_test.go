@@ -331,6 +331,65 @@ func (frozen) Get(ctx context.Context, _ string) ([]byte, error) {
 	return nil, ctx.Err()
 }
 
+// unreachable is a store that fails, but keeps its values.
+type unreachable struct {
+	enrich.CoreStore
+	fails bool
+}
+
+func (u *unreachable) Get(ctx context.Context, key string) ([]byte, error) {
+	if u.fails {
+		return nil, errFaulty
+	}
+	return u.CoreStore.Get(ctx, key)
+}
+
+func (u *unreachable) Update(ctx context.Context, key string, change func([]byte) ([]byte, time.Duration)) error {
+	if u.fails {
+		return errFaulty
+	}
+	return u.CoreStore.Update(ctx, key, change)
+}
+
+// TestNotesOutliveFailures: after a failure of the shared store, a process does not use its older values. But what
+// another process has dropped before does not stand in.
+func TestNotesOutliveFailures(t *testing.T) {
+	const v1 = `{"v":1}`
+	week := legacy200("max-age=604800")
+	limited := enrich.Response{Origin: enrich.OriginLegacy, Status: 429}
+	for name, test := range map[string]struct {
+		before  func(c *localCores)
+		standIn string
+	}{
+		"rejected": {func(c *localCores) {
+			c.respond(c.them, enrich.Response{Origin: enrich.OriginLegacy, Status: 403}, "")
+		}, ""},
+		"changed":          {func(c *localCores) { c.change(c.them, 200) }, ""},
+		"perhaps changed":  {func(c *localCores) { c.change(c.them, 0) }, v1},
+		"rejected earlier": {func(c *localCores) { c.change(c.them, 200); c.respond(c.ours, week, v1) }, v1},
+		"nothing":          {func(*localCores) {}, v1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, shared := newLocalCores(t), &unreachable{CoreStore: newMemory(t)}
+				guard := func() *enrich.Cores {
+					g := corestore.NewGuard(shared, func(error) {})
+					t.Cleanup(g.Close)
+					return enrich.NewCores(g, newMemory(t), nil)
+				}
+				c.ours, c.them = guard(), guard()
+				c.respond(c.ours, week, v1)
+				test.before(c)
+				shared.fails = true
+				c.respond(c.ours, limited, "")
+				shared.fails = false
+				time.Sleep(time.Minute)
+				c.expect(c.ours, test.standIn, "")
+			})
+		})
+	}
+}
+
 // randomFault returns a fault of a store for one of n calls.
 func randomFault(random *rand.Rand, n int) func() bool {
 	return func() bool { return random.IntN(n) == 0 }

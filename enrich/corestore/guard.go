@@ -76,7 +76,7 @@ type slot struct {
 	own    atomic.Int64 // when the value of the last successful Update was written; 0 for a removal
 }
 
-var _ enrich.CoreStore = (*Guard)(nil)
+var _ enrich.LossyStore = (*Guard)(nil)
 
 // limits are getBudget, updateBudget and clockSkew, but for tests.
 type limits struct{ get, update, clockSkew time.Duration }
@@ -177,12 +177,25 @@ func (g *Guard) Stats() GuardStats { return GuardStats{Errors: g.errors.Load(), 
 // Get implements [enrich.CoreStore]. It waits until the deadline of ctx or, if ctx has none, for getBudget. It returns
 // an error without a call of the store while the circuit is open.
 func (g *Guard) Get(ctx context.Context, key string) ([]byte, error) {
+	stamped, err := g.get(ctx, key)
+	return g.current(key, stamped), err
+}
+
+// Outdated implements [enrich.LossyStore]. It waits as Get does.
+func (g *Guard) Outdated(ctx context.Context, key string) []byte {
+	stamped, _ := g.get(ctx, key)
+	if len(stamped) <= stampSize || g.current(key, stamped) != nil {
+		return nil
+	}
+	return stamped[stampSize:]
+}
+
+func (g *Guard) get(ctx context.Context, key string) ([]byte, error) {
 	budget := g.limits.get
 	if _, ok := ctx.Deadline(); ok {
 		budget = time.Hour // the deadline is earlier
 	}
-	stamped, err := g.call(ctx, budget, func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, key) })
-	return g.current(key, stamped), err
+	return g.call(ctx, budget, func(ctx context.Context) ([]byte, error) { return g.store.Get(ctx, key) })
 }
 
 // Update implements [enrich.CoreStore]. It returns an error without a call of the store while the circuit is open.

@@ -378,3 +378,27 @@ func TestForeignValue(t *testing.T) {
 		}
 	})
 }
+
+// TestOutdatedValue: after a failed Update, Outdated returns the value that Get does not, until it is replaced.
+func TestOutdatedValue(t *testing.T) {
+	testGuard(t, nil, func(t *testing.T, g *guarded) {
+		expectOutdated := func(want string) {
+			t.Helper()
+			if got := g.Outdated(t.Context(), "k"); string(got) != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		}
+		expectOutdated("")
+		set(t, g, "k", []byte("1"))
+		expectOutdated("")
+		g.store.fail(down, nil)
+		_ = g.write(t.Context(), "k", "2")
+		expectOutdated("")
+		g.store.fail(nil, nil)
+		expect(t, g, "k", "")
+		expectOutdated("1")
+		time.Sleep(time.Second)
+		set(t, g, "k", []byte("3"))
+		expectOutdated("")
+	})
+}
