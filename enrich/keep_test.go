@@ -279,6 +279,80 @@ func TestOtherRuleKeepsStaleCore(t *testing.T) {
 	}
 }
 
+// TestResponsesAboutKeptCore: what a response says about the core that is kept.
+func TestResponsesAboutKeptCore(t *testing.T) {
+	const v1 = `{"v":1}`
+	for name, test := range map[string]struct {
+		method  string
+		origin  enrich.Origin
+		status  int
+		standIn string
+		isFresh bool
+	}{
+		"204":                     {"GET", enrich.OriginLegacy, 204, "", false},
+		"503":                     {"GET", enrich.OriginLegacy, 503, v1, true},
+		"Envoy's 403":             {"GET", enrich.OriginProxy, 403, v1, true},
+		"PUT":                     {"PUT", enrich.OriginLegacy, 204, "", false},
+		"rejected PUT":            {"PUT", enrich.OriginLegacy, 403, v1, true},
+		"PUT that Envoy rejected": {"PUT", enrich.OriginProxy, 403, v1, true},
+		"PUT without a response":  {"PUT", enrich.OriginUnreachable, 504, v1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newLocalCores(t)
+				c.ours = enrich.NewCores(newMemory(t), nil, nil)
+				c.respond(c.ours, legacy200("max-age=60"), v1)
+				req, params := user7()
+				if req.Method = test.method; req.Method == "GET" {
+					c.rule.Keep.Cache = false // so that it is sent
+				}
+				k := c.ours.Recall(t.Context(), c.rule, params, req, "", 0)
+				if req.Method != "GET" {
+					k = c.ours.Unsafe(t.Context(), enrich.NewRules([]*enrich.Rule{c.rule}), req)
+				}
+				k.Respond(enrich.Response{Origin: test.origin, Status: test.status, Method: test.method})
+				k.Close()
+				c.rule.Keep.Cache = true
+				time.Sleep(time.Millisecond)
+				fresh := ""
+				if test.isFresh {
+					fresh = v1
+				}
+				c.expect(c.ours, test.standIn, fresh)
+			})
+		})
+	}
+}
+
+// TestOtherCoreConfirmed: after a 304 that is about another core than the kept one, that one stands in.
+func TestOtherCoreConfirmed(t *testing.T) {
+	rule := keptRule(t, enrich.KeepPolicy{Cache: true}, enrich.DegradeNever)
+	cores := enrich.NewCores(newMemory(t), nil, nil)
+	req, params := user7()
+	resp := legacy200("max-age=0")
+	resp.Header.Set("Etag", `"1"`)
+	k := cores.Recall(t.Context(), rule, params, req, "", 0)
+	save(k, rule, resp, `{"v":1}`)
+	k.Close()
+	k = cores.Recall(t.Context(), rule, params, req, "", 0)
+	defer k.Close()
+	if conditions := k.Conditions(); len(conditions) != 1 || !k.Validates() {
+		t.Fatalf("conditions %v", conditions)
+	}
+	core, ok := k.Respond(enrich.Response{
+		Origin: enrich.OriginLegacy, Status: 304, Method: "GET", Header: http.Header{"Etag": {`"2"`}},
+	})
+	if !ok || core.Kept.Use != enrich.CoreStale || core.Kept.Instead != enrich.LegacyError {
+		t.Errorf("%t, %+v", ok, core.Kept)
+	}
+	k.Wait()
+	again := cores.Recall(t.Context(), rule, params, req, "", 0)
+	defer again.Close()
+	if conditions := again.Conditions(); conditions != nil {
+		t.Errorf("the core is still kept: %v", conditions)
+	}
+}
+
 // TestCoalesceAfterPanic: requests do not wait for one whose store has panicked.
 func TestCoalesceAfterPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
