@@ -426,6 +426,7 @@ func TestCoresOfRandomExchanges(t *testing.T) {
 // modelExchange is an open exchange.
 type modelExchange struct {
 	kept    *enrich.Kept
+	rule    *enrich.Rule
 	caller  string // "owner" has a verified claim, "other" has a cookie, "anonymous" has neither
 	began   int    // step
 	newest  int    // version that the caller had got before the request
@@ -437,7 +438,8 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 	now := time.Unix(1_000_000_000, 0)
 	degrade := []enrich.DegradePolicy{enrich.DegradeAlways, enrich.DegradeAuthenticated}[random.IntN(2)]
 	rule := keptRule(t, enrich.KeepPolicy{Cache: random.IntN(3) > 0, StaleIfError: time.Hour}, degrade)
-	rules := enrich.NewRules([]*enrich.Rule{rule})
+	// Another rule shares the cores of requests without credentials.
+	other := keptRule(t, enrich.KeepPolicy{Cache: true, MaxStaleIfError: time.Hour}, enrich.DegradeNever)
 	clock := func() time.Time { return now }
 	cores := enrich.NewCores(newMemory(t), nil, clock)
 	if random.IntN(2) == 0 {
@@ -484,7 +486,10 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 		now = now.Add(time.Duration(random.IntN(2000)) * time.Millisecond)
 		if len(open) == 0 || random.IntN(3) == 0 {
 			x := &modelExchange{caller: []string{"owner", "other", "anonymous"}[random.IntN(3)], began: step}
-			x.newest = newest[x.caller]
+			x.newest, x.rule = newest[x.caller], rule
+			if x.caller == "anonymous" && random.IntN(3) == 0 {
+				x.rule = other
+			}
 			req, params := user7()
 			req.IsVerified, req.HasCredentials = x.caller == "owner", x.caller != "anonymous"
 			if random.IntN(5) == 0 {
@@ -492,9 +497,9 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 			}
 			if x.unsafe = random.IntN(8) == 0; x.unsafe {
 				req.Method = "PUT"
-				x.kept = cores.Unsafe(t.Context(), rules, req)
+				x.kept = cores.Unsafe(t.Context(), enrich.NewRules([]*enrich.Rule{x.rule}), req)
 			} else {
-				x.kept = cores.Recall(t.Context(), rule, params, req, "", 0)
+				x.kept = cores.Recall(t.Context(), x.rule, params, req, "", 0)
 				if core, isFresh := x.kept.Fresh(); isFresh {
 					check(step, x, core, false)
 					x.kept.Close()
@@ -538,7 +543,7 @@ func runExchanges(t *testing.T, random *rand.Rand) {
 			x.kept.Respond(resp)
 			rejected[x.caller] = step
 		default:
-			save(x.kept, rule, resp, fmt.Sprintf(`{"v":%d,"to":%q}`, x.version, x.caller))
+			save(x.kept, x.rule, resp, fmt.Sprintf(`{"v":%d,"to":%q}`, x.version, x.caller))
 			newest[x.caller] = max(newest[x.caller], x.version)
 		}
 		x.kept.Close()
