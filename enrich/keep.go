@@ -140,7 +140,7 @@ func (c *Cores) Unsafe(ctx context.Context, rules Rules, req Request) *Kept {
 	if c == nil || isSafe(req.Method) {
 		return nil
 	}
-	k := &Kept{cores: c, ctx: ctx, request: httpcache.Request{Method: req.Method}}
+	k := &Kept{cores: c, ctx: ctx, request: httpcache.Request{Method: req.Method}, requested: c.now()}
 	path, query, _ := strings.Cut(req.Path, "?")
 	for _, rule := range rules.candidates(path) {
 		params, ok := rule.matchTarget(nil, req.Host, path, query)

@@ -223,6 +223,9 @@ func (k *Kept) legacyResponse(resp Response, body []byte) httpcache.Response {
 
 // save starts to keep a response, or to drop those that are older than it.
 func (k *Kept) save(resp httpcache.Response) {
+	if !httpcache.Matters(k.request, resp, k.isOwn) {
+		return
+	}
 	k.update(func(e httpcache.Entry) httpcache.Entry {
 		e, _ = e.Update(k.request, resp, k.isOwn)
 		return e

@@ -247,6 +247,15 @@ func TestLocalCores(t *testing.T) {
 			c.expect(c.ours, "", "")
 			c.expect(c.them, "", "")
 		},
+		"this process may have changed it, and the store has lost that another one was rejected": func(c *localCores) {
+			c.respond(c.ours, week, v1)
+			c.respond(c.them, forbidden, "")
+			c.shared.loses = always
+			c.expect(c.ours, v1, "")
+			c.shared.loses = nil
+			c.change(c.ours, 0)
+			c.expect(c.them, "", "")
+		},
 		"this process may have changed it": func(c *localCores) {
 			c.respond(c.ours, week, v1)
 			c.shared.loses = always
@@ -351,23 +360,22 @@ func (u *unreachable) Update(ctx context.Context, key string, change func([]byte
 	return u.CoreStore.Update(ctx, key, change)
 }
 
-// TestNotesOutliveFailures: after a failure of the shared store, a process does not use its older values. But what
-// another process has dropped before does not stand in.
+// TestNotesOutliveFailures: after an Update of the shared store has failed, a process does not use values that may be
+// older. But what another process has dropped since does not stand in.
 func TestNotesOutliveFailures(t *testing.T) {
 	const v1 = `{"v":1}`
 	week := legacy200("max-age=604800")
-	limited := enrich.Response{Origin: enrich.OriginLegacy, Status: 429}
 	for name, test := range map[string]struct {
-		before  func(c *localCores)
+		after   func(c *localCores, failedUpdate func())
 		standIn string
 	}{
-		"rejected": {func(c *localCores) {
+		"rejected": {func(c *localCores, _ func()) {
 			c.respond(c.them, enrich.Response{Origin: enrich.OriginLegacy, Status: 403}, "")
 		}, ""},
-		"changed":          {func(c *localCores) { c.change(c.them, 200) }, ""},
-		"perhaps changed":  {func(c *localCores) { c.change(c.them, 0) }, v1},
-		"rejected earlier": {func(c *localCores) { c.change(c.them, 200); c.respond(c.ours, week, v1) }, v1},
-		"nothing":          {func(*localCores) {}, v1},
+		"changed":         {func(c *localCores, _ func()) { c.change(c.them, 200) }, ""},
+		"perhaps changed": {func(c *localCores, _ func()) { c.change(c.them, 0) }, v1},
+		"changed earlier": {func(c *localCores, failedUpdate func()) { c.change(c.them, 200); failedUpdate() }, v1},
+		"nothing":         {func(*localCores, func()) {}, v1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -379,14 +387,41 @@ func TestNotesOutliveFailures(t *testing.T) {
 				}
 				c.ours, c.them = guard(), guard()
 				c.respond(c.ours, week, v1)
-				test.before(c)
-				shared.fails = true
-				c.respond(c.ours, limited, "")
-				shared.fails = false
+				failedUpdate := func() {
+					shared.fails = true
+					c.respond(c.ours, week, v1)
+					shared.fails = false
+				}
+				failedUpdate()
+				test.after(c, failedUpdate)
 				time.Sleep(time.Minute)
 				c.expect(c.ours, test.standIn, "")
 			})
 		})
+	}
+}
+
+// TestUnaffectedCores: a response that says nothing about what is kept does not need the store.
+func TestUnaffectedCores(t *testing.T) {
+	rule := keptRule(t, enrich.KeepPolicy{Cache: true, StaleIfError: time.Minute}, enrich.DegradeAlways)
+	cores := enrich.NewCores(failing{}, nil, nil) // its Update panics
+	limited := enrich.Response{Origin: enrich.OriginLegacy, Status: 429}
+	for _, test := range map[string]struct {
+		hasCredentials bool
+		resp           enrich.Response
+	}{
+		"too many requests": {false, limited},
+		"with credentials":  {true, legacy200("max-age=60")},
+	} {
+		req, params := user7()
+		req.HasCredentials = test.hasCredentials
+		k := cores.Recall(t.Context(), rule, params, req, "", 0)
+		if test.resp.Status == 200 {
+			save(k, rule, test.resp, `{"v":1}`)
+		} else {
+			k.Respond(test.resp)
+		}
+		k.Close()
 	}
 }
 

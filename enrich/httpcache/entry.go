@@ -55,7 +55,7 @@ const tooEarly = "the resource may have changed since the request"
 //     is kept after it.
 func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, why string) {
 	kept, why := Keep(req, resp, isParty)
-	if why != "" && !isAboutResource(req, resp, isParty) {
+	if !Matters(req, resp, isParty) {
 		return e, why
 	}
 	if why == "" && resp.Requested.Before(e.Since) {
@@ -154,6 +154,12 @@ func (r Response) sharesRequests(other Response) bool {
 		}
 	}
 	return true
+}
+
+// Matters reports whether Update can change an Entry.
+func Matters(req Request, resp Response, isParty bool) bool {
+	_, why := Keep(req, resp, isParty)
+	return why == "" || isAboutResource(req, resp, isParty)
 }
 
 // isAboutResource reports whether a response that may not be kept tells something about what is kept. Failures do not,
