@@ -268,7 +268,7 @@ func (k *Kept) updateKey(ctx context.Context, key string, change func(httpcache.
 		if k.cores.local == nil || k.keepFor == 0 || len(old) > 0 {
 			return change(k.entry(key, old))
 		}
-		// The last Update has failed, or the value was lost. So may be what a concurrent exchange has noted.
+		// The store has lost the value, and perhaps what a concurrent exchange has changed after the local Update.
 		if current, _ := k.cores.local.Get(ctx, key); !bytes.Equal(current, value) {
 			local = change(k.entry(key, current))
 		}

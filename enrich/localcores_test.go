@@ -3,7 +3,6 @@ package enrich_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -399,33 +398,4 @@ func TestNotesOutliveFailures(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestUnaffectedCores: a response that says nothing about what is kept does not need the store.
-func TestUnaffectedCores(t *testing.T) {
-	rule := keptRule(t, enrich.KeepPolicy{Cache: true, StaleIfError: time.Minute}, enrich.DegradeAlways)
-	cores := enrich.NewCores(failing{}, nil, nil) // its Update panics
-	limited := enrich.Response{Origin: enrich.OriginLegacy, Status: 429}
-	for _, test := range map[string]struct {
-		hasCredentials bool
-		resp           enrich.Response
-	}{
-		"too many requests": {false, limited},
-		"with credentials":  {true, legacy200("max-age=60")},
-	} {
-		req, params := user7()
-		req.HasCredentials = test.hasCredentials
-		k := cores.Recall(t.Context(), rule, params, req, "", 0)
-		if test.resp.Status == 200 {
-			save(k, rule, test.resp, `{"v":1}`)
-		} else {
-			k.Respond(test.resp)
-		}
-		k.Close()
-	}
-}
-
-// randomFault returns a fault of a store for one of n calls.
-func randomFault(random *rand.Rand, n int) func() bool {
-	return func() bool { return random.IntN(n) == 0 }
 }

@@ -55,7 +55,7 @@ const tooEarly = "the resource may have changed since the request"
 //     is kept after it.
 func (e Entry) Update(req Request, resp Response, isParty bool) (updated Entry, why string) {
 	kept, why := Keep(req, resp, isParty)
-	if !Matters(req, resp, isParty) {
+	if why != "" && !isAboutResource(req, resp, isParty) {
 		return e, why
 	}
 	if why == "" && resp.Requested.Before(e.Since) {
